@@ -1,0 +1,64 @@
+# Everything a newcomer needs: `make demo`, then `make test`. All of it is installed into .venv, from pinned versions.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= build
+
+# Only a KUBECONFIG that was given to make itself counts: nobody's cluster is played on because a shell exports it.
+CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format crds bench lock clean
+
+help: ## Show what there is to make.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv.
+
+demo: $(READY) ## Play five stops on real processes; KUBECONFIG=FILE plays them on that cluster.
+	@$(BIN)/agentstop demo $(CLUSTER)
+
+test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
+	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+
+lint: $(READY) ## Check style, types, layers, YAML, and that crds/ is in step with the models.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	PYTHONPATH=operator $(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+	@mkdir -p $(OUT)/crds && $(BIN)/agentstop crds --directory $(OUT)/crds && diff -r crds $(OUT)/crds \
+		&& $(BIN)/agentstop crds --reference | diff docs/reference.md - \
+		|| { echo "crds/ or docs/reference.md is not what the models say: run 'make crds'"; exit 1; }
+
+format: $(READY) ## Put the code into shape.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+crds: $(READY) ## Write crds/ anew from the models.
+	$(BIN)/agentstop crds --directory crds
+	$(BIN)/agentstop crds --reference > docs/reference.md
+
+bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measures on that cluster.
+	$(BIN)/python -m benchmarks --out $(OUT)/bench $(CLUSTER) $(ARGS)
+
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes.
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+		--no-emit-options --no-emit-index-url --no-emit-find-links --extra playground --extra dev \
+		--output-file requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was made.
+	rm -rf $(VENV) $(OUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "agentstop needs Python 3.11 or newer as '$(PYTHON)'; give another one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
