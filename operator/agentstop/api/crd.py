@@ -1,0 +1,163 @@
+"""The CustomResourceDefinitions, generated from the models."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentstop.api.meta import GROUP, VERSION, Model, rule
+from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
+
+_DROPPED_KEYWORDS: Final = frozenset({"title", "additionalProperties", "const"})
+
+TASK_RULES: Final = (
+    rule(
+        "!oldSelf.?spec.?stopRequested.orValue(false) || self.?spec.?stopRequested.orValue(false)",
+        "spec.stopRequested cannot be taken back: a stop is final. Create a new task to run the agent again",
+    ),
+    rule(
+        "self.?spec.?podTemplate.hasValue() != self.?spec.?workloadRef.hasValue()",
+        "spec must have exactly one of podTemplate (a pod to run) and workloadRef (a workload to adopt)",
+    ),
+    rule(
+        "oldSelf.?spec.?podTemplate.hasValue() == self.?spec.?podTemplate.hasValue()"
+        " && oldSelf.?spec.?workloadRef.hasValue() == self.?spec.?workloadRef.hasValue()",
+        "spec.podTemplate and spec.workloadRef are immutable: create a new task instead",
+    ),
+    rule(
+        "!oldSelf.?spec.?stopRequested.orValue(false)"
+        " || self.?spec.?stop.?gracePeriodSeconds.orValue(2147483647)"
+        " <= oldSelf.?spec.?stop.?gracePeriodSeconds.orValue(2147483647)",
+        "spec.stop.gracePeriodSeconds can be lowered once the stop is requested, but not raised or removed",
+    ),
+    rule(
+        # One comparison a phase, each with a literal: the cost of comparing two unknown strings is beyond the budget.
+        " && ".join(
+            f"(oldSelf.?status.?phase.orValue('') != '{phase}' || self.?status.?phase.orValue('') == '{phase}')"
+            for phase in sorted(TERMINAL_PHASES)
+        ),
+        "status.phase is final: a task that has ended stays as it ended",
+    ),
+    rule(
+        "!oldSelf.?status.?manuallyStopped.orValue(false) || self.?status.?manuallyStopped.orValue(false)",
+        "status.manuallyStopped cannot go back to false",
+    ),
+    rule(
+        "self.metadata.name.size() <= 63",
+        "metadata.name must have at most 63 characters: it is used as a label of the task's pod",
+    ),
+)
+"""Rules of AgentTask at the schema's root, so that removing `spec` or `status` does not get past them."""
+
+
+def _column(name: str, kind: str, path: str, description: str, *, wide: bool = False) -> dict[str, Any]:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return {**column, "priority": 1} if wide else column
+
+
+TASK_COLUMNS: Final = (
+    _column("Phase", "string", ".status.phase", "Where the task is in its life."),
+    _column("Manual", "boolean", ".status.manuallyStopped", "Whether a person stopped it."),
+    _column("Reason", "string", ".status.reason", "Why it is in its phase."),
+    _column("Workload", "string", ".status.workload.name", "The workload it stands for.", wide=True),
+    _column("Verdict", "string", ".status.stop.verdict", "How the stop ended.", wide=True),
+    _column("Stopped-By", "string", ".status.stop.requestedBy", "Who asked for the stop.", wide=True),
+    _column("Stop-Seconds", "number", ".status.stop.durationSeconds", "How long the stop took.", wide=True),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the task was created."),
+)
+
+
+def structural(model: type[Model]) -> dict[str, Any]:
+    """Return the model's schema in the form that a CRD takes: no references, no null alternatives, no titles.
+
+    Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+    """
+    whole = model.model_json_schema(by_alias=True, mode="serialization")
+    definitions = whole.pop("$defs", {})
+
+    def convert(node: Mapping[str, Any]) -> dict[str, Any]:
+        node = dict(node)
+        if "anyOf" in node:
+            kept = [option for option in node.pop("anyOf") if option.get("type") != "null"]
+            node = {**kept[0], **node}
+        if "$ref" in node:
+            node = {**definitions[node.pop("$ref").rsplit("/", 1)[-1]], **node}
+            return convert(node)
+        out = {key: value for key, value in node.items() if key not in _DROPPED_KEYWORDS and key != "default"}
+        if isinstance(node.get("additionalProperties"), Mapping):
+            out["additionalProperties"] = convert(node["additionalProperties"])
+        if "properties" in node:
+            out["properties"] = {name: convert(child) for name, child in node["properties"].items()}
+            required = [name for name in node.get("required", ()) if "default" not in node["properties"][name]]
+            out.pop("required", None)
+            if required:
+                out["required"] = required
+        if "items" in node:
+            out["items"] = convert(node["items"])
+        if "description" in out:
+            out["description"] = " ".join(out["description"].split())
+        if "default" in node and node["default"] is not None and not isinstance(node["default"], list | dict):
+            out["default"] = node["default"]
+        return out
+
+    return convert(whole)
+
+
+def _without_defaults(schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        return {
+            key: _without_defaults(value)
+            for key, value in schema.items()
+            if not (key == "default" and not isinstance(value, Mapping))
+        }
+    return schema
+
+
+def task_crd() -> dict[str, Any]:
+    """Return the CRD of AgentTask."""
+    root = structural(AgentTask)
+    properties = root["properties"]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["atask"],
+                "categories": ["agents"],
+            },
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": list(TASK_COLUMNS),
+                    "selectableFields": [{"jsonPath": ".spec.agent"}, {"jsonPath": ".status.phase"}],
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "description": root["description"],
+                            "properties": {
+                                "apiVersion": {"type": "string"},
+                                "kind": {"type": "string"},
+                                "metadata": {"type": "object"},
+                                "spec": properties["spec"],
+                                "status": _without_defaults(properties["status"]),
+                            },
+                            "x-kubernetes-validations": list(TASK_RULES),
+                        }
+                    },
+                }
+            ],
+        },
+    }
+
+
+def crds() -> dict[str, dict[str, Any]]:
+    """Return all CRDs by the name of the file that holds each in `crds/`."""
+    return {f"{GROUP}_{PLURAL}.yaml": task_crd()}

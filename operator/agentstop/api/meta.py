@@ -1,0 +1,104 @@
+"""Names of the API group and the building blocks that every kind shares."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+GROUP: Final = "agentstop.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = "agentstop.dev/v1alpha1"
+
+TASK_LABEL: Final = f"{GROUP}/task"
+"""Label on every pod that the operator makes; its value is the name of the task."""
+
+REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/stop-requested-by"
+"""Annotation on a task that names who asked for the stop; admission stamps it, nobody else."""
+
+STOP_FINALIZER: Final = f"{GROUP}/stop"
+"""Finalizer on a task whose deletion must first stop a workload that the task does not own."""
+
+
+def format_time(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC with microseconds, as Kubernetes' MicroTime does."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read an RFC 3339 moment as Kubernetes writes it, or None where there is none."""
+    return datetime.fromisoformat(text) if text else None
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(format_time, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment; RFC 3339 in UTC with microseconds on the wire."""
+
+
+def rule(expression: str, message: str, **more: str) -> dict[str, str]:
+    """Return one CEL rule of a CRD schema.
+
+    Source: https://kubernetes.io/docs/reference/using-api/cel/
+    """
+    return {"rule": expression, "message": message, **more}
+
+
+def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
+    """Return the part of a field's schema that JSON Schema has no word for: CEL rules, defaults, list types."""
+    keys = {name.replace("x_kubernetes_", "x-kubernetes-").replace("_", "-"): value for name, value in extra.items()}
+    return {**({"x-kubernetes-validations": list(rules)} if rules else {}), **keys}
+
+
+class Model(BaseModel):
+    """Base of all models: camelCase on the wire, immutable, blind to fields of newer versions."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """Return the model as Kubernetes sees it: camelCase, without what is not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with these fields changed."""
+        return self.model_copy(update=changes)
+
+
+class ConditionType(StrEnum):
+    """Types of conditions, as kstatus reads them.
+
+    Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+    """
+
+    READY = "Ready"
+    """The task is in the state that its spec asks for."""
+    RECONCILING = "Reconciling"
+    """The operator, or the cluster on its behalf, is still working towards that state."""
+    STALLED = "Stalled"
+    """The work cannot go on as things are; the reason names what holds it up."""
+    STOPPED = "Stopped"
+    """The stop is proven; false while it is under way, absent where none was accepted."""
+
+
+class Condition(Model):
+    """One observation of the object's state, as in all of Kubernetes."""
+
+    type: str
+    """Type of the condition in CamelCase."""
+    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
+    """True, False or Unknown."""
+    reason: str
+    """One CamelCase word that says why the condition is as it is."""
+    message: str = ""
+    """The same for people."""
+    last_transition_time: Time
+    """When the status of this condition changed last."""

@@ -1,0 +1,278 @@
+"""AgentTask: one run of an agent, and the switch that stops it."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from agentstop.api.meta import API_VERSION, Condition, Model, Time, rule, schema
+
+KIND: Final = "AgentTask"
+PLURAL: Final = "agenttasks"
+
+MAX_SECONDS: Final = 31_536_000
+"""One year: the most that any duration may ask for, in seconds."""
+
+MAX_LISTED_PODS: Final = 32
+"""So many pods are listed in a status; `podCount` has the true number."""
+
+
+class Phase(StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a task in this phase has ended and stays so."""
+        return self in TERMINAL_PHASES
+
+
+TERMINAL_PHASES: Final = frozenset({Phase.STOPPED, Phase.COMPLETED, Phase.FAILED})
+
+
+class PodPolicy(StrEnum):
+    """What a stop does with the pod object."""
+
+    KEEP = "Keep"
+    DELETE = "Delete"
+
+
+class OnUnconfirmed(StrEnum):
+    """What a stop does when nobody can prove that the processes are gone."""
+
+    WAIT = "Wait"
+    MARK_STOPPED = "MarkStopped"
+
+
+class DeletionPolicy(StrEnum):
+    """What deleting a running task does to a workload that the task adopted."""
+
+    ORPHAN = "Orphan"
+    STOP = "Stop"
+
+
+class StopSource(StrEnum):
+    """What a stop came from."""
+
+    USER = "User"
+    DEADLINE = "Deadline"
+    DELETION = "Deletion"
+
+
+class Verdict(StrEnum):
+    """How a stop ended, by the evidence."""
+
+    GRACEFUL = "Graceful"
+    KILLED = "Killed"
+    NOT_STARTED = "NotStarted"
+    NODE_FENCED = "NodeFenced"
+    GONE = "Gone"
+    UNVERIFIED = "Unverified"
+
+
+Seconds = Annotated[int, Field(json_schema_extra={"format": "int32"})]
+"""A duration in whole seconds."""
+
+_CAMEL_CASE: Final = rule(
+    "self.matches('^[A-Z][A-Za-z0-9]*$')", "must be one CamelCase word of letters and digits, such as RunawayCost"
+)
+
+
+class StopRequest(Model):
+    """How to stop, and why. May be set before the switch or with it."""
+
+    reason: str | None = Field(None, min_length=1, max_length=64, json_schema_extra=schema(_CAMEL_CASE))
+    """Why the task is stopped, as one CamelCase word for machines, such as RunawayCost."""
+    message: str | None = Field(None, max_length=1024)
+    """Why the task is stopped, for people."""
+    grace_period_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
+    """Seconds between SIGTERM and SIGKILL; overrides the workload's own. May be lowered while the task is stopping, never raised. The least is 1: with 0 the pod would be forgotten rather than stopped, and nothing could be proven."""  # noqa: E501
+    pod_policy: PodPolicy = Field(PodPolicy.KEEP)
+    """Keep (the default) stops the pod in place, so that its logs and last states stay readable; Delete removes the pod object as well."""  # noqa: E501
+    on_unconfirmed: OnUnconfirmed = Field(OnUnconfirmed.WAIT)
+    """What to do when it cannot be proven that the processes are gone, for example because the node does not answer. Wait (the default) keeps the task in Stopping until there is proof; MarkStopped moves it to Stopped with verdict Unverified, a margin after its grace period."""  # noqa: E501
+
+
+class WorkloadRef(Model):
+    """A workload in the task's own namespace that was made by somebody else."""
+
+    api_version: str = Field(min_length=1, max_length=317)
+    """API version of the workload, such as v1."""
+    kind: str = Field(min_length=1, max_length=63)
+    """Kind of the workload, such as Pod."""
+    name: str = Field(min_length=1, max_length=253)
+    """Name of the workload."""
+
+
+_POD_TEMPLATE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": None,
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "description": "Labels and annotations for the pod. Its name is the name of the task.",
+            "properties": {
+                name: {
+                    "type": "object",
+                    "description": f"{name.capitalize()} of the pod.",
+                    "additionalProperties": {"type": "string"},
+                }
+                for name in ("labels", "annotations")
+            },
+        },
+        "spec": {
+            "type": "object",
+            "description": "The pod's spec, as in core/v1: see `kubectl explain pod.spec`. restartPolicy is Never"
+            " where it is not given.",
+            "x-kubernetes-preserve-unknown-fields": True,
+        },
+    },
+    **schema(rule("self == oldSelf", "podTemplate is immutable: create a new task instead")),
+}
+
+
+class AgentTaskSpec(Model):
+    """What is wanted of the task."""
+
+    agent: str | None = Field(None, min_length=1, max_length=253)
+    """Which agent this task is a run of. Can be selected by: kubectl get atask --field-selector spec.agent=NAME"""
+    pod_template: dict[str, Any] | None = Field(None, json_schema_extra=_POD_TEMPLATE_SCHEMA)
+    """The pod to run. The operator makes it, with the name of the task, and owns it. Exactly one of podTemplate and workloadRef is given; neither can be changed."""  # noqa: E501
+    workload_ref: WorkloadRef | None = Field(
+        None,
+        json_schema_extra=schema(rule("self == oldSelf", "workloadRef is immutable: create a new task instead")),
+    )
+    """A workload in the same namespace to adopt: it is watched and can be stopped, but never changed otherwise."""
+    main_container: str | None = Field(None, min_length=1, max_length=63)
+    """Name of the container that does the task's work. When it ends, the task has ended, and what still runs beside it is stopped. Without it the task ends with all of its pod's containers."""  # noqa: E501
+    stop_requested: bool = Field(False)
+    """The switch: true stops the task. It is one way, a stop cannot be taken back."""
+    stop: StopRequest | None = None
+    """How to stop, and why; optional."""
+    active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
+    """Seconds that the task may run, counted from the start of its first container; then it is stopped with source Deadline."""  # noqa: E501
+    ttl_seconds_after_finished: Seconds | None = Field(None, ge=0, le=MAX_SECONDS)
+    """Seconds after its end when the task object is deleted, and with it a pod that the operator made. Without it the task stays."""  # noqa: E501
+    deletion_policy: DeletionPolicy = Field(DeletionPolicy.ORPHAN)
+    """What deleting the task while it runs does to an adopted workload: Orphan (the default) leaves it running, Stop ends it first. A pod that the operator made always goes with its task."""  # noqa: E501
+
+
+class ContainerEnd(Model):
+    """What is known of one container of the workload."""
+
+    name: str
+    """Name of the container."""
+    exit_code: int | None = None
+    """Exit code; absent while the container runs or where it never ran."""
+    signal: int | None = None
+    """Signal that ended the container, where the runtime reports it."""
+    reason: str | None = None
+    """The runtime's word for the state, such as Completed, Error or OOMKilled."""
+    started_at: Time | None = None
+    """When the container was started."""
+    finished_at: Time | None = None
+    """When the container ended."""
+
+
+class PodEvidence(Model):
+    """What is known of one pod of the workload."""
+
+    name: str
+    """Name of the pod."""
+    uid: str
+    """UID of the pod."""
+    node: str | None = None
+    """Node that the pod was bound to."""
+    containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))
+    """Its containers; init containers and sidecars too, where they ran."""
+
+
+class WorkloadStatus(Model):
+    """The workload that the task stands for."""
+
+    api_version: str
+    """API version of the workload."""
+    kind: str
+    """Kind of the workload."""
+    name: str
+    """Name of the workload."""
+    uid: str
+    """UID of the workload: another object of the same name is another workload."""
+    pods: tuple[PodEvidence, ...] = Field(
+        (), max_length=MAX_LISTED_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
+    )
+    """Its pods with their containers' exit codes, at most 32."""
+    pod_count: int = Field(0, ge=0)
+    """How many pods the workload has or had."""
+
+
+class StopStatus(Model):
+    """The record of the accepted stop. Who, why and when never change."""
+
+    source: StopSource
+    """What the stop came from: User, Deadline or Deletion."""
+    requested_by: str | None = None
+    """Who asked for the stop, as admission stamped it; absent where nothing stamps it."""
+    reason: str | None = None
+    """The request's reason."""
+    message: str | None = None
+    """The request's message."""
+    accepted_at: Time
+    """When the operator saw the request. From here on only Stopped can follow."""
+    signaled_at: Time | None = None
+    """When the API server accepted the change that ends the workload: SIGTERM is on its way."""
+    kill_at: Time | None = None
+    """When the grace period ends and SIGKILL follows."""
+    confirmed_at: Time | None = None
+    """When the proof was in hand that no process is left."""
+    grace_period_seconds: Seconds | None = None
+    """The grace period in force, in seconds."""
+    duration_seconds: float | None = None
+    """Seconds from acceptance to confirmation."""
+    verdict: Verdict | None = None
+    """How the stop ended, by the evidence."""
+
+
+class AgentTaskStatus(Model):
+    """What was observed of the task. Written by the operator alone."""
+
+    observed_generation: int = 0
+    """The generation of the spec that this status was made from."""
+    phase: Phase = Phase.PENDING
+    """Where the task is: Pending, Running, Stopping, or at its end in Stopped, Completed or Failed."""
+    manually_stopped: bool = False
+    """Whether a person stopped the task, as against a deadline or another rule of the system."""
+    reason: str | None = None
+    """Why the task is in its phase, in one CamelCase word."""
+    message: str | None = None
+    """The same for people."""
+    started_at: Time | None = None
+    """When the first container was started."""
+    finished_at: Time | None = None
+    """When the task ended."""
+    attempts: int = 0
+    """How many times the workload was started."""
+    stop: StopStatus | None = None
+    """The record of the accepted stop."""
+    workload: WorkloadStatus | None = None
+    """The workload that the task stands for."""
+    conditions: tuple[Condition, ...] = Field(
+        (), max_length=16, json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"])
+    )
+    """Ready, Reconciling and Stalled, as kstatus reads them, and Stopped."""
+
+
+class AgentTask(Model):
+    """One run of an AI agent, with a switch that stops it for good and a status that proves it."""
+
+    api_version: Literal["agentstop.dev/v1alpha1"] = API_VERSION
+    kind: Literal["AgentTask"] = KIND
+    metadata: dict[str, Any]
+    spec: AgentTaskSpec
+    status: AgentTaskStatus = AgentTaskStatus()

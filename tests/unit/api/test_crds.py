@@ -1,0 +1,173 @@
+"""The CRDs: in step with the models, described, bounded, and named as the design says."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentstop.api.crd import TASK_RULES, crds, task_crd
+from agentstop.api.reference import reference
+from agentstop.cli.main import main
+
+FOLDER = Path(__file__).parents[3] / "crds"
+VERSION: dict[str, Any] = task_crd()["spec"]["versions"][0]
+SCHEMA: dict[str, Any] = VERSION["schema"]["openAPIV3Schema"]
+FREE = frozenset({"spec.podTemplate.spec", "metadata"})
+"""What Kubernetes itself describes and checks."""
+
+Node = Mapping[str, Any]
+
+
+def nodes(schema: Node, where: str = "") -> Iterator[tuple[str, Node]]:
+    """Every field below a schema, with its path."""
+    for name, child in schema.get("properties", {}).items():
+        path = f"{where}.{name}".lstrip(".")
+        yield path, child
+        if path not in FREE:
+            yield from nodes(child, path)
+            yield from nodes(child.get("items", {}), f"{path}[]")
+
+
+FIELDS = dict(nodes(SCHEMA))
+IN_SPEC = {path: node for path, node in FIELDS.items() if path.startswith("spec.")}
+
+
+def test_the_files_are_what_the_models_say() -> None:
+    """If this fails: make crds."""
+    on_disk = {each.name: yaml.safe_load(each.read_text(encoding="utf-8")) for each in FOLDER.glob("*.yaml")}
+
+    assert on_disk == crds()
+
+
+def test_the_command_writes_the_same_files(tmp_path: Path) -> None:
+    assert main(["crds", "--directory", str(tmp_path)]) == 0
+
+    written = {each.name: each.read_text(encoding="utf-8") for each in tmp_path.iterdir()}
+    assert written == {each.name: each.read_text(encoding="utf-8") for each in FOLDER.glob("*.yaml")}
+
+
+def test_the_names() -> None:
+    crd = task_crd()
+
+    assert crd["metadata"]["name"] == "agenttasks.agentstop.dev"
+    assert crd["spec"]["group"] == "agentstop.dev"
+    assert crd["spec"]["scope"] == "Namespaced"
+    names = crd["spec"]["names"]
+    assert (names["kind"], names["plural"], names["singular"]) == ("AgentTask", "agenttasks", "agenttask")
+    assert (names["shortNames"], names["categories"]) == (["atask"], ["agents"])
+    assert (VERSION["name"], VERSION["subresources"]) == ("v1alpha1", {"status": {}})
+
+
+def test_the_columns() -> None:
+    columns = VERSION["additionalPrinterColumns"]
+
+    assert [each["name"] for each in columns if not each.get("priority")] == ["Phase", "Manual", "Reason", "Age"]
+    assert {each["name"] for each in columns if each.get("priority")} == {
+        "Workload",
+        "Verdict",
+        "Stopped-By",
+        "Stop-Seconds",
+    }
+    for each in columns:
+        path = each["jsonPath"].lstrip(".")
+        assert path in FIELDS or path == "metadata.creationTimestamp", f"{path} does not exist"
+
+
+def test_the_selectable_fields() -> None:
+    selectable = [each["jsonPath"] for each in VERSION["selectableFields"]]
+
+    assert selectable == [".spec.agent", ".status.phase"]
+    assert all(FIELDS[each.lstrip(".")]["type"] == "string" for each in selectable)
+
+
+@pytest.mark.parametrize("path", [path for path in FIELDS if path not in {"apiVersion", "kind", "metadata"}])
+def test_every_field_is_described(path: str) -> None:
+    description = FIELDS[path].get("description", "")
+
+    assert len(description) > 10
+    assert "\n" not in description
+
+
+@pytest.mark.parametrize("path", [path for path, node in IN_SPEC.items() if node.get("type") == "integer"])
+def test_every_number_of_the_spec_is_bounded(path: str) -> None:
+    node = IN_SPEC[path]
+
+    assert node["format"] == "int32"
+    assert node["minimum"] >= 0
+    assert node["maximum"] < 2**31
+
+
+@pytest.mark.parametrize("path", [path for path, node in IN_SPEC.items() if node.get("type") == "string"])
+def test_every_text_of_the_spec_is_bounded(path: str) -> None:
+    node = IN_SPEC[path]
+
+    assert "enum" in node or node["maxLength"] > 0
+
+
+def test_nothing_is_left_open_but_the_pods_own_spec() -> None:
+    open_ones = {path for path, node in FIELDS.items() if node.get("x-kubernetes-preserve-unknown-fields")}
+
+    assert open_ones == {"spec.podTemplate.spec"}
+    assert all("type" in node or "$ref" not in node for node in FIELDS.values())
+
+
+@pytest.mark.parametrize("word", ["anyOf", "$ref", "$defs", "title", "const"])
+def test_the_schema_is_structural(word: str) -> None:
+    assert f"'{word}':" not in str(SCHEMA)
+
+
+def test_the_defaults() -> None:
+    defaults = {path: node["default"] for path, node in FIELDS.items() if "default" in node}
+
+    assert defaults == {
+        "spec.stopRequested": False,
+        "spec.stop.podPolicy": "Keep",
+        "spec.stop.onUnconfirmed": "Wait",
+        "spec.deletionPolicy": "Orphan",
+    }
+
+
+def test_a_task_needs_no_field_of_the_spec_by_name() -> None:
+    """Which of podTemplate and workloadRef is given is for a rule with a message that a person can act on."""
+    assert "required" not in SCHEMA["properties"]["spec"]
+    assert SCHEMA["properties"]["spec"]["properties"]["workloadRef"]["required"] == ["apiVersion", "kind", "name"]
+
+
+def test_the_least_grace_period_leaves_time_for_proof() -> None:
+    assert IN_SPEC["spec.stop.gracePeriodSeconds"]["minimum"] == 1
+
+
+def test_the_rules_stand_at_the_root() -> None:
+    """Below spec or status they would be gone with it."""
+    assert SCHEMA["x-kubernetes-validations"] == list(TASK_RULES)
+    for needed in (
+        "stopRequested",
+        "podTemplate",
+        "workloadRef",
+        "gracePeriodSeconds",
+        "status.?phase",
+        "manuallyStopped",
+    ):
+        assert any(needed in each["rule"] for each in TASK_RULES), needed
+
+
+@pytest.mark.parametrize("rule", [rule["message"] for rule in TASK_RULES])
+def test_every_rule_has_a_message_that_names_its_field(rule: str) -> None:
+    assert rule.startswith(("spec", "status", "metadata"))
+    assert len(rule) > 40
+
+
+def test_immutable_fields_say_so_on_themselves() -> None:
+    for path in ("spec.podTemplate", "spec.workloadRef"):
+        assert any(each["rule"] == "self == oldSelf" for each in FIELDS[path]["x-kubernetes-validations"])
+
+
+def test_the_reference_has_every_field_of_spec_and_status() -> None:
+    page = reference()
+
+    for path in FIELDS:
+        part, _, field = path.partition(".")
+        if part in {"spec", "status"} and field:
+            assert f"`{field}`" in page, path

@@ -1,0 +1,139 @@
+"""The models: what comes off the wire goes back on it."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from agentstop.api.meta import format_time, parse_time
+from agentstop.api.task import AgentTask, AgentTaskSpec, AgentTaskStatus, Phase
+from tests.unit.objects import ADOPTS, raw_task
+
+WHOLE: dict[str, Any] = {
+    "observedGeneration": 3,
+    "phase": "Stopped",
+    "manuallyStopped": True,
+    "reason": "UserRequested",
+    "message": "Task was stopped by user",
+    "startedAt": "2026-01-01T12:00:00.000000Z",
+    "finishedAt": "2026-01-01T12:00:09.123456Z",
+    "attempts": 1,
+    "stop": {
+        "source": "User",
+        "requestedBy": "jane@example.com",
+        "reason": "RunawayCost",
+        "message": "spent 40 USD in 5 minutes",
+        "acceptedAt": "2026-01-01T12:00:01.000001Z",
+        "signaledAt": "2026-01-01T12:00:02.000000Z",
+        "killAt": "2026-01-01T12:00:32.000000Z",
+        "confirmedAt": "2026-01-01T12:00:09.123456Z",
+        "gracePeriodSeconds": 30,
+        "durationSeconds": 8.123,
+        "verdict": "Graceful",
+    },
+    "workload": {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": "x",
+        "uid": "u",
+        "podCount": 1,
+        "pods": [
+            {
+                "name": "x",
+                "uid": "u",
+                "node": "n",
+                "containers": [
+                    {
+                        "name": "agent",
+                        "exitCode": 0,
+                        "signal": 0,
+                        "reason": "Completed",
+                        "startedAt": "2026-01-01T12:00:00.000000Z",
+                        "finishedAt": "2026-01-01T12:00:08.000000Z",
+                    }
+                ],
+            }
+        ],
+    },
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "UserRequested",
+            "message": "",
+            "lastTransitionTime": "2026-01-01T12:00:09.123456Z",
+        }
+    ],
+}
+
+
+def test_a_whole_status_round_trips() -> None:
+    assert AgentTaskStatus.model_validate(WHOLE).wire() == WHOLE
+
+
+def test_an_empty_status_is_a_pending_one() -> None:
+    status = AgentTaskStatus.model_validate({})
+
+    assert status.phase is Phase.PENDING
+    assert AgentTaskStatus.model_validate(status.wire()) == status
+
+
+def test_a_whole_task_round_trips() -> None:
+    raw = raw_task(ADOPTS | {"agent": "a", "stopRequested": True, "stop": {"gracePeriodSeconds": 5}}, WHOLE)
+    wire = AgentTask.model_validate(raw).wire()
+
+    assert wire["status"] == WHOLE
+    assert wire["spec"] == {
+        "agent": "a",
+        "workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"},
+        "stopRequested": True,
+        "stop": {"gracePeriodSeconds": 5, "podPolicy": "Keep", "onUnconfirmed": "Wait"},
+        "deletionPolicy": "Orphan",
+    }
+
+
+def test_a_pod_template_is_kept_to_the_letter() -> None:
+    template = {"metadata": {"labels": {"a-b/c": "d"}}, "spec": {"containers": [{"name": "m", "snake_case": {"x": 1}}]}}
+
+    assert AgentTaskSpec.model_validate({"podTemplate": template}).pod_template == template
+
+
+def test_fields_of_newer_versions_are_no_errors() -> None:
+    assert AgentTaskSpec.model_validate({"workloadRef": ADOPTS["workloadRef"], "paused": True}) is not None
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"stopRequested": "maybe"},
+        {"stop": {"gracePeriodSeconds": 0}},
+        {"stop": {"gracePeriodSeconds": -1}},
+        {"stop": {"gracePeriodSeconds": 10**9}},
+        {"stop": {"reason": ""}},
+        {"stop": {"reason": "x" * 65}},
+        {"stop": {"podPolicy": "keep"}},
+        {"activeDeadlineSeconds": 0},
+        {"ttlSecondsAfterFinished": -1},
+        {"deletionPolicy": "Delete"},
+        {"workloadRef": {"kind": "Pod", "name": "x"}},
+    ],
+)
+def test_what_the_schema_refuses_the_model_refuses(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AgentTaskSpec.model_validate(spec)
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)), st.integers(-12, 14))  # noqa: DTZ001
+def test_moments_round_trip_in_any_zone(moment: datetime, hours: int) -> None:
+    there = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
+
+    assert parse_time(format_time(there)) == there
+    assert format_time(there).endswith("Z")
+
+
+def test_moments_of_whole_seconds_are_read_too() -> None:
+    assert parse_time("2026-01-01T12:00:00Z") == datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert parse_time(None) is None
