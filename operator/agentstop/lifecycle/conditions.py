@@ -1,0 +1,44 @@
+"""Conditions of a task, so that kstatus, `kubectl wait` and people read the same from them.
+
+kstatus takes Reconciling=True for "in progress", Stalled=True for "failed", and Ready=False for "in progress";
+so Ready means that the task is in the state that its spec asks for, and a stop that succeeded is Ready.
+Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from agentstop.api.meta import Condition, ConditionType
+from agentstop.api.task import Phase
+from agentstop.lifecycle.seen import Word
+
+
+def conditions(
+    phase: Phase, word: Word, stalled: Word | None, previous: Sequence[Condition], now: datetime, *, busy: bool = False
+) -> tuple[Condition, ...]:
+    """Return the conditions of a task in this phase.
+
+    `stalled` names what holds it up, if anything does; `busy` says that work is under way in a phase that is settled
+    otherwise. A condition keeps its transition time for as long as its
+    status stays the same.
+    """
+    done = phase in {Phase.RUNNING, Phase.STOPPED, Phase.COMPLETED} and not busy
+    failed = phase is Phase.FAILED
+    wanted: list[tuple[ConditionType, bool, Word]] = [
+        (ConditionType.READY, done and stalled is None, word if stalled is None else stalled),
+        (ConditionType.RECONCILING, not done and not failed and stalled is None, word),
+        (ConditionType.STALLED, failed or stalled is not None, stalled or word),
+    ]
+    if phase in {Phase.STOPPING, Phase.STOPPED}:
+        wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
+    since = {(condition.type, condition.status): condition.last_transition_time for condition in previous}
+    return tuple(
+        Condition(
+            type=kind,
+            status=str(holds),
+            reason=text.reason,
+            message=text.message,
+            last_transition_time=since.get((kind, str(holds)), now),
+        )
+        for kind, holds, text in wanted
+    )

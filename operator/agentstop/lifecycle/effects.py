@@ -1,0 +1,41 @@
+"""What a decision asks for. Every effect may be asked for again without harm."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentstop.api.task import PodPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make the workload from the task's template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """End the workload: SIGTERM, the grace period, SIGKILL."""
+
+    grace_seconds: int | None
+    """The grace period that was asked for, in seconds; None for the workload's own."""
+    policy: PodPolicy
+    kill_at: datetime | None
+    """When the grace period that is running ends; None before anything was signaled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protect:
+    """Put our finalizer on the task, so that its deletion waits for the end of an adopted workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take our finalizer off the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete the task object: its time to live is over."""
+
+
+WorkloadEffect = Start | Halt
+TaskEffect = Protect | Release | Remove

@@ -1,0 +1,105 @@
+"""What a decision is made from: the task as the API server has it, and what was seen of its workload."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, WorkloadStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An AgentTask at one resource version."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    spec: AgentTaskSpec
+    status: AgentTaskStatus
+    requested_by: str | None = None
+    """Who asked for the stop, as admission stamped it."""
+    deleting: bool = False
+    """Whether the object carries a deletion timestamp."""
+    protected: bool = False
+    """Whether our finalizer is on it."""
+    orphaning: bool = False
+    """Whether it is deleted in a way that leaves its pod running on purpose (`kubectl delete --cascade=orphan`)."""
+    gone: bool = False
+    """Whether the object itself is gone; then nothing can be written any more, only carried out."""
+    stop_seen_at: datetime | None = None
+    """When this process first saw the request to stop."""
+
+
+class Presence(StrEnum):
+    """What is known about the existence of the workload."""
+
+    UNKNOWN = "Unknown"
+    """It was not looked at yet."""
+    ABSENT = "Absent"
+    """There is none, and there never was one that belonged to the task."""
+    PRESENT = "Present"
+    """It exists, or it existed and the task has its UID."""
+
+
+class Proof(StrEnum):
+    """Why no process of the workload can be left."""
+
+    ENDED = "Ended"
+    """The node reported every container as ended."""
+    NEVER_STARTED = "NeverStarted"
+    """No container was ever started, and none can be any more."""
+    NODE_FENCED = "NodeFenced"
+    """The node is gone or declared out of service, and the pod went with it."""
+    GONE = "Gone"
+    """A node that answers has no such pod any more, but its last state was not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A reason in one CamelCase word, and the same for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the workload's work ended."""
+
+    succeeded: bool
+    word: Word
+    at: datetime | None
+    """When the last of it ended, by the node's clock."""
+    by_stop: bool = False
+    """Whether a stop of ours ended it, by the marks that the stop left on the workload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of a task's workload, in terms that hold for every kind of workload."""
+
+    presence: Presence
+    workload: WorkloadStatus | None = None
+    """The workload's identity and the evidence of its pods."""
+    started_at: datetime | None = None
+    """When its first container was started."""
+    own_grace_seconds: int = 30
+    """The grace period that the workload brings along, in seconds."""
+    signaled_at: datetime | None = None
+    """When the API server accepted the change that ends it."""
+    killed_by: datetime | None = None
+    """When the cluster will send SIGKILL, where it says so itself."""
+    ending: Ending | None = None
+    """How it ended, once all of it has ended or it is lost."""
+    main_ending: Ending | None = None
+    """How the container that does the task's work ended."""
+    proof: Proof | None = None
+    """Why no process of it can be left, if that is proven."""
+    refused: Word | None = None
+    """Why this workload cannot be the task's; final."""
+    waiting: Word | None = None
+    """What it waits for before it runs; not final."""
+    blocked: Word | None = None
+    """What holds up its start or its end, as far as anybody can tell."""

@@ -1,0 +1,1 @@
+"""Tests of the decisions: random histories in a small world, and tables."""

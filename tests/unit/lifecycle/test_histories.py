@@ -1,0 +1,81 @@
+"""Random histories: whatever happens, the rules of the design's section 4 hold.
+
+The world is in `world/`: real decisions, caches and loop of the operator over a model of an API server, a node and
+people. The rules are in `world/rules.py`, and what comes to its end at last is in `Actors.end`.
+"""
+
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from .world.actors import Actors
+from .world.world import World
+
+WALKS = int(os.environ.get("AGENTSTOP_TEST_WALKS", "400"))
+"""How many histories are walked; more find more."""
+
+STEPS = 30
+GROUPS = 20
+
+
+class Histories(RuleBasedStateMachine):
+    """Histories that hypothesis makes, and cuts down to the shortest one that breaks a rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actors = Actors(World(), random.choice)
+
+    def choose_with(self, data: st.DataObject) -> None:
+        self.actors.choose = lambda options: data.draw(st.sampled_from(options))
+
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        self.choose_with(data)
+        self.actors.begin()
+
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        self.choose_with(data)
+        self.actors.act()
+
+    @invariant()
+    def the_rules_hold(self) -> None:
+        self.actors.world.check()
+
+    def teardown(self) -> None:
+        self.actors.end()
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=40,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+
+
+def walk(seed: int) -> None:
+    """Walk one history; the same seed is the same history."""
+    actors = Actors(World(), random.Random(seed).choice)  # noqa: S311
+    actors.begin()
+    actors.world.check()
+    for _ in range(STEPS):
+        actors.act()
+        actors.world.check()
+    actors.end()
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_walks(group: int) -> None:
+    """Histories evenly spread, where hypothesis looks for short ones. To see one: walk(SEED)."""
+    for seed in range(group, WALKS, GROUPS):
+        try:
+            walk(seed)
+        except AssertionError as error:
+            error.add_note(f"in the history of seed {seed}")
+            raise

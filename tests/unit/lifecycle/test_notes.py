@@ -1,0 +1,83 @@
+"""What people are told when one status follows another."""
+
+from datetime import datetime
+
+import pytest
+
+from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
+from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.events import Severity, notes_between
+from agentstop.lifecycle.seen import Word
+from tests.unit.objects import at
+
+ACCEPTED = StopStatus(source=StopSource.USER, requested_by="jane", reason="RunawayCost", accepted_at=at(0))
+SIGNALED = ACCEPTED.but(signaled_at=at(1), kill_at=at(31), grace_period_seconds=30)
+CONFIRMED = SIGNALED.but(confirmed_at=at(3), duration_seconds=3.0, verdict=Verdict.GRACEFUL)
+UNVERIFIED = CONFIRMED.but(verdict=Verdict.UNVERIFIED)
+BLOCK = Word("NodeUnreachable", "no answer")
+
+
+def status(phase: Phase, stop: StopStatus | None = None, stalled: Word | None = None) -> AgentTaskStatus:
+    word = Word("Why", "because")
+    return AgentTaskStatus(phase=phase, reason="Why", stop=stop, conditions=conditions(phase, word, stalled, (), at(0)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reasons"),
+    [
+        (status(Phase.PENDING), status(Phase.PENDING), []),
+        (status(Phase.PENDING), status(Phase.RUNNING), ["Running"]),
+        (status(Phase.RUNNING), status(Phase.RUNNING), []),
+        (status(Phase.RUNNING), status(Phase.STOPPING, ACCEPTED), ["StopAccepted"]),
+        (status(Phase.RUNNING), status(Phase.STOPPING, SIGNALED), ["StopAccepted", "StopSignaled"]),
+        (status(Phase.STOPPING, ACCEPTED), status(Phase.STOPPING, SIGNALED), ["StopSignaled"]),
+        (status(Phase.STOPPING, SIGNALED), status(Phase.STOPPING, SIGNALED), []),
+        (status(Phase.STOPPING, SIGNALED), status(Phase.STOPPED, CONFIRMED), ["StopConfirmed"]),
+        (status(Phase.STOPPING, SIGNALED), status(Phase.STOPPED, UNVERIFIED), ["StopUnverified"]),
+        (status(Phase.RUNNING), status(Phase.STOPPED, CONFIRMED), ["StopAccepted", "StopSignaled", "StopConfirmed"]),
+        (status(Phase.STOPPING, SIGNALED), status(Phase.STOPPING, SIGNALED, BLOCK), ["NodeUnreachable"]),
+        (status(Phase.STOPPING, SIGNALED, BLOCK), status(Phase.STOPPING, SIGNALED, BLOCK), []),
+        (status(Phase.STOPPING, SIGNALED, BLOCK), status(Phase.STOPPED, CONFIRMED), ["StopConfirmed"]),
+        (status(Phase.PENDING), status(Phase.PENDING, None, BLOCK), ["NodeUnreachable"]),
+        (status(Phase.RUNNING), status(Phase.COMPLETED), ["Why"]),
+        (status(Phase.RUNNING), status(Phase.FAILED), ["Why"]),
+        (status(Phase.FAILED), status(Phase.FAILED), []),
+    ],
+)
+def test_notes(before: AgentTaskStatus, after: AgentTaskStatus, reasons: list[str]) -> None:
+    assert [note.reason for note in notes_between(before, after)] == reasons
+
+
+def test_acceptance_names_who_and_why() -> None:
+    (note,) = notes_between(status(Phase.RUNNING), status(Phase.STOPPING, ACCEPTED))
+
+    for part in ("jane", "User", "RunawayCost"):
+        assert part in note.message
+
+
+@pytest.mark.parametrize(
+    ("after", "severity"),
+    [
+        (status(Phase.STOPPED, CONFIRMED), Severity.NORMAL),
+        (status(Phase.STOPPED, UNVERIFIED), Severity.WARNING),
+        (status(Phase.STOPPING, SIGNALED, BLOCK), Severity.WARNING),
+    ],
+)
+def test_what_holds_up_or_cannot_be_proven_is_a_warning(after: AgentTaskStatus, severity: Severity) -> None:
+    assert [note.severity for note in notes_between(status(Phase.STOPPING, SIGNALED), after)] == [severity]
+
+
+def test_failure_is_a_warning_and_completion_is_not() -> None:
+    def severity(phase: Phase) -> Severity:
+        return notes_between(status(Phase.RUNNING), status(phase))[0].severity
+
+    assert (severity(Phase.FAILED), severity(Phase.COMPLETED)) == (Severity.WARNING, Severity.NORMAL)
+
+
+def test_reasons_and_times_are_fit_for_events() -> None:
+    """Events refuse a reason of more than 128 characters and a note of more than 1,024."""
+    wordy = Word("X", "long " * 10)
+    for note in notes_between(status(Phase.RUNNING), status(Phase.STOPPING, SIGNALED, wordy)):
+        assert len(note.reason) <= 128
+        assert note.action.isalpha()
+    assert isinstance(CONFIRMED.confirmed_at, datetime)

@@ -1,0 +1,130 @@
+"""The way from the operator to the world's API server, with everything that can go wrong on it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from agentstop.api.task import KIND
+from agentstop.cluster.errors import ApiError
+from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.podseen import STOP_MANAGER
+from agentstop.workloads.requests import Create, Delete, Look, Patch, Request
+
+from .server import Raw, Server
+
+
+class Fault(StrEnum):
+    """What happens to one request."""
+
+    NONE = "none"
+    LOST = "lost"
+    """It never arrives."""
+    UNANSWERED = "unanswered"
+    """It is carried out, and the answer gets lost."""
+    BUSY = "busy"
+    """429."""
+    CRASH_BEFORE = "crash before"
+    CRASH_AFTER = "crash after"
+    INTERFERE = "interfere"
+    """Somebody else is faster by a moment."""
+
+
+class CrashError(BaseException):
+    """The operator's process ends here and now."""
+
+
+class ModelGateway:
+    """Has the methods of the real gateway that the controller uses; none of them ever waits."""
+
+    def __init__(self, server: Server, check: Callable[[Request], None]) -> None:
+        self._server = server
+        self._check = check
+        self.faults: list[Fault] = []
+        self.interfere: Callable[[], None] = lambda: None
+        self.forbidden: set[str] = set()
+        """Verbs on pods and nodes that are refused."""
+        self.requests = 0
+        """How many requests of any kind were made."""
+        self.writes = 0
+        """How many of them ask for a change."""
+
+    async def send(self, request: Request) -> Raw:
+        self._check(request)
+        return self._carried(lambda: self._answer(request), write=not isinstance(request, Look))
+
+    async def get_task(self, namespace: str, name: str) -> Raw:
+        return self._carried(lambda: self._server.get(ObjectRef(KIND, namespace, name)))
+
+    async def write_status(self, task: Raw) -> Raw:
+        return self._carried(lambda: self._server.write_status(task), write=True)
+
+    async def patch_task(self, namespace: str, name: str, body: Mapping[str, Any]) -> Raw:
+        ref = ObjectRef(KIND, namespace, name)
+
+        def carry_out() -> Raw:
+            metadata = self._server.get(ref)["metadata"]
+            wanted = body["metadata"]
+            if any(wanted[key] != metadata[key] for key in ("uid", "resourceVersion")):
+                raise ApiError(409, "Conflict", f"{ref} has been modified")
+            return self._server.change(ref, lambda raw: raw["metadata"].update(finalizers=list(wanted["finalizers"])))
+
+        return self._carried(carry_out, write=True)
+
+    async def delete_task(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
+        ref = ObjectRef(KIND, namespace, name)
+        self._carried(lambda: self._server.delete(ref, uid, version=resource_version), write=True)
+
+    async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
+        def carry_out() -> Raw:
+            return {"items": list(self._listed(kind, namespace, selector))}
+
+        items: list[Raw] = self._carried(carry_out)["items"]
+        return items
+
+    def _listed(self, kind: str, namespace: str, selector: str) -> Iterator[Raw]:
+        for ref, raw in self._server.objects.items():
+            if ref.kind == kind and (not selector or selector in (raw["metadata"].get("labels") or {})):
+                yield raw["metadata"]
+
+    def _carried(self, carry_out: Callable[[], Raw], *, write: bool = False) -> Raw:
+        self.requests += 1
+        self.writes += write
+        fault = self.faults.pop(0) if self.faults else Fault.NONE
+        match fault:
+            case Fault.LOST:
+                raise ApiError(0, "Unreachable", "the API server did not answer in time")
+            case Fault.BUSY:
+                raise ApiError(429, "TooManyRequests", "busy")
+            case Fault.CRASH_BEFORE:
+                raise CrashError
+            case Fault.INTERFERE:
+                self.interfere()
+        answer = carry_out()
+        if fault is Fault.CRASH_AFTER:
+            raise CrashError
+        if fault is Fault.UNANSWERED:
+            raise ApiError(0, "Unreachable", "the API server did not answer in time")
+        return answer
+
+    def _answer(self, request: Request) -> Raw:
+        verb = f"{request.verb} {request.ref.kind}"
+        if verb in self.forbidden:
+            raise ApiError(403, "Forbidden", f"{verb} is forbidden")
+        match request:
+            case Look(ref):
+                return self._server.get(ref)
+            case Create(ref, body):
+                return self._server.create(ref, body)
+            case Patch(ref, uid, body, ends_processes):
+                return self._patched(ref, uid, body, STOP_MANAGER if ends_processes else None)
+            case Delete(ref, uid, grace):
+                return self._server.delete(ref, uid, grace)
+
+    def _patched(self, ref: ObjectRef, uid: str, body: Mapping[str, Any], manager: str | None) -> Raw:
+        raw = self._server.get(ref)
+        if raw["metadata"]["uid"] != uid:
+            raise ApiError(409, "Conflict", f"{ref}: the UID differs")
+        old, new = raw["spec"].get("activeDeadlineSeconds"), body["spec"]["activeDeadlineSeconds"]
+        if old is not None and new > old:
+            raise ApiError(422, "Invalid", "spec.activeDeadlineSeconds may only be lowered")
+        return self._server.change(ref, lambda each: each["spec"].update(body["spec"]), manager)

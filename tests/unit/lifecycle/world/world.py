@@ -1,0 +1,185 @@
+"""Everything together, and what people and other programs do in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
+from agentstop.api.task import KIND
+from agentstop.cluster.errors import ApiError
+from agentstop.workloads.objects import ObjectRef
+
+from .clock import Clock
+from .gateway import CrashError, Fault, ModelGateway
+from .node import NODE, Node
+from .operator import Process
+from .rules import Rules
+from .server import NAMESPACE, Raw, Server
+
+HOLDER = "example.com/holds"
+MOST_PASSES = 40
+"""So many passes at one moment are more than anything but a loop without end can take."""
+
+
+class World:
+    """One API server, one node, one operator."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.server = Server(self.clock)
+        self.node = Node(self.server, self.clock)
+        self.rules = Rules(self.server, self.node, self.clock)
+        self.gateway = ModelGateway(self.server, lambda request: self.rules.check_request(request, self.task_at_work))
+        self.operator: Process | None = None
+
+    def task_at_work(self) -> Any:
+        return self.operator.at_work_on if self.operator is not None else None
+
+    # People
+
+    def create_task(self, name: str, spec: Mapping[str, Any], by: str | None = None) -> None:
+        annotations = {REQUESTED_BY_ANNOTATION: by} if by else {}
+        body = {"apiVersion": API_VERSION, "metadata": {"annotations": annotations}, "spec": dict(spec), "status": {}}
+        self.server.create(ObjectRef(KIND, NAMESPACE, name), body)
+
+    def tasks(self) -> list[Raw]:
+        return [raw for ref, raw in self.server.objects.items() if ref.kind == KIND]
+
+    def patch_spec(self, name: str, **changes: Any) -> bool:
+        """Patch a task's spec, as far as the CRD's rules allow it; return whether they did."""
+        ref = ObjectRef(KIND, NAMESPACE, name)
+        raw = self.server.objects.get(ref)
+        if raw is None:
+            return False
+        before, after = raw["spec"], raw["spec"] | changes
+        graces = [(spec.get("stop") or {}).get("gracePeriodSeconds") for spec in (before, after)]
+        raised = (graces[1] or 0) > (2**31 - 1 if graces[0] is None else graces[0])
+        if before.get("stopRequested") and (not after.get("stopRequested") or raised):
+            return False
+        self.server.change(ref, lambda each: each.update(spec=after))
+        return True
+
+    def delete_task(self, name: str) -> None:
+        self.server.delete(ObjectRef(KIND, NAMESPACE, name))
+
+    # Others
+
+    def create_pod(self, name: str, spec: Mapping[str, Any], **metadata: Any) -> None:
+        try:
+            self.server.create(ObjectRef("Pod", NAMESPACE, name), {"metadata": metadata, "spec": dict(spec)})
+        except ApiError:
+            return
+
+    def create_impostor(self, task: Raw) -> None:
+        """Start the workload of a task anew, as if the operator had made it."""
+        name = task["metadata"]["name"]
+        owner = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": name,
+            "uid": task["metadata"]["uid"],
+            "controller": True,
+        }
+        self.create_pod(name, task["spec"]["podTemplate"]["spec"], labels={TASK_LABEL: name}, ownerReferences=[owner])
+
+    def delete_pod(self, name: str, grace: int | None) -> None:
+        try:
+            self.server.delete(ObjectRef("Pod", NAMESPACE, name), grace=grace)
+        except ApiError:
+            return
+
+    def change_pod(self, name: str, **metadata: Any) -> None:
+        self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda raw: raw["metadata"].update(metadata))
+
+    def bind(self, name: str) -> None:
+        """The scheduler binds a pod; the API server refuses that for one that is being deleted."""
+        raw = self.server.objects[ObjectRef("Pod", NAMESPACE, name)]
+        if "deletionTimestamp" not in raw["metadata"] and not raw["spec"].get("nodeName"):
+            self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda each: each["spec"].update(nodeName=NODE.name))
+
+    def schedule(self) -> None:
+        for raw in list(self.server.pods()):
+            self.bind(raw["metadata"]["name"])
+
+    # Time
+
+    def pass_time(self, seconds: int, *, attentive: bool = False, step: int = 1) -> None:
+        """Let time pass for machines and controllers; an attentive operator does its work meanwhile."""
+        for _ in range(0, seconds, step):
+            self.clock.advance(step)
+            self.node.second()
+            self._collect()
+            if attentive:
+                self.attend()
+
+    def _collect(self) -> None:
+        """The garbage collector deletes what is owned by what is gone."""
+        alive = {raw["metadata"]["uid"] for raw in self.tasks()}
+        for raw in list(self.server.pods()):
+            owners = raw["metadata"].get("ownerReferences") or ()
+            if owners and owners[0]["kind"] == KIND and owners[0]["uid"] not in alive:
+                self.server.delete(ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"]))
+
+    # The operator
+
+    def start_operator(self) -> None:
+        self.operator = Process(self.server, self.clock, self.gateway)
+
+    def crash_operator(self) -> None:
+        self.operator = None
+        self.gateway.faults = []
+
+    def attend(self) -> None:
+        """Have the operator take in all there is, and work until there is nothing left to do now."""
+        if self.operator is None:
+            return
+        passes = 0
+        for _ in range(4):
+            self.operator.watch("Pod")
+            self.operator.watch(KIND)
+            self.operator.follow()
+            passes += self.work(MOST_PASSES)
+            if self.operator is None:
+                return
+        assert passes < MOST_PASSES, "the operator is busy without end"
+
+    def work(self, most: int, faults: list[Fault] | None = None) -> int:
+        if self.operator is None:
+            return 0
+        self.gateway.faults = list(faults or ())
+        try:
+            passes = self.operator.work(most)
+        except CrashError:
+            self.operator = None
+            passes = most
+        self.gateway.faults = []
+        self.check()
+        return passes
+
+    def check(self) -> None:
+        self.rules.check_history()
+        self.rules.check_truth(self.tasks())
+
+    # The end
+
+    def turn_benign(self) -> None:
+        """Nothing stands in the way any more."""
+        self.gateway.forbidden.clear()
+        if not self.node.powered:
+            self.node.boot()
+        self.node.kubelet_runs = True
+        for raw in list(self.server.pods()):
+            kept = [each for each in raw["metadata"].get("finalizers") or () if each != HOLDER]
+            self.change_pod(raw["metadata"]["name"], finalizers=kept)
+        if self.operator is None:
+            self.start_operator()
+
+    def settle(self) -> None:
+        """Let a good while pass in which all goes well."""
+        self.schedule()
+        self.pass_time(150, attentive=True)
+        for _ in range(2):
+            self.pass_time(300, attentive=True, step=20)
+            assert self.operator is not None
+            self.operator.look_again()
+            self.schedule()
+            self.pass_time(120, attentive=True, step=3)
