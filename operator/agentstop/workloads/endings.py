@@ -1,0 +1,68 @@
+"""How a pod's work ended: by itself, by a stop of ours, or by somebody else's hand."""
+
+from typing import Final
+
+from agentstop.lifecycle.seen import Ending, Word
+from agentstop.lifecycle.verdict import OUT_OF_MEMORY
+from agentstop.workloads.objects import Sighting
+from agentstop.workloads.podseen import ContainerSeen, PodSeen, Role
+
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+"""Reason that the kubelet gives a pod that it ended for its deadline, ours included."""
+
+
+def lost(name: str) -> Ending:
+    """Return the ending of a pod that went away by another's hand, and not by its own."""
+    message = f"Pod {name} was deleted by somebody else before it ended"
+    return Ending(succeeded=False, word=Word("WorkloadLost", message), at=None)
+
+
+def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
+    """Return how the pod ended, or None while it has not."""
+    if not pod.ended:
+        return None
+    at = max((container.finished_at for container in pod.containers if container.finished_at), default=None)
+    if sighting.signaled_at is not None or (
+        pod.marked_at is not None and pod.stopped_in_place_at is not None and pod.reason == DEADLINE_EXCEEDED
+    ):
+        return Ending(succeeded=False, word=Word("Stopped", "The workload was stopped"), at=at, by_stop=True)
+    asked_to_go = pod.deletion_requested_at
+    if asked_to_go is not None and (at is None or at >= asked_to_go):
+        return lost(pod.name)
+    if pod.phase == "Succeeded":
+        return Ending(succeeded=True, word=Word("Completed", "All containers ended with exit code 0"), at=at)
+    return Ending(succeeded=False, word=_failure(pod), at=at)
+
+
+def main_ending_of(pod: PodSeen, main: str, sighting: Sighting) -> Ending | None:
+    """Return how the container that does the task's work ended, or None while it has not, or a stop ended it."""
+    container = next((each for each in pod.containers if each.name == main), None)
+    if container is None or not _ended_for_good(container):
+        return None
+    signaled_at = sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at
+    if signaled_at is not None and (container.finished_at is None or container.finished_at > signaled_at):
+        return None
+    if container.exit_code == 0:
+        message = f"Main container {main} ended with exit code 0"
+        return Ending(succeeded=True, word=Word("Completed", message), at=container.finished_at)
+    return Ending(succeeded=False, word=_container_failure(container), at=container.finished_at)
+
+
+def _ended_for_good(container: ContainerSeen) -> bool:
+    """Whether it is over; success ends the main container even where the pod's policy would start it again."""
+    return container.over or (container.exit_code == 0 and container.finished_at is not None)
+
+
+def _failure(pod: PodSeen) -> Word:
+    if pod.reason:
+        return Word(pod.reason, pod.message or f"Pod {pod.name} failed")
+    failed = [each for each in pod.containers if each.exit_code not in {None, 0} and each.role is not Role.SIDECAR]
+    if failed:
+        return _container_failure(failed[0])
+    return Word("PodFailed", pod.message or f"Pod {pod.name} failed")
+
+
+def _container_failure(container: ContainerSeen) -> Word:
+    if container.reason == OUT_OF_MEMORY:
+        return Word(OUT_OF_MEMORY, f"Container {container.name} ran out of memory")
+    return Word("ContainerFailed", f"Container {container.name} ended with exit code {container.exit_code}")

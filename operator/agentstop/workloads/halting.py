@@ -1,0 +1,56 @@
+"""How a pod is ended: in place by the kubelet's own deadline, or by deletion; never by force."""
+
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final
+
+from agentstop.api.task import PodPolicy
+from agentstop.lifecycle.effects import Halt
+from agentstop.workloads.objects import ObjectRef, Surroundings
+from agentstop.workloads.podseen import STOP_DEADLINE_SECONDS, PodSeen
+from agentstop.workloads.requests import Delete, Patch
+
+SHORTEST_GRACE_SECONDS: Final = 1
+"""Grace 0 would remove the object without waiting for the kubelet, and with it the proof.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced
+"""
+
+
+def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime) -> Patch | Delete | None:
+    """Return the one request that brings the pod's end nearer, or None where nothing does.
+
+    In place, by the kubelet's own deadline, wherever that gives the grace period that was asked for: the pod object
+    stays, and with it logs and exit codes. By deletion where the pod has not been taken by a kubelet yet (the deadline
+    counts from then), where the grace period is another one than the pod's own, and where the API server refuses the
+    change. A kubelet does not shorten a grace period that is running: a shorter one must be the first that it hears.
+    """
+    if pod.ended:
+        tidy = halt.policy is PodPolicy.DELETE and pod.deletion_at is None
+        return Delete(ref, pod.uid, None, ends_processes=False) if tidy else None
+    if pod.deletion_at is not None:
+        return _sooner(ref, pod, halt, now)
+    asked = halt.grace_seconds
+    if pod.stopped_in_place_at is not None:
+        shorter = asked is not None and asked < pod.grace_seconds
+        over = halt.kill_at is not None and halt.kill_at <= now
+        return Delete(ref, pod.uid, SHORTEST_GRACE_SECONDS) if shorter and over else None
+    own = asked is None or asked == pod.grace_seconds
+    in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and own
+    if in_place and around.refusal(ref, Patch.verb, now) is None:
+        return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, ends_processes=True)
+    if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
+        return Delete(ref, pod.uid, None)
+    return Delete(ref, pod.uid, max(asked or 0, SHORTEST_GRACE_SECONDS))
+
+
+def _sooner(ref: ObjectRef, pod: PodSeen, halt: Halt, now: datetime) -> Delete | None:
+    """Shorten the grace period of a pod that is being deleted, where the stop asks for less than is left."""
+    assert pod.deletion_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    if halt.grace_seconds is None:
+        return None
+    kill_at = halt.kill_at or now + timedelta(seconds=halt.grace_seconds)
+    left = max(SHORTEST_GRACE_SECONDS, ceil((kill_at - now).total_seconds()))
+    if left >= pod.deletion_grace_seconds or kill_at + timedelta(seconds=1) >= pod.deletion_at:
+        return None
+    return Delete(ref, pod.uid, left)

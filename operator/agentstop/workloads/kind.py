@@ -1,0 +1,28 @@
+"""What every kind of workload has to say for itself."""
+
+from datetime import datetime
+from typing import Protocol
+
+from agentstop.lifecycle.effects import WorkloadEffect
+from agentstop.lifecycle.seen import Seen, Task
+from agentstop.workloads.objects import ObjectRef, Surroundings
+from agentstop.workloads.requests import Look, Request
+
+
+class WorkloadKind(Protocol):
+    """One kind of workload. All of it is pure: from what is known to what it means, and to what has to be sent."""
+
+    def target(self, task: Task) -> ObjectRef:
+        """Return the object that the task stands for."""
+
+    def follows(self, task: Task, around: Surroundings) -> bool:
+        """Whether the target has to be watched by its name, because no label of ours leads to it."""
+
+    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[Look, ...]:
+        """Return what has to be read live before anything can be decided."""
+
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+        """Return what is seen of the task's workload."""
+
+    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+        """Return the requests that an effect takes, as things are; none where it has taken place already."""

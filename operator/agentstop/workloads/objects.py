@@ -1,0 +1,75 @@
+"""What is known of the objects in the cluster, in records small enough to keep tens of thousands of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from agentstop.workloads.node import NodeSeen
+from agentstop.workloads.podseen import PodSeen
+
+
+class ObjectRef(NamedTuple):
+    """An object by its kind, namespace (empty for cluster-wide kinds) and name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """The newest that is known of one object."""
+
+    seen: PodSeen | NodeSeen | None
+    """Its last state; kept after the object is gone, for what that state proves."""
+    absent: bool = False
+    """Whether the API server said that there is no such object any more."""
+    at: datetime
+    """When this was learnt, by our clock."""
+    since: datetime | None = None
+    """When this object was first known to be there, where another one had its name before."""
+    signaled_at: datetime | None = None
+    """When the API server accepted a change of ours that ends the object's processes."""
+    doubted: bool = False
+    """Whether something speaks against it, so that it must be looked at live before anything is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server's answer to a request that it will not carry out."""
+
+    code: int
+    """HTTP status code."""
+    reason: str
+    """Kubernetes' reason, such as Forbidden, Invalid or AlreadyExists."""
+    message: str
+    """The server's own words."""
+    at: datetime
+    """When it was given; it does not count for long, since rights and quotas change."""
+
+
+REFUSAL_COUNTS_FOR: Final = timedelta(seconds=8)
+"""How long a refusal counts. Shorter than the pause after which a blocked task is decided on again, so that each of
+these decisions tries anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that a workload module may look at. Read-only to it."""
+
+    sightings: Mapping[ObjectRef, Sighting] = field(default_factory=dict)
+    refusals: Mapping[tuple[ObjectRef, str], Refusal] = field(default_factory=dict)
+    """The newest refusal for an object and a verb (create, patch, delete, get)."""
+
+    def refusal(self, ref: ObjectRef, verb: str, now: datetime) -> Refusal | None:
+        """Return the refusal of a verb on an object, if one counts now."""
+        refusal = self.refusals.get((ref, verb))
+        return refusal if refusal is not None and now < refusal.at + REFUSAL_COUNTS_FOR else None
+
+    def node(self, name: str) -> Sighting | None:
+        """Return what is known of the node of this name, if it was ever looked at."""
+        return self.sightings.get(ObjectRef("Node", "", name))

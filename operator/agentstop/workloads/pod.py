@@ -1,0 +1,316 @@
+"""Pods: those that the operator makes from a template, and bare ones that it adopts."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentstop.api.meta import API_VERSION, TASK_LABEL
+from agentstop.api.task import KIND, Phase, WorkloadStatus
+from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
+from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
+from agentstop.workloads.endings import ending_of, lost, main_ending_of
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod
+from agentstop.workloads.node import SETTLING, NodeSeen
+from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
+from agentstop.workloads.podseen import PodSeen, State
+from agentstop.workloads.requests import Create, Delete, Look, Request
+
+STALE: Final = timedelta(seconds=5)
+"""How old a reading of a node may be."""
+
+RETRY: Final = timedelta(seconds=25)
+"""How often a pod of somebody else that stands in the way is looked at again."""
+
+UNKNOWN_GRACE: Final = timedelta(seconds=30)
+"""Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
+
+INVALID_CODES: Final = frozenset({400, 422})
+"""HTTP codes with which the API server refuses a pod for what it says."""
+
+
+class _Pod:
+    """The workload kind of pods."""
+
+    def target(self, task: Task) -> ObjectRef:
+        """Return the pod."""
+        return _ref(task)
+
+    def follows(self, task: Task, around: Surroundings) -> bool:
+        """Whether the pod was adopted, or somebody took our label off it; for as long as the task lives."""
+        if task.status.phase.terminal:
+            return False
+        if task.spec.workload_ref is not None:
+            return True
+        sighting = around.sightings.get(_ref(task))
+        pod = _subject(task, sighting) if sighting is not None else None
+        return pod is not None and pod.task != task.name
+
+    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[Look, ...]:
+        """Return the pod if nothing is known of it, and its node where the node's state decides."""
+        if task.status.phase.terminal:
+            return ()
+        ref = _ref(task)
+        sighting = around.sightings.get(ref)
+        waits = sighting is not None and _in_the_way(task, sighting) and sighting.at + RETRY <= now
+        if sighting is None or sighting.doubted or waits:
+            return (Look(ref),)
+        node = _node_in_question(task, sighting, now)
+        if node is None:
+            return ()
+        pod_is_old = not sighting.absent and sighting.at + STALE <= now
+        seen = around.node(node)
+        stale = seen is None or seen.at + STALE <= now or (sighting.absent and seen.at < sighting.at)
+        looks = ((ref, pod_is_old), (ObjectRef("Node", "", node), stale))
+        return tuple(Look(each) for each, wanted in looks if wanted)
+
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+        """Return what is seen of the pod."""
+        ref = _ref(task)
+        sighting = around.sightings.get(ref)
+        known = task.status.workload
+        if sighting is None:
+            refusal = around.refusal(ref, Look.verb, now)
+            blocked = Word("ReadForbidden", refusal.message) if refusal else None
+            return Seen(presence=Presence.UNKNOWN, blocked=blocked)
+        pod = _subject(task, sighting)
+        if pod is None:
+            return _without(task, ref, around, now) if known is None else _vanished(task, known, sighting, around, now)
+        if known is None and task.spec.workload_ref is not None and pod.controller is not None:
+            return Seen(presence=Presence.ABSENT, refused=_controlled(pod))
+        return _present(task, pod, sighting, around, now)
+
+    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+        """Return the request that makes or ends the pod, if it takes one."""
+        sighting = around.sightings.get(_ref(task))
+        match effect:
+            case Start():
+                free = sighting is None or sighting.absent
+                return (Create(_ref(task), _body(task)),) if free else ()
+            case Halt():
+                pod = _subject(task, sighting) if sighting is not None and not sighting.absent else None
+                request = halt_pod(_ref(task), pod, effect, around, now) if pod is not None else None
+                return (request,) if request is not None else ()
+
+
+POD: Final = _Pod()
+
+
+def _ref(task: Task) -> ObjectRef:
+    ref = task.spec.workload_ref
+    return ObjectRef("Pod", task.namespace, task.name if ref is None else ref.name)
+
+
+def _is_ours(task: Task, pod: PodSeen) -> bool:
+    return pod.controller is not None and pod.controller.uid == task.uid
+
+
+def _subject(task: Task, sighting: Sighting) -> PodSeen | None:
+    """Return the pod that is the task's. Another pod of the same name is not: what counts is the UID.
+
+    Once the UID is known, neither labels nor owner references matter any more: whoever may change the pod could take
+    them off to get away.
+    """
+    pod = sighting.seen
+    if not isinstance(pod, PodSeen):
+        return None
+    known = task.status.workload
+    if known is not None and pod.uid == known.uid:
+        return pod
+    if task.spec.workload_ref is not None:
+        too_late = known is not None or task.status.phase.terminal or sighting.absent
+        return None if too_late else pod
+    made_again = task.status.phase is Phase.STOPPED
+    return pod if _is_ours(task, pod) and (known is None or made_again) else None
+
+
+def _in_the_way(task: Task, sighting: Sighting) -> bool:
+    pod = sighting.seen
+    foreign = isinstance(pod, PodSeen) and not sighting.absent and not _is_ours(task, pod)
+    return foreign and task.spec.workload_ref is None
+
+
+def _node_in_question(task: Task, sighting: Sighting, now: datetime) -> str | None:
+    """Return the node whose state decides, if the pod alone does not tell."""
+    pod = _subject(task, sighting)
+    if pod is None:
+        known = task.status.workload
+        return known.pods[0].node if known and known.pods else None
+    if pod.ended or pod.node is None:
+        return None
+    if sighting.absent:
+        return pod.node
+    stop = task.status.stop
+    kill_at = pod.killed_by
+    if stop is not None:
+        kill_at = stop.kill_at or stop.accepted_at + timedelta(seconds=pod.grace_seconds)
+    return pod.node if kill_at is not None and kill_at <= now else None
+
+
+def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) -> Seen:
+    """The task has no pod, and never had one."""
+    if task.spec.workload_ref is not None:
+        message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
+        return Seen(presence=Presence.ABSENT, waiting=Word("WorkloadNotFound", message))
+    sighting = around.sightings[ref]
+    if _in_the_way(task, sighting):
+        message = f"Pod {ref.name} exists and is not this task's; delete it, or give the task another name"
+        return Seen(presence=Presence.ABSENT, blocked=Word("PodNameTaken", message))
+    refusal = around.refusal(ref, Create.verb, now)
+    if refusal is None:
+        return Seen(presence=Presence.ABSENT)
+    if refusal.code in INVALID_CODES:
+        return Seen(presence=Presence.ABSENT, refused=Word("InvalidPodTemplate", refusal.message))
+    return Seen(presence=Presence.ABSENT, blocked=Word("CreateForbidden", refusal.message))
+
+
+def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
+    """The task's pod is gone, and its last state was not seen."""
+    node = known.pods[0].node if known.pods else None
+    stop = task.status.stop
+    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
+    proof, blocked = _by_node(node, due, around, now)
+    return Seen(
+        presence=Presence.PRESENT,
+        workload=known,
+        ending=lost(known.name),
+        proof=proof,
+        blocked=blocked,
+    )
+
+
+def _by_node(node: str | None, due: datetime, around: Surroundings, now: datetime) -> tuple[Proof | None, Word | None]:
+    """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
+
+    The object may have been removed by force, while the kubelet still gives the processes their grace period.
+    """
+    if node is None:
+        return (Proof.GONE if due + SETTLING <= now else None), None
+    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
+        message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
+        return None, Word("NodeReadForbidden", message)
+    sighting = around.node(node)
+    if sighting is None:
+        return None, None
+    seen = sighting.seen
+    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
+        return Proof.NODE_FENCED, None
+    if isinstance(seen, NodeSeen) and seen.ready:
+        return (Proof.GONE if seen.has_ended(due, sighting.at) else None), None
+    return None, _unreachable(node)
+
+
+def _unreachable(node: str) -> Word:
+    message = (
+        f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
+        " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
+    )
+    return Word("NodeUnreachable", message)
+
+
+def _controlled(pod: PodSeen) -> Word:
+    assert pod.controller is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    owner = f"{pod.controller.kind} {pod.controller.name}"
+    message = f"Pod {pod.name} is controlled by {owner}, which would replace it; point workloadRef at {owner}"
+    return Word("WorkloadHasController", message)
+
+
+def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
+    proof, blocked = _proof(task, pod, sighting, around, now)
+    ending = ending_of(pod, sighting)
+    if ending is None and sighting.absent:
+        ending = lost(pod.name)
+    main = task.spec.main_container
+    return Seen(
+        presence=Presence.PRESENT,
+        workload=WorkloadStatus(
+            api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(),), pod_count=1
+        ),
+        started_at=pod.started_at,
+        own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
+        signaled_at=sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
+        killed_by=pod.killed_by,
+        ending=ending,
+        main_ending=main_ending_of(pod, main, sighting) if main else None,
+        proof=proof,
+        waiting=_waiting(pod),
+        blocked=blocked or _refusal(pod, around, now) or _no_main(pod, main),
+    )
+
+
+def _proof(
+    task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime
+) -> tuple[Proof | None, Word | None]:
+    if pod.ended:
+        return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
+    going = sighting.absent or pod.deletion_at is not None
+    if pod.node is None:
+        # The API server binds no pod that is being deleted, so none of its containers can be started any more.
+        return (Proof.NEVER_STARTED if going else None), None
+    if sighting.absent:
+        proof, blocked = _by_node(pod.node, _due(pod, sighting), around, now)
+        if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
+            return Proof.NEVER_STARTED, None
+        return proof, blocked
+    node = around.node(pod.node) if _node_in_question(task, sighting, now) else None
+    if node is None or (isinstance(node.seen, NodeSeen) and node.seen.ready and not node.absent):
+        return None, None
+    if pod.finalizers and pod.deletion_at is not None and node.absent:
+        message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
+        return None, Word("BlockedByFinalizer", message)
+    return None, _unreachable(pod.node)
+
+
+def _due(pod: PodSeen, sighting: Sighting) -> datetime:
+    """Return when the kubelet ends the processes of a pod that is gone, however it went."""
+    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
+    return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
+
+
+def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the API server does not let us end the pod."""
+    if pod.ended or pod.deletion_at is not None or pod.stopped_in_place_at is not None:
+        return None
+    refusal = around.refusal(ObjectRef("Pod", pod.namespace, pod.name), Delete.verb, now)
+    return Word("DeleteForbidden", refusal.message) if refusal else None
+
+
+def _no_main(pod: PodSeen, main: str | None) -> Word | None:
+    if main is None or not pod.containers or any(container.name == main for container in pod.containers):
+        return None
+    message = f"Pod {pod.name} has no container {main}, so its end will not end the task; see spec.mainContainer"
+    return Word("MainContainerNotFound", message)
+
+
+def _waiting(pod: PodSeen) -> Word | None:
+    if pod.node is None and pod.unscheduled:
+        return Word("Unschedulable", pod.unscheduled)
+    for container in pod.containers:
+        if container.state is State.WAITING and container.reason:
+            return Word(container.reason, container.message or f"Container {container.name} waits to be started")
+    return None
+
+
+def _body(task: Task) -> dict[str, Any]:
+    """Return the pod of the task's template."""
+    template = task.spec.pod_template or {}
+    metadata = template.get("metadata") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": task.name,
+            "namespace": task.namespace,
+            "labels": {**(metadata.get("labels") or {}), TASK_LABEL: task.name},
+            "annotations": metadata.get("annotations") or {},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "name": task.name,
+                    "uid": task.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {"restartPolicy": "Never", **(template.get("spec") or {})},
+    }

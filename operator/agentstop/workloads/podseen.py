@@ -1,0 +1,294 @@
+"""The record of a pod: what its evidence and its stop need to know, and no more."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from sys import intern
+from typing import Any, Final
+
+from agentstop.api.meta import TASK_LABEL, parse_time
+from agentstop.api.task import ContainerEnd, PodEvidence
+
+STOP_MANAGER: Final = "agentstop-stop"
+"""Field manager of the one change that stops a pod in place. The API server records it with its time in the pod's
+managedFields, so the mark of a stop survives a crash of the operator between the change and its own record."""
+
+STOP_DEADLINE_SECONDS: Final = 1
+"""The deadline that stops a pod in place: the least that the API server takes, so that nobody can lower it further, and
+the field cannot be raised."""
+
+ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+
+LOST_CONTAINER: Final = "ContainerStatusUnknown"
+"""Reason that the kubelet gives for a container that it cannot find any more."""
+
+
+class Role(StrEnum):
+    """What a container is for."""
+
+    INIT = "init"
+    SIDECAR = "sidecar"
+    MAIN = "main"
+    EPHEMERAL = "ephemeral"
+
+
+class State(StrEnum):
+    """The state of a container."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSeen:
+    """One container of a pod; where it waits to be restarted, the end of its last run."""
+
+    name: str
+    role: Role
+    state: State
+    reason: str | None
+    message: str | None
+    exit_code: int | None
+    signal: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    restarts: bool
+    """Whether the kubelet would start it again after the end that it had."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether a process of it was ever started."""
+        if self.started_at is not None or self.state is State.RUNNING:
+            return True
+        return self.reason == LOST_CONTAINER and "used to be Running" in (self.message or "")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended and is not started again."""
+        return self.state is State.TERMINATED and not self.restarts
+
+    def evidence(self) -> ContainerEnd:
+        """Return what a task's status says of it: no exit code where nothing ran, whatever stands in for one."""
+        if not self.ran:
+            return ContainerEnd(name=self.name, reason=self.reason)
+        return ContainerEnd(
+            name=self.name,
+            exit_code=self.exit_code,
+            signal=self.signal,
+            reason=self.reason,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """The object that controls another one, by its owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSeen:
+    """What matters of a pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    task: str | None
+    controller: Controller | None
+    node: str | None
+    phase: str
+    reason: str | None
+    message: str | None
+    unscheduled: str | None
+    """Why the scheduler found no node for it, in its words."""
+    taken_at: datetime | None
+    """When a kubelet took it (its status' start time)."""
+    grace_seconds: int
+    deadline_seconds: int | None
+    marked_at: datetime | None
+    """When our stop in place was accepted, to the second; from managedFields."""
+    deletion_at: datetime | None
+    """When its grace period ends, if it is being deleted."""
+    deletion_grace_seconds: int
+    deletion_requested_at: datetime | None
+    """When it was asked to go, if it was: deletion timestamp less grace period, in the earliest state with one."""
+    finalizers: tuple[str, ...]
+    containers: tuple[ContainerSeen, ...]
+
+    @property
+    def stopped_in_place_at(self) -> datetime | None:
+        """When the deadline that stops it in place took effect, if it has that deadline.
+
+        The deadline itself is what counts: a mark without it is nobody's word but that of who wrote it.
+        """
+        if self.deadline_seconds != STOP_DEADLINE_SECONDS or self.taken_at is None:
+            return None
+        return self.marked_at or self.taken_at + timedelta(seconds=STOP_DEADLINE_SECONDS)
+
+    @property
+    def killed_by(self) -> datetime | None:
+        """When the kubelet sends SIGKILL, if the pod is being ended: the earlier of what the two ways to end it say."""
+        in_place = self.stopped_in_place_at
+        ends = [in_place + timedelta(seconds=self.grace_seconds)] if in_place is not None else []
+        if self.deletion_at is not None and (self.deletion_grace_seconds > 0 or not self.ended):
+            ends.append(self.deletion_at)  # else it is the moment at which the kubelet let go of what had ended
+        return min(ends, default=None)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first container was started, as far as the states still show it."""
+        return min((each.started_at for each in self.containers if each.started_at), default=None)
+
+    @property
+    def ran(self) -> bool:
+        """Whether any container of it was ever started."""
+        return any(container.ran for container in self.containers)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node has reported every process of it as gone.
+
+        That is a terminal phase, which the kubelet writes for pods that are being deleted, too, once all is gone; what
+        the containers' states say before may be older than the deletion. The phase alone is not enough either: others
+        than the kubelet write it on pods of nodes that are lost.
+        Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase (since 1.27)
+        """
+        running = any(container.state is State.RUNNING for container in self.containers)
+        return self.phase in ENDED_PHASES and not running
+
+    def following(self, before: "PodSeen") -> "PodSeen":
+        """Return this record of a pod, knowing an earlier one of it.
+
+        When the kubelet lets go of a pod, or a shorter grace period is over at once, the API server counts from that
+        moment: when the pod was asked to go first shows in the earlier states alone.
+        """
+        if before.deletion_requested_at is None:
+            return self
+        return replace(self, deletion_requested_at=before.deletion_requested_at)
+
+    def evidence(self) -> PodEvidence:
+        """Return what a task's status says of it."""
+        shown = [each for each in self.containers if each.ran or each.role is not Role.INIT]
+        return PodEvidence(
+            name=self.name, uid=self.uid, node=self.node, containers=tuple(each.evidence() for each in shown)
+        )
+
+
+def read_pod(raw: Mapping[str, Any]) -> PodSeen:
+    """Return the record of a pod from the API server's object."""
+    metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    deletion_at = parse_time(metadata.get("deletionTimestamp"))
+    deletion_grace = metadata.get("deletionGracePeriodSeconds") or 0
+    return PodSeen(
+        namespace=intern(metadata["namespace"]),
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        task=(metadata.get("labels") or {}).get(TASK_LABEL),
+        controller=_controller(metadata.get("ownerReferences") or ()),
+        node=_intern(spec.get("nodeName")),
+        phase=intern(status.get("phase") or "Pending"),
+        reason=_intern(status.get("reason")),
+        message=status.get("message"),
+        unscheduled=_unscheduled(status.get("conditions") or ()),
+        taken_at=parse_time(status.get("startTime")),
+        grace_seconds=_or(spec.get("terminationGracePeriodSeconds"), 30),
+        deadline_seconds=spec.get("activeDeadlineSeconds"),
+        marked_at=_marked_at(metadata.get("managedFields") or ()),
+        deletion_at=deletion_at,
+        deletion_grace_seconds=deletion_grace,
+        deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        containers=tuple(_containers(spec, status)),
+    )
+
+
+def _intern(text: str | None) -> str | None:
+    return intern(text) if text is not None else None
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
+    for owner in owners:
+        if owner.get("controller"):
+            return Controller(intern(owner["kind"]), owner["name"], owner["uid"])
+    return None
+
+
+def _unscheduled(conditions: Iterable[Mapping[str, Any]]) -> str | None:
+    for condition in conditions:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return condition.get("message") or condition.get("reason")
+    return None
+
+
+def _marked_at(managers: Iterable[Mapping[str, Any]]) -> datetime | None:
+    for entry in managers:
+        if entry.get("manager") == STOP_MANAGER and not entry.get("subresource"):
+            return parse_time(entry.get("time"))
+    return None
+
+
+def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[ContainerSeen]:
+    policy = spec.get("restartPolicy") or "Always"
+    groups = (
+        ("initContainers", "initContainerStatuses", Role.INIT),
+        ("containers", "containerStatuses", Role.MAIN),
+        ("ephemeralContainers", "ephemeralContainerStatuses", Role.EPHEMERAL),
+    )
+    for specs, statuses, role in groups:
+        own_policies = {each["name"]: each.get("restartPolicy") for each in spec.get(specs) or ()}
+        for entry in status.get(statuses) or ():
+            own = own_policies.get(entry["name"])
+            sidecar = role is Role.INIT and own == "Always"
+            yield _container(entry, Role.SIDECAR if sidecar else role, _effective(own or policy, role, sidecar))
+
+
+def _effective(policy: str, role: Role, sidecar: bool) -> str:
+    """Return the restart policy that the kubelet applies: an init container that succeeds is never started again.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#detailed-behavior
+    """
+    if role is Role.EPHEMERAL:
+        return "Never"
+    if role is Role.INIT and not sidecar:
+        return "Never" if policy == "Never" else "OnFailure"
+    return policy
+
+
+def _container(entry: Mapping[str, Any], role: Role, policy: str) -> ContainerSeen:
+    state, details = next(iter((entry.get("state") or {"waiting": {}}).items()))
+    details = details or {}
+    kind = State(state)
+    end = details if kind is State.TERMINATED else {}
+    if kind is State.WAITING:
+        end = (entry.get("lastState") or {}).get("terminated") or {}
+    exit_code = end.get("exitCode")
+    return ContainerSeen(
+        name=intern(entry["name"]),
+        role=role,
+        state=kind,
+        reason=_intern(end.get("reason") or details.get("reason")),
+        message=end.get("message") or details.get("message"),
+        exit_code=exit_code,
+        signal=end.get("signal"),
+        started_at=_started_at(end.get("startedAt") or details.get("startedAt")),
+        finished_at=parse_time(end.get("finishedAt")),
+        restarts=policy == "Always" or (policy == "OnFailure" and exit_code != 0),
+    )
+
+
+def _started_at(text: str | None) -> datetime | None:
+    """Return when a container was started; a runtime that failed to start it reports the beginning of Unix time."""
+    moment = parse_time(text)
+    return moment if moment is not None and moment.timestamp() > 0 else None

@@ -1,0 +1,150 @@
+"""How a pod's work ended: by itself, by a stop of ours, or by another's hand."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from agentstop.lifecycle.seen import Ending
+from agentstop.workloads.endings import ending_of, main_ending_of
+from agentstop.workloads.podseen import STOP_MANAGER
+from tests.unit.objects import at, ended, never_found, pod, running, sighting, when
+
+Raw = dict[str, Any]
+MARKED = {"managedFields": [{"manager": STOP_MANAGER, "operation": "Update", "time": when(4)}]}
+GOING = {"deletionTimestamp": when(34), "deletionGracePeriodSeconds": 30}
+DEADLINE = {"activeDeadlineSeconds": 1}
+
+
+def end_of(
+    status: Raw, metadata: Raw | None = None, spec: Raw | None = None, signaled_at: datetime | None = None
+) -> Ending | None:
+    seen = pod(metadata=metadata, spec=spec, status=status)
+    return ending_of(seen, sighting(seen, signaled_at=signaled_at))
+
+
+@pytest.mark.parametrize(
+    ("status", "succeeded", "reason"),
+    [
+        ({"phase": "Succeeded", "containerStatuses": [ended()]}, True, "Completed"),
+        ({"phase": "Failed", "containerStatuses": [ended(code=3)]}, False, "ContainerFailed"),
+        ({"phase": "Failed", "containerStatuses": [ended(code=137, reason="OOMKilled")]}, False, "OOMKilled"),
+        ({"phase": "Failed", "reason": "Evicted", "containerStatuses": [ended(code=137)]}, False, "Evicted"),
+        ({"phase": "Failed", "containerStatuses": [never_found("main")]}, False, "ContainerFailed"),
+        ({"phase": "Failed", "containerStatuses": []}, False, "PodFailed"),
+        (
+            {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [ended(code=1)]},
+            False,
+            "DeadlineExceeded",
+        ),
+    ],
+)
+def test_ended_by_itself(status: Raw, succeeded: bool, reason: str) -> None:
+    ending = end_of(status)
+
+    assert ending is not None
+    assert (ending.succeeded, ending.word.reason, ending.by_stop) == (succeeded, reason, False)
+
+
+def test_running_is_no_ending() -> None:
+    assert end_of({}) is None
+    assert end_of({"phase": "Failed"}) is None
+
+
+def test_the_failure_is_the_first_that_is_not_a_sidecars() -> None:
+    ending = end_of(
+        {
+            "phase": "Failed",
+            "initContainerStatuses": [ended("side", code=143)],
+            "containerStatuses": [ended("a"), ended("b", code=4)],
+        },
+        spec={"initContainers": [{"name": "side", "restartPolicy": "Always"}]},
+    )
+
+    assert ending is not None
+    assert ending.word.message == "Container b ended with exit code 4"
+
+
+def test_it_ended_when_the_last_of_it_did() -> None:
+    ending = end_of({"phase": "Succeeded", "containerStatuses": [ended("a", finished=9), ended("b", finished=7)]})
+
+    assert ending is not None
+    assert ending.at == at(9)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "signaled_at", "reason"),
+    [
+        ({}, {}, at(4), None),
+        (MARKED, DEADLINE, None, "DeadlineExceeded"),
+    ],
+)
+def test_ended_by_our_stop(metadata: Raw, spec: Raw, signaled_at: datetime | None, reason: str | None) -> None:
+    status = {"phase": "Failed", "reason": reason, "containerStatuses": [ended()]}
+    ending = end_of(status, metadata, spec, signaled_at)
+
+    assert ending is not None
+    assert ending.by_stop
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "reason"),
+    [
+        (MARKED, {"activeDeadlineSeconds": 3600}, "DeadlineExceeded"),
+        ({}, DEADLINE, "DeadlineExceeded"),
+        (MARKED, DEADLINE, None),
+    ],
+    ids=["the deadline is another one", "the mark is missing", "it ended before the deadline took effect"],
+)
+def test_not_every_mark_is_a_stop_of_ours(metadata: Raw, spec: Raw, reason: str | None) -> None:
+    ending = end_of({"phase": "Failed", "reason": reason, "containerStatuses": [ended()]}, metadata, spec)
+
+    assert ending is not None
+    assert not ending.by_stop
+
+
+@pytest.mark.parametrize(("finished", "lost"), [(2, False), (4, True), (9, True), (None, True)])
+def test_a_pod_that_somebody_deleted_is_lost_unless_it_had_ended_before(finished: float | None, lost: bool) -> None:
+    ending = end_of({"phase": "Succeeded", "containerStatuses": [ended(finished=finished)]}, GOING)
+
+    assert ending is not None
+    assert (ending.word.reason == "WorkloadLost") is lost
+    assert ending.succeeded is not lost
+
+
+# The main container
+
+
+def main_end(status: Raw, policy: str = "Never", metadata: Raw | None = None, **more: Any) -> Ending | None:
+    seen = pod(spec={"restartPolicy": policy} | more.pop("spec", {}), status=status, metadata=metadata)
+    return main_ending_of(seen, "main", sighting(seen, **more))
+
+
+@pytest.mark.parametrize(
+    ("main", "policy", "outcome"),
+    [
+        (running(), "Never", None),
+        (ended(), "Never", True),
+        (ended(), "Always", True),
+        (ended(code=2), "Never", False),
+        (ended(code=2), "OnFailure", None),
+        (ended(code=2), "Always", None),
+        (running("other"), "Never", None),
+    ],
+)
+def test_the_end_of_the_main_container(main: Raw, policy: str, outcome: bool | None) -> None:
+    ending = main_end({"containerStatuses": [main, running("side")]}, policy)
+
+    assert (ending.succeeded if ending is not None else None) is outcome
+
+
+@pytest.mark.parametrize(("signal", "counts"), [(at(3), False), (at(7), True)])
+def test_what_a_stop_ended_is_no_end_of_its_own(signal: datetime, counts: bool) -> None:
+    ending = main_end({"containerStatuses": [ended(finished=5), running("side")]}, signaled_at=signal)
+
+    assert (ending is not None) is counts
+
+
+def test_somebody_elses_deletion_is_no_end_of_its_own_either() -> None:
+    assert main_end({"containerStatuses": [ended(finished=9)]}, metadata=GOING) is None
+    assert main_end({"containerStatuses": [ended(finished=2)]}, metadata=GOING) is not None

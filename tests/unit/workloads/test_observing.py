@@ -1,0 +1,327 @@
+"""What is seen of a task's pod, and what is looked at before."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.lifecycle.seen import Presence, Proof, Seen, Task
+from agentstop.workloads.node import read_node
+from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings
+from agentstop.workloads.pod import POD
+from agentstop.workloads.registry import kind_of, unsupported
+from agentstop.workloads.requests import Look
+from tests.unit.objects import (
+    ADOPTS,
+    NOW,
+    POD_REF,
+    POD_UID,
+    Raw,
+    at,
+    ended,
+    owner,
+    pod,
+    running,
+    sighting,
+    task,
+    waiting,
+    when,
+)
+
+NODE_REF = ObjectRef("Node", "", "n")
+KNOWN: Raw = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "name": "x",
+    "uid": POD_UID,
+    "pods": [{"name": "x", "uid": POD_UID, "node": "n"}],
+}
+STOPPING: Raw = {
+    "phase": "Stopping",
+    "workload": KNOWN,
+    "stop": {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(30)},
+}
+GOING: Raw = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
+
+
+def node(read_at: float, ready: str = "True", since: float = -900, taints: list[Raw] | None = None) -> Sighting:
+    condition = {"type": "Ready", "status": ready, "lastTransitionTime": when(since)}
+    raw = {"metadata": {"name": "n", "uid": "n"}, "spec": {"taints": taints}, "status": {"conditions": [condition]}}
+    return Sighting(seen=read_node(raw), at=at(read_at))
+
+
+def seen_at(seconds: float) -> Sighting:
+    return Sighting(seen=pod(), at=at(seconds))
+
+
+def see(
+    task: Task,
+    seen: Sighting | None,
+    node: Sighting | None = None,
+    now: float = 0,
+    **refusals: tuple[ObjectRef, Refusal],
+) -> Seen:
+    sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
+    refused = {(ref, verb): refusal for verb, (ref, refusal) in refusals.items()}
+    return POD.observe(task, Surroundings(sightings, refused), at(now))
+
+
+def no(code: int, message: str = "no", now: float = 0) -> Refusal:
+    return Refusal(code, "Why", message, at(now))
+
+
+# Who it is
+
+
+def test_nothing_is_known_before_it_was_looked_at() -> None:
+    assert see(task(), None).presence is Presence.UNKNOWN
+
+
+def test_no_pod_yet() -> None:
+    seen = see(task(), sighting(None, absent=True))
+
+    assert (seen.presence, seen.blocked, seen.refused) == (Presence.ABSENT, None, None)
+
+
+def test_our_own_pod() -> None:
+    seen = see(task(), sighting(pod()))
+
+    assert seen.presence is Presence.PRESENT
+    assert seen.started_at == at(1)
+    assert seen.workload is not None
+    assert seen.workload.uid == POD_UID
+    assert (seen.signaled_at, seen.ending, seen.proof, seen.blocked) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("owners", [[], [owner("another")]])
+def test_another_pod_has_the_name(owners: list[Raw]) -> None:
+    seen = see(task(), sighting(pod(metadata={"ownerReferences": owners})))
+
+    assert seen.presence is Presence.ABSENT
+    assert seen.blocked is not None
+    assert seen.blocked.reason == "PodNameTaken"
+
+
+def test_a_pod_that_loses_its_owner_is_still_the_one_we_know() -> None:
+    known = task(None, {"phase": "Running", "workload": KNOWN})
+
+    assert see(known, sighting(pod(metadata={"ownerReferences": []}))).ending is None
+
+
+def test_an_adopted_pod_that_does_not_exist_is_waited_for() -> None:
+    seen = see(task(ADOPTS), sighting(None, absent=True))
+
+    assert seen.waiting is not None
+    assert seen.waiting.reason == "WorkloadNotFound"
+
+
+def test_a_pod_with_a_controller_is_refused_and_the_controller_named() -> None:
+    seen = see(task(ADOPTS), sighting(pod(metadata={"ownerReferences": [owner("u", "Job", "nightly")]})))
+
+    assert seen.refused is not None
+    assert seen.refused.reason == "WorkloadHasController"
+    assert "point workloadRef at Job nightly" in seen.refused.message
+
+
+def test_a_pod_that_was_gone_before_it_was_adopted_is_none() -> None:
+    bare = pod(metadata={"ownerReferences": []})
+
+    assert see(task(ADOPTS), sighting(bare, absent=True)).presence is Presence.ABSENT
+
+
+def test_another_pod_of_the_adopted_ones_name_is_another_pod() -> None:
+    adopting = task(ADOPTS, {"phase": "Running", "workload": KNOWN})
+    seen = see(adopting, sighting(pod(metadata={"ownerReferences": []}, uid="another")))
+
+    assert seen.ending is not None
+    assert seen.ending.word.reason == "WorkloadLost"
+
+
+@pytest.mark.parametrize(
+    ("code", "final", "reason"),
+    [(422, True, "InvalidPodTemplate"), (400, True, "InvalidPodTemplate"), (403, False, "CreateForbidden")],
+)
+def test_a_refused_creation(code: int, final: bool, reason: str) -> None:
+    seen = see(task(), sighting(None, absent=True), create=(POD_REF, no(code, "spec.containers: Required value")))
+    word = seen.refused if final else seen.blocked
+
+    assert word is not None
+    assert (word.reason, word.message) == (reason, "spec.containers: Required value")
+    assert (seen.refused is None) is not final
+
+
+def test_a_kind_that_is_not_supported_is_refused_naming_those_that_are() -> None:
+    odd = task({"workloadRef": {"apiVersion": "v2", "kind": "Pod", "name": "x"}})
+
+    assert kind_of(odd) is None
+    refused = unsupported(odd).refused
+    assert refused is not None
+    assert refused.reason == "UnsupportedWorkload"
+    assert "Pod of v2" in refused.message
+    assert "Pod of v1" in refused.message
+
+
+# What it waits for
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "reason"),
+    [
+        (
+            {"nodeName": None},
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1"}]},
+            "Unschedulable",
+        ),
+        ({}, {"containerStatuses": [waiting(reason="ImagePullBackOff")]}, "ImagePullBackOff"),
+        ({}, {"containerStatuses": [running(), waiting("b", "CrashLoopBackOff")]}, "CrashLoopBackOff"),
+        ({}, {}, None),
+    ],
+)
+def test_what_the_pod_waits_for(spec: Raw, status: Raw, reason: str | None) -> None:
+    waits = see(task(), sighting(pod(spec=spec, status=status))).waiting
+
+    assert (waits.reason if waits is not None else None) == reason
+
+
+def test_a_main_container_that_is_not_there_is_said() -> None:
+    blocked = see(task({"podTemplate": {}, "mainContainer": "agent"}), sighting(pod())).blocked
+
+    assert blocked is not None
+    assert blocked.reason == "MainContainerNotFound"
+
+
+# Proof
+
+
+def proof(status: Raw, metadata: Raw | None = None, spec: Raw | None = None, **more: Any) -> Proof | None:
+    seen = sighting(pod(metadata=metadata, spec=spec, status=status), **more)
+    return see(task(None, STOPPING), seen).proof
+
+
+def test_what_the_node_reported_is_proof() -> None:
+    assert proof({"phase": "Failed", "containerStatuses": [ended(code=137)]}) is Proof.ENDED
+    assert proof({"phase": "Failed", "containerStatuses": [waiting()]}) is Proof.NEVER_STARTED
+    assert proof({}) is None
+    assert proof({}, GOING) is None
+
+
+def test_an_unbound_pod_that_is_going_can_not_be_started_any_more() -> None:
+    unbound = {"phase": "Pending", "containerStatuses": None}
+
+    assert proof(unbound, None, {"nodeName": None}) is None
+    assert proof(unbound, GOING, {"nodeName": None}) is Proof.NEVER_STARTED
+    assert proof(unbound, None, {"nodeName": None}, absent=True) is Proof.NEVER_STARTED
+
+
+GONE = sighting(pod(metadata=GOING), absent=True)
+OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]
+
+
+@pytest.mark.parametrize(
+    ("seen", "node", "now", "expected"),
+    [
+        pytest.param(GONE, None, 900, None, id="the node was not looked at"),
+        pytest.param(GONE, node(10), 10, None, id="removed by force: the grace period is running"),
+        pytest.param(GONE, node(45), 45, None, id="a node is called ready for a while after its end"),
+        pytest.param(GONE, node(91), 91, Proof.GONE, id="the node lived when all was over"),
+        pytest.param(GONE, node(91), 200, Proof.GONE, id="the reading stays true"),
+        pytest.param(GONE, node(91, since=80), 91, None, id="the node is only just back"),
+        pytest.param(GONE, node(150, since=80), 150, Proof.GONE, id="the node is back for long"),
+        pytest.param(GONE, node(900, ready="Unknown"), 900, None, id="the node does not answer"),
+        pytest.param(GONE, node(900, "Unknown", taints=OUT_OF_SERVICE), 900, Proof.NODE_FENCED, id="out of service"),
+        pytest.param(GONE, Sighting(seen=None, absent=True, at=NOW), 1, Proof.NODE_FENCED, id="no such node"),
+    ],
+)
+def test_a_pod_whose_object_is_gone(seen: Sighting, node: Sighting | None, now: float, expected: Proof | None) -> None:
+    assert see(task(None, STOPPING), seen, node, now).proof is expected
+
+
+def test_a_pod_whose_end_nobody_saw() -> None:
+    absent = Sighting(seen=None, absent=True, at=NOW)
+
+    assert see(task(None, STOPPING), absent, node(10), 10).proof is None
+    assert see(task(None, STOPPING), absent, node(91), 91).proof is Proof.GONE
+
+
+@pytest.mark.parametrize(
+    ("seen", "node", "reason"),
+    [
+        (GONE, node(900, "Unknown"), "NodeUnreachable"),
+        (sighting(pod()), node(900, "Unknown"), "NodeUnreachable"),
+        (sighting(pod(metadata=GOING)), node(900, "False"), "NodeUnreachable"),
+        (sighting(pod()), node(900), None),
+        (
+            sighting(pod(metadata=GOING | {"finalizers": ["example.com/holds"]})),
+            Sighting(seen=None, absent=True, at=at(900)),
+            "BlockedByFinalizer",
+        ),
+    ],
+)
+def test_what_holds_up_the_end(seen: Sighting, node: Sighting, reason: str | None) -> None:
+    blocked = see(task(None, STOPPING), seen, node, 900).blocked
+
+    assert (blocked.reason if blocked is not None else None) == reason
+
+
+def test_no_right_to_delete() -> None:
+    blocked = see(task(None, STOPPING), sighting(pod()), delete=(POD_REF, no(403))).blocked
+
+    assert blocked is not None
+    assert blocked.reason == "DeleteForbidden"
+
+
+def test_without_the_right_to_read_nodes_nothing_is_proven() -> None:
+    seen = see(task(None, STOPPING), GONE, None, 900, get=(NODE_REF, no(403, now=899)))
+
+    assert seen.proof is None
+    assert seen.blocked is not None
+
+
+# What is looked at first
+
+
+def looks(task: Task, seen: Sighting | None, node: Sighting | None = None, now: float = 0) -> list[str]:
+    sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
+    found = POD.looks(task, Surroundings(sightings), at(now))
+    assert all(isinstance(each, Look) for each in found)
+    return [each.ref.kind for each in found]
+
+
+@pytest.mark.parametrize(
+    ("status", "seen", "node", "now", "expected"),
+    [
+        pytest.param({}, None, None, 0, ["Pod"], id="never seen"),
+        pytest.param({}, sighting(pod()), None, 0, [], id="known"),
+        pytest.param({}, sighting(pod(), doubted=True), None, 0, ["Pod"], id="doubted"),
+        pytest.param({}, sighting(pod(metadata={"ownerReferences": []})), None, 1, [], id="in the way"),
+        pytest.param({}, sighting(pod(metadata={"ownerReferences": []})), None, 61, ["Pod"], id="still in the way"),
+        pytest.param(STOPPING, sighting(pod()), None, 1, [], id="in its grace period"),
+        pytest.param(STOPPING, sighting(pod()), None, 30, ["Pod", "Node"], id="late"),
+        pytest.param(STOPPING, seen_at(28), node(28), 30, [], id="late, looked at just now"),
+        pytest.param(STOPPING, seen_at(28), node(20), 30, ["Node"], id="late, its node looked at a while ago"),
+        pytest.param(STOPPING, GONE, node(-1), 1, ["Node"], id="gone, the node looked at before that"),
+        pytest.param({"phase": "Stopped"}, None, None, 0, [], id="over"),
+    ],
+)
+def test_looks(status: Raw, seen: Sighting | None, node: Sighting | None, now: float, expected: list[str]) -> None:
+    assert looks(task(None, status), seen, node, now) == expected
+
+
+# Who is followed by name
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "seen", "followed"),
+    [
+        (None, {}, None, False),
+        (None, {}, sighting(pod()), False),
+        (None, {}, sighting(pod(metadata={"labels": {}})), True),
+        (ADOPTS, {}, None, True),
+        (ADOPTS, {"phase": "Stopped"}, None, False),
+    ],
+)
+def test_what_no_label_of_ours_leads_to_is_followed(
+    spec: Raw | None, status: Raw, seen: Sighting | None, followed: bool
+) -> None:
+    surroundings = Surroundings({POD_REF: seen} if seen is not None else {})
+
+    assert POD.follows(task(spec, status), surroundings) is followed
