@@ -1,0 +1,61 @@
+"""How to reach the API server: KUBECONFIG, the default kubeconfig, or the pod's service account."""
+
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+DEFAULT_KUBECONFIG: Final = "~/.kube/config"
+
+
+class NoConnectionError(Exception):
+    """No usable way to an API server is configured; the message says what to do about it."""
+
+
+async def load_configuration() -> Configuration:
+    """Return the client configuration.
+
+    In a pod without KUBECONFIG it is the service account's; otherwise that of KUBECONFIG or of the default kubeconfig.
+    Raises NoConnectionError where there is none, or where it cannot be read.
+    Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+    configuration = Configuration()
+    # With trust_env aiohttp reads .netrc and the environment anew, in a thread, for each single request.
+    configuration.client_session_kwargs = {"trust_env": False}
+    files = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    if not files and "KUBERNETES_SERVICE_HOST" in os.environ:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException as error:
+            raise NoConnectionError(f"the pod's service account cannot be used: {error}") from error
+        return _through_proxy(configuration)
+    where = os.pathsep.join(files) or DEFAULT_KUBECONFIG
+    if not _any_exists(files or [DEFAULT_KUBECONFIG]):
+        raise NoConnectionError(
+            f"no kubeconfig at {where}: set KUBECONFIG to one, or start a playground with `agentstop playground`"
+        )
+    try:
+        await config.load_kube_config(config_file=where, client_configuration=configuration)
+    except Exception as error:
+        # The loader lets errors of YAML, TLS, files and plug-ins through as they come.
+        reason = " ".join(str(error).split())
+        if not isinstance(error, config.ConfigException | OSError):
+            reason = f"it is not a valid kubeconfig ({reason})"
+        raise NoConnectionError(f"the kubeconfig {where} cannot be used: {reason}") from error
+    return _through_proxy(configuration)
+
+
+def _through_proxy(configuration: Configuration) -> Configuration:
+    """Use the proxy that the environment names for this API server, if it does and the kubeconfig names none."""
+    server = urlsplit(configuration.host)
+    if configuration.proxy is None and not proxy_bypass(server.hostname or ""):
+        configuration.proxy = getproxies().get(server.scheme)
+    return configuration
+
+
+def _any_exists(names: list[str]) -> bool:
+    return any(Path(name).expanduser().exists() for name in names)

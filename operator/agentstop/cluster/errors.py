@@ -1,0 +1,53 @@
+"""What the API server answers when it does not do as asked."""
+
+import json
+from typing import Any, Final
+
+FATAL_CODES: Final = frozenset({400, 403, 405, 422, 504})
+"""HTTP codes that say no to the request itself; to ask again at once would bring the same answer. 504 is
+said of a request that a webhook held up for longer than it may take."""
+
+
+class ApiError(Exception):
+    """A request that was not carried out.
+
+    `code` is the HTTP status code, 0 where no answer came; `reason` is Kubernetes' CamelCase word.
+    """
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API server said no to the request itself, as against being away or busy.
+
+        A webhook that cannot be called stands in the way like one that denies, and answers with 500.
+        """
+        return self.code in FATAL_CODES or (self.code == 500 and "webhook" in self.message)
+
+    @property
+    def absent(self) -> bool:
+        """Whether the API server said that there is no such object.
+
+        Whoever stands between us and it may answer 404 in words of its own; that says nothing.
+        """
+        return self.code == 404 and self.reason == "NotFound"
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.code}): {self.message}" if self.code else self.message
+
+
+def error_from(code: int, body: bytes) -> ApiError:
+    """Return the error of an answer, from Kubernetes' Status object where the body holds one."""
+    status: dict[str, Any] = {}
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        status = parsed
+    text = status.get("message") or body[:200].decode(errors="replace").strip() or "no message"
+    return ApiError(code, status.get("reason") or "Unknown", text)

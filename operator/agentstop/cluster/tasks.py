@@ -1,0 +1,33 @@
+"""Reading tasks as the API server has them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
+from agentstop.lifecycle.seen import Task
+
+_USED_TEMPLATE: Final[dict[str, Any]] = {}
+"""Stands for a template whose pod was made: it is not needed again, and would be most of what a task weighs."""
+
+
+def read_task(raw: Mapping[str, Any]) -> Task:
+    """Return the task of the API server's object. Raises pydantic.ValidationError if it is not of this version."""
+    metadata = raw["metadata"]
+    status = AgentTaskStatus.model_validate(raw.get("status") or {})
+    spec = AgentTaskSpec.model_validate(raw.get("spec") or {})
+    if spec.pod_template is not None and status.workload is not None:
+        spec = spec.but(pod_template=_USED_TEMPLATE)
+    return Task(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        spec=spec,
+        status=status,
+        requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
+        deleting="deletionTimestamp" in metadata,
+        orphaning="deletionTimestamp" in metadata and "orphan" in (metadata.get("finalizers") or ()),
+        protected=STOP_FINALIZER in (metadata.get("finalizers") or ()),
+    )

@@ -1,0 +1,297 @@
+"""What the caches believe, and what they do not."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.api.task import Phase, StopSource, StopStatus
+from agentstop.cluster.cache import Cache, TaskKey, is_newer
+from agentstop.workloads.objects import ObjectRef, Refusal
+from agentstop.workloads.podseen import PodSeen
+from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
+
+KEY = TaskKey("ns", "x")
+ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
+STOP = StopStatus(source=StopSource.USER, accepted_at=NOW)
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def pod_in(cache: Cache) -> PodSeen | None:
+    seen = cache.around.sightings[POD_REF].seen
+    assert seen is None or isinstance(seen, PodSeen)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "newer"),
+    [("2", "1", True), ("1", "2", False), ("1", "1", False), ("10", "9", True), ("9", "10", False)],
+)
+def test_resource_versions_are_numbers_of_any_length(version: str, than: str, newer: bool) -> None:
+    assert is_newer(version, than) is newer
+
+
+# Tasks
+
+
+def test_the_newest_state_of_a_task_wins(cache: Cache) -> None:
+    assert cache.put_task(raw_task(version=9), NOW) == KEY
+    assert cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=10), NOW) == KEY
+    assert cache.put_task(raw_task(version=9), NOW) is None
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.spec.stop_requested
+
+
+def test_a_new_task_of_the_same_name_is_another_one(cache: Cache) -> None:
+    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=9), at(0))
+    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=10, uid="new"), at(5))
+    assert cache.put_task(raw_task(version=9), at(6)) is None
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert (task.uid, task.stop_seen_at) == ("new", at(5))
+
+
+def test_the_first_sight_of_a_stop_is_kept(cache: Cache) -> None:
+    cache.put_task(raw_task(version=1), at(0))
+    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=2), at(1))
+    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=3), at(2))
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.stop_seen_at == at(1)
+
+
+@pytest.mark.parametrize("phase", ["Stopped", "Completed", "Failed"])
+def test_a_stop_of_a_task_that_ended_is_no_stop(cache: Cache, phase: str) -> None:
+    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, {"phase": phase}), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.stop_seen_at is None
+
+
+def test_a_deletion_that_we_hold_up_is_a_stop(cache: Cache) -> None:
+    going = {"deletionTimestamp": when(0), "finalizers": ["agentstop.dev/stop"]}
+    cache.put_task(raw_task(ADOPTS, None, 1, **going), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert (task.deleting, task.protected, task.stop_seen_at) == (True, True, NOW)
+
+
+def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cache) -> None:
+    cache.put_task(raw_task(version=1), NOW)
+    cache.accept(KEY, STOP)
+    cache.put_task(raw_task(version=2), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.status.stop == STOP
+
+
+def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> None:
+    written: Raw = {"source": "Deadline", "acceptedAt": when(3)}
+    cache.put_task(raw_task(version=1), NOW)
+    cache.accept(KEY, STOP)
+    cache.put_task(raw_task(None, {"phase": "Stopping", "stop": written}, 2), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.status.stop is not None
+    assert task.status.stop.source is StopSource.DEADLINE
+
+
+def test_another_tasks_stop_is_not_taken_over(cache: Cache) -> None:
+    cache.put_task(raw_task(version=1), NOW)
+    cache.accept(KEY, STOP)
+    cache.put_task(raw_task(version=2, uid="new"), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.status.stop is None
+
+
+def test_phases_are_counted(cache: Cache) -> None:
+    cache.put_task(raw_task(version=1), NOW)
+    cache.put_task(raw_task(version=1, name="y", uid="y"), NOW)
+    cache.put_task(raw_task(None, {"phase": "Running"}, 2), NOW)
+    assert +cache.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
+
+    cache.mark_gone(KEY)
+    assert +cache.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
+    cache.drop_task(KEY)
+    assert +cache.phases == {("ns", Phase.PENDING): 1}
+
+
+def test_what_is_dropped_leaves_nothing_behind(cache: Cache) -> None:
+    cache.put_task(raw_task(), NOW)
+    cache.see(POD_REF, raw_pod(), NOW)
+    cache.refuse(POD_REF, "delete", Refusal(403, "Forbidden", "no", NOW))
+    cache.drop_task(KEY)
+    cache.drop_task(KEY)
+
+    assert cache.task(KEY) is None
+    assert not cache.knows(POD_REF)
+    assert not cache.around.refusals
+    assert cache.size == 0
+
+
+def test_a_template_whose_pod_was_made_is_not_kept(cache: Cache) -> None:
+    workload = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}
+    cache.put_task(raw_task({"podTemplate": {"spec": {"large": 1}}}, {"workload": workload}), NOW)
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.spec.pod_template == {}
+
+
+# Whose
+
+
+def test_a_pod_matters_to_its_owner_and_to_all_who_adopted_it(cache: Cache) -> None:
+    cache.put_task(raw_task(), NOW)
+    for name in ("a", "b"):
+        cache.put_task(raw_task(ADOPTS, name=name, uid=name), NOW)
+    assert cache.keys_of(POD_REF) == {KEY, TaskKey("ns", "a"), TaskKey("ns", "b")}
+
+    cache.drop_task(TaskKey("ns", "a"))
+    assert cache.keys_of(POD_REF) == {KEY, TaskKey("ns", "b")}
+
+
+def test_a_pod_of_an_adopting_tasks_name_does_not_matter_to_it(cache: Cache) -> None:
+    cache.put_task(raw_task(ADOPTS, name="a", uid="a"), NOW)
+
+    assert cache.keys_of(ObjectRef("Pod", "ns", "a")) == set()
+    assert cache.keys_of(ObjectRef("Node", "", "x")) == set()
+
+
+def test_a_pod_that_others_adopted_is_not_forgotten_with_one_of_them(cache: Cache) -> None:
+    for name in ("a", "b"):
+        cache.put_task(raw_task(ADOPTS, name=name, uid=name), NOW)
+    cache.see(POD_REF, raw_pod(), NOW)
+    cache.drop_task(TaskKey("ns", "a"))
+    assert cache.knows(POD_REF)
+
+    cache.drop_task(TaskKey("ns", "b"))
+    assert not cache.knows(POD_REF)
+
+
+# Pods
+
+
+def test_the_newest_state_of_a_pod_wins(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(status=ENDED, version=10), NOW)
+    cache.see(POD_REF, raw_pod(version=9), NOW)
+
+    pod = pod_in(cache)
+    assert pod is not None
+    assert pod.phase == "Succeeded"
+
+
+def test_what_is_gone_does_not_come_back(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(version=1), NOW)
+    cache.see_absent(POD_REF, NOW)
+    cache.see(POD_REF, raw_pod(version=2), NOW)
+
+    assert cache.around.sightings[POD_REF].absent
+
+
+def test_another_pod_of_that_name_does(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(version=1), NOW)
+    cache.see_absent(POD_REF, NOW)
+    cache.see(POD_REF, raw_pod(version=3, uid="new"), NOW)
+
+    sighting = cache.around.sightings[POD_REF]
+    assert (sighting.absent, sighting.signaled_at) == (False, None)
+
+
+def test_late_news_of_a_predecessor_are_no_news(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(version=5, uid="new"), NOW)
+    cache.see(POD_REF, raw_pod(version=3), NOW)
+    cache.see_absent(POD_REF, NOW, raw_pod(version=4))
+
+    pod = pod_in(cache)
+    assert pod is not None
+    assert pod.uid == "new"
+    assert not cache.around.sightings[POD_REF].absent
+
+
+def test_the_last_state_of_what_is_gone_is_kept(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(version=1), NOW)
+    cache.see_absent(POD_REF, NOW, raw_pod(status=ENDED, version=2))
+
+    pod = pod_in(cache)
+    assert pod is not None
+    assert pod.ended
+    assert cache.around.sightings[POD_REF].absent
+
+
+def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(), at(0))
+    cache.see_absent(POD_REF, at(3))
+    cache.see_absent(POD_REF, at(9))
+
+    sighting = cache.around.sightings[POD_REF]
+    assert sighting.seen is not None
+    assert sighting.at == at(3), "it was learnt when it was learnt first"
+
+
+def test_a_doubt_lasts_until_somebody_looked(cache: Cache) -> None:
+    cache.doubt(POD_REF)
+    assert not cache.knows(POD_REF)
+
+    cache.see(POD_REF, raw_pod(version=1), NOW)
+    cache.doubt(POD_REF)
+    assert cache.around.sightings[POD_REF].doubted
+    cache.see(POD_REF, raw_pod(version=1), NOW)
+    assert not cache.around.sightings[POD_REF].doubted
+
+    cache.doubt(POD_REF)
+    cache.see_absent(POD_REF, NOW)
+    assert not cache.around.sightings[POD_REF].doubted
+
+
+def test_the_signal_is_remembered_for_this_pod_alone(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(version=1), at(0))
+    cache.see(POD_REF, raw_pod(version=2), at(1), signal=True)
+    cache.see(POD_REF, raw_pod(version=3), at(2), signal=True)
+    assert cache.around.sightings[POD_REF].signaled_at == at(1)
+
+    cache.see_absent(POD_REF, at(3), raw_pod(version=4))
+    assert cache.around.sightings[POD_REF].signaled_at == at(1)
+    cache.see(POD_REF, raw_pod(version=5, uid="new"), at(4))
+    assert cache.around.sightings[POD_REF].signaled_at is None
+
+
+def test_what_had_ended_before_was_not_ended_by_the_signal(cache: Cache) -> None:
+    cache.see(POD_REF, raw_pod(status=ENDED, version=2), at(1), signal=True)
+
+    assert cache.around.sightings[POD_REF].signaled_at is None
+
+
+def test_when_a_pod_was_asked_to_go_does_not_move(cache: Cache) -> None:
+    going = raw_pod(metadata={"deletionTimestamp": when(38), "deletionGracePeriodSeconds": 30}, version=2)
+    let_go: dict[str, Any] = {"deletionTimestamp": when(15), "deletionGracePeriodSeconds": 0}
+    cache.see(POD_REF, going, NOW)
+    cache.see(POD_REF, raw_pod(metadata=let_go, version=3), NOW)
+    cache.see_absent(POD_REF, NOW, raw_pod(metadata=let_go, version=4))
+
+    pod = pod_in(cache)
+    assert pod is not None
+    assert pod.deletion_requested_at == at(8)
+
+
+def test_refusals_come_and_go(cache: Cache) -> None:
+    refusal = Refusal(403, "Forbidden", "no", NOW)
+    cache.refuse(POD_REF, "delete", refusal)
+    assert cache.around.refusal(POD_REF, "delete", NOW) == refusal
+    assert cache.around.refusal(POD_REF, "patch", NOW) is None
+
+    cache.allow(POD_REF, "delete")
+    assert cache.around.refusal(POD_REF, "delete", NOW) is None

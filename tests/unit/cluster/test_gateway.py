@@ -1,0 +1,254 @@
+"""What goes over the wire, seen from a server on loopback."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import Configuration
+
+from agentstop.cluster import gateway as gateway_module
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.gateway import ABSENT, Gateway
+from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.requests import Create, Delete, Look, Patch
+from tests.unit.objects import POD_REF, Raw
+
+POD_PATH = "/api/v1/namespaces/ns/pods/x"
+TASK_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Seen:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Server:
+    """Keeps what it is asked, and answers as it is told."""
+
+    seen: list[Seen] = field(default_factory=list)
+    answer: Answer | None = None
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        self.seen.append(Seen(request.method, request.path, dict(request.query), dict(request.headers), body))
+        if self.answer is not None:
+            return await self.answer(request)
+        return web.json_response({"kind": "Pod"})
+
+    def says(self, status: int, body: Raw) -> None:
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return web.json_response(body, status=status)
+
+        self.answer = answer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    server.url = f"http://{host}:{port}"
+    yield server
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def gateway(server: Server) -> AsyncIterator[Gateway]:
+    configuration = Configuration()
+    configuration.host = server.url
+    configuration.api_key = {"BearerToken": "secret"}
+    configuration.api_key_prefix = {"BearerToken": "Bearer"}
+    gateway = Gateway(configuration)
+    yield gateway
+    await gateway.close()
+
+
+async def test_a_look(gateway: Gateway, server: Server) -> None:
+    assert await gateway.send(Look(POD_REF)) == {"kind": "Pod"}
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.body) == ("GET", POD_PATH, None)
+    assert seen.headers["Authorization"] == "Bearer secret"
+    assert seen.headers["User-Agent"].startswith("agentstop/")
+
+
+async def test_nodes_are_cluster_wide(gateway: Gateway, server: Server) -> None:
+    await gateway.send(Look(ObjectRef("Node", "", "n")))
+
+    assert server.seen[0].path == "/api/v1/nodes/n"
+
+
+async def test_a_creation(gateway: Gateway, server: Server) -> None:
+    await gateway.send(Create(POD_REF, {"kind": "Pod"}))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("POST", "/api/v1/namespaces/ns/pods")
+    assert (seen.query["fieldManager"], seen.body) == ("agentstop", {"kind": "Pod"})
+
+
+@pytest.mark.parametrize(("ends", "manager"), [(True, "agentstop-stop"), (False, "agentstop")])
+async def test_a_change_names_the_pod_and_leaves_its_mark(
+    gateway: Gateway, server: Server, ends: bool, manager: str
+) -> None:
+    await gateway.send(Patch(POD_REF, "pod-uid", {"spec": {"activeDeadlineSeconds": 1}}, ends))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.query["fieldManager"]) == ("PATCH", POD_PATH, manager)
+    assert seen.headers["Content-Type"] == "application/merge-patch+json"
+    assert seen.body == {"spec": {"activeDeadlineSeconds": 1}, "metadata": {"uid": "pod-uid"}}
+
+
+@pytest.mark.parametrize("grace", [None, 1, 60])
+async def test_a_deletion_names_the_pod(gateway: Gateway, server: Server, grace: int | None) -> None:
+    await gateway.send(Delete(POD_REF, "pod-uid", grace))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("DELETE", POD_PATH)
+    assert seen.body["preconditions"] == {"uid": "pod-uid"}
+    assert seen.body.get("gracePeriodSeconds") == grace
+
+
+async def test_a_status_is_written_with_its_resource_version(gateway: Gateway, server: Server) -> None:
+    body: Raw = {"metadata": {"namespace": "ns", "name": "x", "resourceVersion": "7"}, "status": {"phase": "Stopped"}}
+    await gateway.write_status(body)
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.body) == ("PUT", f"{TASK_PATH}/status", body)
+
+
+async def test_a_task_is_deleted_only_as_it_was_seen(gateway: Gateway, server: Server) -> None:
+    await gateway.delete_task("ns", "x", "uid", "7")
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("DELETE", TASK_PATH)
+    assert seen.body["preconditions"] == {"uid": "uid", "resourceVersion": "7"}
+
+
+async def test_lists_are_of_metadata_and_in_pages(gateway: Gateway, server: Server) -> None:
+    metadata = {"namespace": "ns", "name": "x", "resourceVersion": "7", "labels": {"a": "b"}}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        more = "" if "continue" in request.query else "next"
+        return web.json_response({"metadata": {"continue": more}, "items": [{"metadata": metadata}]})
+
+    server.answer = answer
+    found = await gateway.list_metadata("Pod", "ns", "agentstop.dev/task")
+
+    assert [(each["namespace"], each["name"], each["resourceVersion"]) for each in found] == [("ns", "x", "7")] * 2
+    assert "PartialObjectMetadataList" in server.seen[0].headers["Accept"]
+    assert [seen.query.get("continue") for seen in server.seen] == [None, "next"]
+    assert {seen.query["labelSelector"] for seen in server.seen} == {"agentstop.dev/task"}
+
+
+async def test_what_the_server_refuses_is_an_error_with_its_words(gateway: Gateway, server: Server) -> None:
+    server.says(409, {"kind": "Status", "reason": "Conflict", "message": "the UID differs"})
+
+    with pytest.raises(ApiError) as caught:
+        await gateway.send(Delete(POD_REF, "pod-uid"))
+    assert (caught.value.code, caught.value.reason, caught.value.message) == (409, "Conflict", "the UID differs")
+
+
+async def test_a_server_that_is_not_there_has_no_code() -> None:
+    configuration = Configuration()
+    configuration.host = "http://127.0.0.1:1"
+    gateway = Gateway(configuration)
+    try:
+        with pytest.raises(ApiError) as caught:
+            await gateway.send(Look(POD_REF))
+    finally:
+        await gateway.close()
+    assert (caught.value.code, caught.value.reason) == (0, "Unreachable")
+
+
+async def test_a_server_that_hangs_has_no_code(
+    gateway: Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        return web.json_response({})
+
+    server.answer = answer
+    with pytest.raises(ApiError) as caught:
+        await gateway.call("GET", POD_PATH, timeout=0.05)
+    assert caught.value.code == 0
+    assert "did not answer in time" in str(caught.value)
+    assert gateway_module.REQUEST_TIMEOUT_SECONDS <= 10
+
+
+async def test_a_server_that_breaks_off_has_no_code(gateway: Gateway, server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    server.answer = answer
+    with pytest.raises(ApiError) as caught:
+        await gateway.send(Look(POD_REF))
+    assert caught.value.code == 0
+
+
+# Watching one object
+
+
+async def watched(gateway: Gateway) -> list[tuple[str, Any]]:
+    return [event async for event in gateway.watch_one(POD_REF)]
+
+
+def stream(server: Server, items: list[Raw], *events: Raw, code: int = 200) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "7"}, "items": items})
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        return web.Response(text=lines, status=code)
+
+    server.answer = answer
+
+
+async def test_a_watch_begins_with_the_object_as_it_is(gateway: Gateway, server: Server) -> None:
+    stream(server, [{"n": 1}], {"type": "BOOKMARK", "object": {}}, {"type": "MODIFIED", "object": {"n": 2}})
+
+    assert await watched(gateway) == [("ADDED", {"n": 1}), ("MODIFIED", {"n": 2})]
+    assert [seen.query["fieldSelector"] for seen in server.seen] == ["metadata.name=x"] * 2
+    assert server.seen[1].query["resourceVersion"] == "7"
+
+
+async def test_a_watch_of_what_is_not_there_says_so(gateway: Gateway, server: Server) -> None:
+    stream(server, [])
+
+    assert await watched(gateway) == [(ABSENT, {})]
+
+
+async def test_a_watch_that_is_too_old_ends(gateway: Gateway, server: Server) -> None:
+    gone = {"type": "ERROR", "object": {"code": 410}}
+    stream(server, [], gone, {"type": "ADDED", "object": {"n": 1}})
+
+    assert await watched(gateway) == [(ABSENT, {})]
+
+
+async def test_a_refused_watch_is_an_error(gateway: Gateway, server: Server) -> None:
+    stream(server, [{"n": 1}], code=403)
+
+    with pytest.raises(ApiError) as caught:
+        await watched(gateway)
+    assert caught.value.code == 403

@@ -1,0 +1,353 @@
+"""The keyed queue: one at a time for each key, urgent keys first, nothing lost."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, KeyedQueue
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moment = 1000.0
+
+    def time(self) -> float:
+        return self.moment
+
+    def settle(self) -> None:
+        """Run everything that is ready."""
+        for _ in range(5):
+            self.run_until_complete(asyncio.sleep(0))
+
+    def pass_time(self, seconds: float) -> None:
+        self.moment += seconds
+        self.settle()
+
+
+class Worker:
+    """Takes a key when told to, and gives it back when told to."""
+
+    def __init__(self, loop: SteppedLoop, queue: KeyedQueue[str], *, urgent_only: bool = False) -> None:
+        self.loop = loop
+        self.queue = queue
+        self.urgent_only = urgent_only
+        self.asking: asyncio.Task[str] | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.asking.result() if self.asking is not None and self.asking.done() else None
+
+    def ask(self) -> str | None:
+        if self.asking is None:
+            self.asking = self.loop.create_task(self.queue.get(urgent_only=self.urgent_only))
+            self.loop.settle()
+        return self.key
+
+    def finish(self) -> None:
+        if self.key is not None:
+            self.queue.done(self.key)
+            self.asking = None
+            self.loop.settle()
+
+    def give_up(self) -> None:
+        if self.asking is not None and not self.asking.done():
+            self.asking.cancel()
+            self.loop.settle()
+            self.asking = None
+
+
+@pytest.fixture
+def loop() -> Iterator[SteppedLoop]:
+    loop = SteppedLoop()
+    yield loop
+    _close(loop)
+
+
+def _close(loop: SteppedLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.settle()
+    loop.close()
+
+
+def inside(loop: SteppedLoop, queue: KeyedQueue[str], what: str, *args: float | str) -> None:
+    """Call what needs the running loop."""
+
+    async def call() -> None:
+        getattr(queue, what)(*args)
+
+    loop.run_until_complete(call())
+
+
+@pytest.fixture
+def queue() -> KeyedQueue[str]:
+    return KeyedQueue()
+
+
+def test_in_the_order_of_their_arrival(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key)
+
+    assert [Worker(loop, queue).ask() for _ in "abc"] == ["a", "b", "c"]
+    assert len(queue) == 0
+
+
+def test_urgent_ones_overtake(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key)
+    queue.add("d", urgent=True)
+    queue.add("c", urgent=True)
+
+    assert queue.has_urgent
+    assert [Worker(loop, queue).ask() for _ in "abcd"] == ["d", "c", "a", "b"]
+    assert Worker(loop, queue).ask() is None
+    assert not queue.has_urgent
+
+
+def test_some_workers_take_urgent_ones_alone(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    worker = Worker(loop, queue, urgent_only=True)
+    queue.add("a")
+    assert worker.ask() is None
+
+    queue.add("b", urgent=True)
+    loop.settle()
+    assert worker.key == "b"
+
+
+def test_an_urgent_one_goes_to_a_free_worker_of_any_kind(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    plain, reserved = Worker(loop, queue), Worker(loop, queue, urgent_only=True)
+    plain.ask()
+    reserved.ask()
+    queue.add("a", urgent=True)
+    queue.add("b", urgent=True)
+    loop.settle()
+
+    assert {plain.key, reserved.key} == {"a", "b"}
+
+
+def test_one_at_a_time_and_once_more_for_what_came_meanwhile(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    first, second = Worker(loop, queue), Worker(loop, queue)
+    queue.add("a")
+    assert first.ask() == "a"
+    queue.add("a")
+    queue.add("a")
+    assert second.ask() is None
+
+    first.finish()
+    assert second.key == "a"
+    second.finish()
+    assert first.ask() is None
+
+
+def test_what_came_meanwhile_keeps_its_urgency(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    worker = Worker(loop, queue)
+    queue.add("a")
+    worker.ask()
+    queue.add("b")
+    queue.add("a", urgent=True)
+    queue.add("a")
+    worker.finish()
+
+    assert worker.ask() == "a"
+
+
+def test_a_worker_that_is_cancelled_with_a_key_in_hand_gives_it_back(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    asking = loop.create_task(queue.get())
+    loop.settle()
+    queue.add("a")
+    asking.cancel()
+    loop.settle()
+
+    assert asking.cancelled()
+    assert Worker(loop, queue).ask() == "a"
+
+
+def test_after_a_while(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    worker = Worker(loop, queue)
+    worker.ask()
+    inside(loop, queue, "add_after", "a", 5.0)
+    loop.pass_time(4.9)
+    assert worker.key is None
+
+    loop.pass_time(0.2)
+    assert worker.key == "a"
+
+
+def test_the_earlier_time_wins_and_rings_once(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    worker = Worker(loop, queue)
+    for seconds in (5.0, 2.0, 9.0):
+        inside(loop, queue, "add_after", "a", seconds)
+    loop.pass_time(2.1)
+    assert worker.ask() == "a"
+
+    worker.finish()
+    loop.pass_time(60)
+    assert worker.ask() is None
+
+
+def test_a_time_that_is_over_is_now(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    inside(loop, queue, "add_after", "a", -3.0)
+    loop.pass_time(0)
+
+    assert Worker(loop, queue).ask() == "a"
+
+
+def test_retries_come_later_and_later(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    worker = Worker(loop, queue)
+    pauses: list[float] = []
+    for _ in range(12):
+        inside(loop, queue, "retry", "a")
+        began = loop.moment
+        while worker.ask() is None:
+            loop.pass_time(FIRST_RETRY_SECONDS / 2)
+        pauses.append(loop.moment - began)
+        worker.finish()
+
+    doubled = [min(FIRST_RETRY_SECONDS * 2**number, LONGEST_RETRY_SECONDS) for number in range(12)]
+    assert pauses == pytest.approx(doubled, abs=FIRST_RETRY_SECONDS)
+
+    queue.succeeded("a")
+    inside(loop, queue, "retry", "a")
+    loop.pass_time(FIRST_RETRY_SECONDS)
+    assert worker.ask() == "a"
+
+
+def test_what_is_forgotten_does_not_come_back(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    inside(loop, queue, "add_after", "a", 1.0)
+    queue.forget("a")
+    loop.pass_time(2)
+
+    assert Worker(loop, queue).ask() is None
+
+
+def test_closed_it_hands_out_nothing_and_is_idle_when_all_is_given_back(
+    loop: SteppedLoop, queue: KeyedQueue[str]
+) -> None:
+    worker, waiting = Worker(loop, queue), Worker(loop, queue)
+    queue.add("a")
+    worker.ask()
+    waiting.ask()
+    queue.close()
+    queue.add("b")
+    idle = loop.create_task(queue.idle())
+    loop.settle()
+    assert not idle.done()
+    assert waiting.key is None
+
+    worker.finish()
+    assert idle.done()
+    assert worker.ask() is None
+
+
+def test_closed_with_nothing_in_hand_it_is_idle_at_once(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    queue.close()
+    loop.run_until_complete(asyncio.wait_for(queue.idle(), 1))
+
+
+KEYS = st.sampled_from("abcd")
+URGENT = frozenset("ab")
+"""Keys that are urgent when their time has come."""
+
+WORKERS = st.integers(0, 3)
+
+
+class QueueHistories(RuleBasedStateMachine):
+    """Whatever is asked in whatever order: exclusive, complete, urgent first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = SteppedLoop()
+        self.queue: KeyedQueue[str] = KeyedQueue(URGENT.__contains__)
+        self.workers = [Worker(self.loop, self.queue, urgent_only=number == 0) for number in range(4)]
+        self.owed: dict[str, bool] = {}
+        """Keys that were added and not handed out since, with their urgency."""
+        self.held: dict[int, str] = {}
+        self.owed_later: dict[str, float] = {}
+
+    def _settle(self) -> None:
+        self.loop.settle()
+        for number, worker in enumerate(self.workers):
+            key = worker.key
+            if key is not None and number not in self.held:
+                assert key in self.owed, "handed out though nobody added it"
+                assert not worker.urgent_only or self.owed[key], "a reserved worker has a normal key"
+                self.owed.pop(key)
+                self.held[number] = key
+
+    @rule(key=KEYS, urgent=st.booleans())
+    def add(self, key: str, urgent: bool) -> None:
+        self.owed[key] = self.owed.get(key, False) or urgent
+        self.queue.add(key, urgent=urgent)
+        self._settle()
+
+    @rule(number=WORKERS)
+    def ask(self, number: int) -> None:
+        free = {key: urgent for key, urgent in self.owed.items() if key not in self.held.values()}
+        before = set(self.held)
+        self.workers[number].ask()
+        self._settle()
+        if number in self.held and number not in before and any(free.values()):
+            assert free[self.held[number]], "a normal key overtook an urgent one"
+
+    @rule(number=WORKERS)
+    def finish(self, number: int) -> None:
+        self.held.pop(number, None)
+        self.workers[number].finish()
+        self._settle()
+
+    @rule(number=WORKERS)
+    def give_up(self, number: int) -> None:
+        if number not in self.held:
+            self.workers[number].give_up()
+            self._settle()
+
+    @rule(key=KEYS, seconds=st.sampled_from([0.0, 1.0, 5.0]))
+    def later(self, key: str, seconds: float) -> None:
+        inside(self.loop, self.queue, "add_after", key, seconds)
+        self.owed_later.setdefault(key, self.loop.moment + seconds)
+        self.owed_later[key] = min(self.owed_later[key], self.loop.moment + seconds)
+        self.wait(0.0)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 7.0]))
+    def wait(self, seconds: float) -> None:
+        self.loop.moment += seconds
+        for key, due in list(self.owed_later.items()):
+            if due <= self.loop.moment:
+                del self.owed_later[key]
+                self.owed[key] = self.owed.get(key, False) or key in URGENT
+        self._settle()
+
+    @invariant()
+    def nobody_shares_a_key(self) -> None:
+        assert len(set(self.held.values())) == len(self.held)
+
+    @invariant()
+    def the_urgent_are_known(self) -> None:
+        waiting = {key for key, urgent in self.owed.items() if urgent and key not in self.held.values()}
+        assert self.queue.has_urgent == bool(waiting)
+
+    def teardown(self) -> None:
+        for _ in range(20):
+            self.wait(10.0)
+            for number in range(4):
+                self.ask(number)
+            for number in range(4):
+                self.finish(number)
+        with contextlib.closing(self.loop):
+            assert not self.owed, "a key was lost"
+            assert not self.owed_later
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.settle()
+
+
+TestQueueHistories = QueueHistories.TestCase
+TestQueueHistories.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
