@@ -1,0 +1,117 @@
+"""Kubernetes Events: off the path of the stop, repeated ones joined into a series, never in anybody's way."""
+
+import asyncio
+import logging
+import socket
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentstop.api.meta import API_VERSION, format_time
+from agentstop.api.task import KIND
+from agentstop.cluster.gateway import Gateway
+from agentstop.lifecycle.events import Note
+from agentstop.lifecycle.seen import Task
+
+log = logging.getLogger(__name__)
+
+CONTROLLER: Final = "agentstop.dev/operator"
+WAITING: Final = 10_000
+"""So many events may wait to be posted; what comes on top is dropped, as an Event is advice and no record."""
+
+SERIES_ENDS_AFTER: Final = timedelta(minutes=6)
+"""A repetition after this time begins a new Event, as in Kubernetes' own recorder.
+
+Source: https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/383-new-event-api-ga-graduation
+"""
+
+PATIENCE_SECONDS: Final = 30.0
+STEP_SECONDS: Final = 0.05
+"""How long an Event waits for stops to go first, and how often it looks."""
+
+REMEMBERED: Final = 4096
+LONGEST_NOTE: Final = 1024
+"""In bytes."""
+POSTERS: Final = 2
+
+
+@dataclass(slots=True)
+class _Series:
+    name: str
+    count: int
+    last: datetime
+
+
+class EventPoster:
+    """Posts notes about tasks as Events of events.k8s.io/v1, whenever nothing that matters more is `busy`."""
+
+    def __init__(self, gateway: Gateway, clock: Callable[[], datetime], busy: Callable[[], bool]) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._busy = busy
+        self._queue: asyncio.Queue[tuple[Task, Note, datetime]] = asyncio.Queue(WAITING)
+        self._series: OrderedDict[tuple[str, Note], _Series] = OrderedDict()
+        self._instance = socket.gethostname()[:128]
+
+    def post(self, task: Task, note: Note) -> None:
+        """Post a note about the task, some time soon."""
+        try:
+            self._queue.put_nowait((task, note, self._clock()))
+        except asyncio.QueueFull:
+            log.debug("too many events are waiting; dropped %s of %s/%s", note.reason, task.namespace, task.name)
+
+    async def run(self) -> None:
+        """Post what there is to post, until cancelled."""
+        await asyncio.gather(*(self._post_all() for _ in range(POSTERS)))
+
+    async def _post_all(self) -> None:
+        while True:
+            task, note, at = await self._queue.get()
+            for _ in range(int(PATIENCE_SECONDS / STEP_SECONDS)):
+                if not self._busy():
+                    break
+                await asyncio.sleep(STEP_SECONDS)
+            try:
+                await self._post(task, note, at)
+            except Exception as error:  # noqa: BLE001  (an Event that cannot be posted must not end the posting)
+                log.debug("event %s of %s/%s was not posted: %s", note.reason, task.namespace, task.name, error)
+
+    async def _post(self, task: Task, note: Note, at: datetime) -> None:
+        key = (task.uid, note)
+        series = self._series.get(key)
+        if series is not None and at - series.last < SERIES_ENDS_AFTER:
+            series.count += 1
+            series.last = at
+            body = {"series": {"count": series.count, "lastObservedTime": format_time(at)}}
+            await self._gateway.patch_event(task.namespace, series.name, body)
+            return
+        name = f"{task.name[:200]}.{uuid.uuid4().hex[:16]}"
+        await self._gateway.post_event(task.namespace, self._body(name, task, note, at))
+        self._series[key] = _Series(name, 1, at)
+        self._series.move_to_end(key)
+        while len(self._series) > REMEMBERED:
+            self._series.popitem(last=False)
+
+    def _body(self, name: str, task: Task, note: Note, at: datetime) -> dict[str, Any]:
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": task.namespace},
+            "eventTime": format_time(at),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance,
+            "type": str(note.severity),
+            "reason": note.reason,
+            "action": str(note.action),
+            "note": note.message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": task.namespace,
+                "name": task.name,
+                "uid": task.uid,
+            },
+        }

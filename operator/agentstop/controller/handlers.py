@@ -1,0 +1,54 @@
+"""kopf's handlers: they hand events on, and do nothing else.
+
+They are `on.event` handlers alone and never fill `patch`: kopf would apply it, and make later events wait for the echo.
+Their errors are never retried by kopf; what must be retried goes through our own queue.
+"""
+
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from agentstop.api.meta import GROUP, VERSION
+from agentstop.api.task import PLURAL
+from agentstop.cluster.connection import load_configuration
+from agentstop.controller.intake import Intake
+from agentstop.workloads.objects import ObjectRef
+
+
+def build_registry(intake: Intake) -> kopf.OperatorRegistry:
+    """Return kopf's registry with our handlers."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection_info(await load_configuration())
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def on_task(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+        intake.task(type, event["object"])
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def on_pod(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+        metadata = event["object"]["metadata"]
+        intake.object(ObjectRef("Pod", metadata["namespace"], metadata["name"]), type, event["object"])
+
+    return registry
+
+
+async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Return the connection of the official client in the form that kopf takes."""
+    header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        username=configuration.username or None,
+        password=configuration.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+    )

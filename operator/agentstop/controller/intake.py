@@ -1,0 +1,115 @@
+"""From watch events to caches to keys in the queue. Nothing here waits."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.queue import KeyedQueue
+from agentstop.controller.metrics import Metrics
+from agentstop.lifecycle.seen import Task
+from agentstop.workloads.objects import ObjectRef
+
+log = logging.getLogger(__name__)
+
+DELETED: Final = "DELETED"
+
+
+class Intake:
+    """Takes in what the watches bring."""
+
+    def __init__(
+        self, cache: Cache, queue: KeyedQueue[TaskKey], metrics: Metrics, clock: Callable[[], datetime]
+    ) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._metrics = metrics
+        self._clock = clock
+        self._forget: Callable[[TaskKey], None] = cache.drop_task
+
+    def forget_with(self, forget: Callable[[TaskKey], None]) -> None:
+        """Have tasks that are gone forgotten by this function."""
+        self._forget = forget
+
+    def task(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in the event of a task."""
+        metadata = raw["metadata"]
+        key = TaskKey(metadata["namespace"], metadata["name"])
+        self._metrics.last_event.labels(KIND).set_to_current_time()
+        try:
+            taken = self._cache.put_task(raw, self._clock())
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            self._cache.unreadable.add(key)
+            log.error("%s cannot be read, and is left alone: %s: %s", key, where, problem["msg"])
+            return
+        if kind == DELETED:
+            current = self._cache.task(key)
+            if current is not None and current.uid == metadata["uid"]:
+                self.task_is_gone(key)
+        elif taken is not None:
+            self.enqueue(taken)
+
+    def task_is_gone(self, key: TaskKey) -> None:
+        """Take in that a task object is gone.
+
+        A stop that was asked for before is still carried out, and a pod that we made is ended: the garbage collector
+        does not find it if somebody took its owner reference off.
+        """
+        task = self._cache.task(key)
+        if task is None:
+            return
+        asked = task.stop_seen_at is not None
+        owned = task.spec.pod_template is not None and task.status.workload is not None and not task.orphaning
+        if not task.status.phase.terminal and (asked or owned):
+            self._cache.mark_gone(key)
+            self.enqueue(key)
+        else:
+            self._forget(key)
+
+    def object(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in the event of an object that a task stands for."""
+        self._metrics.last_event.labels(ref.kind).set_to_current_time()
+        if kind == DELETED and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
+            self._cache.see_absent(ref, self._clock(), raw)
+        elif kind == DELETED:
+            # A watch by label says the same of an object that is there, but lost its label: nobody gets away so, not
+            # even in the middle of its grace period. What is really deleted comes with a grace period of 0 left.
+            self._cache.doubt(ref)
+        else:
+            self._cache.see(ref, raw, self._clock())
+        self._enqueue_all(ref, gone=kind == DELETED)
+
+    def absent(self, ref: ObjectRef) -> None:
+        """Take in that an object does not exist."""
+        self._cache.see_absent(ref, self._clock())
+        self._enqueue_all(ref, gone=True)
+
+    def _enqueue_all(self, ref: ObjectRef, *, gone: bool) -> None:
+        keys = self._cache.keys_of(ref)
+        for key in keys:
+            self.enqueue(key)
+        if gone and not keys:
+            self._cache.forget(ref)
+
+    def doubt(self, key: TaskKey) -> None:
+        """Have the pod of a task looked at live before anything is decided."""
+        self._cache.doubt(ObjectRef("Pod", key.namespace, key.name))
+
+    def enqueue(self, key: TaskKey) -> None:
+        """Have a decision made on the task; one that is to be stopped comes before all others."""
+        task = self._cache.task(key)
+        if task is not None:
+            self._queue.add(key, urgent=is_urgent(task))
+
+
+def is_urgent(task: Task | None) -> bool:
+    """Whether somebody waits for an agent to be stopped to whom SIGTERM was not sent yet."""
+    if task is None or task.stop_seen_at is None or task.status.phase.terminal:
+        return False
+    return task.status.stop is None or task.status.stop.signaled_at is None

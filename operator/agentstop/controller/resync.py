@@ -1,0 +1,73 @@
+"""The slow second look: what the watches missed is found by comparing the caches with a list of names."""
+
+import logging
+from typing import Final
+
+from agentstop.api.meta import TASK_LABEL
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.gateway import Gateway
+from agentstop.controller.intake import Intake
+from agentstop.workloads.objects import ObjectRef
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS: Final = 300.0
+
+
+class Resync:
+    """Finds tasks and pods that came, changed or went while a watch was blind."""
+
+    def __init__(self, cache: Cache, gateway: Gateway, intake: Intake, namespaces: tuple[str, ...]) -> None:
+        self._cache = cache
+        self._gateway = gateway
+        self._intake = intake
+        self._namespaces = namespaces or ("",)
+
+    async def listed(self) -> list[ObjectRef]:
+        """Return the tasks, and the pods of tasks, that exist."""
+        tasks, pods = await self._list(KIND, ""), await self._list("Pod", TASK_LABEL)
+        return [ObjectRef(KIND, *key) for key in tasks] + [ObjectRef("Pod", *key) for key in pods]
+
+    def knows(self, ref: ObjectRef) -> bool:
+        """Whether one of them is known."""
+        if ref.kind == KIND:
+            key = TaskKey(ref.namespace, ref.name)
+            return self._cache.task(key) is not None or key in self._cache.unreadable
+        return self._cache.knows(ref)
+
+    async def run_once(self) -> None:
+        """Compare the caches with the cluster, and have everything that has not ended decided on anew.
+
+        Raises ApiError if the cluster cannot be listed.
+        """
+        known = dict(self._cache.tasks())
+        tasks = await self._list(KIND, "")
+        pods = await self._list("Pod", TASK_LABEL)
+        for key, task in known.items():
+            if key not in tasks:
+                await self._look_for(key)
+            elif not task.status.phase.terminal:
+                if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
+                    self._intake.doubt(key)
+                self._intake.enqueue(key)
+        for key, version in tasks.items():
+            current = self._cache.task(key)
+            if current is None or current.resource_version != version:
+                await self._look_for(key)
+
+    async def _look_for(self, key: TaskKey) -> None:
+        try:
+            self._intake.task("MODIFIED", await self._gateway.get_task(*key))
+        except ApiError as error:
+            if not error.absent:
+                raise
+            self._intake.task_is_gone(key)
+
+    async def _list(self, kind: str, selector: str) -> dict[TaskKey, str]:
+        found: dict[TaskKey, str] = {}
+        for namespace in self._namespaces:
+            for metadata in await self._gateway.list_metadata(kind, namespace, selector):
+                found[TaskKey(metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
+        return found

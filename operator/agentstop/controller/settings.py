@@ -1,0 +1,87 @@
+"""How kopf is set up: as a source of watch events, and nothing else."""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import kopf
+from kopf._core.reactor.inventory import ResourceMemories
+
+from agentstop.api.meta import TASK_LABEL
+
+
+class _Backoffs(Iterable[float]):
+    """Pauses between tries of kopf's own requests, in seconds, without end: an API server may be away for long."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.1, 0.2, 0.5), itertools.repeat(1.0))
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Stores nothing: our handlers do not work on differences."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return nothing to compare, so that no object is copied for it."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        """Return nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Stores nothing: our handlers have no progress to keep on the objects."""
+
+    def fetch(self, **_: Any) -> None:
+        """Return nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Remove nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Return what was given, uncopied."""
+        return essence
+
+
+class NoMemories(ResourceMemories):
+    """Keeps nothing of any object: kopf's own memory of each would outweigh our record of it."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> Any:
+        """Return a memory that is forgotten after use."""
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """Return the settings of kopf."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL
+    # Short watches: a connection that died without a word is found out within seconds, not after minutes.
+    settings.watching.server_timeout = 30
+    settings.watching.inactivity_timeout = 35
+    settings.watching.reconnect_backoff = 0.02
+    settings.watching.chunk_size = 2000
+    settings.networking.connect_timeout = 5.0
+    settings.networking.request_timeout = 60.0
+    settings.networking.error_backoffs = _Backoffs()
+    settings.queueing.idle_timeout = 0.1
+    settings.queueing.exit_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+def scope(namespaces: Collection[str]) -> dict[str, Any]:
+    """Return kopf's arguments for these namespaces; none are all."""
+    return {"namespaces": list(namespaces)} if namespaces else {"clusterwide": True}

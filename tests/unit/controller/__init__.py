@@ -1,0 +1,1 @@
+"""Tests of intake, resync, events, metrics and probes."""

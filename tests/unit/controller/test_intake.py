@@ -1,0 +1,204 @@
+"""What is made of watch events."""
+
+import logging
+
+import pytest
+
+from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.queue import KeyedQueue
+from agentstop.controller.intake import Intake
+from agentstop.controller.metrics import Metrics
+from agentstop.workloads.objects import ObjectRef
+from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task, when
+
+KEY = TaskKey("ns", "x")
+STOP: Raw = {"podTemplate": {}, "stopRequested": True}
+SIGNALED: Raw = {"source": "User", "acceptedAt": when(0), "signaledAt": when(1), "killAt": when(31)}
+LET_GO: Raw = {"deletionTimestamp": when(9), "deletionGracePeriodSeconds": 0}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+@pytest.fixture
+def queue() -> KeyedQueue[TaskKey]:
+    return KeyedQueue()
+
+
+@pytest.fixture
+def intake(cache: Cache, queue: KeyedQueue[TaskKey]) -> Intake:
+    return Intake(cache, queue, Metrics(cache.phases, lambda: 0, lambda: ()), lambda: NOW)
+
+
+def drained(queue: KeyedQueue[TaskKey]) -> int:
+    """How many keys wait, and forget them."""
+    waiting = len(queue)
+    queue.__init__()  # type: ignore[misc]
+    return waiting
+
+
+def test_a_task_is_decided_on(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+    intake.task("ADDED", raw_task())
+
+    assert len(queue) == 1
+    assert not queue.has_urgent
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "urgent"),
+    [
+        (STOP, {}, True),
+        (STOP, {"phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(0)}}, True),
+        (STOP, {"phase": "Stopping", "stop": SIGNALED}, False),
+        (ADOPTS, {}, False),
+        (STOP, {"phase": "Stopped"}, False),
+        (STOP, {"phase": "Completed"}, False),
+        ({"podTemplate": {}}, {"phase": "Running"}, False),
+    ],
+)
+def test_stops_that_were_not_signaled_yet_come_first(
+    intake: Intake, queue: KeyedQueue[TaskKey], spec: Raw, status: Raw, urgent: bool
+) -> None:
+    intake.task("MODIFIED", raw_task(spec, status))
+
+    assert queue.has_urgent is urgent
+
+
+def test_old_news_are_no_news(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+    intake.task("ADDED", raw_task(version=5))
+    drained(queue)
+    intake.task("MODIFIED", raw_task(version=4))
+
+    assert len(queue) == 0
+
+
+def test_a_task_that_cannot_be_read_is_left_alone_and_said_so(
+    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        intake.task("ADDED", raw_task({"stop": {"gracePeriodSeconds": "soon"}, "podTemplate": {}}))
+
+    assert cache.task(KEY) is None
+    assert len(queue) == 0
+    assert "ns/x" in caplog.text
+    assert "stop.gracePeriodSeconds" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_deleted_task_is_forgotten(intake: Intake, cache: Cache) -> None:
+    intake.task("ADDED", raw_task())
+    intake.task("DELETED", raw_task(version=2))
+
+    assert cache.task(KEY) is None
+
+
+def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(intake: Intake, cache: Cache) -> None:
+    intake.task("ADDED", raw_task(version=5, uid="new"))
+    intake.task("DELETED", raw_task(version=4))
+
+    assert cache.task(KEY) is not None
+
+
+def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
+    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+) -> None:
+    intake.task("ADDED", raw_task(ADOPTS | {"stopRequested": True}))
+    drained(queue)
+    intake.task("DELETED", raw_task(ADOPTS | {"stopRequested": True}, version=2))
+
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.gone
+    assert queue.has_urgent
+
+
+WITH_POD: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "kept"),
+    [
+        ({"podTemplate": {}}, {}, False),
+        ({"podTemplate": {}}, WITH_POD, True),
+        ({"podTemplate": {}}, WITH_POD | {"phase": "Completed"}, False),
+        (ADOPTS, WITH_POD, False),
+    ],
+    ids=["nothing was made", "its pod goes with it", "it had ended", "adopted, nobody asked for a stop"],
+)
+def test_a_task_is_remembered_for_as_long_as_its_pod_has_to_be_ended(
+    intake: Intake, cache: Cache, spec: Raw, status: Raw, kept: bool
+) -> None:
+    intake.task("ADDED", raw_task(spec, status))
+    intake.task("DELETED", raw_task(spec, status, version=2))
+
+    assert (cache.task(KEY) is not None) is kept
+
+
+# Pods
+
+
+def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]) -> None:
+    intake.task("ADDED", raw_task())
+    drained(queue)
+    intake.object(POD_REF, "ADDED", raw_pod())
+
+    assert cache.knows(POD_REF)
+    assert len(queue) == 1
+
+
+def test_a_pod_of_no_known_task_is_remembered_until_its_task_comes(
+    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+) -> None:
+    intake.object(POD_REF, None, raw_pod())
+    assert cache.knows(POD_REF)
+    assert len(queue) == 0
+
+    intake.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
+    assert not cache.knows(POD_REF)
+
+
+def test_a_real_deletion_is_believed(intake: Intake, cache: Cache) -> None:
+    intake.task("ADDED", raw_task())
+    intake.object(POD_REF, "ADDED", raw_pod())
+    intake.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
+
+    assert cache.around.sightings[POD_REF].absent
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}],
+    ids=["running", "in its grace period"],
+)
+def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
+    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey], metadata: Raw
+) -> None:
+    """A watch by label shows it as DELETED, as it was before."""
+    intake.task("ADDED", raw_task())
+    intake.object(POD_REF, "ADDED", raw_pod())
+    drained(queue)
+    intake.object(POD_REF, "DELETED", raw_pod(metadata=metadata, version=2))
+
+    sighting = cache.around.sightings[POD_REF]
+    assert (sighting.absent, sighting.doubted) == (False, True)
+    assert len(queue) == 1
+
+
+def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+    intake.task("ADDED", raw_task())
+    drained(queue)
+    intake.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x"}})
+
+    assert len(queue) == 0
+
+
+def test_what_is_followed_by_name_can_be_absent(intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]) -> None:
+    intake.task("ADDED", raw_task(ADOPTS))
+    intake.object(POD_REF, "ADDED", raw_pod())
+    drained(queue)
+    intake.absent(POD_REF)
+
+    assert cache.around.sightings[POD_REF].absent
+    assert len(queue) == 1

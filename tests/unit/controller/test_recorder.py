@@ -1,0 +1,134 @@
+"""What the numbers and the log say of a task's changes."""
+
+import logging
+from itertools import pairwise
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
+from agentstop.cluster.cache import Cache
+from agentstop.controller.events import EventPoster
+from agentstop.controller.metrics import Metrics
+from agentstop.controller.recorder import Recorder
+from agentstop.lifecycle.decide import Decision
+from agentstop.lifecycle.events import Action, Note, Severity
+from agentstop.lifecycle.seen import Task
+from tests.unit.objects import NOW, at, raw_task, task
+
+ACCEPTED = StopStatus(source=StopSource.USER, accepted_at=at(0))
+SIGNALED = ACCEPTED.but(signaled_at=at(0.25), kill_at=at(30), grace_period_seconds=30)
+CONFIRMED = SIGNALED.but(confirmed_at=at(3), duration_seconds=3.0, verdict=Verdict.GRACEFUL)
+STOPPING = AgentTaskStatus(phase=Phase.STOPPING, stop=SIGNALED)
+STOPPED = AgentTaskStatus(phase=Phase.STOPPED, stop=CONFIRMED, reason="UserRequested")
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+
+    def post(self, task: Task, note: Note) -> None:
+        self.posted.append(note.reason)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.cache = Cache()
+        self.metrics = Metrics(self.cache.phases, lambda: 7, lambda: [("NodeUnreachable", 2)])
+        self.notes = Notes()
+        self.recorder = Recorder(cast("EventPoster", self.notes), self.metrics)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self.metrics.registry
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+    def wrote(self, *statuses: AgentTaskStatus) -> None:
+        for before, after in pairwise(statuses):
+            self.recorder.wrote(task(None, before.wire()), Decision(status=after))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+RUNNING = AgentTaskStatus(phase=Phase.RUNNING)
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        (RUNNING, STOPPING, STOPPED, STOPPED.but(observed_generation=9)),
+        (RUNNING, AgentTaskStatus(phase=Phase.STOPPING, stop=ACCEPTED), STOPPING, STOPPED),
+        (RUNNING, STOPPED),
+        (RUNNING.but(stop=SIGNALED), STOPPED),
+    ],
+    ids=["step by step", "signaled later", "all at once", "accepted in memory before"],
+)
+def test_a_stop_is_counted_once(bench: Bench, statuses: tuple[AgentTaskStatus, ...]) -> None:
+    bench.wrote(*statuses)
+
+    assert bench.value("agentstop_stop_requests_total", source="User") == 1
+    assert bench.value("agentstop_stop_signal_seconds_count", source="User") == 1
+    assert bench.value("agentstop_stop_signal_seconds_sum", source="User") == 0.25
+    assert bench.value("agentstop_stop_duration_seconds_count", source="User", verdict="Graceful") == 1
+    assert bench.value("agentstop_stop_duration_seconds_sum", source="User", verdict="Graceful") == 3.0
+
+
+def test_an_end_without_a_stop_is_no_stop(bench: Bench) -> None:
+    bench.wrote(RUNNING, AgentTaskStatus(phase=Phase.COMPLETED, reason="Completed"))
+
+    assert bench.value("agentstop_stop_requests_total", source="User") is None
+
+
+def test_notes_are_posted(bench: Bench) -> None:
+    note = Note(Severity.NORMAL, "Running", Action.START, "it runs")
+    bench.recorder.wrote(task(), Decision(status=RUNNING, notes=(note,)))
+
+    assert bench.notes.posted == ["Running"]
+
+
+def test_a_change_of_phase_is_one_line_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        bench.wrote(RUNNING, STOPPING, STOPPING.but(observed_generation=2), STOPPED)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "ns/x is Stopping: reason=None source=User",
+        "ns/x is Stopped: reason=UserRequested source=User verdict=Graceful seconds=3.0",
+    ]
+    assert caplog.records[-1].__dict__["verdict"] == "Graceful"
+
+
+def test_the_state_is_read_when_somebody_asks(bench: Bench) -> None:
+    bench.cache.put_task(raw_task(), NOW)
+    bench.cache.put_task(raw_task(None, {"phase": "Running"}, name="y", uid="y"), NOW)
+
+    assert bench.value("agentstop_tasks", namespace="ns", phase="Pending") == 1
+    assert bench.value("agentstop_tasks", namespace="ns", phase="Running") == 1
+    assert bench.value("agentstop_queue_depth") == 7
+    assert bench.value("agentstop_stops_stalled", reason="NodeUnreachable") == 2
+
+
+def test_no_number_bears_the_name_of_a_task(bench: Bench) -> None:
+    bench.cache.put_task(raw_task(name="very-special", uid="u"), NOW)
+    bench.wrote(RUNNING, STOPPING, STOPPED)
+
+    for family in bench.registry.collect():
+        assert family.name.startswith("agentstop_")
+        for sample in family.samples:
+            assert "very-special" not in sample.labels.values()
+            assert set(sample.labels) <= {
+                "namespace",
+                "phase",
+                "reason",
+                "source",
+                "verdict",
+                "kind",
+                "result",
+                "version",
+                "le",
+            }

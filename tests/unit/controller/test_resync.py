@@ -1,0 +1,149 @@
+"""The second look: what a blind watch missed is found."""
+
+from typing import Any, cast
+
+import pytest
+
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.queue import KeyedQueue
+from agentstop.controller.intake import Intake
+from agentstop.controller.metrics import Metrics
+from agentstop.controller.resync import Resync
+from agentstop.workloads.objects import ObjectRef
+from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
+
+KEY = TaskKey("ns", "x")
+WORKLOAD = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid"}
+RUNNING: Raw = {"phase": "Running", "workload": WORKLOAD}
+
+
+class Cluster:
+    """What exists; stands for the gateway."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Raw] = {}
+        self.pods: dict[str, Raw] = {}
+        self.reads: list[str] = []
+
+    async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
+        objects = self.tasks if kind == KIND else self.pods
+        return [raw["metadata"] for raw in objects.values() if namespace in {"", raw["metadata"]["namespace"]}]
+
+    async def get_task(self, namespace: str, name: str) -> Raw:
+        self.reads.append(name)
+        if name not in self.tasks:
+            raise ApiError(404, "NotFound", "no such task")
+        return self.tasks[name]
+
+
+class Bench:
+    """An operator's caches beside a cluster."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.cluster = Cluster()
+        self.cache = Cache()
+        self.queue: KeyedQueue[TaskKey] = KeyedQueue()
+        metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
+        self.intake = Intake(self.cache, self.queue, metrics, lambda: NOW)
+        self.resync = Resync(self.cache, cast("Gateway", self.cluster), self.intake, namespaces)
+
+    def knows(self, task: Raw | None = None, pod: Raw | None = None) -> None:
+        if task is not None:
+            self.cache.put_task(task, NOW)
+        if pod is not None:
+            self.cache.see(POD_REF, pod, NOW)
+
+    def has(self, task: Raw | None = None, pod: Raw | None = None) -> None:
+        if task is not None:
+            self.cluster.tasks[task["metadata"]["name"]] = task
+        if pod is not None:
+            self.cluster.pods[pod["metadata"]["name"]] = pod
+
+    def doubted(self) -> bool:
+        return self.cache.around.sightings[POD_REF].doubted
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_what_is_in_step_is_read_no_more_but_decided_on_anew(bench: Bench) -> None:
+    bench.has(raw_task(None, RUNNING), raw_pod())
+    bench.knows(raw_task(None, RUNNING), raw_pod())
+    await bench.resync.run_once()
+
+    assert bench.cluster.reads == []
+    assert len(bench.queue) == 1
+    assert not bench.doubted()
+
+
+async def test_what_has_ended_is_left_in_peace(bench: Bench) -> None:
+    bench.has(raw_task(None, {"phase": "Stopped", "workload": WORKLOAD}))
+    bench.knows(raw_task(None, {"phase": "Stopped", "workload": WORKLOAD}))
+    await bench.resync.run_once()
+
+    assert len(bench.queue) == 0
+
+
+@pytest.mark.parametrize("known", [None, 1])
+async def test_a_task_that_came_or_changed_is_found(bench: Bench, known: int | None) -> None:
+    bench.has(raw_task({"podTemplate": {}, "stopRequested": True}, version=2))
+    bench.knows(raw_task(version=known) if known is not None else None)
+    await bench.resync.run_once()
+
+    task = bench.cache.task(KEY)
+    assert task is not None
+    assert task.spec.stop_requested
+    assert bench.queue.has_urgent
+
+
+async def test_a_task_that_went_is_forgotten(bench: Bench) -> None:
+    bench.knows(raw_task())
+    await bench.resync.run_once()
+
+    assert bench.cache.task(KEY) is None
+
+
+async def test_a_pod_that_went_is_doubted(bench: Bench) -> None:
+    bench.has(raw_task(None, RUNNING))
+    bench.knows(raw_task(None, RUNNING), raw_pod())
+    await bench.resync.run_once()
+
+    assert bench.doubted()
+    assert len(bench.queue) == 1
+
+
+async def test_an_adopted_pod_needs_no_label(bench: Bench) -> None:
+    bench.has(raw_task(ADOPTS, RUNNING))
+    bench.knows(raw_task(ADOPTS, RUNNING), raw_pod())
+    await bench.resync.run_once()
+
+    assert not bench.doubted()
+
+
+async def test_an_outage_is_passed_on_and_nothing_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> list[Raw]:
+        raise ApiError(0, "Unreachable", "away")
+
+    bench.knows(raw_task())
+    monkeypatch.setattr(bench.cluster, "list_metadata", away)
+    with pytest.raises(ApiError):
+        await bench.resync.run_once()
+
+    assert bench.cache.task(KEY) is not None
+
+
+async def test_what_there_is_at_the_start() -> None:
+    bench = Bench("ns", "other")
+    bench.has(raw_task(), raw_pod())
+    bench.has(raw_task(name="y", namespace="elsewhere"))
+    refs = await bench.resync.listed()
+    assert set(refs) == {ObjectRef(KIND, "ns", "x"), POD_REF}
+    assert not any(bench.resync.knows(ref) for ref in refs)
+
+    bench.knows(raw_task(), raw_pod())
+    assert all(bench.resync.knows(ref) for ref in refs)
