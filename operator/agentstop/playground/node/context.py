@@ -1,0 +1,23 @@
+"""What all pods of a node share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentstop.playground.node.api_client import ApiClient
+from agentstop.playground.node.events import EventRecorder
+from agentstop.playground.node.processes import ProcessHost
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """One node's name and address, its folder and its connections to the outside."""
+
+    name: str
+    address: str
+    data_dir: Path
+    client: ApiClient
+    host: ProcessHost
+    events: EventRecorder
+    acting: Callable[[], bool]
+    """False while the node plays a dead kubelet: processes go on, but nobody acts on pods."""

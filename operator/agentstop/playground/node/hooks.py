@@ -1,0 +1,79 @@
+"""preStop hooks: ``exec`` and ``sleep``.
+
+https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+
+from agentstop.playground.node.containers import Container, Ending
+from agentstop.playground.node.processes import Process, ProcessHost, StartError
+
+log = logging.getLogger(__name__)
+
+
+class Hooks:
+    """The running preStop hooks of one pod."""
+
+    def __init__(self, host: ProcessHost, on_end: Callable[[], None]) -> None:
+        self._host = host
+        self._on_end = on_end
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, container: Container) -> None:
+        """Start the hook, if the container has one that can be run here."""
+        hook = (container.spec.get("lifecycle") or {}).get("preStop") or {}
+        ending = container.ending
+        if ending is None or not ("exec" in hook or "sleep" in hook):
+            return
+        ending.hook_running = True
+        if "exec" in hook:
+            ending.hook_alive = True
+            task = asyncio.create_task(self._execute(container, list(hook["exec"].get("command") or []), ending))
+        else:
+            task = asyncio.create_task(self._sleep(float(hook["sleep"].get("seconds") or 0), ending))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def end(self, ending: Ending) -> None:
+        """The container has ended, and its hook with it."""
+        ending.hook_running = False
+        if ending.hook_process is not None:
+            self._host.signal(ending.hook_process, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop waiting for hooks."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _sleep(self, seconds: float, ending: Ending) -> None:
+        await asyncio.sleep(seconds)
+        ending.hook_running = False
+        self._on_end()
+
+    async def _execute(self, container: Container, command: list[str], ending: Ending) -> None:
+        def ended() -> None:
+            ending.hook_running = ending.hook_alive = False
+            ending.hook_process = None
+            self._on_end()
+
+        def started(process: Process) -> None:
+            ending.hook_process = process
+            if container.process is None:
+                # The container ended while its hook was being started.
+                self._host.signal(process, signal.SIGKILL)
+
+        try:
+            await self._host.start(
+                command,
+                env=container.env,
+                cwd=container.cwd,
+                log_file=None,
+                on_start=started,
+                on_exit=lambda _: ended(),
+            )
+        except StartError as error:
+            log.warning("preStop hook of container %s: %s", container.name, error)
+            ended()

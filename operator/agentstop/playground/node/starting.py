@@ -1,0 +1,102 @@
+"""Making ready what a container's process needs: its environment, its directories, its log file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentstop.playground.node import environment
+from agentstop.playground.node.api_client import ApiError, Object
+from agentstop.playground.node.containers import Container, Terminated, Waiting, never_again
+from agentstop.playground.node.context import NodeContext
+
+INJECTED_VOLUMES = "kube-api-access-"
+"""Volumes that admission adds to every pod by itself; nobody asked for them in so many words."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command that is ready to be started."""
+
+    command: Sequence[str]
+    log_file: Path
+
+
+def count_attempt(item: Container) -> None:
+    """A container starts anew: what it was goes to its last state."""
+    if isinstance(item.state, Terminated):
+        item.last = item.state
+        item.restart_count += 1
+
+
+class Starter:
+    """Prepares the containers of one pod, all of which share its folder."""
+
+    def __init__(self, context: NodeContext, folder: Path) -> None:
+        self._context = context
+        self._folder = folder
+
+    def log_file(self, container: str, attempt: int) -> Path:
+        """Where the output of one attempt (its restart count) of a container is."""
+        return self._folder / "logs" / container / f"{attempt}.log"
+
+    async def prepare(self, pod: Object, item: Container) -> Launch | None:
+        """Resolve the container's environment and make its folders; None if it can't ever start, which its state says.
+
+        Raises ConfigError, ApiError and OSError.
+        """
+        address = self._context.address
+        described = {**pod, "status": {**(pod.get("status") or {}), "hostIP": address, "podIP": address}}
+
+        async def read(resource: str, name: str) -> Object | None:
+            return await self._read(pod["metadata"]["namespace"], resource, name)
+
+        variables = await environment.resolve(described, item.spec, read)
+        command = environment.command_line(item.spec, variables)
+        if not command:
+            never_again(item)
+            message = (
+                f'the playground has no images and pulls none ("{item.spec.get("image")}"): '
+                f"give container {item.name} a command that is on this machine"
+            )
+            item.state = Waiting("ErrImageNeverPull", message)
+            self._context.events.record(pod, "Warning", "ErrImageNeverPull", message, item.name)
+            return None
+        self._tell_of_mounts(pod, item)
+        return Launch(command, self._make_folders(pod, item, variables))
+
+    async def _read(self, namespace: str, resource: str, name: str) -> Object | None:
+        try:
+            return await self._context.client.request("GET", f"/api/v1/namespaces/{namespace}/{resource}/{name}")
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def _tell_of_mounts(self, pod: Object, item: Container) -> None:
+        mounts = [
+            mount["mountPath"]
+            for mount in item.spec.get("volumeMounts") or []
+            if not mount["name"].startswith(INJECTED_VOLUMES)
+        ]
+        if mounts:
+            message = (
+                f"the playground mounts no volumes: container {item.name} runs without {', '.join(mounts)}; "
+                "its files can be kept under $HOME or $TMPDIR"
+            )
+            self._context.events.record(pod, "Warning", "VolumesNotMounted", message, item.name)
+
+    def _make_folders(self, pod: Object, item: Container, variables: dict[str, str]) -> Path:
+        home, temporary = self._folder / "home", self._folder / "tmp"
+        attempt = item.restart_count + (1 if isinstance(item.state, Terminated) else 0)
+        log_file = self.log_file(item.name, attempt)
+        for folder in (home, temporary, log_file.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        outdated = self.log_file(item.name, attempt - 2)
+        for file in (outdated, outdated.with_name(outdated.name + ".1")):
+            file.unlink(missing_ok=True)
+        log_file.touch()
+        own = {"HOSTNAME": pod["metadata"]["name"], "HOME": str(home), "TMPDIR": str(temporary)}
+        item.env = {"PATH": os.environ.get("PATH", os.defpath), **own, **variables}
+        item.cwd = Path(item.spec["workingDir"]) if item.spec.get("workingDir") else home
+        return log_file
