@@ -1,0 +1,94 @@
+"""Verbs of this console script as child processes, which never outlive the one that started them.
+
+``python -m agentstop.cli.child PARENT_PID VERB ...`` is what runs in the child.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+END_TIMEOUT_SECONDS: Final = 10.0
+"""How long a child may take to end after SIGTERM. The operator needs up to 5, the playground's pods 2."""
+
+PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that a process gets when its parent dies."""
+
+
+class Child:
+    """One verb that runs beside us. In a session of its own: Ctrl-C reaches us alone, and we end it in order."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self._process = process
+
+    @classmethod
+    async def start(
+        cls, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path | None = None
+    ) -> "Child":
+        """Start a verb with these variables added to ours; its output goes to `log`, or where ours goes.
+
+        To be called in the main thread: the system takes the end of the starting thread for the parent's end.
+        """
+        command = [sys.executable, "-m", __name__, str(os.getpid()), *arguments]
+        with contextlib.ExitStack() as stack:
+            output = None if log is None else stack.enter_context(log.open("ab"))
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env={**os.environ, **environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return cls(name, process)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait until it has ended and return its exit code."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Ask it to end, and make it if it does not."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), END_TIMEOUT_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+
+def end_with(parent: int) -> None:
+    """Have SIGTERM sent to this process when its parent dies, however it dies; on other systems than Linux do nothing.
+
+    Exits at once if the parent has died already.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the verb in this process."""
+    from agentstop.cli import main as console
+
+    end_with(int(words[0]))
+    return console.main(words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

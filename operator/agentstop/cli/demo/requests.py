@@ -1,0 +1,66 @@
+"""The requests that the demo makes itself: to look, and to act where there is no kubectl."""
+
+from typing import Any, Final
+
+from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
+
+from agentstop.api.task import KIND
+from agentstop.cluster.errors import ApiError, error_from
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.resources import collection
+
+NAMESPACES: Final = "/api/v1/namespaces"
+CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MANAGER: Final = "agentstop"
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+
+
+class Requests:
+    """An API server as the demo uses it. All methods raise ApiError."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self.gateway = Gateway(configuration)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.gateway.close()
+
+    async def task(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a task."""
+        return await self.gateway.get_task(namespace, name)
+
+    async def exists(self, path: str) -> bool:
+        """Return whether there is an object at this path."""
+        try:
+            await self.gateway.call("GET", path)
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    async def apply_task(self, namespace: str, body: dict[str, Any]) -> None:
+        """Create or update a task."""
+        where = f"{collection(KIND, namespace)}/{body['metadata']['name']}"
+        await self.gateway.call("PATCH", where, {"fieldManager": MANAGER, "force": "true"}, body, APPLY)
+
+    async def patch_task(self, namespace: str, name: str, body: dict[str, Any]) -> bool:
+        """Merge into a task; return whether that changed anything."""
+        before = await self.task(namespace, name)
+        where = f"{collection(KIND, namespace)}/{name}"
+        after = await self.gateway.call("PATCH", where, {"fieldManager": MANAGER}, body, MERGE)
+        generation: int = after["metadata"]["generation"]
+        return generation != int(before["metadata"]["generation"])
+
+    async def log(self, namespace: str, pod: str, lines: int) -> str:
+        """Return the last lines of a pod's log."""
+        async with ApiClient(self._configuration) as client:
+            api = CoreV1Api(client)
+            answer = await api.read_namespaced_pod_log_without_preload_content(pod, namespace, tail_lines=lines)
+            content = await answer.read()
+        if answer.status >= 400:
+            raise error_from(answer.status, content)
+        return str(content.decode(errors="replace"))

@@ -1,0 +1,27 @@
+"""Logs of the operator and the playground, for people or for machines."""
+
+import logging
+import sys
+from typing import Final
+
+from pythonjsonlogger.json import JsonFormatter
+
+NOISY: Final = ("kopf", "asyncio", "aiohttp", "kubernetes")
+"""Loggers of libraries, heard only from warnings on unless more is asked for."""
+
+
+def set_up_logs(*, json: bool, verbose: bool) -> None:
+    """Log to standard error, one line an entry."""
+    handler = logging.StreamHandler(sys.stderr)
+    if json:
+        fields = "%(asctime)s %(levelname)s %(name)s %(message)s"
+        handler.setFormatter(
+            JsonFormatter(fields, rename_fields={"asctime": "time", "levelname": "level", "name": "logger"})
+        )
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,129 @@
+"""`agentstop playground`: a Kubernetes of one's own, on loopback, for trying things."""
+
+import argparse
+import asyncio
+import shlex
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from agentstop.api.crd import crds
+from agentstop.cli.child import Child
+from agentstop.cli.errors import UserError
+from agentstop.cli.examples import find_examples
+from agentstop.cli.logs import set_up_logs
+
+DEFAULT_KUBECONFIG: Final = Path("playground.kubeconfig")
+
+STOP_COMMAND: Final = (
+    "kubectl patch atask researcher --field-manager=agentstop --type=merge \\\n"
+    """      -p '{"spec":{"stopRequested":true,"stop":{"reason":"RunawayCost"}}}'"""
+)
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "playground",
+        help="serve a small Kubernetes on this machine",
+        description="Serves a Kubernetes API on 127.0.0.1 and a node that runs pods as local processes."
+        " For trying things: nothing is kept.",
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        default=DEFAULT_KUBECONFIG,
+        metavar="FILE",
+        help="write the way to it here, and remove it at the end (%(default)s)",
+    )
+    parser.add_argument("--port", type=_port, default=0, metavar="PORT", help="serve on this port; default a free one")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="put pods' files and logs here while it runs; default a temporary folder",
+    )
+    parser.add_argument("--with-operator", action="store_true", help="run the operator as well")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
+    parser.set_defaults(carry_out=carry_out)
+
+
+def carry_out(options: argparse.Namespace) -> int:
+    """Serve until SIGINT, SIGTERM or SIGHUP."""
+    set_up_logs(json=False, verbose=options.verbose)
+    try:
+        from agentstop.playground.kubeconfig_file import KubeconfigTakenError
+        from agentstop.playground.serve import Playground
+    except ImportError as error:
+        raise UserError(
+            f"the playground needs {error.name}, which is not installed: pip install 'agentstop[playground]'"
+        ) from error
+
+    async def serve() -> int:
+        ending = _ending_signals()
+        playground = Playground(
+            crds=list(crds().values()), kubeconfig=options.kubeconfig, port=options.port, data_dir=options.data_dir
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(playground)
+            except (KubeconfigTakenError, OSError, RuntimeError) as error:
+                raise UserError(str(error)) from error
+            print(_greeting(playground.url, playground.kubeconfig, options.with_operator), flush=True)
+            if options.with_operator:
+                return await _operate(playground.kubeconfig, ending)
+            await ending.wait()
+        return 0
+
+    return asyncio.run(serve())
+
+
+def _ending_signals() -> asyncio.Event:
+    ending = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    return ending
+
+
+async def _operate(kubeconfig: Path, ending: asyncio.Event) -> int:
+    """Run the operator beside the playground until asked to end, or until it ends by itself."""
+    operator = await Child.start("operator", ["run"], environment={"KUBECONFIG": str(kubeconfig)})
+    asked, ended = asyncio.create_task(ending.wait()), asyncio.create_task(operator.wait())
+    try:
+        await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            raise UserError(f"the operator ended by itself with exit code {operator.exit_code}; its log is above")
+    finally:
+        asked.cancel()
+        await operator.stop()
+        ended.cancel()
+    return 0
+
+
+def _greeting(url: str, kubeconfig: Path, with_operator: bool) -> str:
+    variable = f"export KUBECONFIG={shlex.quote(str(kubeconfig))}"
+    manifest = (find_examples() or Path("examples")) / "researcher.yaml"
+    operator = (
+        ""
+        if with_operator
+        else "  agentstop run                             # the operator, in a terminal of its own\n"
+    )
+    return (
+        f"The playground serves Kubernetes on {url}. In another terminal:\n\n"
+        f"  {variable}\n"
+        f"{operator}"
+        "  kubectl get nodes\n"
+        f"  kubectl apply -f {manifest}\n"
+        "  kubectl get atask --watch\n"
+        f"  {STOP_COMMAND}\n"
+        "  kubectl logs researcher\n\n"
+        "Images are not pulled: pods' commands run as processes on this machine, with your own rights.\n"
+        "Ctrl-C ends the playground and everything that runs in it."
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535, or 0 for a free one")
+    return int(text)

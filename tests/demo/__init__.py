@@ -1,0 +1,1 @@
+"""The demo, the playground's verb and the examples, as a user runs them."""

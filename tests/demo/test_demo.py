@@ -1,0 +1,114 @@
+"""`agentstop demo`, played to its end and broken off."""
+
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from .verbs import of, run, running, said, until
+
+
+def rows(output: str) -> dict[str, list[str]]:
+    """The cells of the table at the end, by task."""
+    lines = output.partition("How they ended")[2].splitlines()
+    cells = [re.split(r"\s{2,}", line.strip()) for line in lines]
+    return {row[0]: row[1:] for row in cells if len(row) == 6}
+
+
+def check_ending(output: str) -> None:
+    table = rows(output)
+    assert table["researcher"][:4] == ["Stopped", "true", "Graceful", "0"]
+    assert table["deaf"][:4] == ["Stopped", "true", "Killed", "137"]
+    assert table["quick"] == ["Completed", "false", "-", "0", "-"]
+
+
+def test_it_plays(tmp_path: Path) -> None:
+    ended = run(tmp_path, "demo")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stderr == ""
+    check_ending(ended.stdout)
+    assert "$ kubectl apply -f examples/researcher.yaml" in ended.stdout
+    assert "checkpoint written after" in ended.stdout
+    assert "spec.stopRequested cannot be taken back" in ended.stdout
+    assert "agenttask.agentstop.dev/researcher patched (no change)" in ended.stdout
+    assert "All of it came out as it should" in ended.stdout
+    assert "\x1b" not in ended.stdout
+    assert of(tmp_path) == {}
+    assert list(tmp_path.glob("agentstop-demo-*")) == []
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl: the other test played without it")
+def test_it_plays_without_kubectl(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # What the node runs for the agents; kubectl may be in the same folder as it. The
+    # interpreter itself: what PATH calls python3 may be a script that needs more of PATH.
+    (tools / "python3").symlink_to(Path(sys.executable).resolve())
+    ended = run(tmp_path, "demo", "--namespace", "elsewhere", PATH=str(tools))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    check_ending(ended.stdout)
+    assert "kubectl is not on PATH" in ended.stdout
+    assert "$ kubectl -n elsewhere logs researcher --tail=3" in ended.stdout
+    assert "spec.stopRequested cannot be taken back" in ended.stdout
+    assert of(tmp_path) == {}
+
+
+def test_it_plays_on_a_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    kubeconfig = request.config.getoption("--kubeconfig")
+    if kubeconfig is None:
+        pytest.skip("no --kubeconfig FILE was given")
+    ended = run(tmp_path, "demo", "--kubeconfig", str(kubeconfig))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    check_ending(ended.stdout)
+    (namespace,) = re.findall(r"namespace/(\S+) created", ended.stdout)
+    assert f"$ kubectl delete namespace {namespace}" in ended.stdout
+    assert of(tmp_path) == {}
+
+
+def test_a_namespace_that_exists_is_left_alone(tmp_path: Path) -> None:
+    ended = run(tmp_path, "demo", "--namespace", "kube-public")
+    assert ended.returncode == 1
+    assert "agentstop: namespace kube-public exists already" in ended.stderr
+    assert "delete namespace" not in ended.stdout
+    assert of(tmp_path) == {}
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "demo") as process:
+        until(lambda: "(b)" in said(tmp_path), "the second stop")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert "Traceback" not in said(tmp_path)
+    assert of(tmp_path) == {}
+    assert list(tmp_path.glob("agentstop-demo-*")) == []
+
+
+def test_sigkill_leaves_no_process(tmp_path: Path) -> None:
+    with running(tmp_path, "demo") as process:
+        until(lambda: "logs researcher" in said(tmp_path), "agents at work")
+        process.kill()
+        process.wait(60)
+    until(lambda: not of(tmp_path), "the end of all processes")
+
+
+def test_an_operator_that_ends_is_a_failure_that_is_told(tmp_path: Path) -> None:
+    with running(tmp_path, "demo") as process:
+        until(lambda: "(b)" in said(tmp_path), "the second stop")
+        (operator,) = (pid for pid, words in of(tmp_path).items() if "run" in words)
+        os.kill(operator, signal.SIGKILL)
+        assert process.wait(60) == 1
+    assert "the operator ended by itself with exit code -9" in said(tmp_path)
+    (log,) = tmp_path.glob("agentstop-demo-*/operator.log")
+    assert f"the operator's log is {log}" in said(tmp_path)
+    assert "All of it came out" not in said(tmp_path)
+    assert of(tmp_path) == {}
+
+
+def test_a_kubeconfig_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    ended = run(tmp_path, "demo", "--kubeconfig", str(tmp_path / "none"))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [f"agentstop: there is no kubeconfig {tmp_path / 'none'}"]

@@ -1,0 +1,145 @@
+"""`agentstop playground`: how it begins, how it ends, and what is left."""
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentstop.playground.kubeconfig_file import MARK
+
+from .verbs import ROOT, environment, of, run, running, said, server_of, until
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    return tmp_path / "kubeconfig"
+
+
+def ask(kubeconfig: Path, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310  (a URL on loopback)
+        f"{server_of(kubeconfig)}{path}", data, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def run_deaf(kubeconfig: Path) -> None:
+    """Run an agent that ignores SIGTERM as a pod, and wait until it does."""
+    task = yaml.safe_load((ROOT / "examples" / "deaf.yaml").read_text())
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": task["metadata"], **task["spec"]["podTemplate"]}
+    ask(kubeconfig, "/api/v1/namespaces/default/pods", pod)
+
+    def is_running() -> bool:
+        status = ask(kubeconfig, "/api/v1/namespaces/default/pods/deaf").get("status", {})
+        return bool(status.get("phase") == "Running")
+
+    until(is_running, "a running pod")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_and_everything_in_it(tmp_path: Path, kubeconfig: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "playground", "--kubeconfig", str(kubeconfig)) as process:
+        until(kubeconfig.exists, "the kubeconfig")
+        assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+        assert ask(kubeconfig, "/apis/agentstop.dev/v1alpha1")["kind"] == "APIResourceList"
+        run_deaf(kubeconfig)
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert not kubeconfig.exists()
+    assert of(tmp_path) == {}
+    assert f"export KUBECONFIG={kubeconfig}" in said(tmp_path)
+    assert "Images are not pulled" in said(tmp_path)
+    assert "--field-manager=agentstop" in said(tmp_path)
+
+
+def test_sigkill_leaves_no_process(tmp_path: Path, kubeconfig: Path) -> None:
+    with running(tmp_path, "playground", "--with-operator", "--kubeconfig", str(kubeconfig)) as process:
+        until(kubeconfig.exists, "the kubeconfig")
+        run_deaf(kubeconfig)
+        until(lambda: any("agentstop.cli.child" in words for words in of(tmp_path).values()), "the operator")
+        process.kill()
+        process.wait(60)
+    until(lambda: not of(tmp_path), "the end of all processes")
+
+
+def test_the_operator_beside_it_works(tmp_path: Path, kubeconfig: Path) -> None:
+    tasks = "/apis/agentstop.dev/v1alpha1/namespaces/default/agenttasks"
+    with running(tmp_path, "playground", "--with-operator", "--kubeconfig", str(kubeconfig)) as process:
+        until(kubeconfig.exists, "the kubeconfig")
+        ask(kubeconfig, tasks, yaml.safe_load((ROOT / "examples" / "quick.yaml").read_text()))
+        until(
+            lambda: ask(kubeconfig, f"{tasks}/quick").get("status", {}).get("phase") == "Completed", "a completed task"
+        )
+        process.terminate()
+        assert process.wait(60) == 0
+    assert of(tmp_path) == {}
+
+
+def test_a_kubeconfig_of_somebody_else_is_left_alone(tmp_path: Path, kubeconfig: Path) -> None:
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+    ended = run(tmp_path, "playground", "--kubeconfig", str(kubeconfig))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        f"agentstop: cannot write the kubeconfig {kubeconfig}: it exists and is not a playground's;"
+        " choose another with --kubeconfig"
+    ]
+    assert kubeconfig.read_text() == "apiVersion: v1\nkind: Config\n"
+
+
+def test_the_kubeconfig_of_a_running_playground_is_left_alone(tmp_path: Path, kubeconfig: Path) -> None:
+    with running(tmp_path, "playground", "--kubeconfig", str(kubeconfig)):
+        until(kubeconfig.exists, "the kubeconfig")
+        text = kubeconfig.read_text()
+        ended = run(tmp_path, "playground", "--kubeconfig", str(kubeconfig))
+        assert ended.returncode == 1
+        assert "another playground that still runs wrote it" in ended.stderr
+        assert kubeconfig.read_text() == text
+
+
+def test_a_kubeconfig_that_was_left_behind_is_replaced(tmp_path: Path, kubeconfig: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    kubeconfig.write_text(MARK + yaml.safe_dump({"clusters": [{"cluster": {"server": f"http://127.0.0.1:{port}/x"}}]}))
+    with running(tmp_path, "playground", "--kubeconfig", str(kubeconfig)):
+        until(lambda: "Ctrl-C ends" in said(tmp_path), "the greeting")
+        assert ask(kubeconfig, "/version")["major"] == "1"
+
+
+def test_a_port_in_use_is_said_in_one_line(tmp_path: Path, kubeconfig: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run(tmp_path, "playground", "--kubeconfig", str(kubeconfig), "--port", str(port))
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert f"127.0.0.1:{port}" in line
+    assert "Address already in use" in line
+    assert not kubeconfig.exists()
+
+
+def test_without_its_libraries_it_says_how_to_install_them(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['cel_expr_python'] = None\n"
+        "from agentstop.cli.main import main; sys.exit(main(['playground']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "cel_expr_python" in line
+    assert "pip install 'agentstop[playground]'" in line

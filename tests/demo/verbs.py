@@ -1,0 +1,86 @@
+"""Verbs of the console script as processes, and what they leave behind."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up; nothing takes that long when it works."""
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Variables with `folder` for all temporary files: by it all processes of a verb are known."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"KUBECONFIG", "NO_COLOR"}}
+    return {**inherited, "PYTHONPATH": str(ROOT / "operator"), "TMPDIR": str(folder), "HOME": str(folder), **more}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "agentstop.cli.main", *arguments]
+
+
+def run(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run a verb to its end, in the root of the checkout."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, cwd: Path = ROOT) -> Iterator["subprocess.Popen[str]"]:
+    """Run a verb for the time of a test."""
+    with (
+        (folder / "output").open("w") as output,
+        subprocess.Popen(
+            command(*arguments), cwd=cwd, env=environment(folder), stdout=output, stderr=output, text=True
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said(folder: Path) -> str:
+    return (folder / "output").read_text()
+
+
+def of(folder: Path) -> dict[int, list[str]]:
+    """The command lines of all processes that have this folder in their environment."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if str(folder).encode() in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().split("\0")[:-1]
+            except OSError:
+                continue
+    return {pid: words for pid, words in found.items() if words and pid != os.getpid()}
+
+
+def until(check: Callable[[], Any], what: str) -> Any:
+    """Wait until something is so, and return what the check found."""
+    end = time.monotonic() + PATIENCE
+    while not (found := check()):
+        assert time.monotonic() < end, f"{what} did not come about"
+        time.sleep(0.05)
+    return found
+
+
+def server_of(kubeconfig: Path) -> str:
+    content: Mapping[str, Any] = yaml.safe_load(kubeconfig.read_text())
+    return str(content["clusters"][0]["cluster"]["server"])
