@@ -1,0 +1,220 @@
+"""Nodes that do not answer, are fenced, or are gone: `Stopped` is never a lie."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.support import agents
+from tests.support.clusters import NODE, Cluster, Feature, is_ready, until
+from tests.support.kube import NODES
+from tests.support.laws import conditions_of, exit_code, kstatus, stalled, status, stop_of
+from tests.support.namespaces import Namespace
+from tests.support.operators import Operator
+from tests.support.paper import PaperNode
+
+REHEARSAL = "playground.agentstop.dev/kubelet"
+BACK_SECONDS = 30.0
+"""How long a stop may take to complete once its node is back: overdue stops are looked at every 10 seconds."""
+
+GIVEN_UP_SECONDS = 30.0
+"""How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
+
+
+@asynccontextmanager
+async def dead_kubelet(cluster: Cluster) -> AsyncIterator[None]:
+    """Have the node play dead, its containers running on."""
+
+    async def set_to(value: str | None, ready: bool) -> None:
+        await cluster.kube.merge(NODES, "", NODE, {"metadata": {"annotations": {REHEARSAL: value}}})
+
+        async def there() -> bool:
+            return is_ready(await cluster.kube.get(NODES, "", NODE)) is ready
+
+        await until(there, 20, f"node ready: {ready}")
+
+    await set_to("dead", False)
+    try:
+        yield
+    finally:
+        await set_to(None, True)
+
+
+@pytest.fixture
+async def paper(ns: Namespace) -> AsyncIterator[PaperNode]:
+    node = PaperNode(ns)
+    await node.register()
+    yield node
+    await node.remove()
+
+
+@pytest.mark.needs(Feature.REHEARSAL)
+@pytest.mark.parametrize("policy", ["Keep", "Delete"])
+async def test_a_stop_waits_for_a_node_that_does_not_answer(
+    ns: Namespace, operator: Operator, cluster: Cluster, policy: str
+) -> None:
+    await ns.create_task("a", agents.template(agents.graceful(), grace=1))
+    await ns.running("a")
+    async with dead_kubelet(cluster):
+        await ns.stop("a", podPolicy=policy)
+        task = await ns.stalled("a", "NodeUnreachable")
+        assert status(task)["phase"] == "Stopping"
+        assert NODE in conditions_of(task)["Stalled"]["message"]
+        assert kstatus(task) == "Failed"
+        assert ns.processes("a")
+        event = await ns.event("a", "NodeUnreachable")
+        assert (event["type"], event["action"]) == ("Warning", "Stop")
+        assert status(await ns.task("a"))["phase"] == "Stopping"
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
+    assert stalled(task) is None
+
+
+@pytest.mark.needs(Feature.REHEARSAL)
+async def test_a_stop_gives_up_waiting_where_it_is_told_to(ns: Namespace, operator: Operator, cluster: Cluster) -> None:
+    await ns.create_task("a", agents.template(agents.graceful(), grace=1))
+    await ns.running("a")
+    async with dead_kubelet(cluster):
+        await ns.stop("a", onUnconfirmed="MarkStopped")
+        task = await ns.ended("a", GIVEN_UP_SECONDS)
+        assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Unverified")
+        event = await ns.event("a", "StopUnverified")
+        assert (event["type"], event["action"]) == ("Warning", "Stop")
+    # What was marked without proof does end once its node is back.
+    await until(lambda: not ns.processes("a"), BACK_SECONDS, "processes gone")
+
+
+@pytest.mark.needs(Feature.REHEARSAL)
+async def test_a_pod_removed_by_force_from_a_node_that_does_not_answer_proves_nothing(
+    ns: Namespace, operator: Operator, cluster: Cluster
+) -> None:
+    await ns.create_task("a", agents.template(agents.graceful(), grace=1))
+    await ns.running("a")
+    async with dead_kubelet(cluster):
+        await ns.stop("a")
+        await ns.stalled("a", "NodeUnreachable")
+        await ns.delete_pod("a", grace=0)
+        await ns.pods.until_gone("a")
+        await ns.nothing_happens(2)
+        assert status(await ns.task("a"))["phase"] == "Stopping"
+    task = await ns.ended("a", BACK_SECONDS + 10)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+    assert not ns.processes("a")
+
+
+@pytest.mark.needs(Feature.REHEARSAL)
+async def test_an_agent_that_ends_on_a_node_that_does_not_answer(
+    ns: Namespace, operator: Operator, cluster: Cluster
+) -> None:
+    await ns.create_task("a", agents.template(agents.ending(1.5), grace=1))
+    await ns.running("a")
+    async with dead_kubelet(cluster):
+        await ns.stop("a")
+        await ns.stalled("a", "NodeUnreachable")
+        await until(lambda: not ns.processes("a"), 10, "the agent's end")
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], exit_code(task)) == ("Stopped", 0)
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_stop_on_a_node_that_is_deleted(ns: Namespace, operator: Operator, paper: PaperNode) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await paper.say("Unknown")
+    await ns.stop("a")
+    await ns.stalled("a", "NodeUnreachable")
+    await paper.remove()
+    await paper.forget("a")
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_stop_on_a_node_that_is_out_of_service(ns: Namespace, operator: Operator, paper: PaperNode) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await paper.say("Unknown")
+    await ns.stop("a")
+    await ns.stalled("a", "NodeUnreachable")
+    await paper.declare_out_of_service()
+    await ns.nothing_happens(0.5)
+    assert status(await ns.task("a"))["phase"] == "Stopping"
+    await paper.forget("a")
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_finalizer_on_the_pod_of_a_node_that_is_gone_is_named(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await ns.patch_pod("a", {"metadata": {"finalizers": ["example.com/hold"]}})
+    await ns.stop("a", podPolicy="Delete")
+    await ns.until("a", lambda task: "signaledAt" in stop_of(task), what="signaled")
+    await paper.remove()
+    task = await ns.stalled("a", "BlockedByFinalizer", BACK_SECONDS)
+    assert "example.com/hold" in conditions_of(task)["Stalled"]["message"]
+    await ns.patch_pod("a", {"metadata": {"finalizers": None}})
+    await paper.forget("a")
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_phase_that_somebody_else_wrote_proves_nothing(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    await ns.create_task("a", paper.template())
+    pod = await paper.run("a")
+    await ns.phase("a", "Running")
+    await ns.stop("a")
+    await ns.until("a", lambda task: "signaledAt" in stop_of(task), what="signaled")
+    await paper.write("a", "Failed", pod["status"]["containerStatuses"][0]["state"])
+    await ns.nothing_happens(1)
+    assert status(await ns.task("a"))["phase"] == "Stopping"
+    await paper.end("a", 143)
+    task = await ns.ended("a")
+    assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 143)
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_node_that_never_reports_the_end_stalls_the_stop(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await ns.stop("a")
+    await ns.stalled("a", "NotConfirmed", 30)
+    await paper.end("a", 137)
+    task = await ns.ended("a")
+    assert (stop_of(task)["verdict"], stalled(task)) == ("Killed", None)
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_running_out_of_memory_is_no_kill_of_ours(ns: Namespace, operator: Operator, paper: PaperNode) -> None:
+    await ns.create_task("a", paper.template(grace=1))
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await ns.stop("a")
+    task = await ns.until("a", lambda each: "signaledAt" in stop_of(each), what="signaled")
+    await ns.nothing_happens(1.5)
+    await paper.end("a", 137, reason="OOMKilled")
+    task = await ns.ended("a")
+    assert (stop_of(task)["verdict"], exit_code(task)) == ("Graceful", 137)
+    assert status(task)["workload"]["pods"][0]["containers"][0]["reason"] == "OOMKilled"
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_an_agent_that_runs_out_of_memory_by_itself(ns: Namespace, operator: Operator, paper: PaperNode) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await paper.end("a", 137, reason="OOMKilled")
+    task = await ns.ended("a")
+    assert (status(task)["phase"], status(task)["reason"]) == ("Failed", "OOMKilled")

@@ -1,0 +1,168 @@
+"""An operator that may not do all that it wants: it says so, goes on where it can, and goes on once it may."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support import agents
+from tests.support.clusters import OPERATOR_USER, Cluster, Feature
+from tests.support.kube import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
+    Object,
+)
+from tests.support.laws import conditions_of, exit_code, kstatus, stalled, status, stop_of
+from tests.support.namespaces import Namespace
+from tests.support.operators import Operator, Operators
+
+pytestmark = pytest.mark.needs(Feature.RBAC)
+
+GRANTED_SECONDS = 60.0
+"""How long it may take to see a new right: a refused stop is tried again every 10 seconds, a refused start every 30."""
+
+FORGOTTEN_SECONDS = 60.0
+"""How long the proof may take where the pod's object was removed by force: the node's word is needed, and a pause."""
+
+BASE: dict[str, Sequence[str]] = {
+    "agentstop.dev/agenttasks": ("get", "list", "watch", "update", "patch", "delete"),
+    "agentstop.dev/agenttasks/status": ("update", "patch"),
+    "events.k8s.io/events": ("create", "patch"),
+    "/pods": ("get", "list", "watch", "create", "patch", "delete"),
+}
+
+
+def rules(rights: dict[str, Sequence[str]]) -> list[Object]:
+    return [
+        {"apiGroups": [name.partition("/")[0]], "resources": [name.partition("/")[2]], "verbs": list(verbs)}
+        for name, verbs in rights.items()
+    ]
+
+
+class Rights:
+    """The rights of the operator's user in one namespace."""
+
+    def __init__(self, ns: Namespace) -> None:
+        self._ns = ns
+
+    async def begin(self, **pods: bool) -> None:
+        """Give the user what it needs, pods aside from the verbs that are set to False."""
+        subject = {"kind": "User", "name": OPERATOR_USER, "apiGroup": "rbac.authorization.k8s.io"}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"}
+        role = {"metadata": {"name": "operator"}, "rules": rules(self._without(pods))}
+        await self._ns.kube.create(ROLES, self._ns.name, role)
+        binding = {"metadata": {"name": "operator"}, "roleRef": reference, "subjects": [subject]}
+        await self._ns.kube.create(ROLE_BINDINGS, self._ns.name, binding)
+
+    async def change(self, **pods: bool) -> None:
+        """Change them."""
+        await self._ns.kube.merge(ROLES, self._ns.name, "operator", {"rules": rules(self._without(pods))})
+
+    async def see_nodes(self) -> None:
+        """Let the user read nodes too, which is a right in the whole cluster."""
+        name = f"{self._ns.name}-nodes"
+        role = {"metadata": {"name": name}, "rules": rules({"/nodes": ("get",)})}
+        await self._ns.kube.create(CLUSTER_ROLES, "", role)
+        subject = {"kind": "User", "name": OPERATOR_USER, "apiGroup": "rbac.authorization.k8s.io"}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+        await self._ns.kube.create(
+            CLUSTER_ROLE_BINDINGS, "", {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+        )
+
+    def _without(self, pods: dict[str, bool]) -> dict[str, Sequence[str]]:
+        return {**BASE, "/pods": [verb for verb in BASE["/pods"] if pods.get(verb, True)]}
+
+
+@pytest.fixture
+def rights(ns: Namespace) -> Rights:
+    return Rights(ns)
+
+
+async def start(launch: Operators, ns: Namespace, cluster: Cluster) -> Operator:
+    assert cluster.operator_token is not None
+    return await launch.start(ns.name, kubeconfig=cluster.kubeconfig_of(cluster.operator_token))
+
+
+async def test_the_rights_in_one_namespace_are_enough(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights
+) -> None:
+    await rights.begin()
+    operator = await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await ns.stop("a")
+    task = await ns.ended("a")
+    assert (stop_of(task)["verdict"], exit_code(task)) == ("Graceful", 0)
+    await ns.event("a", "StopConfirmed")
+    assert "forbidden" not in operator.program.text()
+
+
+async def test_no_right_to_end_pods(ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights) -> None:
+    await rights.begin(patch=False, delete=False)
+    await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await ns.stop("a")
+    task = await ns.stalled("a", "DeleteForbidden")
+    assert status(task)["phase"] == "Stopping"
+    assert OPERATOR_USER in conditions_of(task)["Stalled"]["message"]
+    assert kstatus(task) == "Failed"
+    event = await ns.event("a", "DeleteForbidden")
+    assert (event["type"], event["action"]) == ("Warning", "Stop")
+    assert "signaledAt" not in stop_of(await ns.task("a"))
+    await rights.change()
+    task = await ns.ended("a", GRANTED_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
+    assert stalled(task) is None
+
+
+async def test_a_refused_change_in_place_falls_back_to_deletion(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights
+) -> None:
+    await rights.begin(patch=False)
+    await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await ns.stop("a")
+    task = await ns.ended("a")
+    assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
+    await ns.pods.until_gone("a")
+
+
+async def test_no_right_to_make_pods(ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights) -> None:
+    await rights.begin(create=False)
+    await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template(agents.ending(0)))
+    task = await ns.stalled("a", "CreateForbidden")
+    assert status(task)["phase"] == "Pending"
+    await rights.change()
+    assert exit_code(await ns.phase("a", "Completed", GRANTED_SECONDS)) == 0
+
+
+async def test_a_stop_while_the_pod_cannot_be_made(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights
+) -> None:
+    await rights.begin(create=False)
+    await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template())
+    await ns.stalled("a", "CreateForbidden")
+    await ns.stop("a")
+    task = await ns.ended("a")
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
+
+
+async def test_no_right_to_read_the_node_of_a_pod_that_was_removed_by_force(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights
+) -> None:
+    await rights.begin()
+    await start(launch, ns, cluster)
+    await ns.create_task("a", agents.template(agents.DEAF, grace=2))
+    await ns.running("a")
+    await ns.stop("a")
+    await ns.until("a", lambda task: "signaledAt" in stop_of(task), what="signaled")
+    await ns.delete_pod("a", grace=0)
+    await ns.stalled("a", "NodeReadForbidden")
+    await rights.see_nodes()
+    task = await ns.ended("a", FORGOTTEN_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")

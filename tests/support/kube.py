@@ -1,0 +1,165 @@
+"""A small client of the Kubernetes API for tests: raw objects in, raw objects out."""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from agentstop.playground.node import kubeconfig
+
+Object = dict[str, Any]
+
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+REQUEST_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a kind of object lives in the API."""
+
+    prefix: str
+    plural: str
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the path of the collection, of an object, or of its subresource."""
+        parts = [self.prefix, *(("namespaces", namespace) if namespace else ()), self.plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+PODS = Kind("/api/v1", "pods")
+NODES = Kind("/api/v1", "nodes")
+NAMESPACES = Kind("/api/v1", "namespaces")
+EVENTS = Kind("/apis/events.k8s.io/v1", "events")
+TASKS = Kind("/apis/agentstop.dev/v1alpha1", "agenttasks")
+CRDS = Kind("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
+ROLES = Kind("/apis/rbac.authorization.k8s.io/v1", "roles")
+ROLE_BINDINGS = Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings")
+CLUSTER_ROLES = Kind("/apis/rbac.authorization.k8s.io/v1", "clusterroles")
+CLUSTER_ROLE_BINDINGS = Kind("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings")
+
+
+class KubeError(Exception):
+    """An answer that is no success: a Kubernetes Status."""
+
+    def __init__(self, code: int, status: Mapping[str, Any]) -> None:
+        self.code = code
+        self.reason = str(status.get("reason", ""))
+        self.message = str(status.get("message", ""))
+        super().__init__(f"{code} {self.reason}: {self.message}")
+
+
+class Kube:
+    """A connection to one API server, as the user of a kubeconfig."""
+
+    def __init__(self, url: str, token: str | None, context: ssl.SSLContext | None) -> None:
+        self.url = url
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session = aiohttp.ClientSession(
+            headers=headers, connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0)
+        )
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Return a client for the current context of a kubeconfig."""
+        connection = kubeconfig.load(path)
+        return cls(connection.url, connection.token, connection.ssl)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
+    ) -> Object:
+        """Make one request; raises KubeError for what is no success."""
+        data = None if body is None else json.dumps(body)
+        async with self._session.request(
+            method,
+            self.url + path,
+            data=data,
+            params=query,
+            headers={"Content-Type": content_type, "Accept": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=seconds),
+        ) as response:
+            content = await response.read()
+        try:
+            answer = json.loads(content or b"{}")
+        except ValueError:
+            answer = {"message": content.decode(errors="replace")}
+        if response.status >= 400:
+            raise KubeError(response.status, answer)
+        return dict(answer)
+
+    async def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Return the text at a path; raises KubeError for what is no success."""
+        async with self._session.get(self.url + path, params=query) as response:
+            content = await response.text()
+        if response.status >= 400:
+            raise KubeError(response.status, {"message": content})
+        return content
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """Return an object."""
+        return await self.call("GET", kind.path(namespace, name))
+
+    async def list(self, kind: Kind, namespace: str = "", **query: str) -> list[Object]:
+        """Return all objects of a kind."""
+        answer = await self.call("GET", kind.path(namespace), query=query)
+        return list(answer.get("items") or ())
+
+    async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
+        """Create an object."""
+        return await self.call("POST", kind.path(namespace), body)
+
+    async def merge(self, kind: Kind, namespace: str, name: str, body: Object, subresource: str = "") -> Object:
+        """Merge into an object."""
+        return await self.call("PATCH", kind.path(namespace, name, subresource), body, content_type=MERGE)
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        grace: int | None = None,
+        missing_ok: bool = False,
+        propagation: str = "Background",
+    ) -> None:
+        """Delete an object; `grace` in seconds."""
+        options: Object = {"propagationPolicy": propagation}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        try:
+            await self.call("DELETE", kind.path(namespace, name), options)
+        except KubeError as error:
+            if error.code != 404 or not missing_ok:
+                raise
+
+    async def watch(self, kind: Kind, namespace: str, version: str) -> AsyncIterator[tuple[str, Object]]:
+        """Yield (event type, object) from a resource version on; ends with the watch."""
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "290"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS)
+        where = self.url + kind.path(namespace)
+        async with self._session.get(where, params=query, timeout=timeout) as response:
+            if response.status >= 400:
+                raise KubeError(response.status, {"message": await response.text()})
+            buffer = b""
+            async for chunk in response.content.iter_any():
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    yield event["type"], event["object"]

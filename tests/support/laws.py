@@ -1,0 +1,133 @@
+"""What holds for every history of a task, whatever the test: the rules that may not be broken."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from tests.support.kube import Object
+
+TERMINAL = frozenset({"Stopped", "Completed", "Failed"})
+AFTER_ACCEPTANCE = frozenset({"Stopping", "Stopped"})
+FIXED = ("source", "requestedBy", "reason", "message", "acceptedAt")
+"""Fields of an accepted stop that never change."""
+
+EVIDENT = frozenset({"Graceful", "Killed"})
+"""Verdicts that are given on the containers' exit codes."""
+
+
+def moment(text: str) -> datetime:
+    """Read a time as Kubernetes writes it."""
+    return datetime.fromisoformat(text)
+
+
+def status(task: Object) -> Object:
+    """Return a task's status, empty before the operator wrote one."""
+    return dict(task.get("status") or {})
+
+
+def stop_of(task: Object) -> Object:
+    """Return the record of a task's stop, empty without one."""
+    return dict(status(task).get("stop") or {})
+
+
+def containers_of(task: Object) -> dict[str, Object]:
+    """Return the evidence of the containers of a task's first pod, by name."""
+    pods = (status(task).get("workload") or {}).get("pods") or [{}]
+    return {each["name"]: each for each in pods[0].get("containers") or ()}
+
+
+def exit_code(task: Object, container: str = "agent") -> int | None:
+    """Return a container's exit code, as the task's status has it."""
+    code = containers_of(task).get(container, {}).get("exitCode")
+    return None if code is None else int(code)
+
+
+def conditions_of(task: Object) -> dict[str, Object]:
+    """Return a task's conditions by type."""
+    return {each["type"]: each for each in status(task).get("conditions") or ()}
+
+
+def stalled(task: Object) -> str | None:
+    """Return the reason why a task is stalled, if it is."""
+    condition = conditions_of(task).get("Stalled") or {}
+    return str(condition["reason"]) if condition.get("status") == "True" else None
+
+
+def kstatus(item: Object) -> str:
+    """Return what kstatus reads from an object: InProgress, Failed, Terminating or Current.
+
+    Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md (the generic rules)
+    """
+    if "deletionTimestamp" in item["metadata"]:
+        return "Terminating"
+    observed = status(item).get("observedGeneration")
+    if observed is not None and observed != item["metadata"]["generation"]:
+        return "InProgress"
+    holds: dict[str, Any] = {kind: each["status"] for kind, each in conditions_of(item).items()}
+    if holds.get("Reconciling") == "True":
+        return "InProgress"
+    if holds.get("Stalled") == "True":
+        return "Failed"
+    if holds.get("Ready") in {"False", "Unknown"}:
+        return "InProgress"
+    return "Current"
+
+
+def check(states: Sequence[Object]) -> None:
+    """Raise AssertionError unless the states of one task, in order, keep every rule."""
+    for task in states:
+        _one(task)
+    for before, after in pairwise(states):
+        if before["metadata"]["uid"] == after["metadata"]["uid"]:
+            _step(before, after)
+
+
+def _one(task: Object) -> None:
+    stop, phase = stop_of(task), status(task).get("phase")
+    times = [moment(stop[name]) for name in ("acceptedAt", "signaledAt", "confirmedAt") if name in stop]
+    assert times == sorted(times), f"acceptedAt, signaledAt, confirmedAt are out of order: {stop}"
+    assert (phase in AFTER_ACCEPTANCE) == bool(stop), f"a task in {phase} with the stop {stop}"
+    assert (phase == "Stopped") == ("verdict" in stop) == ("confirmedAt" in stop), f"{phase} with {stop}"
+    assert ("finishedAt" in status(task)) == (phase in TERMINAL), f"{phase} with finishedAt"
+    if "killAt" in stop:
+        assert moment(stop["killAt"]) >= moment(stop["signaledAt"]), f"killAt before signaledAt: {stop}"
+    if stop.get("verdict") in EVIDENT:
+        ended = [each for each in containers_of(task).values() if "startedAt" in each]
+        assert ended, f"verdict {stop['verdict']} without evidence: {status(task)}"
+        assert all("exitCode" in each for each in ended), f"verdict {stop['verdict']} without all exit codes: {ended}"
+    if stop.get("verdict") == "NotStarted":
+        assert not [each for each in containers_of(task).values() if "startedAt" in each], (
+            "NotStarted, but something ran"
+        )
+    if stop:
+        assert status(task)["manuallyStopped"] == (stop["source"] == "User"), f"manuallyStopped with {stop}"
+
+
+def _step(before: Object, after: Object) -> None:
+    was, now = status(before).get("phase", "Pending"), status(after).get("phase", "Pending")
+    if was in TERMINAL:
+        assert now == was, f"phase went from {was} to {now}"
+        first, second = (
+            {k: v for k, v in status(each).items() if k != "observedGeneration"} for each in (before, after)
+        )
+        assert first == second, f"the status of an ended task changed: {first} -> {second}"
+    if was == "Stopping":
+        assert now in AFTER_ACCEPTANCE, f"phase went from {was} to {now}"
+    if was == "Running":
+        assert now != "Pending", "phase went from Running back to Pending"
+    if status(before).get("manuallyStopped"):
+        assert status(after).get("manuallyStopped"), "manuallyStopped went back to false"
+    assert status(after).get("attempts", 0) >= status(before).get("attempts", 0), "attempts went down"
+    first, second = stop_of(before), stop_of(after)
+    if first:
+        changed = [name for name in FIXED if first.get(name) != second.get(name)]
+        assert not changed, f"the record of the stop changed in {changed}: {first} -> {second}"
+    if "signaledAt" in first:
+        assert second.get("signaledAt") == first["signaledAt"], f"signaledAt changed: {first} -> {second}"
+    for name in ("killAt", "gracePeriodSeconds"):
+        if name in first:
+            assert second.get(name) is not None, f"{name} went away: {first} -> {second}"
+            assert second[name] <= first[name], f"{name} was raised: {first} -> {second}"
+    if "uid" in (status(before).get("workload") or {}):
+        assert status(after)["workload"]["uid"] == status(before)["workload"]["uid"], "the workload was exchanged"

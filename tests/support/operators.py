@@ -1,0 +1,117 @@
+"""The operator under test, as the process that a user would run."""
+
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+
+from tests.support.clusters import Cluster, until
+from tests.support.programs import Program, free_port
+
+READY_SECONDS = 30.0
+COMMAND = (sys.executable, "-m", "agentstop.cli.main")
+
+
+class Operator:
+    """One `agentstop run`."""
+
+    def __init__(self, program: Program, port: int) -> None:
+        self.program = program
+        self.port = port
+
+    @classmethod
+    async def start(
+        cls, cluster: Cluster, namespaces: Sequence[str] = (), *, kubeconfig: Path | None = None, wait: bool = True
+    ) -> "Operator":
+        """Start an operator; no namespaces are all. Waits until it is ready, unless told not to."""
+        port = free_port()
+        command = [*COMMAND, "run", "--health-port", str(port), "--metrics-port", str(port)]
+        for namespace in namespaces:
+            command += ["-n", namespace]
+        log = cluster.folder / f"operator-{secrets.token_hex(4)}.log"
+        program = await Program.start(command, log, {"KUBECONFIG": str(kubeconfig or cluster.kubeconfig)})
+        operator = cls(program, port)
+        if wait:
+            await operator.ready()
+        return operator
+
+    async def ready(self, seconds: float = READY_SECONDS) -> None:
+        """Wait until it says that it is ready."""
+
+        async def says_so() -> bool:
+            return await self.listens() and await self.probe("/readyz") == 200
+
+        await until(says_so, seconds, "operator ready")
+
+    async def listens(self) -> bool:
+        """Whether it has come so far that it listens; raises AssertionError if it ended instead."""
+        if not self.program.running:
+            raise AssertionError(f"the operator ended: {self.program.text()[-3000:]}")
+        return await self.probe("/healthz") != 0
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Return the status and text of one of its pages; 0 where it does not listen."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                return answer.status, await answer.text()
+        except aiohttp.ClientError:
+            return 0, ""
+
+    async def probe(self, path: str) -> int:
+        """Return the status of one of its pages."""
+        return (await self.get(path))[0]
+
+    def mistakes(self, since: int = 0) -> list[str]:
+        """Return lines of its log, from an offset on, that tell of a mistake in the program."""
+        text = self.program.text()[since:]
+        return [line for line in text.splitlines() if "Traceback" in line or " ERROR " in line]
+
+
+class Operators:
+    """The operators of one cluster: one that serves all of it, kept running, or private ones in its place."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._shared: Operator | None = None
+        self._private: list[Operator] = []
+
+    async def serve(self, namespace: str) -> Operator:
+        """Return an operator that serves a namespace: the shared one, where nobody else uses the cluster."""
+        if self._cluster.shares_namespaces:
+            return await self.start(namespace)
+        if self._shared is None or not self._shared.program.running:
+            self._shared = await Operator.start(self._cluster)
+        return self._shared
+
+    async def start(self, namespace: str, *, kubeconfig: Path | None = None, wait: bool = True) -> Operator:
+        """Start a private operator for one namespace, the shared one having been ended."""
+        await self.end_shared()
+        operator = await Operator.start(self._cluster, [namespace], kubeconfig=kubeconfig, wait=wait)
+        self._private.append(operator)
+        return operator
+
+    async def end_shared(self) -> None:
+        """End the operator that serves everything, so that it meddles with nothing."""
+        if self._shared is not None:
+            await self._shared.program.end()
+            self._shared = None
+
+    async def end_private(self) -> list[Operator]:
+        """End all private operators, and return them."""
+        ended, self._private = self._private, []
+        for operator in ended:
+            await operator.program.end()
+        return ended
+
+    def logs(self) -> dict[str, str]:
+        """Return what the operators wrote that run at this moment, by the name of the file."""
+        running = [*self._private, *([self._shared] if self._shared is not None else [])]
+        return {each.program.log.name: each.program.text() for each in running}
+
+    async def end(self) -> None:
+        """End all."""
+        await self.end_private()
+        await self.end_shared()

@@ -1,0 +1,93 @@
+"""A node on paper: the test itself writes what a kubelet would, so that it can write what a kubelet would not."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.support import agents
+from tests.support.kube import NODES, PODS, KubeError, Object
+from tests.support.namespaces import Namespace
+
+LONG_AGO = timedelta(minutes=5)
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class PaperNode:
+    """A Node object that nobody serves."""
+
+    def __init__(self, ns: Namespace) -> None:
+        self._ns = ns
+        self.name = f"paper-{secrets.token_hex(4)}"
+
+    async def register(self) -> None:
+        """Make the Node object."""
+        await self._ns.kube.create(NODES, "", {"metadata": {"name": self.name}, "spec": {}})
+        await self.say("True")
+
+    async def say(self, ready: str, *, since: timedelta = LONG_AGO) -> None:
+        """Write the Ready condition: True, False or Unknown."""
+        now = datetime.now(UTC)
+        condition = {
+            "type": "Ready",
+            "status": ready,
+            "reason": "OnPaper",
+            "message": "",
+            "lastHeartbeatTime": _time(now),
+            "lastTransitionTime": _time(now - since),
+        }
+        await self._ns.kube.merge(NODES, "", self.name, {"status": {"conditions": [condition]}}, "status")
+
+    async def declare_out_of_service(self) -> None:
+        """Put the taint on it that says so."""
+        taint = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
+        await self._ns.kube.merge(NODES, "", self.name, {"spec": {"taints": [taint]}})
+
+    async def remove(self) -> None:
+        """Delete the Node object, if it is still there."""
+        await self._ns.kube.delete(NODES, "", self.name, missing_ok=True)
+
+    def template(self, *, grace: int = 1) -> Object:
+        """Return a pod template for a pod on this node."""
+        return agents.template(grace=grace, nodeName=self.name)
+
+    async def run(self, pod: str) -> Object:
+        """Say that a pod runs, once it exists."""
+        await self._ns.pods.until(pod, lambda _: True)
+        started = _time(datetime.now(UTC))
+        return await self.write(pod, "Running", {"running": {"startedAt": started}}, startTime=started)
+
+    async def end(self, pod: str, code: int = 0, *, phase: str | None = None, reason: str | None = None) -> Object:
+        """Say that a pod's container ended with an exit code."""
+        succeeded = code == 0
+        state = {
+            "exitCode": code,
+            "reason": reason or ("Completed" if succeeded else "Error"),
+            "startedAt": _time(datetime.now(UTC) - timedelta(seconds=2)),
+            "finishedAt": _time(datetime.now(UTC)),
+        }
+        return await self.write(pod, phase or ("Succeeded" if succeeded else "Failed"), {"terminated": state})
+
+    async def write(self, pod: str, phase: str, state: Object, **status: Any) -> Object:
+        """Write a pod's phase and the state of its container."""
+        container = {
+            "name": "agent",
+            "image": agents.IMAGE,
+            "imageID": "",
+            "ready": "running" in state,
+            "restartCount": 0,
+            "state": state,
+        }
+        body = {"status": {"phase": phase, "containerStatuses": [container], **status}}
+        return await self._ns.patch_pod(pod, body, "status")
+
+    async def forget(self, pod: str) -> None:
+        """Remove a pod's object by force, as whoever cleans up after a lost node does."""
+        try:
+            await self._ns.kube.delete(PODS, self._ns.name, pod, grace=0)
+        except KubeError as error:
+            if error.code != 404:
+                raise
