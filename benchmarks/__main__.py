@@ -1,0 +1,140 @@
+"""`python -m benchmarks`: measures, prints tables, and writes JSON and a plot."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from agentstop.cluster.connection import NoConnectionError
+from benchmarks import servers
+from benchmarks.api import Api, RequestFailedError
+from benchmarks.contenders import BARE, JOB, OURS, SHIPPED_JOB
+from benchmarks.idle import idle
+from benchmarks.marks import TooSlowError
+from benchmarks.mass import mass_stop
+from benchmarks.operator_process import OperatorFailedError
+from benchmarks.report import missed, show, write_json, write_plot
+from benchmarks.results import Results
+from benchmarks.scale import scale
+from benchmarks.stage import install_crd, stage
+
+PARTS: Final = ("idle", "mass", "scale")
+SMALLEST_SCALE: Final = 50
+LINE_WIDTH: Final = 140
+
+UNLIMITED: Final = 10_000
+"""Requests a second for the Job controller's client, where its limit is not to be what is measured."""
+
+MOST_SHIPPED: Final = 100
+"""So many Jobs are enough to see the rate that the Job controller has with its limit: more only take longer."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--kubeconfig", type=Path, metavar="FILE", help="measure on this cluster (default: KUBECONFIG, or a playground)"
+    )
+    where.add_argument(
+        "--assets",
+        action="store_true",
+        help="measure on a kube-apiserver of our own, started from $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin",
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--idle", type=_count, default=200, metavar="N", help="idle stops of each (%(default)s)")
+    parser.add_argument("--tasks", type=_count, default=1000, metavar="N", help="stops of the mass stop (%(default)s)")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of the mass stop (%(default)s)")
+    parser.add_argument(
+        "--scale",
+        type=_count,
+        default=10_000,
+        metavar="N",
+        help="tasks that run when the operator starts (%(default)s)",
+    )
+    parser.add_argument("--skip", action="append", choices=PARTS, default=[], help="leave a part out; repeatable")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target that was measured is missed")
+    return parser
+
+
+def main() -> int:
+    """Run, and return the exit code."""
+    options = build_parser().parse_args()
+    console = Console(width=LINE_WIDTH)
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with ExitStack() as stack:
+            folder = stack.enter_context(servers.scratch())
+            server = stack.enter_context(_server(options, folder))
+            results = asyncio.run(_measure(options, server, folder, console.log))
+    except (
+        servers.ServerFailedError,
+        NoConnectionError,
+        OperatorFailedError,
+        RequestFailedError,
+        TooSlowError,
+        OSError,
+    ) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    show(results, console)
+    write_json(results, options.out / "results.json")
+    written = [options.out / "results.json"]
+    if results.scale:
+        write_plot(results, options.out / "latency.png")
+        written.append(options.out / "latency.png")
+    console.print("Written: " + ", ".join(map(str, written)))
+    return 1 if options.check and missed(results) else 0
+
+
+def _server(options: argparse.Namespace, folder: Path) -> AbstractContextManager[servers.Server]:
+    if options.assets:
+        return servers.assets(folder)
+    kubeconfig = options.kubeconfig or os.environ.get("KUBECONFIG")
+    return servers.given(Path(kubeconfig)) if kubeconfig else servers.playground(folder)
+
+
+async def _measure(
+    options: argparse.Namespace, server: servers.Server, folder: Path, say: Callable[[str], None]
+) -> Results:
+    results = Results(server.name, server.note)
+    contenders = [OURS, BARE] if server.jobs is servers.Jobs.NONE else [OURS, JOB, BARE]
+    log = folder / "operator.log"
+    async with await Api.connect() as api:
+        await install_crd(api)
+        with server.job_controller(UNLIMITED):
+            if "idle" not in options.skip:
+                async with stage(api, clean_up=not server.throwaway) as place:
+                    results.idle = await idle(place, contenders, options.idle, log, say)
+                results.load.append(round(os.getloadavg()[0], 1))
+            if "mass" not in options.skip:
+                async with stage(api, clean_up=not server.throwaway) as place:
+                    results.mass = await mass_stop(place, contenders, options.tasks, options.rounds, log, say)
+                results.load.append(round(os.getloadavg()[0], 1))
+        if "mass" not in options.skip and server.jobs is servers.Jobs.OURS:
+            with server.job_controller(None):
+                async with stage(api, clean_up=not server.throwaway) as place:
+                    count = min(options.tasks, MOST_SHIPPED)
+                    results.mass |= await mass_stop(place, [SHIPPED_JOB], count, 1, log, say)
+        if "scale" not in options.skip:
+            counts = sorted({max(SMALLEST_SCALE, options.scale // part) for part in (100, 10, 3, 1)})
+            async with stage(api, clean_up=not server.throwaway) as place:
+                results.scale = await scale(place, counts, options.idle, log, say)
+            results.load.append(round(os.getloadavg()[0], 1))
+    return results
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

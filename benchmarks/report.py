@@ -1,0 +1,173 @@
+"""The results for people and for machines: tables, JSON, and a plot."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import JOBS, RAW
+from benchmarks.results import Latencies, Results
+from benchmarks.targets import Target, targets
+
+_MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
+
+
+def show(results: Results, console: Console) -> None:
+    """Print all tables."""
+    console.print(f"\nMeasured on: {results.server} ({results.note})")
+    processors = os.cpu_count() or 1
+    console.print(f"Load average after each part: {results.load}, on {processors} processors")
+    if results.idle is not None:
+        console.print(_idle_table(results.idle.effect, "Idle stop: patch sent until the effect is accepted"))
+        console.print(_idle_table(results.idle.end, "Idle stop: patch sent until it is said to be over"))
+    if results.mass:
+        console.print(_mass_table(results))
+    if results.scale:
+        console.print(_scale_table(results))
+    table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left")
+    for target in targets(results):
+        table.add_row(target.what, target.wanted, target.measured, _MET[target.met])
+    console.print(table)
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write everything as JSON; times in milliseconds where the name says nothing else."""
+    document: dict[str, Any] = {
+        "server": results.server,
+        "note": results.note,
+        "loadAverages": results.load,
+        "idle": None,
+        "mass": {
+            name: {
+                "count": mass.count,
+                "effectSeconds": round(mass.seconds, 3),
+                "effectsPerSecond": round(mass.per_second, 1),
+                "endSeconds": round(mass.end_seconds, 3),
+                "effectMs": mass.effect.wire(),
+            }
+            for name, mass in results.mass.items()
+        },
+        "scale": [
+            {
+                "tasks": each.count,
+                "readySeconds": round(each.ready_seconds, 2),
+                "cpuSecondsUntilReady": round(each.cpu_seconds, 2),
+                "residentMiB": round(each.resident_mib, 1),
+                "peakMiB": round(each.peak_mib, 1),
+                "effectMs": each.effect.wire(),
+                "endMs": each.end.wire(),
+                "rawEffectMs": each.raw.wire(),
+            }
+            for each in results.scale
+        ],
+        "targets": [asdict(target) for target in targets(results)],
+    }
+    if results.idle is not None:
+        document["idle"] = {
+            "effectMs": {name: each.wire() for name, each in results.idle.effect.items()},
+            "endMs": {name: each.wire() for name, each in results.idle.end.items()},
+        }
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def write_plot(results: Results, path: Path) -> None:
+    """Draw the latency of a stop against the number of running tasks."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 5))
+    counts = [each.count for each in results.scale]
+    lines: dict[str, list[Latencies]] = {
+        "agentstop": [each.effect for each in results.scale],
+        "agentstop, until Stopped": [each.end for each in results.scale],
+        RAW: [each.raw for each in results.scale],
+    }
+    for number, (name, latencies) in enumerate(lines.items()):
+        colour = f"C{number}"
+        axes.plot(counts, [each.p50_ms for each in latencies], color=colour, marker="o", label=f"{name}, p50")
+        axes.plot(
+            counts, [each.p99_ms for each in latencies], color=colour, marker="^", linestyle="--", label=f"{name}, p99"
+        )
+    if results.idle is not None and JOBS in results.idle.effect:
+        theirs = results.idle.effect[JOBS]
+        count = len(theirs.seconds)
+        axes.plot([count], [theirs.p50_ms], color="C3", marker="o", linestyle="", label=f"{JOBS}, p50")
+        axes.plot([count], [theirs.p99_ms], color="C3", marker="^", linestyle="", label=f"{JOBS}, p99")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="running tasks (one pod each)",
+        ylabel="milliseconds from the patch to the accepted effect",
+        title=f"Latency of a stop, on {results.server}",
+    )
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def missed(results: Results) -> list[Target]:
+    """Return the targets that were measured and missed."""
+    return [target for target in targets(results) if target.met is False]
+
+
+def _idle_table(latencies: dict[str, Latencies], title: str) -> Table:
+    table = Table("", title=title, title_justify="left")
+    for column in ("stops", "p50 ms", "p99 ms", "max ms", "p50 / Jobs", "p99 / Jobs", "p50 / raw"):
+        table.add_column(column, justify="right")
+    theirs, raw = latencies.get(JOBS), latencies.get(RAW)
+    for name, each in latencies.items():
+        table.add_row(
+            name,
+            str(len(each.seconds)),
+            f"{each.p50_ms:.1f}",
+            f"{each.p99_ms:.1f}",
+            f"{max(each.seconds) * 1000:.1f}",
+            f"{each.p50_ms / theirs.p50_ms:.2f}" if theirs else "-",
+            f"{each.p99_ms / theirs.p99_ms:.2f}" if theirs else "-",
+            f"{each.p50_ms / raw.p50_ms:.2f}" if raw else "-",
+        )
+    return table
+
+
+def _mass_table(results: Results) -> Table:
+    table = Table("", title="Mass stop: first patch sent until the last effect is accepted", title_justify="left")
+    for column in ("stops", "s", "per second", "p50 ms", "p99 ms", "all over, s", "rate / Jobs", "rate / raw"):
+        table.add_column(column, justify="right")
+    theirs, raw = results.mass.get(JOBS), results.mass.get(RAW)
+    for name, each in results.mass.items():
+        table.add_row(
+            name,
+            str(each.count),
+            f"{each.seconds:.2f}",
+            f"{each.per_second:.0f}",
+            f"{each.effect.p50_ms:.0f}",
+            f"{each.effect.p99_ms:.0f}",
+            f"{each.end_seconds:.2f}",
+            f"{each.per_second / theirs.per_second:.2f}" if theirs else "-",
+            f"{each.per_second / raw.per_second:.2f}" if raw else "-",
+        )
+    return table
+
+
+def _scale_table(results: Results) -> Table:
+    table = Table(title="An operator started beside running tasks", title_justify="left")
+    columns = ("tasks", "ready s", "CPU s", "resident MiB", "peak MiB", "effect p50 ms", "p99 ms", "Stopped p50 ms")
+    for column in (*columns, "p99 ms", "raw p50 ms", "p99 ms"):
+        table.add_column(column, justify="right")
+    for each in results.scale:
+        table.add_row(
+            str(each.count),
+            f"{each.ready_seconds:.1f}",
+            f"{each.cpu_seconds:.1f}",
+            f"{each.resident_mib:.0f}",
+            f"{each.peak_mib:.0f}",
+            *(f"{ms:.1f}" for some in (each.effect, each.end, each.raw) for ms in (some.p50_ms, some.p99_ms)),
+        )
+    return table
