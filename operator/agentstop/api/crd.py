@@ -4,6 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentstop.api.meta import GROUP, VERSION, Model, rule
+from agentstop.api.order import (
+    CLUSTER_ORDER_KIND,
+    CLUSTER_ORDER_PLURAL,
+    ORDER_KIND,
+    ORDER_PLURAL,
+    ClusterStopOrder,
+    StopOrder,
+)
 from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
 
 _DROPPED_KEYWORDS: Final = frozenset({"title", "additionalProperties", "const"})
@@ -21,6 +29,19 @@ TASK_RULES: Final = (
         "oldSelf.?spec.?podTemplate.hasValue() == self.?spec.?podTemplate.hasValue()"
         " && oldSelf.?spec.?workloadRef.hasValue() == self.?spec.?workloadRef.hasValue()",
         "spec.podTemplate and spec.workloadRef are immutable: create a new task instead",
+    ),
+    rule(
+        "oldSelf.?spec.?parentRef.hasValue() == self.?spec.?parentRef.hasValue()",
+        "spec.parentRef is immutable: create a new task instead",
+    ),
+    rule(
+        "!self.?spec.?paused.orValue(false) || self.?spec.?workloadRef.?kind.orValue('') != 'Pod'",
+        "spec.paused is not for a Pod that was adopted: nothing would make it again. Point workloadRef at what makes"
+        " it, or use podTemplate",
+    ),
+    rule(
+        "!self.?spec.?mainContainer.hasValue() || self.?spec.?workloadRef.?kind.orValue('Pod') == 'Pod'",
+        "spec.mainContainer is for tasks of one pod: podTemplate, or a workloadRef of kind Pod",
     ),
     rule(
         "!oldSelf.?spec.?stopRequested.orValue(false)"
@@ -63,6 +84,40 @@ TASK_COLUMNS: Final = (
     _column("Stop-Seconds", "number", ".status.stop.durationSeconds", "How long the stop took.", wide=True),
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the task was created."),
 )
+
+
+ORDER_COLUMNS: Final = (
+    _column("Phase", "string", ".status.phase", "Where the order is in its life."),
+    _column("Hold", "boolean", ".spec.hold", "Whether nothing that matches may start."),
+    _column("Matched", "integer", ".status.matched", "How many tasks it stops."),
+    _column("Stopping", "integer", ".status.stopping", "How many of them have not ended yet."),
+    _column("Stalled", "integer", ".status.stalledCount", "How many of them are held up."),
+    _column("Reason", "string", ".spec.reason", "Why the order was made."),
+    _column("Requested-By", "string", ".status.requestedBy", "Who made the order.", wide=True),
+    _column("Signal-Seconds", "number", ".status.signalSeconds", "How long the last SIGTERM took.", wide=True),
+    _column("Halt-Seconds", "number", ".status.haltSeconds", "How long the last proof took.", wide=True),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the order was made."),
+)
+
+_OPTIONAL: Final = ("reason", "message", "gracePeriodSeconds", "ttlSecondsAfterFinished")
+
+
+def order_rules(*optional: str) -> tuple[dict[str, str], ...]:
+    """Return the rules of an order at the schema's root; `optional` are the fields that may not come or go."""
+    return (
+        *(
+            rule(
+                f"oldSelf.spec.?{name}.hasValue() == self.spec.?{name}.hasValue()",
+                f"spec.{name} is immutable: create a new order instead",
+            )
+            for name in optional
+        ),
+        rule(
+            "!(self.spec.?drill.orValue(false) && self.spec.?hold.orValue(false))",
+            "spec.drill and spec.hold exclude each other: a drill changes nothing",
+        ),
+        rule("self.metadata.name.size() <= 63", "metadata.name must have at most 63 characters"),
+    )
 
 
 def structural(model: type[Model]) -> dict[str, Any]:
@@ -111,37 +166,38 @@ def _without_defaults(schema: Any) -> Any:
     return schema
 
 
-def task_crd() -> dict[str, Any]:
-    """Return the CRD of AgentTask."""
-    root = structural(AgentTask)
+def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: dict[str, Any]) -> dict[str, Any]:
+    """Return a CRD; `version` has what is particular to the kind, and `scope`, which goes to the top."""
+    root = structural(model)
     properties = root["properties"]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": ["atask"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
                 "categories": ["agents"],
             },
-            "scope": "Namespaced",
+            "scope": version.pop("scope"),
             "versions": [
                 {
                     "name": VERSION,
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": list(TASK_COLUMNS),
-                    "selectableFields": [{"jsonPath": ".spec.agent"}, {"jsonPath": ".status.phase"}],
+                    "additionalPrinterColumns": list(version["columns"]),
+                    "selectableFields": [{"jsonPath": each} for each in version["selectable"]],
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
                             "description": root["description"],
+                            **({"required": list(version["required"])} if version["required"] else {}),
                             "properties": {
                                 "apiVersion": {"type": "string"},
                                 "kind": {"type": "string"},
@@ -149,7 +205,7 @@ def task_crd() -> dict[str, Any]:
                                 "spec": properties["spec"],
                                 "status": _without_defaults(properties["status"]),
                             },
-                            "x-kubernetes-validations": list(TASK_RULES),
+                            "x-kubernetes-validations": list(version["rules"]),
                         }
                     },
                 }
@@ -158,6 +214,29 @@ def task_crd() -> dict[str, Any]:
     }
 
 
+def task_crd() -> dict[str, Any]:
+    """Return the CRD of AgentTask."""
+    selectable = (".spec.agent", ".spec.parentRef.name", ".status.phase")
+    parts = {"scope": "Namespaced", "columns": TASK_COLUMNS, "selectable": selectable, "rules": TASK_RULES}
+    return _crd(AgentTask, KIND, PLURAL, "atask", parts | {"required": ()})
+
+
+def order_crd() -> dict[str, Any]:
+    """Return the CRD of StopOrder."""
+    parts = {"scope": "Namespaced", "columns": ORDER_COLUMNS, "selectable": (".status.phase",)}
+    rules = order_rules("agents", "taskNames", *_OPTIONAL)
+    return _crd(StopOrder, ORDER_KIND, ORDER_PLURAL, "sorder", parts | {"rules": rules, "required": ("spec",)})
+
+
+def cluster_order_crd() -> dict[str, Any]:
+    """Return the CRD of ClusterStopOrder."""
+    parts = {"scope": "Cluster", "columns": ORDER_COLUMNS, "selectable": (".status.phase",)}
+    rules = order_rules("agents", "namespaceSelector", *_OPTIONAL)
+    parts |= {"rules": rules, "required": ("spec",)}
+    return _crd(ClusterStopOrder, CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, "csorder", parts)
+
+
 def crds() -> dict[str, dict[str, Any]]:
     """Return all CRDs by the name of the file that holds each in `crds/`."""
-    return {f"{GROUP}_{PLURAL}.yaml": task_crd()}
+    made = (task_crd(), order_crd(), cluster_order_crd())
+    return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in made}

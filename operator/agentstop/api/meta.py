@@ -17,6 +17,9 @@ TASK_LABEL: Final = f"{GROUP}/task"
 REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/stop-requested-by"
 """Annotation on a task that names who asked for the stop; admission stamps it, nobody else."""
 
+ORDERED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
+"""Annotation on an order that names who made it; admission stamps it, nobody else."""
+
 STOP_FINALIZER: Final = f"{GROUP}/stop"
 """Finalizer on a task whose deletion must first stop a workload that the task does not own."""
 

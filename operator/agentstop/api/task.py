@@ -22,6 +22,8 @@ class Phase(StrEnum):
 
     PENDING = "Pending"
     RUNNING = "Running"
+    PAUSING = "Pausing"
+    PAUSED = "Paused"
     STOPPING = "Stopping"
     STOPPED = "Stopped"
     COMPLETED = "Completed"
@@ -51,7 +53,7 @@ class OnUnconfirmed(StrEnum):
 
 
 class DeletionPolicy(StrEnum):
-    """What deleting a running task does to a workload that the task adopted."""
+    """What deleting a running task does to a workload that the task adopted, and its parent's deletion to the task."""
 
     ORPHAN = "Orphan"
     STOP = "Stop"
@@ -61,6 +63,8 @@ class StopSource(StrEnum):
     """What a stop came from."""
 
     USER = "User"
+    PARENT = "Parent"
+    STOP_ORDER = "StopOrder"
     DEADLINE = "Deadline"
     DELETION = "Deletion"
 
@@ -79,7 +83,7 @@ class Verdict(StrEnum):
 Seconds = Annotated[int, Field(json_schema_extra={"format": "int32"})]
 """A duration in whole seconds."""
 
-_CAMEL_CASE: Final = rule(
+CAMEL_CASE: Final = rule(
     "self.matches('^[A-Z][A-Za-z0-9]*$')", "must be one CamelCase word of letters and digits, such as RunawayCost"
 )
 
@@ -87,7 +91,7 @@ _CAMEL_CASE: Final = rule(
 class StopRequest(Model):
     """How to stop, and why. May be set before the switch or with it."""
 
-    reason: str | None = Field(None, min_length=1, max_length=64, json_schema_extra=schema(_CAMEL_CASE))
+    reason: str | None = Field(None, min_length=1, max_length=64, json_schema_extra=schema(CAMEL_CASE))
     """Why the task is stopped, as one CamelCase word for machines, such as RunawayCost."""
     message: str | None = Field(None, max_length=1024)
     """Why the task is stopped, for people."""
@@ -103,11 +107,18 @@ class WorkloadRef(Model):
     """A workload in the task's own namespace that was made by somebody else."""
 
     api_version: str = Field(min_length=1, max_length=317)
-    """API version of the workload, such as v1."""
+    """API version of the workload, such as batch/v1."""
     kind: str = Field(min_length=1, max_length=63)
-    """Kind of the workload, such as Pod."""
+    """Kind of the workload: Pod, Job, Sandbox, SandboxClaim, or any kind that can be scaled, such as Deployment."""
     name: str = Field(min_length=1, max_length=253)
     """Name of the workload."""
+
+
+class ParentRef(Model):
+    """The task that this one is a part of."""
+
+    name: str = Field(min_length=1, max_length=63)
+    """Name of the parent, a task in the same namespace."""
 
 
 _POD_TEMPLATE_SCHEMA: Final[dict[str, Any]] = {
@@ -149,18 +160,25 @@ class AgentTaskSpec(Model):
         json_schema_extra=schema(rule("self == oldSelf", "workloadRef is immutable: create a new task instead")),
     )
     """A workload in the same namespace to adopt: it is watched and can be stopped, but never changed otherwise."""
+    parent_ref: ParentRef | None = Field(
+        None,
+        json_schema_extra=schema(rule("self == oldSelf", "parentRef is immutable: create a new task instead")),
+    )
+    """The task that started this one. A stop of the parent stops this task too, and nothing is started for it once the parent is stopping or has ended. Cannot be changed."""  # noqa: E501
     main_container: str | None = Field(None, min_length=1, max_length=63)
     """Name of the container that does the task's work. When it ends, the task has ended, and what still runs beside it is stopped. Without it the task ends with all of its pod's containers."""  # noqa: E501
     stop_requested: bool = Field(False)
     """The switch: true stops the task. It is one way, a stop cannot be taken back."""
     stop: StopRequest | None = None
     """How to stop, and why; optional."""
+    paused: bool = Field(False)
+    """true ends the workload's processes until it is false again: a pod is made anew then, a Job or Sandbox is resumed, and what was scaled to 0 gets its former number back."""  # noqa: E501
     active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
-    """Seconds that the task may run, counted from the start of its first container; then it is stopped with source Deadline."""  # noqa: E501
+    """Seconds that the task may run, counted from the start of its first container without the time that it was paused; then it is stopped with source Deadline."""  # noqa: E501
     ttl_seconds_after_finished: Seconds | None = Field(None, ge=0, le=MAX_SECONDS)
     """Seconds after its end when the task object is deleted, and with it a pod that the operator made. Without it the task stays."""  # noqa: E501
     deletion_policy: DeletionPolicy = Field(DeletionPolicy.ORPHAN)
-    """What deleting the task while it runs does to an adopted workload: Orphan (the default) leaves it running, Stop ends it first. A pod that the operator made always goes with its task."""  # noqa: E501
+    """What deleting the task while it runs does to an adopted workload: Orphan (the default) leaves it running, Stop ends it first. A pod that the operator made always goes with its task. It also says what the deletion of the parent does to this task: Orphan leaves it running, Stop stops it."""  # noqa: E501
 
 
 class ContainerEnd(Model):
@@ -189,8 +207,23 @@ class PodEvidence(Model):
     """UID of the pod."""
     node: str | None = None
     """Node that the pod was bound to."""
+    phase: str | None = None
+    """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good."""
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))
     """Its containers; init containers and sidecars too, where they ran."""
+
+
+class BoundTo(Model):
+    """The object that runs a workload in its place."""
+
+    api_version: str
+    """API version of that object."""
+    kind: str
+    """Kind of that object, such as Sandbox."""
+    name: str
+    """Name of that object."""
+    uid: str
+    """UID of that object: another one of the same name does not count."""
 
 
 class WorkloadStatus(Model):
@@ -210,13 +243,30 @@ class WorkloadStatus(Model):
     """Its pods with their containers' exit codes, at most 32."""
     pod_count: int = Field(0, ge=0)
     """How many pods the workload has or had."""
+    replicas: int | None = None
+    """To how many pods it was scaled when it last ran; absent where it cannot be scaled."""
+    bound_to: BoundTo | None = None
+    """What runs in its place: the Sandbox of a SandboxClaim."""
+
+
+class OrderRef(Model):
+    """The order that stopped a task."""
+
+    kind: str
+    """StopOrder or ClusterStopOrder."""
+    name: str
+    """Name of the order."""
 
 
 class StopStatus(Model):
     """The record of the accepted stop. Who, why and when never change."""
 
     source: StopSource
-    """What the stop came from: User, Deadline or Deletion."""
+    """What the stop came from: User, StopOrder, Parent, Deadline or Deletion."""
+    order: OrderRef | None = None
+    """The order that a stop with source StopOrder follows."""
+    origin: str | None = None
+    """The task where a stop with source Parent began: the parent, or an ancestor further up."""
     requested_by: str | None = None
     """Who asked for the stop, as admission stamped it; absent where nothing stamps it."""
     reason: str | None = None
@@ -239,29 +289,44 @@ class StopStatus(Model):
     """How the stop ended, by the evidence."""
 
 
+class ChildrenStatus(Model):
+    """The tasks that descend from a task, however deep."""
+
+    total: int = Field(0, ge=0)
+    """How many there are."""
+    active: int = Field(0, ge=0)
+    """How many of them have not ended."""
+
+
 class AgentTaskStatus(Model):
     """What was observed of the task. Written by the operator alone."""
 
     observed_generation: int = 0
     """The generation of the spec that this status was made from."""
     phase: Phase = Phase.PENDING
-    """Where the task is: Pending, Running, Stopping, or at its end in Stopped, Completed or Failed."""
+    """Where the task is: Pending, Running, Pausing, Paused, Stopping, or at its end in Stopped, Completed or Failed."""
     manually_stopped: bool = False
-    """Whether a person stopped the task, as against a deadline or another rule of the system."""
+    """Whether a person stopped the task, or an ancestor of it, as against a deadline or another rule of the system."""
     reason: str | None = None
     """Why the task is in its phase, in one CamelCase word."""
     message: str | None = None
     """The same for people."""
     started_at: Time | None = None
     """When the first container was started."""
+    paused_at: Time | None = None
+    """Since when it is proven that nothing runs, while the task is paused."""
+    paused_seconds: float = 0
+    """For how many seconds the task was paused since its first start, in pauses that are over."""
     finished_at: Time | None = None
     """When the task ended."""
     attempts: int = 0
-    """How many times the workload was started."""
+    """How many times the workload was started: each pause that is over counts once more."""
     stop: StopStatus | None = None
     """The record of the accepted stop."""
     workload: WorkloadStatus | None = None
     """The workload that the task stands for."""
+    children: ChildrenStatus | None = None
+    """The tasks that descend from this one; absent where there are none."""
     conditions: tuple[Condition, ...] = Field(
         (), max_length=16, json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"])
     )

@@ -78,7 +78,7 @@ def test_the_columns() -> None:
 def test_the_selectable_fields() -> None:
     selectable = [each["jsonPath"] for each in VERSION["selectableFields"]]
 
-    assert selectable == [".spec.agent", ".status.phase"]
+    assert selectable == [".spec.agent", ".spec.parentRef.name", ".status.phase"]
     assert all(FIELDS[each.lstrip(".")]["type"] == "string" for each in selectable)
 
 
@@ -125,6 +125,7 @@ def test_the_defaults() -> None:
         "spec.stopRequested": False,
         "spec.stop.podPolicy": "Keep",
         "spec.stop.onUnconfirmed": "Wait",
+        "spec.paused": False,
         "spec.deletionPolicy": "Orphan",
     }
 
@@ -146,6 +147,7 @@ def test_the_rules_stand_at_the_root() -> None:
         "stopRequested",
         "podTemplate",
         "workloadRef",
+        "parentRef",
         "gracePeriodSeconds",
         "status.?phase",
         "manuallyStopped",
@@ -160,7 +162,7 @@ def test_every_rule_has_a_message_that_names_its_field(rule: str) -> None:
 
 
 def test_immutable_fields_say_so_on_themselves() -> None:
-    for path in ("spec.podTemplate", "spec.workloadRef"):
+    for path in ("spec.podTemplate", "spec.workloadRef", "spec.parentRef"):
         assert any(each["rule"] == "self == oldSelf" for each in FIELDS[path]["x-kubernetes-validations"])
 
 

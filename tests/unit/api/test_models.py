@@ -19,10 +19,13 @@ WHOLE: dict[str, Any] = {
     "reason": "UserRequested",
     "message": "Task was stopped by user",
     "startedAt": "2026-01-01T12:00:00.000000Z",
+    "pausedAt": "2026-01-01T12:00:00.500000Z",
+    "pausedSeconds": 12.5,
     "finishedAt": "2026-01-01T12:00:09.123456Z",
-    "attempts": 1,
+    "attempts": 2,
     "stop": {
-        "source": "User",
+        "source": "Parent",
+        "origin": "planner",
         "requestedBy": "jane@example.com",
         "reason": "RunawayCost",
         "message": "spent 40 USD in 5 minutes",
@@ -40,6 +43,8 @@ WHOLE: dict[str, Any] = {
         "name": "x",
         "uid": "u",
         "podCount": 1,
+        "replicas": 3,
+        "boundTo": {"apiVersion": "v1", "kind": "Other", "name": "y", "uid": "v"},
         "pods": [
             {
                 "name": "x",
@@ -58,6 +63,7 @@ WHOLE: dict[str, Any] = {
             }
         ],
     },
+    "children": {"total": 2, "active": 0},
     "conditions": [
         {
             "type": "Ready",
@@ -82,15 +88,18 @@ def test_an_empty_status_is_a_pending_one() -> None:
 
 
 def test_a_whole_task_round_trips() -> None:
-    raw = raw_task(ADOPTS | {"agent": "a", "stopRequested": True, "stop": {"gracePeriodSeconds": 5}}, WHOLE)
+    spec = {"agent": "a", "parentRef": {"name": "p"}, "stopRequested": True, "stop": {"gracePeriodSeconds": 5}}
+    raw = raw_task(ADOPTS | spec, WHOLE)
     wire = AgentTask.model_validate(raw).wire()
 
     assert wire["status"] == WHOLE
     assert wire["spec"] == {
         "agent": "a",
         "workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"},
+        "parentRef": {"name": "p"},
         "stopRequested": True,
         "stop": {"gracePeriodSeconds": 5, "podPolicy": "Keep", "onUnconfirmed": "Wait"},
+        "paused": False,
         "deletionPolicy": "Orphan",
     }
 
@@ -102,7 +111,7 @@ def test_a_pod_template_is_kept_to_the_letter() -> None:
 
 
 def test_fields_of_newer_versions_are_no_errors() -> None:
-    assert AgentTaskSpec.model_validate({"workloadRef": ADOPTS["workloadRef"], "paused": True}) is not None
+    assert AgentTaskSpec.model_validate({"workloadRef": ADOPTS["workloadRef"], "notYet": True}) is not None
 
 
 @pytest.mark.parametrize(
@@ -118,6 +127,9 @@ def test_fields_of_newer_versions_are_no_errors() -> None:
         {"activeDeadlineSeconds": 0},
         {"ttlSecondsAfterFinished": -1},
         {"deletionPolicy": "Delete"},
+        {"paused": "maybe"},
+        {"parentRef": {"name": ""}},
+        {"parentRef": {}},
         {"workloadRef": {"kind": "Pod", "name": "x"}},
     ],
 )
