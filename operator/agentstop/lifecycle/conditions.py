@@ -9,8 +9,31 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agentstop.api.meta import Condition, ConditionType
+from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import Phase
 from agentstop.lifecycle.seen import Word
+
+
+def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: datetime) -> tuple[Condition, ...]:
+    """Return the conditions of an order: Ready once it has done what it can do."""
+    left = f"{status.stopping} of {status.matched} tasks have not ended"
+    word = {
+        OrderPhase.PENDING: Word("Pending", "The order was not accepted yet"),
+        OrderPhase.STOPPING: Word("Stopping", left),
+        OrderPhase.HOLDING: Word("Holding", "All tasks have ended, and nothing that matches starts"),
+        OrderPhase.COMPLETE: Word("Complete", "All tasks have ended"),
+        OrderPhase.LIFTED: Word("Lifted", "All tasks have ended, and others may start"),
+        OrderPhase.DRILLED: Word("Drilled", "Nothing was stopped; see status.drill"),
+    }[status.phase]
+    busy = status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
+    stalled = Word("TasksStalled", f"The stop of {status.stalled_count} tasks is held up; see status.stalled")
+    held_up = busy and status.stalled_count > 0
+    wanted = [
+        (ConditionType.READY, not busy, word),
+        (ConditionType.RECONCILING, busy and not held_up, word),
+        (ConditionType.STALLED, held_up, stalled if held_up else word),
+    ]
+    return _dated(wanted, previous, now)
 
 
 def conditions(
@@ -22,7 +45,7 @@ def conditions(
     otherwise. A condition keeps its transition time for as long as its
     status stays the same.
     """
-    done = phase in {Phase.RUNNING, Phase.STOPPED, Phase.COMPLETED} and not busy
+    done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
     wanted: list[tuple[ConditionType, bool, Word]] = [
         (ConditionType.READY, done and stalled is None, word if stalled is None else stalled),
@@ -31,6 +54,12 @@ def conditions(
     ]
     if phase in {Phase.STOPPING, Phase.STOPPED}:
         wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
+    return _dated(wanted, previous, now)
+
+
+def _dated(
+    wanted: Sequence[tuple[ConditionType, bool, Word]], previous: Sequence[Condition], now: datetime
+) -> tuple[Condition, ...]:
     since = {(condition.type, condition.status): condition.last_transition_time for condition in previous}
     return tuple(
         Condition(

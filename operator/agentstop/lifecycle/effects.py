@@ -8,7 +8,7 @@ from agentstop.api.task import PodPolicy
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make the workload from the task's template."""
+    """Make the workload from the task's template, or have one that was paused run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Halt:
     policy: PodPolicy
     kill_at: datetime | None
     """When the grace period that is running ends; None before anything was signaled."""
+    pause: bool = False
+    """Whether the workload is to come back later: then what is ended bears no mark of a stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from agentstop.api.meta import ConditionType
-from agentstop.api.task import AgentTaskStatus, Phase, Verdict
-from agentstop.lifecycle.seen import Seen
+from agentstop.api.task import AgentTaskStatus, Phase, Verdict, WorkloadStatus
 
 
 class Severity(StrEnum):
@@ -19,6 +19,7 @@ class Action(StrEnum):
     """What was being done when the Event happened."""
 
     START = "Start"
+    PAUSE = "Pause"
     STOP = "Stop"
     OBSERVE = "Observe"
 
@@ -33,11 +34,20 @@ class Note:
     message: str
 
 
+_PHASE_NOTES: Final = {
+    Phase.RUNNING: (Note(Severity.NORMAL, "Running", Action.START, "The workload runs"),),
+    Phase.PAUSING: (Note(Severity.NORMAL, "Pausing", Action.PAUSE, "The workload is ended until it is resumed"),),
+    Phase.PAUSED: (Note(Severity.NORMAL, "Paused", Action.PAUSE, "No process is left; the task can be resumed"),),
+}
+
+
 def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note, ...]:
     """Return what happened between two statuses of a task, in order."""
     notes: list[Note] = []
-    if after.phase is Phase.RUNNING and before.phase is not Phase.RUNNING:
-        notes.append(Note(Severity.NORMAL, "Running", Action.START, "The first container of the workload was started"))
+    if before.phase is Phase.PAUSED and after.phase is Phase.PAUSING:
+        notes.append(halted_again(after.workload, "paused"))
+    elif after.phase is not before.phase:
+        notes += _PHASE_NOTES.get(after.phase, ())
     if after.stop is not None:
         notes += _about_the_stop(before, after)
     stalled = _stalled(after)
@@ -80,8 +90,11 @@ def _stalled(status: AgentTaskStatus) -> tuple[str, str] | None:
     return None
 
 
-def stopped_again(seen: Seen) -> Note:
-    """Return the note that somebody started the workload of a stopped task, and that it was stopped again."""
-    name = f"{seen.workload.kind} {seen.workload.name}" if seen.workload else "The workload"
-    note = f"{name} was started again after its task was stopped; it is stopped again"
-    return Note(Severity.WARNING, "StoppedAgain", Action.STOP, note)
+_AGAIN: Final = {"stopped": "StoppedAgain", "paused": "PausedAgain"}
+
+
+def halted_again(workload: WorkloadStatus | None, what: str) -> Note:
+    """Return the note that somebody started the workload of a task that is `what`: it is ended again."""
+    name = f"{workload.kind} {workload.name}" if workload is not None else "The workload"
+    note = f"{name} was started again after its task was {what}; it is {what} again"
+    return Note(Severity.WARNING, _AGAIN[what], Action.STOP, note)

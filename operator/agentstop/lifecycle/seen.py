@@ -1,6 +1,7 @@
 """What a decision is made from: the task as the API server has it, and what was seen of its workload."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -29,7 +30,16 @@ class Task:
     gone: bool = False
     """Whether the object itself is gone; then nothing can be written any more, only carried out."""
     stop_seen_at: datetime | None = None
-    """When this process first saw the request to stop."""
+    """When this process first saw the request to stop, the task's own or an ancestor's."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime | None = None
+    """When the object was made, in whole seconds."""
+
+    @property
+    def to_be_paused(self) -> bool:
+        """Whether nothing of it is to run for now. An adopted pod cannot be paused: nobody would make it again."""
+        ref = self.spec.workload_ref
+        return self.spec.paused and (ref is None or ref.kind != "Pod")
 
 
 class Presence(StrEnum):
@@ -85,8 +95,14 @@ class Seen:
     """The workload's identity and the evidence of its pods."""
     started_at: datetime | None = None
     """When its first container was started."""
+    active: bool = False
+    """Whether a container of it was started that is not known to have ended."""
+    halted: bool = False
+    """Whether it was asked to end, by anybody."""
     own_grace_seconds: int = 30
     """The grace period that the workload brings along, in seconds."""
+    longest_grace_seconds: int | None = None
+    """The longest grace period that it can be given, in seconds, where there is such a limit."""
     signaled_at: datetime | None = None
     """When the API server accepted the change that ends it."""
     killed_by: datetime | None = None
@@ -103,3 +119,5 @@ class Seen:
     """What it waits for before it runs; not final."""
     blocked: Word | None = None
     """What holds up its start or its end, as far as anybody can tell."""
+    look_again_at: datetime | None = None
+    """From when on it can be looked at for a proof that could not be had before."""

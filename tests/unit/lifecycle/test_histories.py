@@ -4,7 +4,6 @@ The world is in `world/`: real decisions, caches and loop of the operator over a
 people. The rules are in `world/rules.py`, and what comes to its end at last is in `Actors.end`.
 """
 
-import os
 import random
 
 import pytest
@@ -13,12 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from .world.actors import Actors
+from .world.walks import STEPS, walks
 from .world.world import World
 
-WALKS = int(os.environ.get("AGENTSTOP_TEST_WALKS", "400"))
-"""How many histories are walked; more find more."""
-
-STEPS = 30
 GROUPS = 20
 
 
@@ -59,23 +55,6 @@ TestHistories.settings = settings(
 )
 
 
-def walk(seed: int) -> None:
-    """Walk one history; the same seed is the same history."""
-    actors = Actors(World(), random.Random(seed).choice)  # noqa: S311
-    actors.begin()
-    actors.world.check()
-    for _ in range(STEPS):
-        actors.act()
-        actors.world.check()
-    actors.end()
-
-
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    """Histories evenly spread, where hypothesis looks for short ones. To see one: walk(SEED)."""
-    for seed in range(group, WALKS, GROUPS):
-        try:
-            walk(seed)
-        except AssertionError as error:
-            error.add_note(f"in the history of seed {seed}")
-            raise
+    walks(Actors, group, GROUPS, most=300)

@@ -235,6 +235,9 @@ class Actors:
 
     # How it ends
 
+    def all_comes_to_its_place(self) -> None:
+        """What else holds once nothing stands in the way, before everything is stopped."""
+
     def end(self) -> None:
         """All comes to its end once nothing stands in the way, and then it is quiet."""
         world = self.world
@@ -244,6 +247,7 @@ class Actors:
         for raw in world.tasks():
             if raw["spec"].get("stopRequested"):
                 assert raw["status"].get("phase") in TERMINAL, "rule 1: a stop was lost"
+        self.all_comes_to_its_place()
         for raw in world.tasks():
             world.patch_spec(raw["metadata"]["name"], stopRequested=True)
         world.settle()

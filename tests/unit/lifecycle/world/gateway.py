@@ -1,14 +1,26 @@
 """The way from the operator to the world's API server, with everything that can go wrong on it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
-from agentstop.workloads.objects import ObjectRef
+from agentstop.cluster.gateway import PAUSE_MANAGER
+from agentstop.workloads.objects import ObjectRef, PodsOf
 from agentstop.workloads.podseen import STOP_MANAGER
-from agentstop.workloads.requests import Create, Delete, Look, Patch, Request
+from agentstop.workloads.requests import (
+    AskRight,
+    Create,
+    Delete,
+    LiveLook,
+    Look,
+    LookAtMember,
+    LookAtPods,
+    Meaning,
+    Patch,
+    Request,
+)
 
 from .server import Raw, Server
 
@@ -50,10 +62,26 @@ class ModelGateway:
 
     async def send(self, request: Request) -> Raw:
         self._check(request)
-        return self._carried(lambda: self._answer(request), write=not isinstance(request, Look))
+        return self._carried(lambda: self._answer(request), write=not isinstance(request, LiveLook))
+
+    async def send_all(self, requests: Sequence[Request]) -> list[Raw | ApiError]:
+        answers: list[Raw | ApiError] = []
+        for request in requests:
+            try:
+                answers.append(await self.send(request))
+            except ApiError as error:
+                answers.append(error)
+        return answers
 
     async def get_task(self, namespace: str, name: str) -> Raw:
         return self._carried(lambda: self._server.get(ObjectRef(KIND, namespace, name)))
+
+    async def list_children(self, namespace: str, name: str) -> list[Raw]:
+        def carry_out() -> Raw:
+            return {"items": self._server.children(namespace, name)}
+
+        items: list[Raw] = self._carried(carry_out)["items"]
+        return items
 
     async def write_status(self, task: Raw) -> Raw:
         return self._carried(lambda: self._server.write_status(task), write=True)
@@ -107,24 +135,35 @@ class ModelGateway:
         return answer
 
     def _answer(self, request: Request) -> Raw:
-        verb = f"{request.verb} {request.ref.kind}"
+        kind = "Pod" if isinstance(request.ref, PodsOf) else request.ref.kind
+        verb = f"{request.verb} {kind}"
         if verb in self.forbidden:
             raise ApiError(403, "Forbidden", f"{verb} is forbidden")
         match request:
-            case Look(ref):
+            case AskRight():
+                wanted = {"verb": "patch", "resource": f"{kind.lower()}s", "namespace": request.ref.namespace}
+                allowed = f"patch {kind}" not in self.forbidden
+                return {"spec": {"resourceAttributes": wanted}, "status": {"allowed": allowed}}
+            case Look(ref) | LookAtMember(ref):
                 return self._server.get(ref)
+            case LookAtPods(pods):
+                return {"items": self._server.selected(pods)}
             case Create(ref, body):
                 return self._server.create(ref, body)
-            case Patch(ref, uid, body, ends_processes):
-                return self._patched(ref, uid, body, STOP_MANAGER if ends_processes else None)
+            case Patch():
+                return self._patched(request)
             case Delete(ref, uid, grace):
                 return self._server.delete(ref, uid, grace)
 
-    def _patched(self, ref: ObjectRef, uid: str, body: Mapping[str, Any], manager: str | None) -> Raw:
+    def _patched(self, request: Patch) -> Raw:
+        ref, wanted = request.ref, request.body["spec"]
         raw = self._server.get(ref)
-        if raw["metadata"]["uid"] != uid:
+        if raw["metadata"]["uid"] != request.uid:
             raise ApiError(409, "Conflict", f"{ref}: the UID differs")
-        old, new = raw["spec"].get("activeDeadlineSeconds"), body["spec"]["activeDeadlineSeconds"]
-        if old is not None and new > old:
+        if request.resource_version not in {None, raw["metadata"]["resourceVersion"]}:
+            raise ApiError(409, "Conflict", f"{ref} has been modified")
+        old, new = raw["spec"].get("activeDeadlineSeconds"), wanted.get("activeDeadlineSeconds")
+        if old is not None and new is not None and new > old:
             raise ApiError(422, "Invalid", "spec.activeDeadlineSeconds may only be lowered")
-        return self._server.change(ref, lambda each: each["spec"].update(body["spec"]), manager)
+        manager = STOP_MANAGER if request.meaning is Meaning.STOP else PAUSE_MANAGER
+        return self._server.change(ref, lambda each: each["spec"].update(wanted), manager, wanted)

@@ -26,6 +26,8 @@ class Process:
     """Exit code when it ends by itself or on SIGTERM."""
     running: bool = False
     ever_ran: bool = False
+    first_at: datetime | None = None
+    """When it was started the first time."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
@@ -37,6 +39,7 @@ class Process:
 
     def start(self, now: datetime) -> None:
         self.running = self.ever_ran = True
+        self.first_at = self.first_at or now
         self.started_at, self.finished_at, self.exit_code, self.reason = now, None, None, None
 
     def end(self, now: datetime, code: int, reason: str | None = None, *, killed: bool = False) -> None:

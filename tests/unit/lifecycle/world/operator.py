@@ -1,28 +1,31 @@
 """One process of the operator in the world: its real caches, intake, decisions and loop, on a queue of the world."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from agentstop.api.task import KIND
-from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
-from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.gateway import LISTED, Gateway
+from agentstop.cluster.orders import OrderBook
+from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
+from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import Resync
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.seen import Task
-from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 
 from .clock import Clock
 from .gateway import ModelGateway
-from .server import NAMESPACE, Change, Server, labelled
+from .server import NAMESPACE, Change, Raw, Server, labelled, selects
 
 METRICS = Metrics({}, lambda: 0, lambda: ())
 RETRY = timedelta(seconds=2)
@@ -44,15 +47,15 @@ class ModelQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.waiting: dict[TaskKey, bool] = {}
+        self.waiting: dict[TaskKey, Lane] = {}
         self.due: dict[TaskKey, datetime] = {}
 
     @property
     def has_urgent(self) -> bool:
-        return any(self.waiting.values())
+        return any(lane is not Lane.NORMAL for lane in self.waiting.values())
 
-    def add(self, key: TaskKey, *, urgent: bool = False) -> None:
-        self.waiting[key] = self.waiting.get(key, False) or urgent
+    def add(self, key: TaskKey, *, lane: Lane = Lane.NORMAL) -> None:
+        self.waiting[key] = min(self.waiting.get(key, lane), lane)
 
     def add_after(self, key: TaskKey, seconds: float) -> None:
         due = self._clock.now + timedelta(seconds=max(seconds, 0.0))
@@ -70,25 +73,25 @@ class ModelQueue:
     def take(self) -> TaskKey | None:
         for key in [key for key, due in self.due.items() if due <= self._clock.now]:
             del self.due[key]
-            self.add(key, urgent=True)
-        for urgent in (True, False):
-            for key, is_urgent in self.waiting.items():
-                if is_urgent is urgent:
+            self.add(key, lane=Lane.STOP)
+        for wanted in Lane:
+            for key, lane in self.waiting.items():
+                if lane is wanted:
                     del self.waiting[key]
                     return key
         return None
 
 
 class ModelFollowers:
-    """Watches of single objects, as positions in the history."""
+    """Watches of single objects and of the pods of workloads, as positions in the history."""
 
     def __init__(self) -> None:
-        self.positions: dict[ObjectRef, int | None] = {}
+        self.positions: dict[Watch, int | None] = {}
 
-    def follow(self, ref: ObjectRef) -> None:
+    def follow(self, ref: Watch) -> None:
         self.positions.setdefault(ref, None)
 
-    def unfollow(self, ref: ObjectRef) -> None:
+    def unfollow(self, ref: Watch) -> None:
         self.positions.pop(ref, None)
 
 
@@ -121,11 +124,13 @@ class Process:
             queue,
             cast("Followers", self.followers),
             Recorder(cast("EventPoster", self.events), METRICS),
+            OrderBook(lambda _: None),
             clock,
         )
+        Kinship(self.cache, queue, clock)
         self.intake.forget_with(self.reconciler.forget)
         self.resync = Resync(self.cache, cast("Gateway", gateway), self.intake, (NAMESPACE,))
-        self.at_work_on: Task | None = None
+        self._key: TaskKey | None = None
         self._positions: dict[str, int | None] = {KIND: None, "Pod": None}
 
     # Watches
@@ -142,27 +147,39 @@ class Process:
         while position < len(self._server.history) and most != 0:
             change = self._server.history[position]
             position += 1
-            seen = _as_watched(change) if kind == "Pod" else (change.kind, change.after)
+            seen = as_watched(change, labelled) if kind == "Pod" else (change.kind, change.after)
             if change.ref.kind == kind and seen is not None:
                 self._take_in(change.ref, *seen)
                 most = None if most is None else most - 1
         self._positions[kind] = position
 
     def follow(self) -> None:
-        """Take in what the watches of single objects bring; each begins with the object as it is."""
-        for ref, position in list(self.followers.positions.items()):
+        """Take in what the watches of single objects, and of pods of workloads, bring."""
+        for target, position in list(self.followers.positions.items()):
             if position is None:
-                raw = self._server.objects.get(ref)
-                if raw is not None:
-                    self._take_in(ref, "ADDED", raw)
-                else:
-                    self.intake.absent(ref)
+                self._begin(target)
             else:
                 for change in self._server.history[position:]:
-                    if change.ref == ref:
-                        self._take_in(ref, change.kind, change.after)
-            if ref in self.followers.positions:
-                self.followers.positions[ref] = len(self._server.history)
+                    self._go_on(target, change)
+            if target in self.followers.positions:
+                self.followers.positions[target] = len(self._server.history)
+
+    def _begin(self, target: Watch) -> None:
+        """A watch begins with what there is."""
+        if isinstance(target, PodsOf):
+            self.intake.followed(target, LISTED, {"items": self._server.selected(target)})
+        elif target in self._server.objects:
+            self.intake.followed(target, "ADDED", self._server.objects[target])
+        else:
+            self.intake.absent(target)
+
+    def _go_on(self, target: Watch, change: Change) -> None:
+        if change.ref == target:
+            self.intake.followed(target, change.kind, change.after)
+        elif isinstance(target, PodsOf) and change.ref.kind == "Pod":
+            seen = as_watched(change, lambda raw: selects(target, raw))
+            if seen is not None:
+                self.intake.followed(target, *seen)
 
     def blink(self) -> None:
         """All watches break, and begin anew with lists."""
@@ -184,6 +201,10 @@ class Process:
 
     # Work
 
+    def task_at_work(self) -> Task | None:
+        """Return the task that is being worked on, as this process knows it now."""
+        return self.cache.task(self._key) if self._key is not None else None
+
     def work(self, most: int) -> int:
         """Make at most so many passes, and return how many it were."""
         passes = 0
@@ -192,23 +213,23 @@ class Process:
             if key is None:
                 break
             passes += 1
-            self.at_work_on = self.cache.task(key)
+            self._key = key
             try:
                 done_at_once(self.reconciler.reconcile(key))
             except RetryError:
                 self.queue.retry(key)
             finally:
-                self.at_work_on = None
+                self._key = None
         return passes
 
 
-def _as_watched(change: Change) -> tuple[str, dict[str, Any]] | None:
-    """Return what a watch with the operator's label selector shows of a change, if anything.
+def as_watched(change: Change, selected: Callable[[Raw | None], bool]) -> tuple[str, dict[str, Any]] | None:
+    """Return what a watch with a label selector shows of a change, if anything.
 
     An object that loses its label is shown as DELETED, in the state before.
     Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
     """
-    was, is_now = labelled(change.before), labelled(change.after)
+    was, is_now = selected(change.before), selected(change.after)
     if change.kind == "DELETED":
         return ("DELETED", change.after) if was else None
     if is_now:

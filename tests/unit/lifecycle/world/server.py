@@ -1,7 +1,7 @@
 """The world's API server: objects, resource versions, preconditions, graceful deletion as kube-apiserver does it."""
 
 import marshal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,12 +9,13 @@ from typing import Any
 from agentstop.api.meta import TASK_LABEL, parse_time
 from agentstop.api.task import KIND, TERMINAL_PHASES
 from agentstop.cluster.errors import ApiError
-from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.objects import ObjectRef, PodsOf
 
 from .clock import Clock, whole
 
 Raw = dict[str, Any]
 NAMESPACE = "ns"
+WITH_GENERATION = frozenset({KIND, "Job"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Server:
         self.clock = clock
         self.objects: dict[ObjectRef, Raw] = {}
         self.history: list[Change] = []
+        self.gone: set[str] = set()
+        """UIDs of what was removed."""
         self._uids = 0
 
     # What everybody can do
@@ -58,22 +61,26 @@ class Server:
         if ref.kind == "Pod":
             raw["spec"].setdefault("terminationGracePeriodSeconds", 30)
             raw["status"] = {"phase": "Pending"}
-        if ref.kind == KIND:
+        if ref.kind in WITH_GENERATION:
             metadata["generation"] = 1
+            raw.setdefault("status", {})
         return self._store("ADDED", ref, raw)
 
-    def change(self, ref: ObjectRef, edit: Callable[[Raw], None], manager: str | None = None) -> Raw:
-        """Edit an object in place; a change that changes nothing leaves no trace, as in the real one."""
+    def change(
+        self, ref: ObjectRef, edit: Callable[[Raw], None], manager: str | None = None, fields: Iterable[str] = ()
+    ) -> Raw:
+        """Edit an object in place; a change that changes nothing leaves no trace, as in the real one.
+
+        `fields` of its spec are the manager's from then on, and nobody else's.
+        """
         before = self.get(ref)
         after = copied(before)
         edit(after)
         if after == before:
             return before
         if manager is not None:
-            fields = after["metadata"].setdefault("managedFields", [])
-            fields[:] = [each for each in fields if each["manager"] != manager]
-            fields.append({"manager": manager, "operation": "Update", "time": self.clock.second()})
-        if ref.kind == KIND and after["spec"] != before["spec"]:
+            self._sign(after["metadata"].setdefault("managedFields", []), manager, {f"f:{name}" for name in fields})
+        if ref.kind in WITH_GENERATION and after["spec"] != before["spec"]:
             after["metadata"]["generation"] += 1
         metadata = after["metadata"]
         let_go = metadata.get("deletionTimestamp") and metadata["deletionGracePeriodSeconds"] == 0
@@ -115,7 +122,16 @@ class Server:
     def pods(self) -> list[Raw]:
         return [raw for ref, raw in self.objects.items() if ref.kind == "Pod"]
 
+    def selected(self, pods: PodsOf) -> list[Raw]:
+        """Return the pods that a selector of one label finds."""
+        return [copied(raw) for raw in self.pods() if selects(pods, raw)]
+
     # Tasks
+
+    def children(self, namespace: str, name: str) -> list[Raw]:
+        """Return the tasks whose parentRef has this name."""
+        tasks = [raw for ref, raw in self.objects.items() if (ref.kind, ref.namespace) == (KIND, namespace)]
+        return [copied(raw) for raw in tasks if (raw["spec"].get("parentRef") or {}).get("name") == name]
 
     def write_status(self, body: Mapping[str, Any]) -> Raw:
         metadata = body["metadata"]
@@ -140,6 +156,15 @@ class Server:
             return 0
         return raw["spec"]["terminationGracePeriodSeconds"] if grace is None else grace
 
+    def _sign(self, entries: list[Raw], manager: str, fields: set[str]) -> None:
+        """Note who changed which fields of the spec, as the API server does in managedFields."""
+        for each in entries:
+            for name in fields:
+                each["fieldsV1"]["f:spec"].pop(name, None)
+        entries[:] = [each for each in entries if each["fieldsV1"]["f:spec"] and each["manager"] != manager]
+        owned: Raw = {"f:spec": {name: {} for name in fields}}
+        entries.append({"manager": manager, "operation": "Update", "time": self.clock.second(), "fieldsV1": owned})
+
     def _store(self, kind: str, ref: ObjectRef, raw: Raw) -> Raw:
         before = self.objects.get(ref)
         raw["metadata"]["resourceVersion"] = str(100 + len(self.history))
@@ -149,6 +174,7 @@ class Server:
 
     def _remove(self, ref: ObjectRef, raw: Raw) -> Raw:
         before = self.objects.pop(ref)
+        self.gone.add(before["metadata"]["uid"])
         raw["metadata"]["resourceVersion"] = str(100 + len(self.history))
         self.history.append(Change("DELETED", ref, before, raw))
         return copied(raw)
@@ -158,6 +184,12 @@ def copied(raw: Raw) -> Raw:
     """Return a deep copy of an object; many times faster than copy.deepcopy, for JSON alone."""
     copy: Raw = marshal.loads(marshal.dumps(raw))  # noqa: S302  (what was written a moment ago, by us)
     return copy
+
+
+def selects(pods: PodsOf, raw: Raw | None) -> bool:
+    """Whether a selector of one label finds this pod."""
+    label, _, value = pods.selector.partition("=")
+    return raw is not None and (raw["metadata"].get("labels") or {}).get(label) == value
 
 
 def labelled(raw: Raw | None) -> bool:

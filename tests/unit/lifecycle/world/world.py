@@ -6,13 +6,20 @@ from typing import Any
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
+from agentstop.lifecycle.kin import inherited_stop
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.requests import Request
 
 from .clock import Clock
 from .gateway import CrashError, Fault, ModelGateway
+from .jobs import JOB, JobController
+from .memory import Memory
 from .node import NODE, Node
 from .operator import Process
 from .rules import Rules
+from .rules_families import FamilyRules
+from .rules_jobs import JobRules
+from .rules_pausing import PauseRules
 from .server import NAMESPACE, Raw, Server
 
 HOLDER = "example.com/holds"
@@ -27,12 +34,24 @@ class World:
         self.clock = Clock()
         self.server = Server(self.clock)
         self.node = Node(self.server, self.clock)
-        self.rules = Rules(self.server, self.node, self.clock)
-        self.gateway = ModelGateway(self.server, lambda request: self.rules.check_request(request, self.task_at_work))
+        self.jobs = JobController(self.server, self.clock)
+        self.memory = Memory(self.server, self.node)
+        self.rules = Rules(self.memory, self.clock)
+        self.pause_rules = PauseRules(self.memory, self.clock)
+        self.family_rules = FamilyRules(self.server, self.memory)
+        self.job_rules = JobRules(self.server, self.memory, self.jobs)
+        self.gateway = ModelGateway(self.server, self._check_request)
         self.operator: Process | None = None
 
-    def task_at_work(self) -> Any:
-        return self.operator.at_work_on if self.operator is not None else None
+    def _check_request(self, request: Request) -> None:
+        assert self.operator is not None
+        task = self.operator.task_at_work()
+        assert task is not None
+        relatives = self.operator.cache.relatives(NAMESPACE)
+        self.rules.check_request(request, task, inherits=inherited_stop(task, relatives) is not None)
+        self.pause_rules.check_request(request, task)
+        self.job_rules.check_request(request, task)
+        self.family_rules.check_request(request, task, relatives)
 
     # People
 
@@ -62,6 +81,24 @@ class World:
         self.server.delete(ObjectRef(KIND, NAMESPACE, name))
 
     # Others
+
+    def create_job(self, spec: Mapping[str, Any]) -> None:
+        if JOB not in self.server.objects:
+            self.server.create(JOB, {"apiVersion": JOB.api_version, "spec": dict(spec)})
+
+    def change_job(self, *, suspend: bool) -> None:
+        if JOB in self.server.objects:
+            self.server.change(JOB, lambda raw: raw["spec"].update(suspend=suspend), "kubectl", ["suspend"])
+
+    def delete_job(self, *, orphan: bool) -> None:
+        """Delete the Job; its pods go with it, or are nobody's from then on."""
+        if JOB not in self.server.objects:
+            return
+        uid = self.server.delete(JOB)["metadata"]["uid"]
+        for raw in self.server.pods() if orphan else ():
+            owners = raw["metadata"].get("ownerReferences") or ()
+            if owners and owners[0]["uid"] == uid:
+                self.change_pod(raw["metadata"]["name"], ownerReferences=[])
 
     def create_pod(self, name: str, spec: Mapping[str, Any], **metadata: Any) -> None:
         try:
@@ -107,16 +144,16 @@ class World:
         for _ in range(0, seconds, step):
             self.clock.advance(step)
             self.node.second()
+            self.jobs.second()
             self._collect()
             if attentive:
                 self.attend()
 
     def _collect(self) -> None:
         """The garbage collector deletes what is owned by what is gone."""
-        alive = {raw["metadata"]["uid"] for raw in self.tasks()}
         for raw in list(self.server.pods()):
             owners = raw["metadata"].get("ownerReferences") or ()
-            if owners and owners[0]["kind"] == KIND and owners[0]["uid"] not in alive:
+            if owners and owners[0]["uid"] in self.server.gone:
                 self.server.delete(ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"]))
 
     # The operator
@@ -137,9 +174,12 @@ class World:
             self.operator.watch("Pod")
             self.operator.watch(KIND)
             self.operator.follow()
-            passes += self.work(MOST_PASSES)
+            done = self.work(MOST_PASSES)
             if self.operator is None:
                 return
+            passes += done
+            if not done:
+                break
         assert passes < MOST_PASSES, "the operator is busy without end"
 
     def work(self, most: int, faults: list[Fault] | None = None) -> int:
@@ -156,8 +196,14 @@ class World:
         return passes
 
     def check(self) -> None:
-        self.rules.check_history()
+        for written in self.memory.written():
+            self.rules.check_written(written)
+            self.pause_rules.check_written(written)
+            self.family_rules.check_written(written)
+            self.job_rules.check_written(written)
         self.rules.check_truth(self.tasks())
+        self.pause_rules.check_truth()
+        self.job_rules.check_truth(self.tasks())
 
     # The end
 
@@ -167,6 +213,8 @@ class World:
         if not self.node.powered:
             self.node.boot()
         self.node.kubelet_runs = True
+        self.jobs.lag = 0
+        self.jobs.start()
         for raw in list(self.server.pods()):
             kept = [each for each in raw["metadata"].get("finalizers") or () if each != HOLDER]
             self.change_pod(raw["metadata"]["name"], finalizers=kept)

@@ -1,0 +1,115 @@
+"""What a decision is made from and what it is, and the status that every decision writes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentstop.api.task import AgentTaskStatus, Phase, StopRequest, StopSource, StopStatus
+from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
+from agentstop.lifecycle.events import Note
+from agentstop.lifecycle.kin import ALONE, Kin
+from agentstop.lifecycle.orders import FREE, Standing
+from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+
+MARGIN: Final = timedelta(seconds=10)
+"""How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
+containers one after the other, and reports afterwards."""
+
+RECHECK: Final = timedelta(seconds=10)
+"""How often a stop or a pause that is overdue is looked at again."""
+
+NOT_CONFIRMED: Final = Word(
+    "NotConfirmed",
+    "The grace period is over, and the node has not reported the end of the workload; look at its kubelet, which also"
+    " lets an earlier, longer grace period come to its end",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a decision may be made from."""
+
+    task: Task
+    seen: Seen
+    now: datetime
+    kin: Kin = ALONE
+    standing: Standing = FREE
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the task is in."""
+        return self.task.status.phase
+
+    @property
+    def request(self) -> StopRequest:
+        """How the task is to be stopped, as its spec says."""
+        return self.task.spec.stop or StopRequest()
+
+    @property
+    def asked_grace(self) -> int | None:
+        """The grace period that is asked for in seconds: by an order, the task itself, or an ancestor."""
+        own = self.request.grace_period_seconds
+        ordered = self.standing.stop.grace_seconds if self.standing.stop is not None else None
+        if ordered is not None:
+            return min(ordered, own) if own is not None and self.task.spec.stop_requested else ordered
+        return own if own is not None or self.kin.stop is None else self.kin.stop.grace_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do now, in this order: `effects`, then the status, then what comes `afterwards`."""
+
+    status: AgentTaskStatus
+    effects: tuple[WorkloadEffect, ...] = ()
+    """What to do to the workload."""
+    afterwards: tuple[TaskEffect, ...] = ()
+    """What to do to the task object."""
+    notes: tuple[Note, ...] = ()
+    """What to tell people once it is done."""
+    wake_at: datetime | None = None
+    """When to decide again, if nothing happens before."""
+
+
+def next_status(
+    case: Case,
+    phase: Phase,
+    word: Word,
+    *,
+    stalled: Word | None = None,
+    stop: StopStatus | None = None,
+    finished_at: datetime | None = None,
+    busy: bool = False,
+    **changes: Any,
+) -> AgentTaskStatus:
+    """Return the status that follows from what was seen. What was known before is kept where nothing new is seen.
+
+    `changes` are fields of the status that only some decisions change.
+    """
+    before, seen = case.task.status, case.seen
+    there = seen.started_at is not None or (seen.presence is Presence.PRESENT and not seen.halted)
+    began = there and phase not in {Phase.PAUSING, Phase.PAUSED} and not case.kin.problem
+    status = AgentTaskStatus(
+        observed_generation=case.task.generation,
+        phase=phase,
+        manually_stopped=before.manually_stopped or _by_person(case, stop),
+        reason=word.reason,
+        message=word.message,
+        started_at=before.started_at or seen.started_at,
+        paused_at=before.paused_at,
+        paused_seconds=before.paused_seconds,
+        finished_at=finished_at,
+        attempts=max(before.attempts, int(began)),
+        stop=stop,
+        workload=seen.workload or before.workload,
+        children=case.kin.children,
+        conditions=conditions(phase, word, stalled, before.conditions, case.now, busy=busy),
+    )
+    return status.but(**changes) if changes else status
+
+
+def _by_person(case: Case, stop: StopStatus | None) -> bool:
+    if stop is None:
+        return False
+    inherited = stop.source is StopSource.PARENT and case.kin.stop is not None and case.kin.stop.by_person
+    return stop.source in {StopSource.USER, StopSource.STOP_ORDER} or inherited

@@ -1,0 +1,86 @@
+"""A task whose work came to its end without a stop (rule 3: what ended before a stop was accepted stays so)."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
+from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.pausing import resumed
+from agentstop.lifecycle.record import source_of
+from agentstop.lifecycle.seen import Ending, Presence, Word
+
+MAIN_CONTAINER_ENDED: Final = "MainContainerEnded"
+
+
+def ended_by_itself(case: Case) -> Decision | None:
+    """Decide on a task that has ended before anybody stopped it; None where it has not."""
+    task, seen = case.task, case.seen
+    if task.status.stop is not None:
+        return None
+    if seen.refused is not None:
+        return Decision(status=next_status(case, Phase.FAILED, seen.refused, finished_at=case.now))
+    if seen.main_ending is not None and not _ended_by_our_signal(case, seen.main_ending):
+        return _main_ended(case, seen.main_ending)
+    if seen.ending is None or (_ended_on_request(case) and (seen.ending.by_stop or _went_on_request(case))):
+        return None
+    return Decision(status=_ended(case, seen.ending))
+
+
+def _ended_on_request(case: Case) -> bool:
+    """Whether somebody asked for the end of the workload, for good or for a pause."""
+    paused = case.task.to_be_paused or case.phase in {Phase.PAUSING, Phase.PAUSED}
+    return paused or source_of(case) is not None
+
+
+def _went_on_request(case: Case) -> bool:
+    """Whether the workload vanished without an end of its own, for which what was asked for is the better reason.
+
+    A pause takes our own pod away, and nothing else: an adopted workload that is gone cannot come back.
+    """
+    vanished = case.seen.ending is not None and case.seen.ending.at is None
+    return vanished and (source_of(case) is not None or case.task.spec.workload_ref is None)
+
+
+def _ended_by_our_signal(case: Case, ending: Ending) -> bool:
+    """Whether the main container ended in the second of our signal, so that the stop that is asked for ended it.
+
+    Nodes report whole seconds. Only after a crash between the signal and its record does this have to be told apart.
+    """
+    if ending.at is None or case.seen.signaled_at is None or not _ended_on_request(case):
+        return False
+    if case.task.status.reason == MAIN_CONTAINER_ENDED:
+        return False  # its end was on record before the stop was asked for
+    return ending.at >= case.seen.signaled_at.replace(microsecond=0)
+
+
+def _main_ended(case: Case, ending: Ending) -> Decision:
+    """The task's work is over; it ends when what still runs beside the main container has been ended, too."""
+    seen, now, request = case.seen, case.now, case.request
+    if seen.proof is not None or seen.presence is not Presence.PRESENT:
+        return Decision(status=_ended(case, ending))
+    kill_at = _kill_at(case)
+    overdue = kill_at is not None and kill_at + MARGIN <= now
+    if overdue and request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
+        return Decision(status=_ended(case, ending))
+    word = Word(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
+    stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+    asked = request.grace_period_seconds
+    return Decision(
+        status=next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True),
+        effects=(Halt(asked, request.pod_policy, kill_at if asked is not None else None),),
+        wake_at=now + RECHECK,
+    )
+
+
+def _kill_at(case: Case) -> datetime | None:
+    if case.seen.signaled_at is None:
+        return None
+    grace = case.request.grace_period_seconds or case.seen.own_grace_seconds
+    return case.seen.signaled_at + timedelta(seconds=grace)
+
+
+def _ended(case: Case, ending: Ending) -> AgentTaskStatus:
+    phase = Phase.COMPLETED if ending.succeeded else Phase.FAILED
+    status = next_status(case, phase, ending.word, finished_at=ending.at or case.now)
+    return resumed(case, status) if case.phase is Phase.PAUSED else status

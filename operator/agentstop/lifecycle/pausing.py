@@ -1,0 +1,100 @@
+"""A task that is paused, is to be, or comes back from it."""
+
+from datetime import timedelta
+from typing import Final
+
+from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
+from agentstop.lifecycle.effects import Halt, Start
+from agentstop.lifecycle.seen import Presence, Proof, Word
+
+PAUSING: Final = Word("Pausing", "The workload is being ended until paused is false again")
+PAUSED: Final = Word("Paused", "Nothing runs until paused is false again")
+RESUMING: Final = Word("Resuming", "The workload is being started again")
+RUNNING: Final = Word("Running", "The workload runs")
+
+HALT: Final = Halt(None, PodPolicy.DELETE, None, pause=True)
+"""Ends the workload with its own grace period; a pod's object goes, since the next one has its name."""
+
+
+def pausing(case: Case) -> Decision | None:
+    """Decide on a task that is paused or is to be; None where pausing has nothing to do with it."""
+    seen, wanted = case.seen, case.task.to_be_paused
+    held = case.phase in {Phase.PAUSING, Phase.PAUSED}
+    if not (wanted or held) or (seen.presence is Presence.UNKNOWN and seen.blocked is None):
+        return None
+    if not wanted and case.phase is Phase.PAUSED:
+        return _resuming(case)
+    proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
+    unseen = not seen.active and (seen.halted or seen.blocked is not None)
+    if proof is not None or (case.phase is Phase.PAUSED and unseen):
+        return _paused(case)
+    if not wanted and not seen.halted:
+        return None
+    return _ending(case)
+
+
+def _paused(case: Case) -> Decision:
+    """Nothing runs. What somebody else starts meanwhile is ended again."""
+    since = case.task.status.paused_at or case.now
+    absent = case.seen.presence is Presence.ABSENT
+    word = (case.seen.waiting if absent else None) or PAUSED
+    return Decision(
+        status=next_status(case, Phase.PAUSED, word, stalled=case.kin.problem or case.seen.blocked, paused_at=since),
+        effects=() if absent else (HALT,),
+        wake_at=case.now if not case.task.to_be_paused else None,
+    )
+
+
+def _ending(case: Case) -> Decision:
+    """End the workload, once it is on record that it is to come back: what it looked like is read from there."""
+    seen, now = case.seen, case.now
+    grace = timedelta(seconds=seen.own_grace_seconds)
+    kill_at = seen.killed_by or (seen.signaled_at + grace if seen.signaled_at is not None else None)
+    overdue = kill_at is not None and kill_at + MARGIN <= now
+    stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+    recorded = case.phase is Phase.PAUSING
+    again = seen.look_again_at if seen.look_again_at is not None and seen.look_again_at > now else now + RECHECK
+    return Decision(
+        status=next_status(
+            case, Phase.PAUSING, PAUSING, stalled=stalled, paused_at=None, paused_seconds=_paused_seconds(case)
+        ),
+        effects=(HALT,) if recorded else (),
+        wake_at=again if recorded else now,
+    )
+
+
+def _resuming(case: Case) -> Decision:
+    """Have the workload run again.
+
+    Only after a status for this generation of the spec was written by compare-and-set: a stop that the API server has
+    accepted before that makes the write fail, and so no resume is ever sent after it in ignorance of it.
+    """
+    seen, now = case.seen, case.now
+    problem = case.kin.problem or case.standing.hold
+    stalled = problem or seen.blocked
+    if seen.active:
+        return Decision(status=resumed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=stalled)), wake_at=now)
+    recorded = case.task.status.observed_generation == case.task.generation
+    free = not (problem or case.kin.unknown)
+    return Decision(
+        status=next_status(case, Phase.PAUSED, problem or seen.waiting or RESUMING, stalled=stalled, busy=True),
+        effects=(Start(),) if recorded and free else (),
+        wake_at=now + RECHECK if recorded else now,
+    )
+
+
+def resumed(case: Case, status: AgentTaskStatus) -> AgentTaskStatus:
+    """Return the status of a task that has come back from a pause: one attempt more, and the pause on its account."""
+    return status.but(attempts=case.task.status.attempts + 1, paused_at=None, paused_seconds=_paused_seconds(case))
+
+
+def _paused_seconds(case: Case) -> float:
+    """Return for how long the task was paused in all, if the pause ends with what is seen."""
+    before, started_at = case.task.status, case.seen.started_at
+    if before.paused_at is None or before.started_at is None:
+        return before.paused_seconds
+    back_at = case.now
+    if started_at is not None and started_at > before.paused_at:
+        back_at = min(case.now, started_at + timedelta(seconds=1))  # nodes cut off fractions
+    return round(before.paused_seconds + max((back_at - before.paused_at).total_seconds(), 0.0), 3)

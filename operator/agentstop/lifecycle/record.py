@@ -1,0 +1,103 @@
+"""The record of a stop: what it comes from, when it was accepted, and how far it has come."""
+
+from datetime import datetime, timedelta
+
+from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
+from agentstop.lifecycle.decision import Case
+from agentstop.lifecycle.seen import Task
+
+
+def source_of(case: Case) -> StopSource | None:
+    """Return what asks for a stop now, if anything does."""
+    task = case.task
+    if task.spec.stop_requested:
+        return StopSource.USER
+    if (task.deleting and task.protected) or _takes_along(task):
+        return StopSource.DELETION
+    if case.standing.stop is not None:
+        return StopSource.STOP_ORDER
+    if case.kin.stop is not None:
+        return StopSource.PARENT
+    due = deadline_at(case)
+    return StopSource.DEADLINE if due is not None and due <= case.now else None
+
+
+def _takes_along(task: Task) -> bool:
+    """Whether the task object is gone, and its workload has to go with it: its own pod, but no adopted one."""
+    return task.gone and task.spec.pod_template is not None and not task.orphaning
+
+
+def deadline_at(case: Case) -> datetime | None:
+    """Return when the time that the task may run is over; None while it is paused, and where there is no limit."""
+    status, seconds = case.task.status, case.task.spec.active_deadline_seconds
+    started_at = status.started_at or case.seen.started_at
+    if started_at is None or seconds is None or case.phase is Phase.PAUSED:
+        return None
+    return min(started_at, case.now) + timedelta(seconds=seconds + status.paused_seconds)
+
+
+def accepted(case: Case) -> StopStatus | None:
+    """Return the record of the stop that is asked for now, if one is."""
+    source = source_of(case)
+    if source is None:
+        return None
+    seen = case.seen
+    moments = [case.task.stop_seen_at or case.now, case.now]
+    held = case.phase in {Phase.PAUSING, Phase.PAUSED}
+    if seen.signaled_at is not None and seen.ending is not None and seen.ending.by_stop and not held:
+        # A crash came between signal and record: what the signal left behind on the workload is the evidence.
+        moments.append(seen.signaled_at)
+    record = StopStatus(source=source, accepted_at=min(moments))
+    inherited = case.kin.stop
+    if source is StopSource.USER:
+        request = case.request
+        return record.but(requested_by=case.task.requested_by, reason=request.reason, message=request.message)
+    order = case.standing.stop
+    if source is StopSource.STOP_ORDER and order is not None:
+        return record.but(
+            order=OrderRef(kind=order.kind, name=order.name),
+            requested_by=order.requested_by,
+            reason=order.reason,
+            message=order.message,
+        )
+    if source is StopSource.PARENT and inherited is not None:
+        return record.but(
+            origin=inherited.origin,
+            requested_by=inherited.requested_by,
+            reason=inherited.reason,
+            message=inherited.message,
+        )
+    return record
+
+
+def progressed(case: Case, record: StopStatus) -> StopStatus:
+    """Return the record with the signal and the grace period that is in force: it only ever becomes shorter."""
+    asked, seen = case.asked_grace, case.seen
+    if record.grace_period_seconds is None:
+        grace = seen.own_grace_seconds if asked is None else min(asked, seen.longest_grace_seconds or asked)
+    else:
+        grace = min(record.grace_period_seconds, asked or record.grace_period_seconds)
+    signaled_at = record.signaled_at
+    if signaled_at is None and seen.signaled_at is not None:
+        signaled_at = max(seen.signaled_at, record.accepted_at)
+    kill_at = record.kill_at
+    if signaled_at is not None:
+        moments = [signaled_at + timedelta(seconds=grace), record.kill_at, seen.killed_by]
+        kill_at = max(signaled_at, min(moment for moment in moments if moment is not None))
+        if record.kill_at is not None:
+            # What is shortened now is over now at the earliest, wherever it is counted from.
+            kill_at = max(kill_at, min(record.kill_at, case.now))
+    return record.but(grace_period_seconds=grace, signaled_at=signaled_at, kill_at=kill_at)
+
+
+def latest_kill(case: Case, record: StopStatus) -> datetime:
+    """Return when the grace period ends, as if the signal had come with the acceptance while there is none."""
+    grace = record.grace_period_seconds or case.seen.own_grace_seconds
+    return record.kill_at or record.accepted_at + timedelta(seconds=grace)
+
+
+def confirmed(record: StopStatus, verdict: Verdict, now: datetime) -> StopStatus:
+    """Return the record of a stop that is over."""
+    confirmed_at = max(now, record.signaled_at or record.accepted_at)
+    seconds = round((confirmed_at - record.accepted_at).total_seconds(), 3)
+    return record.but(confirmed_at=confirmed_at, duration_seconds=seconds, verdict=verdict)

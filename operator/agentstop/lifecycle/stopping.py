@@ -1,0 +1,81 @@
+"""A task that is to be stopped: the signal, the grace period, the proof."""
+
+from typing import Final
+
+from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
+from agentstop.lifecycle.effects import Halt, Protect
+from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
+from agentstop.lifecycle.seen import Presence, Proof, Task, Word
+from agentstop.lifecycle.verdict import verdict_of
+
+ACCEPTED: Final = {
+    StopSource.USER: Word("UserRequested", "Task was stopped by user"),
+    StopSource.STOP_ORDER: Word("StopOrdered", "Task was stopped by an order"),
+    StopSource.PARENT: Word("ParentStopped", "Task was stopped with its parent"),
+    StopSource.DEADLINE: Word("DeadlineExceeded", "Task was stopped at its deadline"),
+    StopSource.DELETION: Word("TaskDeleted", "Task was stopped because it was deleted"),
+}
+"""What the status says of a stop, by its source."""
+
+
+def stopping(case: Case) -> Decision | None:
+    """Decide on a task that was asked to stop; None where it was not."""
+    seen, now = case.seen, case.now
+    record = case.task.status.stop or accepted(case)
+    if record is None or (seen.presence is Presence.UNKNOWN and seen.blocked is None):
+        return None
+    record = progressed(case, record)
+    overdue_at = latest_kill(case, record) + MARGIN
+    overdue = now >= overdue_at
+    proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
+    word = _word(case.task, record)
+    verdict = None
+    if proof is not None:
+        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), record.kill_at, now)
+    elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
+        verdict = Verdict.UNVERIFIED
+    if verdict is not None and case.kin.all_ended:
+        return Decision(
+            status=_stopped(case, confirmed(record, verdict, now), word),
+            effects=(halt(case, record),) if seen.presence is Presence.PRESENT else (),
+        )
+    if verdict is not None:
+        stalled = case.kin.holding
+        word = Word(word.reason, f"{word.message}; it waits for the tasks that descend from it")
+    else:
+        stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+    wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
+    return Decision(
+        status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record),
+        effects=(halt(case, record),),
+        afterwards=(Protect(),) if unprotected(case.task) else (),
+        wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),
+    )
+
+
+def halt(case: Case, record: StopStatus) -> Halt:
+    """Return the effect that ends the workload as this stop asks for."""
+    asked = record.grace_period_seconds if case.asked_grace is not None else None
+    policy = PodPolicy.DELETE if case.task.gone else case.request.pod_policy
+    return Halt(asked, policy, record.kill_at if asked is not None else None)
+
+
+def unprotected(task: Task) -> bool:
+    """Whether an adopted workload would be forgotten if its task were deleted now."""
+    return task.spec.workload_ref is not None and not task.protected and not task.deleting and not task.gone
+
+
+def _stopped(case: Case, record: StopStatus, word: Word) -> AgentTaskStatus:
+    return next_status(case, Phase.STOPPED, word, stop=record, finished_at=record.confirmed_at)
+
+
+def _word(task: Task, record: StopStatus) -> Word:
+    word = ACCEPTED[record.source]
+    if record.source is StopSource.DEADLINE and task.spec.active_deadline_seconds is not None:
+        return Word(word.reason, f"{word.message} of {task.spec.active_deadline_seconds} seconds")
+    if record.order is not None:
+        return Word(word.reason, f"Task was stopped by {record.order.kind} {record.order.name}")
+    if record.source is StopSource.PARENT:
+        return Word(word.reason, f"{word.message}; the stop began at AgentTask {record.origin}")
+    return word

@@ -1,0 +1,214 @@
+"""Histories that went wrong once, told from beginning to end, in the world and by the rules of the random ones."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.api.task import KIND
+from agentstop.workloads.objects import ObjectRef
+
+from .world.gateway import Fault
+from .world.jobs import JOB
+from .world.server import NAMESPACE, Raw
+from .world.world import World
+
+CONTAINER: Raw = {"name": "main", "behaviour": {"dies_in": 2, "lives": None, "code": 0}}
+POD: Raw = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 30, "containers": [CONTAINER]}
+TEMPLATE: Raw = {"podTemplate": {"spec": POD}}
+ADOPTS_JOB: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": JOB.name}}
+A_JOB: Raw = {"parallelism": 1, "completions": 3, "suspend": False, "template": {"spec": POD}}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.start_operator()
+    return world
+
+
+def status(world: World, name: str) -> Raw:
+    found: Raw = world.server.objects[ObjectRef(KIND, NAMESPACE, name)]["status"]
+    return found
+
+
+def phase(world: World, name: str) -> Any:
+    return status(world, name).get("phase")
+
+
+def goes_well(world: World, seconds: int) -> None:
+    """Let time pass in which nobody is hindered."""
+    for _ in range(seconds):
+        world.schedule()
+        world.pass_time(1, attentive=True)
+    world.check()
+
+
+def child(parent: str) -> Raw:
+    return TEMPLATE | {"parentRef": {"name": parent}}
+
+
+@pytest.mark.parametrize("change", [{"stopRequested": True}, {"paused": True}], ids=["stop", "pause"])
+def test_a_pod_whose_creation_was_not_answered_is_not_forgotten(world: World, change: Raw) -> None:
+    world.create_task("a", TEMPLATE)
+    operator = world.operator
+    assert operator is not None
+    operator.watch(KIND)
+    world.work(1, [Fault.NONE, Fault.UNANSWERED])
+    assert world.server.pods()
+    world.schedule()
+    world.pass_time(2)
+    world.patch_spec("a", **change)
+    operator.watch(KIND)  # the watch of pods is late
+    world.work(2)
+
+    assert phase(world, "a") not in {"Stopped", "Paused"}
+    goes_well(world, 5)
+    assert phase(world, "a") in {"Stopped", "Paused"}
+    assert not any(each.running for each in world.node.sandboxes.values())
+
+
+def test_a_grandchild_under_a_child_that_has_ended_does_not_escape(world: World) -> None:
+    world.create_task("a", TEMPLATE)
+    brief = {
+        "restartPolicy": "Never",
+        "containers": [{"name": "m", "behaviour": CONTAINER["behaviour"] | {"lives": 3}}],
+    }
+    world.create_task("b", {"podTemplate": {"spec": brief}, "parentRef": {"name": "a"}})
+    goes_well(world, 2)
+    world.create_task("c", child("b"))
+    goes_well(world, 5)
+    assert [phase(world, name) for name in "abc"] == ["Running", "Completed", "Running"]
+
+    world.crash_operator()
+    world.patch_spec("a", stopRequested=True)
+    world.pass_time(1)
+    world.start_operator()
+    assert world.operator is not None
+    parent = world.server.objects[ObjectRef(KIND, NAMESPACE, "a")]
+    world.operator.intake.task(None, parent)  # the others are read in later
+    world.work(1)
+    assert phase(world, "a") != "Stopped"
+
+    goes_well(world, 8)
+    assert [phase(world, name) for name in "abc"] == ["Stopped", "Completed", "Stopped"]
+    assert status(world, "c")["stop"]["origin"] == "a"
+
+
+def test_what_is_read_on_behalf_of_a_relative_is_decided_on(world: World) -> None:
+    world.create_task("a", TEMPLATE)
+    world.create_task("b", child("a"))
+    goes_well(world, 3)
+    world.patch_spec("b", stopRequested=True)
+    world.patch_spec("a", stopRequested=True)
+    operator = world.operator
+    assert operator is not None
+    raw = world.server.objects[ObjectRef(KIND, NAMESPACE, "b")]
+    operator.cache.put_task(raw, world.clock.now)  # as an answer to somebody else's question
+    goes_well(world, 10)
+
+    assert [phase(world, name) for name in "ab"] == ["Stopped", "Stopped"]
+    assert status(world, "b")["stop"]["source"] == "User"
+
+
+def test_a_circle_can_be_stopped_and_taken_apart(world: World) -> None:
+    world.create_task("a", child("b"))
+    world.create_task("b", child("a"))
+    goes_well(world, 2)
+    assert [phase(world, name) for name in "ab"] == ["Pending", "Pending"]
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 3)
+
+    assert [phase(world, name) for name in "ab"] == ["Stopped", "Stopped"]
+    assert not world.server.pods()
+
+
+def test_children_that_are_made_while_their_parent_is_stopping_never_start(world: World) -> None:
+    world.create_task("a", TEMPLATE)
+    goes_well(world, 3)
+    world.patch_spec("a", stopRequested=True)
+    for name in ("b", "c", "d"):
+        world.create_task(name, child("a"))
+        goes_well(world, 1)
+    goes_well(world, 5)
+
+    assert {status(world, name)["stop"]["verdict"] for name in "bcd"} == {"NotStarted"}
+    assert status(world, "a")["children"] == {"total": 3, "active": 0}
+    assert len(world.server.pods()) == 1
+
+
+def test_a_paused_task_survives_a_restart_as_it_is(world: World) -> None:
+    world.create_task("a", TEMPLATE)
+    goes_well(world, 3)
+    world.patch_spec("a", paused=True)
+    goes_well(world, 5)
+    before = status(world, "a")
+    assert before["phase"] == "Paused"
+    world.crash_operator()
+    world.start_operator()
+    goes_well(world, 120)
+    assert status(world, "a") == before
+
+    world.patch_spec("a", paused=False)
+    goes_well(world, 3)
+    assert (phase(world, "a"), status(world, "a")["attempts"]) == ("Running", 2)
+
+
+def test_a_job_is_suspended_again_when_somebody_resumes_it(world: World) -> None:
+    world.create_job(A_JOB)
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 4)
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 10)
+    assert phase(world, "a") == "Stopped"
+
+    world.change_job(suspend=False)
+    goes_well(world, 10)
+    assert world.server.objects[JOB]["spec"]["suspend"]
+    assert not any(each.running for each in world.node.sandboxes.values())
+    assert world.operator is not None
+    assert "StoppedAgain" in {reason for _, reason in world.operator.events.notes}
+
+
+def test_a_job_that_is_resumed_and_suspended_within_a_moment(world: World) -> None:
+    """Its condition is still that of the first suspension, and its controller is about to make a pod."""
+    world.create_job(A_JOB)
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 10)
+    world.patch_spec("a", paused=True)
+    goes_well(world, 30)
+    assert phase(world, "a") == "Paused"
+    world.jobs.lag = 1
+    world.change_job(suspend=False)
+    assert world.operator is not None
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 10)
+
+    assert phase(world, "a") == "Stopped"
+    assert not any(each.running for each in world.node.sandboxes.values())
+
+
+def test_pods_of_a_job_that_was_deleted_without_them_are_ended(world: World) -> None:
+    world.create_job(A_JOB)
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 4)
+    world.delete_job(orphan=True)
+    goes_well(world, 2)
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 10)
+
+    assert phase(world, "a") == "Stopped"
+    assert not any(each.running for each in world.node.sandboxes.values())
+
+
+def test_a_job_whose_controller_is_away_is_ended_all_the_same(world: World) -> None:
+    world.create_job(A_JOB)
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 4)
+    world.jobs.stop()
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 10)
+    assert not any(each.running for each in world.node.sandboxes.values())
+
+    world.jobs.start()
+    goes_well(world, 5)
+    assert phase(world, "a") == "Stopped"
