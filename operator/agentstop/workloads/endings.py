@@ -21,13 +21,12 @@ def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
     """Return how the pod ended, or None while it has not."""
     if not pod.ended:
         return None
-    at = max((container.finished_at for container in pod.containers if container.finished_at), default=None)
+    at = pod.ended_at
     if sighting.signaled_at is not None or (
         pod.marked_at is not None and pod.stopped_in_place_at is not None and pod.reason == DEADLINE_EXCEEDED
     ):
         return Ending(succeeded=False, word=Word("Stopped", "The workload was stopped"), at=at, by_stop=True)
-    asked_to_go = pod.deletion_requested_at
-    if asked_to_go is not None and (at is None or at >= asked_to_go):
+    if pod.ended_on_request:
         return lost(pod.name)
     if pod.phase == "Succeeded":
         return Ending(succeeded=True, word=Word("Completed", "All containers ended with exit code 0"), at=at)

@@ -8,7 +8,7 @@ from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Halt
 from agentstop.workloads.objects import ObjectRef, Surroundings
 from agentstop.workloads.podseen import STOP_DEADLINE_SECONDS, PodSeen
-from agentstop.workloads.requests import Delete, Patch
+from agentstop.workloads.requests import Delete, Meaning, Patch
 
 SHORTEST_GRACE_SECONDS: Final = 1
 """Grace 0 would remove the object without waiting for the kubelet, and with it the proof.
@@ -38,7 +38,7 @@ def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now
     own = asked is None or asked == pod.grace_seconds
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and own
     if in_place and around.refusal(ref, Patch.verb, now) is None:
-        return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, ends_processes=True)
+        return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
     if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
         return Delete(ref, pod.uid, None)
     return Delete(ref, pod.uid, max(asked or 0, SHORTEST_GRACE_SECONDS))

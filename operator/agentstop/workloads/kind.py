@@ -5,20 +5,17 @@ from typing import Protocol
 
 from agentstop.lifecycle.effects import WorkloadEffect
 from agentstop.lifecycle.seen import Seen, Task
-from agentstop.workloads.objects import ObjectRef, Surroundings
-from agentstop.workloads.requests import Look, Request
+from agentstop.workloads.objects import Surroundings, Watch
+from agentstop.workloads.requests import LiveLook, Request
 
 
 class WorkloadKind(Protocol):
     """One kind of workload. All of it is pure: from what is known to what it means, and to what has to be sent."""
 
-    def target(self, task: Task) -> ObjectRef:
-        """Return the object that the task stands for."""
+    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+        """Return what has to be followed for the task, because no label of ours leads to it."""
 
-    def follows(self, task: Task, around: Surroundings) -> bool:
-        """Whether the target has to be watched by its name, because no label of ours leads to it."""
-
-    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[Look, ...]:
+    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
         """Return what has to be read live before anything can be decided."""
 
     def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:

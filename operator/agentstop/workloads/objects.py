@@ -6,25 +6,41 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agentstop.workloads.node import NodeSeen
+from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podseen import PodSeen
 
 
 class ObjectRef(NamedTuple):
-    """An object by its kind, namespace (empty for cluster-wide kinds) and name."""
+    """An object by its kind, namespace (empty for cluster-wide kinds), name and API version."""
 
     kind: str
     namespace: str
     name: str
+    api_version: str = "v1"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class PodsOf(NamedTuple):
+    """The pods that a label selector finds for a workload which makes its own."""
+
+    namespace: str
+    selector: str
+
+    def __str__(self) -> str:
+        return f"pods {self.namespace}/{self.selector}"
+
+
+Watch = ObjectRef | PodsOf
+"""What can be followed: one object, or the pods of a workload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """The newest that is known of one object."""
 
-    seen: PodSeen | NodeSeen | None
+    seen: PodSeen | NodeSeen | OwnerSeen | None
     """Its last state; kept after the object is gone, for what that state proves."""
     absent: bool = False
     """Whether the API server said that there is no such object any more."""
@@ -36,6 +52,15 @@ class Sighting:
     """When the API server accepted a change of ours that ends the object's processes."""
     doubted: bool = False
     """Whether something speaks against it, so that it must be looked at live before anything is decided."""
+
+
+@dataclass(slots=True)
+class PodGroup:
+    """What is known of the pods that a selector found, each by its UID: a later pod may have the name of an earlier."""
+
+    pods: dict[str, Sighting] = field(default_factory=dict)
+    listed_at: datetime | None = None
+    """When they were listed live last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +77,15 @@ class Refusal:
     """When it was given; it does not count for long, since rights and quotas change."""
 
 
+class Right(NamedTuple):
+    """Whether we may stop the workloads of a kind in a namespace."""
+
+    word: str | None
+    """What is not granted, in the words of RBAC; None where nothing is missing."""
+    at: datetime
+    """When the API server said so."""
+
+
 REFUSAL_COUNTS_FOR: Final = timedelta(seconds=8)
 """How long a refusal counts. Shorter than the pause after which a blocked task is decided on again, so that each of
 these decisions tries anew."""
@@ -62,10 +96,17 @@ class Surroundings:
     """All that a workload module may look at. Read-only to it."""
 
     sightings: Mapping[ObjectRef, Sighting] = field(default_factory=dict)
-    refusals: Mapping[tuple[ObjectRef, str], Refusal] = field(default_factory=dict)
-    """The newest refusal for an object and a verb (create, patch, delete, get)."""
+    refusals: Mapping[tuple[Watch, str], Refusal] = field(default_factory=dict)
+    """The newest refusal for an object and a verb (create, patch, delete, get, list)."""
+    groups: Mapping[PodsOf, PodGroup] = field(default_factory=dict)
+    rights: Mapping[tuple[str, str, str], Right] = field(default_factory=dict)
+    """What we may do, by API version, kind and namespace."""
 
-    def refusal(self, ref: ObjectRef, verb: str, now: datetime) -> Refusal | None:
+    def right(self, ref: ObjectRef) -> Right | None:
+        """Return whether we may stop such an object, if that was asked."""
+        return self.rights.get((ref.api_version, ref.kind, ref.namespace))
+
+    def refusal(self, ref: Watch, verb: str, now: datetime) -> Refusal | None:
         """Return the refusal of a verb on an object, if one counts now."""
         refusal = self.refusals.get((ref, verb))
         return refusal if refusal is not None and now < refusal.at + REFUSAL_COUNTS_FOR else None

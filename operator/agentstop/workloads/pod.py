@@ -9,19 +9,20 @@ from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.workloads.endings import ending_of, lost, main_ending_of
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod
-from agentstop.workloads.node import SETTLING, NodeSeen
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
-from agentstop.workloads.podseen import PodSeen, State
-from agentstop.workloads.requests import Create, Delete, Look, Request
-
-STALE: Final = timedelta(seconds=5)
-"""How old a reading of a node may be."""
+from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
+from agentstop.workloads.podproof import (
+    STALE,
+    UNKNOWN_GRACE,
+    look_at_node,
+    node_in_question,
+    proof_by_node,
+    proof_of,
+)
+from agentstop.workloads.podseen import PodSeen, State, has_ended
+from agentstop.workloads.requests import Create, Delete, LiveLook, Look, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
-
-UNKNOWN_GRACE: Final = timedelta(seconds=30)
-"""Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
 
 INVALID_CODES: Final = frozenset({400, 422})
 """HTTP codes with which the API server refuses a pod for what it says."""
@@ -30,21 +31,16 @@ INVALID_CODES: Final = frozenset({400, 422})
 class _Pod:
     """The workload kind of pods."""
 
-    def target(self, task: Task) -> ObjectRef:
-        """Return the pod."""
-        return _ref(task)
-
-    def follows(self, task: Task, around: Surroundings) -> bool:
-        """Whether the pod was adopted, or somebody took our label off it; for as long as the task lives."""
+    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+        """Return the pod if it was adopted, or somebody took our label off it; for as long as the task lives."""
         if task.status.phase.terminal:
-            return False
-        if task.spec.workload_ref is not None:
-            return True
+            return ()
         sighting = around.sightings.get(_ref(task))
         pod = _subject(task, sighting) if sighting is not None else None
-        return pod is not None and pod.task != task.name
+        hidden = task.spec.workload_ref is not None or (pod is not None and pod.task != task.name)
+        return (_ref(task),) if hidden else ()
 
-    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[Look, ...]:
+    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
         """Return the pod if nothing is known of it, and its node where the node's state decides."""
         if task.status.phase.terminal:
             return ()
@@ -53,14 +49,12 @@ class _Pod:
         waits = sighting is not None and _in_the_way(task, sighting) and sighting.at + RETRY <= now
         if sighting is None or sighting.doubted or waits:
             return (Look(ref),)
+        pod_is_old = not sighting.absent and sighting.at + STALE <= now
         node = _node_in_question(task, sighting, now)
         if node is None:
             return ()
-        pod_is_old = not sighting.absent and sighting.at + STALE <= now
-        seen = around.node(node)
-        stale = seen is None or seen.at + STALE <= now or (sighting.absent and seen.at < sighting.at)
-        looks = ((ref, pod_is_old), (ObjectRef("Node", "", node), stale))
-        return tuple(Look(each) for each, wanted in looks if wanted)
+        look = look_at_node(node, sighting.at if sighting.absent else None, around, now)
+        return (*((Look(ref),) if pod_is_old else ()), *((look,) if look is not None else ()))
 
     def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
         """Return what is seen of the pod."""
@@ -118,7 +112,7 @@ def _subject(task: Task, sighting: Sighting) -> PodSeen | None:
     if task.spec.workload_ref is not None:
         too_late = known is not None or task.status.phase.terminal or sighting.absent
         return None if too_late else pod
-    made_again = task.status.phase is Phase.STOPPED
+    made_again = task.status.phase in {Phase.STOPPED, Phase.PAUSED}
     return pod if _is_ours(task, pod) and (known is None or made_again) else None
 
 
@@ -131,18 +125,10 @@ def _in_the_way(task: Task, sighting: Sighting) -> bool:
 def _node_in_question(task: Task, sighting: Sighting, now: datetime) -> str | None:
     """Return the node whose state decides, if the pod alone does not tell."""
     pod = _subject(task, sighting)
-    if pod is None:
-        known = task.status.workload
-        return known.pods[0].node if known and known.pods else None
-    if pod.ended or pod.node is None:
-        return None
-    if sighting.absent:
-        return pod.node
-    stop = task.status.stop
-    kill_at = pod.killed_by
-    if stop is not None:
-        kill_at = stop.kill_at or stop.accepted_at + timedelta(seconds=pod.grace_seconds)
-    return pod.node if kill_at is not None and kill_at <= now else None
+    if pod is not None:
+        return node_in_question(pod, sighting, task.status.stop, now)
+    known = task.status.workload
+    return known.pods[0].node if known and known.pods else None
 
 
 def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) -> Seen:
@@ -166,44 +152,18 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
     """The task's pod is gone, and its last state was not seen."""
     node = known.pods[0].node if known.pods else None
     stop = task.status.stop
+    if known.pods and has_ended(known.pods[0]):
+        return Seen(presence=Presence.PRESENT, workload=known, halted=True, ending=lost(known.name), proof=Proof.ENDED)
     due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
-    proof, blocked = _by_node(node, due, around, now)
+    proof, blocked = proof_by_node(node, due, around, now)
     return Seen(
         presence=Presence.PRESENT,
         workload=known,
+        halted=True,
         ending=lost(known.name),
         proof=proof,
         blocked=blocked,
     )
-
-
-def _by_node(node: str | None, due: datetime, around: Surroundings, now: datetime) -> tuple[Proof | None, Word | None]:
-    """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
-
-    The object may have been removed by force, while the kubelet still gives the processes their grace period.
-    """
-    if node is None:
-        return (Proof.GONE if due + SETTLING <= now else None), None
-    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
-        message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
-        return None, Word("NodeReadForbidden", message)
-    sighting = around.node(node)
-    if sighting is None:
-        return None, None
-    seen = sighting.seen
-    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
-        return Proof.NODE_FENCED, None
-    if isinstance(seen, NodeSeen) and seen.ready:
-        return (Proof.GONE if seen.has_ended(due, sighting.at) else None), None
-    return None, _unreachable(node)
-
-
-def _unreachable(node: str) -> Word:
-    message = (
-        f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
-        " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
-    )
-    return Word("NodeUnreachable", message)
 
 
 def _controlled(pod: PodSeen) -> Word:
@@ -214,7 +174,7 @@ def _controlled(pod: PodSeen) -> Word:
 
 
 def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
-    proof, blocked = _proof(task, pod, sighting, around, now)
+    proof, blocked = proof_of(pod, sighting, task.status.stop, around, now)
     ending = ending_of(pod, sighting)
     if ending is None and sighting.absent:
         ending = lost(pod.name)
@@ -225,6 +185,8 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
             api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(),), pod_count=1
         ),
         started_at=pod.started_at,
+        active=pod.started_at is not None and proof is None and not sighting.absent,
+        halted=sighting.absent or pod.deletion_at is not None or pod.stopped_in_place_at is not None,
         own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
         signaled_at=sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
         killed_by=pod.killed_by,
@@ -234,35 +196,6 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         waiting=_waiting(pod),
         blocked=blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )
-
-
-def _proof(
-    task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime
-) -> tuple[Proof | None, Word | None]:
-    if pod.ended:
-        return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
-    going = sighting.absent or pod.deletion_at is not None
-    if pod.node is None:
-        # The API server binds no pod that is being deleted, so none of its containers can be started any more.
-        return (Proof.NEVER_STARTED if going else None), None
-    if sighting.absent:
-        proof, blocked = _by_node(pod.node, _due(pod, sighting), around, now)
-        if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
-            return Proof.NEVER_STARTED, None
-        return proof, blocked
-    node = around.node(pod.node) if _node_in_question(task, sighting, now) else None
-    if node is None or (isinstance(node.seen, NodeSeen) and node.seen.ready and not node.absent):
-        return None, None
-    if pod.finalizers and pod.deletion_at is not None and node.absent:
-        message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
-        return None, Word("BlockedByFinalizer", message)
-    return None, _unreachable(pod.node)
-
-
-def _due(pod: PodSeen, sighting: Sighting) -> datetime:
-    """Return when the kubelet ends the processes of a pod that is gone, however it went."""
-    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
-    return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
 
 
 def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:

@@ -90,6 +90,7 @@ class Controller:
     kind: str
     name: str
     uid: str
+    api_version: str = "v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +164,17 @@ class PodSeen:
         running = any(container.state is State.RUNNING for container in self.containers)
         return self.phase in ENDED_PHASES and not running
 
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last of its containers ended, as far as the states show it."""
+        return max((each.finished_at for each in self.containers if each.finished_at), default=None)
+
+    @property
+    def ended_on_request(self) -> bool:
+        """Whether it was asked to go before it had ended."""
+        asked, at = self.deletion_requested_at, self.ended_at
+        return asked is not None and (at is None or at >= asked)
+
     def following(self, before: "PodSeen") -> "PodSeen":
         """Return this record of a pod, knowing an earlier one of it.
 
@@ -177,8 +189,18 @@ class PodSeen:
         """Return what a task's status says of it."""
         shown = [each for each in self.containers if each.ran or each.role is not Role.INIT]
         return PodEvidence(
-            name=self.name, uid=self.uid, node=self.node, containers=tuple(each.evidence() for each in shown)
+            name=self.name,
+            uid=self.uid,
+            node=self.node,
+            phase=self.phase,
+            containers=tuple(each.evidence() for each in shown),
         )
+
+
+def has_ended(evidence: PodEvidence) -> bool:
+    """Whether what is on record of a pod says that no process of it is left."""
+    running = any(each.started_at is not None and each.finished_at is None for each in evidence.containers)
+    return evidence.phase in ENDED_PHASES and not running
 
 
 def read_pod(raw: Mapping[str, Any]) -> PodSeen:
@@ -192,7 +214,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         task=(metadata.get("labels") or {}).get(TASK_LABEL),
-        controller=_controller(metadata.get("ownerReferences") or ()),
+        controller=read_controller(metadata.get("ownerReferences") or ()),
         node=_intern(spec.get("nodeName")),
         phase=intern(status.get("phase") or "Pending"),
         reason=_intern(status.get("reason")),
@@ -218,10 +240,11 @@ def _or(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
-def _controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
+def read_controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
+    """Return the controller among the owner references of an object."""
     for owner in owners:
         if owner.get("controller"):
-            return Controller(intern(owner["kind"]), owner["name"], owner["uid"])
+            return Controller(intern(owner["kind"]), owner["name"], owner["uid"], intern(owner["apiVersion"]))
     return None
 
 

@@ -5,24 +5,32 @@ from typing import Final
 
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
 from agentstop.workloads.kind import WorkloadKind
+from agentstop.workloads.kinds import CLAIM, CLAIM_API, JOB, SANDBOX, SANDBOX_API, SCALED
 from agentstop.workloads.pod import POD
 
 KINDS: Final[Mapping[tuple[str, str], WorkloadKind]] = {
     ("v1", "Pod"): POD,
+    ("batch/v1", "Job"): JOB,
+    (SANDBOX_API, "Sandbox"): SANDBOX,
+    (CLAIM_API, "SandboxClaim"): CLAIM,
 }
-"""Workload modules by API version and kind. A new kind is one module and one line here."""
+"""Workload modules by API version and kind. A new kind is one module and one line here; whatever else can be scaled is
+stopped by scaling it."""
+
+SUPPORTED: Final = ", ".join(
+    [*(f"{kind} of {version}" for version, kind in KINDS), "and kinds with a scale subresource such as Deployment"]
+)
 
 
-def kind_of(task: Task) -> WorkloadKind | None:
-    """Return the module for the task's workload, or None where its kind is not supported."""
+def kind_of(task: Task) -> WorkloadKind:
+    """Return the module for the task's workload."""
     ref = task.spec.workload_ref
-    return POD if ref is None else KINDS.get((ref.api_version, ref.kind))
+    return POD if ref is None else KINDS.get((ref.api_version, ref.kind), SCALED)
 
 
-def unsupported(task: Task) -> Seen:
-    """Return what is seen of a workload whose kind is not supported."""
+def taken(task: Task, by: Task) -> Seen:
+    """Return what is seen of a workload that is another task's already."""
     ref = task.spec.workload_ref
-    named = f"{ref.kind} of {ref.api_version}" if ref else "this workload"
-    known = ", ".join(f"{kind} of {version}" for version, kind in KINDS)
-    message = f"workloadRef points at {named}, which cannot be stopped by agentstop; supported: {known}"
-    return Seen(presence=Presence.ABSENT, refused=Word("UnsupportedWorkload", message))
+    named = f"{ref.kind} {ref.name}" if ref else "The workload"
+    message = f"{named} is the workload of AgentTask {by.name} already; stop it there, or delete that task first"
+    return Seen(presence=Presence.ABSENT, refused=Word("WorkloadTaken", message))

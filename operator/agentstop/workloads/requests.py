@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar
 
-from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.objects import ObjectRef, PodsOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,26 @@ class Look:
 
     verb: ClassVar[str] = "get"
     ref: ObjectRef
+    link: bool = False
+    """Whether only its own controller matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtPods:
+    """List the pods live, because what is cached cannot prove that there are no others."""
+
+    verb: ClassVar[str] = "list"
+    ref: PodsOf
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtMember:
+    """Read one pod of a group live, because it does not show among the others any more."""
+
+    verb: ClassVar[str] = "get"
+    ref: ObjectRef
+    uid: str
+    group: PodsOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +46,27 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class AskRight:
+    """Ask whether we may change such objects in their namespace, before that is urgent."""
+
+    verb: ClassVar[str] = "ask"
+    ref: ObjectRef
+    scale: bool
+    """Whether it is their scale subresource that would be changed."""
+
+
+class Meaning(StrEnum):
+    """What a change means for the processes of an object."""
+
+    STOP = "stop"
+    """It ends them for good; the API server keeps the mark of it in the object's managedFields."""
+    PAUSE = "pause"
+    """It ends them until they are wanted again."""
+    RESUME = "resume"
+    """It has them started again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """Merge this into the object, if it still has this UID."""
 
@@ -32,8 +74,11 @@ class Patch:
     ref: ObjectRef
     uid: str
     body: Mapping[str, Any]
-    ends_processes: bool = False
-    """Whether this is the change that ends the object's processes."""
+    meaning: Meaning
+    resource_version: str | None = None
+    """Also only if it still is at this version."""
+    scale: bool = False
+    """Whether it goes to the object's scale subresource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +93,5 @@ class Delete:
     ends_processes: bool = True
 
 
-Request = Look | Create | Patch | Delete
+LiveLook = Look | LookAtPods | LookAtMember | AskRight
+Request = LiveLook | Create | Patch | Delete

@@ -9,7 +9,7 @@ from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Halt, Start
 from agentstop.workloads.objects import Refusal, Sighting
 from agentstop.workloads.pod import POD
-from agentstop.workloads.requests import Create, Delete, Patch, Request
+from agentstop.workloads.requests import Create, Delete, Meaning, Patch, Request
 from tests.unit.objects import (
     ADOPTS,
     NOW,
@@ -27,7 +27,7 @@ from tests.unit.objects import (
     when,
 )
 
-IN_PLACE = Patch(POD_REF, POD_UID, {"spec": {"activeDeadlineSeconds": 1}}, ends_processes=True)
+IN_PLACE = Patch(POD_REF, POD_UID, {"spec": {"activeDeadlineSeconds": 1}}, Meaning.STOP)
 STOPPED_IN_PLACE = {"activeDeadlineSeconds": 1}
 UNTAKEN: Raw = {"phase": "Pending", "startTime": None, "containerStatuses": None}
 ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task
+from agentstop.workloads.kinds import SCALED
 from agentstop.workloads.node import read_node
-from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings
+from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings, Watch
 from agentstop.workloads.pod import POD
-from agentstop.workloads.registry import kind_of, unsupported
+from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
 from agentstop.workloads.requests import Look
 from tests.unit.objects import (
     ADOPTS,
@@ -61,7 +62,7 @@ def see(
     **refusals: tuple[ObjectRef, Refusal],
 ) -> Seen:
     sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
-    refused = {(ref, verb): refusal for verb, (ref, refusal) in refusals.items()}
+    refused: dict[tuple[Watch, str], Refusal] = {(ref, verb): refusal for verb, (ref, refusal) in refusals.items()}
     return POD.observe(task, Surroundings(sightings, refused), at(now))
 
 
@@ -149,15 +150,27 @@ def test_a_refused_creation(code: int, final: bool, reason: str) -> None:
     assert (seen.refused is None) is not final
 
 
-def test_a_kind_that_is_not_supported_is_refused_naming_those_that_are() -> None:
-    odd = task({"workloadRef": {"apiVersion": "v2", "kind": "Pod", "name": "x"}})
+def test_the_kinds_that_have_a_module() -> None:
+    for (api_version, kind), module in KINDS.items():
+        refers = task({"workloadRef": {"apiVersion": api_version, "kind": kind, "name": "x"}})
+        assert kind_of(refers) is module
+        assert f"{kind} of {api_version}" in SUPPORTED
+    assert kind_of(task()) is POD
 
-    assert kind_of(odd) is None
-    refused = unsupported(odd).refused
+
+@pytest.mark.parametrize(("api_version", "kind"), [("v2", "Pod"), ("apps/v1", "Deployment"), ("example.com/v1", "Job")])
+def test_whatever_else_there_is_may_be_scaled(api_version: str, kind: str) -> None:
+    refers = task({"workloadRef": {"apiVersion": api_version, "kind": kind, "name": "x"}})
+
+    assert kind_of(refers) is SCALED
+
+
+def test_a_workload_that_is_another_tasks_is_refused_naming_that() -> None:
+    refused = taken(task(ADOPTS), task(ADOPTS, name="first")).refused
+
     assert refused is not None
-    assert refused.reason == "UnsupportedWorkload"
-    assert "Pod of v2" in refused.message
-    assert "Pod of v1" in refused.message
+    assert refused.reason == "WorkloadTaken"
+    assert "Pod x is the workload of AgentTask first already" in refused.message
 
 
 # What it waits for
@@ -282,8 +295,9 @@ def test_without_the_right_to_read_nodes_nothing_is_proven() -> None:
 def looks(task: Task, seen: Sighting | None, node: Sighting | None = None, now: float = 0) -> list[str]:
     sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
     found = POD.looks(task, Surroundings(sightings), at(now))
-    assert all(isinstance(each, Look) for each in found)
-    return [each.ref.kind for each in found]
+    refs = [each.ref for each in found if isinstance(each, Look)]
+    assert len(refs) == len(found)
+    return [ref.kind for ref in refs]
 
 
 @pytest.mark.parametrize(
@@ -324,4 +338,4 @@ def test_what_no_label_of_ours_leads_to_is_followed(
 ) -> None:
     surroundings = Surroundings({POD_REF: seen} if seen is not None else {})
 
-    assert POD.follows(task(spec, status), surroundings) is followed
+    assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())

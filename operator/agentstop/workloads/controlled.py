@@ -1,0 +1,318 @@
+"""Workloads that make pods of their own: what controls the pods is stopped, and the pods are the proof."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentstop.api.task import BoundTo, Phase, WorkloadStatus
+from agentstop.lifecycle.decision import MARGIN
+from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
+from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.workloads.helping import before_its_controller, help_due, help_to_end
+from agentstop.workloads.members import doubted, unlooked
+from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
+from agentstop.workloads.ownerseen import OwnerSeen
+from agentstop.workloads.parts import Part, ending_of_parts, finding, part_of, signaled_at
+from agentstop.workloads.requests import (
+    AskRight,
+    Delete,
+    LiveLook,
+    Look,
+    LookAtMember,
+    LookAtPods,
+    Meaning,
+    Patch,
+    Request,
+)
+
+DEFAULT_GRACE_SECONDS: Final = 30
+
+ASK_AGAIN: Final = timedelta(minutes=5)
+ASK_AGAIN_SOON: Final = timedelta(seconds=25)
+"""How long the answer counts to the question whether we may stop a kind of workload: yes, and no."""
+
+NOT_SERVED: Final = "KindNotServed"
+NO_SCALE: Final = "NoScale"
+"""Reasons of refusals that the gateway gives for kinds, rather than the API server for objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is particular to a kind of controlled workload."""
+
+    halt: Mapping[str, Any]
+    """What is merged into it to end its pods."""
+    resume: Callable[[WorkloadStatus | None], Mapping[str, Any]]
+    """What is merged into it to have them made again, from what is on record of it."""
+    deed: str
+    """What was done to it, for people: suspended, scaled to 0."""
+    selector: Callable[[WorkloadStatus], str | None] = lambda _: None
+    """Finds its pods by what is on record of it, once it is gone."""
+    scale: bool = False
+    """Whether that goes to its scale subresource."""
+    refuses: Callable[[ObjectRef, OwnerSeen], Word | None] = lambda _ref, _owner: None
+    """Says why it cannot be the workload of a task, if it can't."""
+
+
+class Controlled:
+    """A kind of workload whose pods are made by a controller."""
+
+    def __init__(self, traits: Traits) -> None:
+        self._traits = traits
+
+    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+        """Return the object for as long as it must stay as it is, and its pods until they are gone."""
+        if task.status.phase in {Phase.COMPLETED, Phase.FAILED}:
+            return ()
+        parts = list(self._parts(task, around))
+        refs = dict.fromkeys(self._needed(task, around))
+        pods = [] if task.status.phase is Phase.STOPPED else [part.pods for part in parts if part.pods is not None]
+        return (*refs, *pods)
+
+    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
+        """Return what has to be read before the workload's state is known, and what completes the proof."""
+        if task.status.phase in {Phase.COMPLETED, Phase.FAILED}:
+            return ()
+        wanted = [ref for ref in self._needed(task, around) if _unknown(ref, around, now)]
+        parts = list(self._parts(task, around))
+        asked = task.stop_seen_at is not None or task.status.stop is not None or task.to_be_paused
+        if wanted or task.status.phase is Phase.STOPPED or (asked and not all(part.halted for part in parts)):
+            return tuple(Look(ref) for ref in wanted)  # what ends the pods comes before all that is known of them
+        looks: list[LiveLook] = []
+        for part in parts:
+            looks += [Look(ref, link=True) for ref in part.members.strangers if _unknown(ref, around, now)]
+            suspects = doubted(part.group, now, suspect=asked)
+            if part.pods is not None:
+                looks += [
+                    LookAtMember(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
+                ]
+                looks += [
+                    LookAtMember(ObjectRef("Pod", part.ref.namespace, each.name), each.uid, part.pods)
+                    for each in unlooked(part.members, part.group)
+                ]
+                if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
+                    looks += [LookAtPods(part.pods), *self._again(task)]
+            looks += part.members.looks(part.group, task.status.stop, around, now)
+            if not asked and _unasked(part.ref, around, now):
+                looks.append(AskRight(part.ref, self._traits.scale))
+        return tuple(dict.fromkeys(looks))
+
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+        """Return what is seen of the workload."""
+        ref = _target(task)
+        sighting = around.sightings.get(ref)
+        known = task.status.workload
+        if sighting is None:
+            return _unread(ref, known, around, now)
+        owner = _subject(task, sighting)
+        if owner is None and known is None:
+            message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
+            return Seen(presence=Presence.ABSENT, waiting=Word("WorkloadNotFound", message))
+        if owner is not None and known is None:
+            refused = self._refusal(ref, owner)
+            if refused is not None:
+                return Seen(presence=Presence.ABSENT, refused=refused)
+        return self._present(task, owner, list(self._parts(task, around)), around, now)
+
+    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+        """Return the changes that end the workload, or have it run again."""
+        parts = list(self._parts(task, around))
+        there = [part for part in parts if not part.gone]
+        match effect:
+            case Start():
+                body = self._traits.resume(task.status.workload)
+                return tuple(
+                    self._patch(part, body, Meaning.RESUME, part.owner.resource_version)
+                    for part in there
+                    if part.owner.halted
+                )
+            case Halt():
+                meaning = Meaning.PAUSE if effect.pause else Meaning.STOP
+                patches = [self._patch(each, self._traits.halt, meaning) for each in there if not each.owner.halted]
+                if task.status.phase.terminal:
+                    return tuple(patches)
+                if patches:
+                    return (*patches, *(each for part in there for each in before_its_controller(part, effect)))
+                return tuple(each for part in parts for each in help_to_end(part, effect, now))
+
+    def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
+        return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)
+
+    # What a kind may see differently
+
+    def _needed(self, task: Task, _around: Surroundings) -> Iterator[ObjectRef]:
+        """Yield the objects that have to be known."""
+        yield _target(task)
+
+    def _again(self, _task: Task) -> tuple[Look, ...]:
+        """Return what has to be read anew with the last list of pods."""
+        return ()
+
+    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
+        """Yield the objects that make the pods."""
+        sighting = around.sightings.get(_target(task))
+        if sighting is None:
+            return
+        owner = _subject(task, sighting)
+        known = task.status.workload
+        if owner is not None:
+            yield part_of(task, _target(task), sighting, owner, around)
+        elif known is not None:
+            # It is gone, or another one has its name: what is on record of it still leads to its pods.
+            former = OwnerSeen(
+                uid=known.uid,
+                resource_version="",
+                generation=0,
+                controller=None,
+                selector=self._traits.selector(known),
+            )
+            gone = Sighting(seen=former, absent=True, at=sighting.since or sighting.at)
+            yield part_of(task, _target(task), gone, former, around)
+
+    def _refusal(self, ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+        if owner.deleting:
+            message = f"{ref.kind} {ref.name} is being deleted; nothing is left for a task to stop"
+            return Word("WorkloadBeingDeleted", message)
+        return self._traits.refuses(ref, owner)
+
+    def _bound_to(self, _parts: list[Part]) -> BoundTo | None:
+        return None
+
+    # What is seen
+
+    def _present(
+        self, task: Task, owner: OwnerSeen | None, parts: list[Part], around: Surroundings, now: datetime
+    ) -> Seen:
+        stop, known = task.status.stop, task.status.workload
+        proof, blocked = finding(parts, task, around, now)
+        halted = all(part.halted for part in parts)
+        seen_pods = [part.members for part in parts]
+        active = any(each.active for each in seen_pods)
+        kills = [each.killed_by for each in seen_pods if each.live]
+        graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
+        signals = [signaled_at(part) for part in parts]
+        times = [moment for moment in signals if moment is not None]
+        due = stop.kill_at if stop is not None else None
+        if blocked is None and halted and due is not None and due + MARGIN <= now:
+            blocked = self._idle(parts)
+        return Seen(
+            presence=Presence.PRESENT,
+            workload=self._status(task, owner, parts) or known,
+            started_at=min((each.started_at for each in seen_pods if each.started_at), default=None),
+            active=active,
+            halted=halted,
+            own_grace_seconds=max(graces, default=DEFAULT_GRACE_SECONDS),
+            longest_grace_seconds=max(graces, default=None),
+            signaled_at=min(times) if times and len(times) == len(parts) else None,
+            killed_by=max((kill for kill in kills if kill is not None), default=None) if None not in kills else None,
+            ending=ending_of_parts(task, parts),
+            proof=proof,
+            waiting=None if active else self._waiting(task, parts),
+            blocked=blocked or _forbidden(_target(task), parts, around, now),
+            look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
+        )
+
+    def _idle(self, parts: list[Part]) -> Word | None:
+        """Say whose controller does not act, where that is what holds up the end."""
+        for part in parts:
+            left = [each for each in part.members.live if each.pod.deletion_at is None]
+            if not left and (part.owner.settled or part.members.live):
+                continue
+            if part.owner.unsettled is not None:
+                return part.owner.unsettled
+            who = part.owner.manager or "its controller"
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = f"{name} was {self._traits.deed}, but {who} has not ended its pods; see whether that runs"
+            return Word("ControllerNotActing", message)
+        return None
+
+    def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
+        before = task.status.workload
+        if owner is None:
+            return None
+        ref = _target(task)
+        evidence = [each for part in parts for each in part.members.evidence()]
+        count = sum(len(part.members.seen) + len(part.members.vanished) for part in parts)
+        former = before.replicas if before is not None else None
+        held = task.status.phase in {Phase.PAUSING, Phase.PAUSED} and former is not None
+        replicas = former if held else owner.replicas or former
+        bound_to = self._bound_to(parts)
+        return WorkloadStatus(
+            api_version=ref.api_version,
+            kind=ref.kind,
+            name=ref.name,
+            uid=owner.uid,
+            pods=tuple(evidence[:32]),
+            pod_count=max(count, before.pod_count if before is not None else 0),
+            replicas=replicas,
+            bound_to=bound_to or (before.bound_to if before is not None else None),
+        )
+
+    def _waiting(self, task: Task, parts: list[Part]) -> Word | None:
+        for part in parts:
+            if part.owner.halted and not task.to_be_paused:
+                message = f"{part.ref.kind} {part.ref.name} is {self._traits.deed} by somebody else"
+                return Word("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
+        return None
+
+
+def _look_again_at(part: Part) -> datetime | None:
+    return part.certain_from() if part.quiet else help_due(part)
+
+
+def _target(task: Task) -> ObjectRef:
+    ref = task.spec.workload_ref
+    assert ref is not None  # noqa: S101  (tasks with a template are the pod module's)
+    return ObjectRef(ref.kind, task.namespace, ref.name, ref.api_version)
+
+
+def _subject(task: Task, sighting: Sighting) -> OwnerSeen | None:
+    """Return the object that is the task's: once its UID is on record, no other of the same name is."""
+    owner = sighting.seen
+    if not isinstance(owner, OwnerSeen):
+        return None
+    known = task.status.workload
+    if known is not None:
+        return owner if owner.uid == known.uid else None
+    return None if sighting.absent or task.status.phase.terminal else owner
+
+
+def _unknown(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:
+    sighting = around.sightings.get(ref)
+    if sighting is None:
+        return around.refusal(ref, Look.verb, now) is None
+    return sighting.doubted
+
+
+def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, now: datetime) -> Seen:
+    """The workload could not be read: its kind is not there, or not one that can be stopped, or we may not."""
+    refusal = around.refusal(ref, Look.verb, now)
+    if refusal is None:
+        return Seen(presence=Presence.UNKNOWN)
+    if known is not None:
+        return Seen(presence=Presence.PRESENT, workload=known, blocked=Word("StopForbidden", refusal.message))
+    if refusal.reason == NOT_SERVED:
+        return Seen(presence=Presence.ABSENT, waiting=Word(NOT_SERVED, refusal.message))
+    if refusal.reason == NO_SCALE:
+        return Seen(presence=Presence.ABSENT, refused=Word("UnsupportedWorkload", refusal.message))
+    return Seen(presence=Presence.UNKNOWN, blocked=Word("StopForbidden", refusal.message))
+
+
+def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the API server does not let us read or change what has to be."""
+    refs = [part.ref for part in parts] or [target]
+    tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
+    for part in parts:
+        tried += [(ref, Look.verb) for ref in part.members.strangers]
+        tried += [(part.pods, LookAtPods.verb)] if part.pods is not None else []
+        tried += [(each.ref, Delete.verb) for each in part.members.live]
+    refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
+    words = [each.message for each in refusals if each is not None]
+    words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
+    return Word("StopForbidden", words[0]) if words else None
+
+
+def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:
+    right = around.right(ref)
+    return right is None or right.at + (ASK_AGAIN if right.word is None else ASK_AGAIN_SOON) <= now

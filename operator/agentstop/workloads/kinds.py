@@ -1,0 +1,131 @@
+"""The kinds of workloads whose pods are made by a controller."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agentstop.api.task import BoundTo, WorkloadStatus
+from agentstop.lifecycle.seen import Task, Word
+from agentstop.workloads.controlled import Controlled, Traits
+from agentstop.workloads.objects import ObjectRef, PodsOf, Sighting, Surroundings
+from agentstop.workloads.ownerseen import OwnerSeen, job_selector, sandbox_selector
+from agentstop.workloads.parts import NO_GROUP, Part, part_of
+from agentstop.workloads.requests import Look
+
+SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
+CLAIM_API: Final = "extensions.agents.x-k8s.io/v1beta1"
+
+
+def _former_number(workload: WorkloadStatus | None) -> Mapping[str, Any]:
+    former = workload.replicas if workload is not None else None
+    return {"spec": {"replicas": former or 1}}
+
+
+def _controlled_by_another(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+    if owner.controller is None:
+        return None
+    other = f"{owner.controller.kind} {owner.controller.name}"
+    message = f"{ref.kind} {ref.name} is controlled by {other}, which would undo it; point workloadRef at {other}"
+    return Word("WorkloadHasController", message)
+
+
+def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+    if owner.controller is None or owner.controller.kind != "SandboxWarmPool":
+        return None
+    pool = owner.controller.name
+    message = (
+        f"Sandbox {ref.name} waits in warm pool {pool}, and nobody has claimed it; point workloadRef at a SandboxClaim"
+    )
+    return Word("SandboxUnclaimed", message)
+
+
+JOB: Final = Controlled(
+    Traits(
+        halt={"spec": {"suspend": True}},
+        resume=lambda _: {"spec": {"suspend": False}},
+        deed="suspended",
+        selector=lambda known: job_selector(known.uid),
+    )
+)
+
+SCALED: Final = Controlled(
+    Traits(
+        halt={"spec": {"replicas": 0}},
+        resume=_former_number,
+        deed="scaled to 0",
+        scale=True,
+        refuses=_controlled_by_another,
+    )
+)
+"""Whatever has a scale subresource: Deployment, StatefulSet, ReplicaSet, and custom kinds."""
+
+_SANDBOX: Final = Traits(
+    halt={"spec": {"operatingMode": "Suspended"}},
+    resume=lambda _: {"spec": {"operatingMode": "Running"}},
+    deed="suspended",
+    selector=lambda known: sandbox_selector(known.name),
+    refuses=_unclaimed,
+)
+
+SANDBOX: Final = Controlled(_SANDBOX)
+
+
+class _Claim(Controlled):
+    """A claim runs in the Sandbox that it is bound to; it may be bound to another one at any time."""
+
+    def _needed(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
+        yield from super()._needed(task, around)
+        yield from self._sandboxes(task, around)
+
+    def _again(self, task: Task) -> tuple[Look, ...]:
+        return tuple(Look(ref) for ref in super()._needed(task, Surroundings()))
+
+    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
+        claim = next((part for part in super()._parts(task, around)), None)
+        bound = task.status.workload.bound_to if task.status.workload is not None else None
+        sandboxes: list[tuple[ObjectRef, Sighting, OwnerSeen]] = []
+        for ref in self._sandboxes(task, around):
+            sighting = around.sightings.get(ref)
+            if sighting is None or not isinstance(sighting.seen, OwnerSeen):
+                continue
+            owner = sighting.seen
+            recorded = bound is not None and owner.uid == bound.uid
+            held = claim is not None and owner.controller is not None and owner.controller.uid == claim.owner.uid
+            if recorded or (held and not sighting.absent):
+                sandboxes.append((ref, sighting, owner))
+        # Each pod on record is one Sandbox's; of which nobody can tell it any more, the first one's.
+        listed = {each.uid for each in task.status.workload.pods} if task.status.workload is not None else set()
+        found = [
+            set(around.groups.get(PodsOf(ref.namespace, owner.selector or ""), NO_GROUP).pods)
+            for ref, _, owner in sandboxes
+        ]
+        for number, (ref, sighting, owner) in enumerate(sandboxes):
+            elsewhere = listed - found[number] if number else set[str]().union(*found[1:])
+            yield part_of(task, ref, sighting, owner, around, elsewhere=elsewhere)
+
+    def _bound_to(self, parts: list[Part]) -> BoundTo | None:
+        if not parts:
+            return None
+        last = next((part for part in parts if part.members.live), parts[-1])
+        return BoundTo(api_version=SANDBOX_API, kind="Sandbox", name=last.ref.name, uid=last.owner.uid)
+
+    def _waiting(self, task: Task, parts: list[Part]) -> Word | None:
+        if parts:
+            return super()._waiting(task, parts)
+        ref = task.spec.workload_ref
+        name = ref.name if ref is not None else task.name
+        return Word("ClaimNotBound", f"SandboxClaim {name} is not bound to a Sandbox yet")
+
+    def _sandboxes(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
+        """Yield the Sandbox on record, and the one that the claim names now where that is another."""
+        names: dict[str, None] = {}
+        known = task.status.workload
+        if known is not None and known.bound_to is not None:
+            names[known.bound_to.name] = None
+        for part in super()._parts(task, around):
+            if part.owner.bound_to:
+                names[part.owner.bound_to] = None
+        for name in names:
+            yield ObjectRef("Sandbox", task.namespace, name, SANDBOX_API)
+
+
+CLAIM: Final = _Claim(_SANDBOX)

@@ -1,0 +1,232 @@
+"""The pods of a workload that makes its own: which they are, what they prove together, and what is told of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
+from agentstop.lifecycle.seen import Proof
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
+from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
+from agentstop.workloads.ownerseen import OwnerSeen
+from agentstop.workloads.podproof import (
+    STALE,
+    UNKNOWN_GRACE,
+    Finding,
+    look_at_node,
+    node_in_question,
+    proof_by_node,
+    proof_of,
+)
+from agentstop.workloads.podseen import Controller, PodSeen, has_ended
+from agentstop.workloads.requests import Look
+
+LONGEST_CHAIN: Final = 4
+"""So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""
+
+STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.ENDED, Proof.NEVER_STARTED)
+"""Which proof speaks for all pods together: the first that holds for any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One pod of a workload."""
+
+    pod: PodSeen
+    sighting: Sighting
+    certain: bool = True
+    """Whether it is known to be the workload's; what may be somebody else's is waited for, and left alone."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The pod as an object."""
+        return ObjectRef("Pod", self.pod.namespace, self.pod.name)
+
+    @property
+    def live(self) -> bool:
+        """Whether processes of it may be left, as far as the pod itself tells."""
+        return not self.pod.ended and not self.sighting.absent
+
+    def outlived(self, moment: datetime) -> bool:
+        """Whether it had not ended before this moment, as far as is known."""
+        ends = [each.finished_at for each in self.pod.containers if each.finished_at]
+        if self.pod.ended and ends:
+            return max(ends) >= moment.replace(microsecond=0)
+        return not self.sighting.absent or self.sighting.at >= moment
+
+
+def controller_ref(controller: Controller, namespace: str) -> ObjectRef:
+    """Return the object that a controller reference points at."""
+    return ObjectRef(controller.kind, namespace, controller.name, controller.api_version)
+
+
+class Whose(StrEnum):
+    """To whom a pod belongs."""
+
+    OURS = "ours"
+    DOUBTFUL = "doubtful"
+    """Nobody can tell any more: a controller in between is gone."""
+    OTHERS = "others"
+
+
+def belongs(pod: PodSeen, uid: str, around: Surroundings) -> Whose | ObjectRef:
+    """Say whether the chain of a pod's controllers leads to this UID; or what has to be read first to tell."""
+    controller = pod.controller
+    for _ in range(LONGEST_CHAIN):
+        if controller is None:
+            return Whose.OTHERS
+        if controller.uid == uid:
+            return Whose.OURS
+        ref = controller_ref(controller, pod.namespace)
+        sighting = around.sightings.get(ref)
+        if sighting is None:
+            return ref
+        if sighting.absent or not isinstance(sighting.seen, OwnerSeen) or sighting.seen.uid != controller.uid:
+            return Whose.DOUBTFUL
+        controller = sighting.seen.controller
+    return Whose.OTHERS
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The pods of a workload: those that are or were seen, and those that only the task's status knows of."""
+
+    seen: tuple[Member, ...]
+    vanished: tuple[PodEvidence, ...]
+    strangers: tuple[ObjectRef, ...]
+    """Controllers that have to be read before it is known whether their pods are the workload's."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pod is or was there, as far as is known."""
+        return not (self.seen or self.vanished or self.strangers)
+
+    @property
+    def live(self) -> tuple[Member, ...]:
+        """The pods of which processes may be left."""
+        return tuple(each for each in self.seen if each.live)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the first container of any of them was started."""
+        return min((each.pod.started_at for each in self.seen if each.pod.started_at), default=None)
+
+    @property
+    def active(self) -> bool:
+        """Whether a container runs."""
+        return any(each.pod.started_at is not None for each in self.live)
+
+    @property
+    def asked_to_go_at(self) -> datetime | None:
+        """When the first of them was asked to go."""
+        asked = (each.pod.deletion_requested_at for each in self.seen)
+        return min((moment for moment in asked if moment is not None), default=None)
+
+    @property
+    def own_grace_seconds(self) -> int | None:
+        """The longest grace period that any of them brings along, in seconds; None where there are none."""
+        longest = max((each.pod.grace_seconds for each in self.live), default=None)
+        return max(longest, SHORTEST_GRACE_SECONDS) if longest is not None else None
+
+    @property
+    def killed_by(self) -> datetime | None:
+        """When the last of them gets SIGKILL, once all of them are being ended."""
+        moments = [each.pod.killed_by for each in self.live]
+        known = [moment for moment in moments if moment is not None]
+        return max(known) if known and len(known) == len(moments) else None
+
+    def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
+        """Say what is proven about the processes of all of them."""
+        found = [proof_of(each.pod, each.sighting, stop, around, now) for each in self.seen]
+        found += [_of_vanished(each, group, stop, around, now) for each in self.vanished]
+        blocked = next((word for _, word in found if word is not None), None)
+        proofs = {proof for proof, _ in found}
+        if None in proofs or self.strangers:
+            return None, blocked
+        return next((proof for proof in STRENGTH if proof in proofs), None), blocked
+
+    def looks(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Iterator[Look]:
+        """Yield the nodes whose state decides, where it is not known or old."""
+        nodes = {
+            node: each.sighting.at if each.sighting.absent else None
+            for each in self.seen
+            if (node := node_in_question(each.pod, each.sighting, stop, now)) is not None
+        }
+        nodes |= {each.node: group.listed_at for each in self.vanished if each.node and not has_ended(each)}
+        for node, since in nodes.items():
+            look = look_at_node(node, since, around, now)
+            if look is not None:
+                yield look
+
+    def evidence(self) -> tuple[PodEvidence, ...]:
+        """Return what the status lists of them: those that run first, then the latest."""
+        order = sorted((each for each in self.seen if each.certain), key=_rank, reverse=True)
+        return (*(each.pod.evidence() for each in order), *self.vanished)[:MAX_LISTED_PODS]
+
+
+def members_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], around: Surroundings) -> Members:
+    """Return the pods of the workload with this UID. What its status lists is its own, whatever it says by now."""
+    listed = {each.uid: each for each in known}
+    seen: list[Member] = []
+    strangers: list[ObjectRef] = []
+    for pod_uid, sighting in (group.pods if group is not None else {}).items():
+        pod = sighting.seen
+        if not isinstance(pod, PodSeen):
+            continue
+        whose = Whose.OURS if pod_uid in listed else belongs(pod, uid, around)
+        if isinstance(whose, ObjectRef):
+            strangers.append(whose)
+        elif whose is not Whose.OTHERS:
+            seen.append(Member(pod, sighting, certain=whose is Whose.OURS))
+            listed.pop(pod_uid, None)
+    return Members(tuple(seen), tuple(listed.values()), tuple(dict.fromkeys(strangers)))
+
+
+def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodSeen]]:
+    """Yield the pods that have to be read live by their names: their labels may have been taken off.
+
+    `suspect` asks for those, too, whose end is overdue by their own state.
+    """
+    for uid, sighting in group.pods.items():
+        pod = sighting.seen
+        if not isinstance(pod, PodSeen) or sighting.absent:
+            continue
+        late = suspect and pod.killed_by is not None and pod.killed_by <= now and sighting.at + STALE <= now
+        if sighting.doubted or (late and not pod.ended):
+            yield uid, pod
+
+
+def _rank(member: Member) -> tuple[bool, datetime]:
+    ends = [each.finished_at for each in member.pod.containers if each.finished_at]
+    return member.live, max(ends, default=member.sighting.at)
+
+
+def _of_vanished(
+    evidence: PodEvidence, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime
+) -> Finding:
+    """A pod that the status lists, and that is not there any more."""
+    if has_ended(evidence):
+        return Proof.ENDED, None
+    sighting = group.pods.get(evidence.uid)
+    if sighting is None or not sighting.absent:
+        return None, None  # that a selector does not find it may only mean that it lost its labels
+    due = sighting.at + UNKNOWN_GRACE
+    proof, blocked = proof_by_node(evidence.node, due, around, now)
+    if proof is Proof.GONE and stop is not None and due <= stop.accepted_at:
+        return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it
+    return proof, blocked
+
+
+def unlooked(members: Members, group: PodGroup) -> Iterator[PodEvidence]:
+    """Yield the pods on record, without an end, that no list shows: they have to be read live by their names."""
+    for each in members.vanished:
+        if not has_ended(each) and each.uid not in group.pods:
+            yield each
+
+
+def stuck(pod: PodSeen, now: datetime, margin: timedelta) -> bool:
+    """Whether a pod that is being deleted should have been gone by now, and was not asked again yet."""
+    overdue = pod.deletion_at is not None and pod.deletion_at + margin <= now
+    return overdue and not pod.ended and pod.deletion_grace_seconds > SHORTEST_GRACE_SECONDS

@@ -1,0 +1,220 @@
+"""The record of a workload that makes pods of its own: Jobs, sandboxes, and whatever can be scaled."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from agentstop.api.meta import parse_time
+from agentstop.lifecycle.seen import Ending, Word
+from agentstop.workloads.podseen import STOP_MANAGER, Controller, read_controller
+
+JOB_SELECTOR_LABEL: Final = "batch.kubernetes.io/controller-uid"
+JOB_CONTROLLER: Final = "kubernetes.io/job-controller"
+SANDBOX_LABEL: Final = "agents.x-k8s.io/sandbox-name-hash"
+EXPIRED: Final = "SandboxExpired"
+CLAIMED_ANNOTATION: Final = "agents.x-k8s.io/sandbox-name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerSeen:
+    """What matters of a workload that makes pods of its own."""
+
+    uid: str
+    resource_version: str
+    generation: int
+    controller: Controller | None
+    deleting: bool = False
+    halted: bool = False
+    """Whether its spec asks for no pods."""
+    settled: bool = False
+    """Whether its controller says of this generation that it has done what the spec asks for."""
+    settled_at: datetime | None = None
+    """Since when its controller says so, where it does not say for which generation."""
+    unsettled: Word | None = None
+    """What its controller says that keeps it from that."""
+    selector: str | None = None
+    """Label selector that finds its pods."""
+    replicas: int | None = None
+    """How many pods its spec asks for, where it can be scaled."""
+    running: int = 0
+    """How many pods its controller counts."""
+    manager: str | None = None
+    """Who acts on it, where that is not Kubernetes itself."""
+    marked_at: datetime | None = None
+    """When our stop was accepted, to the second; from managedFields."""
+    ending: Ending | None = None
+    """How its work ended, as its controller says."""
+    remakes: bool = False
+    """Whether that is how its pod ended, in whose place it makes another once that is deleted."""
+    bound_to: str | None = None
+    """Name of the object that runs in its place."""
+
+
+def read_owner(raw: Mapping[str, Any]) -> OwnerSeen:
+    """Return the record of an object of which only its own controller matters."""
+    metadata = raw["metadata"]
+    return OwnerSeen(**_identity(metadata))
+
+
+def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
+    """Return the record of a Job.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
+    """
+    metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status") or {}
+    conditions = _conditions(status)
+    manager = spec.get("managedBy")
+    running = (status.get("active") or 0) + (status.get("terminating") or 0)
+    ending = _job_ending(metadata["name"], status, conditions)
+    return OwnerSeen(
+        **_identity(metadata),
+        halted=bool(spec.get("suspend")) or ending is not None,
+        settled=not status.get("active") and (ending is not None or _holds(conditions, "Suspended")),
+        settled_at=parse_time(conditions.get("Suspended", {}).get("lastTransitionTime")) if ending is None else None,
+        selector=job_selector(metadata["uid"]),
+        running=running,
+        manager=manager if manager != JOB_CONTROLLER else None,
+        marked_at=_marked_at(metadata, "suspend"),
+        ending=ending,
+    )
+
+
+def _job_ending(name: str, status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> Ending | None:
+    for kind in ("Complete", "Failed"):
+        if not _holds(conditions, kind):
+            continue
+        condition = conditions[kind]
+        at = parse_time(status.get("completionTime") or condition.get("lastTransitionTime"))
+        if kind == "Complete":
+            return Ending(succeeded=True, word=Word("Completed", f"Job {name} is complete"), at=at)
+        reason = condition.get("reason") or "JobFailed"
+        return Ending(succeeded=False, word=Word(reason, condition.get("message") or f"Job {name} failed"), at=at)
+    return None
+
+
+def read_sandbox(raw: Mapping[str, Any]) -> OwnerSeen:
+    """Return the record of a Sandbox (agents.x-k8s.io/v1beta1).
+
+    Source: https://agent-sandbox.sigs.k8s.io/docs/api/
+    """
+    metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status") or {}
+    conditions = _conditions(status)
+    suspended = conditions.get("Suspended", {})
+    current = (suspended.get("observedGeneration") or 0) >= metadata.get("generation", 0)
+    ready = conditions.get("Ready", {})
+    halted = spec.get("operatingMode") == "Suspended"
+    marked_at = _marked_at(metadata, "operatingMode")
+    # An expired one makes no pod whatever its spec says, so it never says of a suspension that it took place.
+    expired = ready.get("reason") == EXPIRED and (ready.get("observedGeneration") or 0) >= metadata.get("generation", 0)
+    ending = _sandbox_ending(metadata["name"], conditions)
+    if halted and ending is not None and (marked_at is None or ending.at is None or ending.at >= marked_at):
+        ending = None  # a pod that ends because its Sandbox is suspended makes it finished for a moment
+    return OwnerSeen(
+        **_identity(metadata),
+        halted=halted,
+        settled=expired or (current and suspended.get("status") == "True"),
+        unsettled=_sandbox_trouble(metadata["name"], suspended, ready),
+        selector=status.get("selector") or sandbox_selector(metadata["name"]),
+        marked_at=marked_at,
+        ending=ending,
+        remakes=ready.get("reason") != EXPIRED,
+    )
+
+
+def _sandbox_trouble(name: str, suspended: Mapping[str, Any], ready: Mapping[str, Any]) -> Word | None:
+    if suspended.get("reason") == "PodNotOwned":
+        message = f"A pod with the name of Sandbox {name} is not controlled by it, so it is left alone: {{}}"
+        return Word("PodNotOwned", message.format(suspended.get("message") or "see its owner references"))
+    if ready.get("reason") == "MultiplePods":
+        return Word("MultiplePods", f"Sandbox {name} has several pods, and its controller ends none of them")
+    return None
+
+
+def _sandbox_ending(name: str, conditions: Mapping[str, Mapping[str, Any]]) -> Ending | None:
+    if _holds(conditions, "Finished"):
+        finished = conditions["Finished"]
+        at = parse_time(finished.get("lastTransitionTime"))
+        if finished.get("reason") == "PodSucceeded":
+            return Ending(succeeded=True, word=Word("Completed", f"The pod of Sandbox {name} succeeded"), at=at)
+        return Ending(succeeded=False, word=Word("SandboxFailed", f"The pod of Sandbox {name} failed"), at=at)
+    ready = conditions.get("Ready", {})
+    if ready.get("reason") == EXPIRED:
+        at = parse_time(ready.get("lastTransitionTime"))
+        return Ending(succeeded=False, word=Word(EXPIRED, f"Sandbox {name} reached its shutdown time"), at=at)
+    return None
+
+
+def read_claim(raw: Mapping[str, Any]) -> OwnerSeen:
+    """Return the record of a SandboxClaim (extensions.agents.x-k8s.io/v1beta1): it runs nothing itself."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    assigned = (metadata.get("annotations") or {}).get(CLAIMED_ANNOTATION)
+    bound_to = (status.get("sandbox") or {}).get("name") or assigned or metadata["name"]
+    return OwnerSeen(**_identity(metadata), bound_to=bound_to)
+
+
+def read_scaled(raw: Mapping[str, Any]) -> OwnerSeen:
+    """Return the record of an object that can be scaled; the answer of its scale subresource stands under `scale`.
+
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/autoscaling-resources/scale-v1/
+    """
+    metadata, scale = raw["metadata"], raw.get("scale") or {}
+    replicas = scale.get("spec", {}).get("replicas") or 0
+    running = (scale.get("status") or {}).get("replicas") or 0
+    observed = (raw.get("status") or {}).get("observedGeneration")
+    current = observed is None or observed >= metadata.get("generation", 0)
+    return OwnerSeen(
+        **_identity(metadata),
+        halted=replicas == 0,
+        settled=current and running == 0,
+        selector=(scale.get("status") or {}).get("selector") or None,
+        replicas=replicas,
+        running=running,
+        marked_at=_marked_at(metadata, "replicas"),
+    )
+
+
+def job_selector(uid: str) -> str:
+    """Return the label selector of the pods of the Job with this UID."""
+    return f"{JOB_SELECTOR_LABEL}={uid}"
+
+
+def sandbox_selector(name: str) -> str:
+    """Return the label selector of the pods of the Sandbox of this name."""
+    return f"{SANDBOX_LABEL}={_fnv1a(name):08x}"
+
+
+def _fnv1a(text: str) -> int:
+    """Return the 32-bit FNV-1a hash, by which agent-sandbox labels pods."""
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def _identity(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "uid": metadata["uid"],
+        "resource_version": metadata["resourceVersion"],
+        "generation": metadata.get("generation", 0),
+        "controller": read_controller(metadata.get("ownerReferences") or ()),
+        "deleting": "deletionTimestamp" in metadata,
+    }
+
+
+def _conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {each["type"]: each for each in status.get("conditions") or ()}
+
+
+def _holds(conditions: Mapping[str, Mapping[str, Any]], kind: str) -> bool:
+    return conditions.get(kind, {}).get("status") == "True"
+
+
+def _marked_at(metadata: Mapping[str, Any], field: str) -> datetime | None:
+    """Return when our stop was accepted, if the field is still as it left it."""
+    managers: Iterable[Mapping[str, Any]] = metadata.get("managedFields") or ()
+    for entry in managers:
+        owned = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        if entry.get("manager") == STOP_MANAGER and f"f:{field}" in owned:
+            return parse_time(entry.get("time"))
+    return None

@@ -1,0 +1,140 @@
+"""What makes the pods of a workload, and what is proven of it together with them."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.task import Phase
+from agentstop.lifecycle.seen import Ending, Proof, Task, Word
+from agentstop.workloads.members import STRENGTH, Members, members_of
+from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
+from agentstop.workloads.ownerseen import OwnerSeen
+from agentstop.workloads.podproof import Finding
+
+SETTLING: Final = timedelta(seconds=2)
+"""How long after the halt of a workload whose pods were just being made its controller may still make one, because it
+has not heard of the halt yet."""
+
+RECENT: Final = timedelta(seconds=5)
+"""Pods that were taken by a node so shortly before the halt count as just being made."""
+
+NO_GROUP: Final = PodGroup()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One object that makes pods for the workload, with its pods."""
+
+    ref: ObjectRef
+    sighting: Sighting
+    owner: OwnerSeen
+    members: Members
+    group: PodGroup
+    pods: PodsOf | None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the object itself is gone, so that it makes nothing any more."""
+        return self.sighting.absent
+
+    @property
+    def halted(self) -> bool:
+        """Whether it is asked for no pods."""
+        return self.gone or self.owner.halted
+
+    @property
+    def quiet(self) -> bool:
+        """Whether its controller has done as it was asked, and none of its known pods may have processes left."""
+        return self.halted and (self.gone or self.owner.settled) and not self.members.live
+
+    @property
+    def over(self) -> bool:
+        """Whether the end that its controller reports is one for good: not that of a pod which is replaced."""
+        stand = (each.pod for each in self.members.seen if not each.sighting.absent)
+        return not self.owner.remakes or any(pod.ended and not pod.ended_on_request for pod in stand)
+
+    def listed_since(self, moment: datetime) -> bool:
+        """Whether its pods were listed live after this moment."""
+        return self.pods is None or (self.group.listed_at is not None and self.group.listed_at >= moment)
+
+    def certain_from(self) -> datetime:
+        """Return the moment from which a list of its pods is complete: nobody makes another one any more."""
+        told_at = self.sighting.signaled_at or self.owner.marked_at
+        if told_at is None:
+            return self.sighting.at
+        taken = [each.pod.taken_at for each in self.members.seen if each.outlived(told_at)]
+        young = not taken or any(at is None or at + RECENT >= told_at for at in taken)
+        # What its controller says may be of an earlier halt, of which this one is only the repetition.
+        said_at = self.owner.settled_at
+        old = said_at is not None and said_at < told_at.replace(microsecond=0)
+        return max(self.sighting.at, told_at + SETTLING) if young or old else self.sighting.at
+
+
+def part_of(
+    task: Task,
+    ref: ObjectRef,
+    sighting: Sighting,
+    owner: OwnerSeen,
+    around: Surroundings,
+    *,
+    elsewhere: Collection[str] = (),
+) -> Part:
+    """Return an object that makes pods, with what is known of them; `elsewhere` are UIDs of other parts' pods."""
+    pods = PodsOf(ref.namespace, owner.selector) if owner.selector else None
+    group = around.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
+    known = task.status.workload
+    listed = [each for each in (known.pods if known is not None else ()) if each.uid not in elsewhere]
+    return Part(ref, sighting, owner, members_of(owner.uid, group, listed, around), group, pods)
+
+
+def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: datetime) -> Finding:
+    """Say what is proven about the processes of all pods of all parts, or what keeps it from being proven."""
+    proofs: list[Proof | None] = []
+    for part in parts:
+        proof, blocked = part.members.finding(part.group, task.status.stop, around, now)
+        blocked = blocked or (part.owner.unsettled if _is_final(part.owner.unsettled) and part.halted else None)
+        if blocked is not None:
+            return None, blocked
+        if part.pods is None and not part.gone:
+            name = f"{part.ref.kind} {part.ref.name}"
+            return None, Word("PodsUnknown", f"{name} says no label selector in its scale, so its pods are not known")
+        if proof is None and not part.members.empty:
+            return None, None
+        if not part.quiet or part.certain_from() > now or not part.listed_since(part.certain_from()):
+            return None, None
+        proofs.append(proof)
+    found = [proof for proof in proofs if proof is not None]
+    if not found:
+        return (Proof.ENDED if task.status.started_at is not None else Proof.NEVER_STARTED), None
+    return min(found, key=STRENGTH.index), None
+
+
+def signaled_at(part: Part) -> datetime | None:
+    """Return when the change that ends its pods was accepted, as far as anybody can tell."""
+    if not part.halted:
+        return None
+    return part.sighting.signaled_at or part.owner.marked_at or part.members.asked_to_go_at or part.sighting.at
+
+
+def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
+    """Return how the work ended by itself, or by somebody else's hand."""
+    if not parts or any(part.members.live for part in parts):
+        return None
+    if all(part.gone for part in parts):
+        name = f"{parts[0].ref.kind} {parts[0].ref.name}"
+        word = Word("WorkloadLost", f"{name} was deleted by somebody else before it ended")
+        return Ending(succeeded=False, word=word, at=None)
+    endings = [part.owner.ending for part in parts]
+    ending = endings[0]
+    if ending is None or None in endings or not all(part.over for part in parts):
+        return None
+    marked = [part.sighting.signaled_at or part.owner.marked_at for part in parts]
+    paused = task.to_be_paused or task.status.phase in {Phase.PAUSING, Phase.PAUSED}
+    told_at = next((moment for moment in marked if moment is not None), None)
+    by_stop = told_at is not None and not paused and (ending.at is None or ending.at >= told_at.replace(microsecond=0))
+    return Ending(ending.succeeded, ending.word, ending.at, by_stop=by_stop)
+
+
+def _is_final(word: Word | None) -> bool:
+    return word is not None and word.reason == "PodNotOwned"

@@ -1,0 +1,99 @@
+"""Whether the processes of one pod are gone for certain: by its own last state, or by the state of its node."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.task import StopStatus
+from agentstop.lifecycle.seen import Proof, Word
+from agentstop.workloads.node import SETTLING, NodeSeen
+from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
+from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.requests import Look
+
+STALE: Final = timedelta(seconds=5)
+"""How old a reading of a node may be."""
+
+UNKNOWN_GRACE: Final = timedelta(seconds=30)
+"""Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
+
+Finding = tuple[Proof | None, Word | None]
+"""Why no process can be left, if that is proven; and what keeps it from being proven."""
+
+
+def proof_of(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
+    """Say what is proven about the processes of a pod that was seen."""
+    if pod.ended:
+        return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
+    going = sighting.absent or pod.deletion_at is not None
+    if pod.node is None:
+        # The API server binds no pod that is being deleted, so none of its containers can be started any more.
+        return (Proof.NEVER_STARTED if going else None), None
+    if sighting.absent:
+        proof, blocked = proof_by_node(pod.node, _due(pod, sighting), around, now)
+        if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
+            return Proof.NEVER_STARTED, None
+        return proof, blocked
+    node = around.node(pod.node) if node_in_question(pod, sighting, stop, now) else None
+    if node is None or (isinstance(node.seen, NodeSeen) and node.seen.ready and not node.absent):
+        return None, None
+    if pod.finalizers and pod.deletion_at is not None and node.absent:
+        message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
+        return None, Word("BlockedByFinalizer", message)
+    return None, _unreachable(pod.node)
+
+
+def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: datetime) -> Finding:
+    """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
+
+    The object may have been removed by force, while the kubelet still gives the processes their grace period.
+    """
+    if node is None:
+        return (Proof.GONE if due + SETTLING <= now else None), None
+    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
+        message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
+        return None, Word("NodeReadForbidden", message)
+    sighting = around.node(node)
+    if sighting is None:
+        return None, None
+    seen = sighting.seen
+    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
+        return Proof.NODE_FENCED, None
+    if isinstance(seen, NodeSeen) and seen.ready:
+        return (Proof.GONE if seen.has_ended(due, sighting.at) else None), None
+    return None, _unreachable(node)
+
+
+def node_in_question(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, now: datetime) -> str | None:
+    """Return the node whose state decides about a pod, if the pod alone does not tell."""
+    if pod.ended or pod.node is None:
+        return None
+    if sighting.absent:
+        return pod.node
+    kill_at = pod.killed_by
+    if stop is not None:
+        kill_at = stop.kill_at or stop.accepted_at + timedelta(seconds=pod.grace_seconds)
+    return pod.node if kill_at is not None and kill_at <= now else None
+
+
+def look_at_node(name: str, since: datetime | None, around: Surroundings, now: datetime) -> Look | None:
+    """Return the look that a node needs before it counts: where none is known, or only one that is old.
+
+    `since` is the moment that the reading has to be later than, if there is one.
+    """
+    seen = around.node(name)
+    stale = seen is None or seen.at + STALE <= now or (since is not None and seen.at < since)
+    return Look(ObjectRef("Node", "", name)) if stale else None
+
+
+def _due(pod: PodSeen, sighting: Sighting) -> datetime:
+    """Return when the kubelet ends the processes of a pod that is gone, however it went."""
+    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
+    return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
+
+
+def _unreachable(node: str) -> Word:
+    message = (
+        f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
+        " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
+    )
+    return Word("NodeUnreachable", message)

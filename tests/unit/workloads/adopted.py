@@ -1,0 +1,67 @@
+"""Tasks that adopted a Job or a Deployment, and what is known of these: for the tests of controlled workloads."""
+
+from typing import Any
+
+from agentstop.api.task import PodPolicy
+from agentstop.cluster.resources import reader_of
+from agentstop.lifecycle.effects import Halt, Start
+from agentstop.lifecycle.seen import Seen, Task
+from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
+from agentstop.workloads.podseen import read_pod
+from agentstop.workloads.registry import kind_of
+from agentstop.workloads.requests import LiveLook, Request
+from tests.unit.objects import NAMESPACE, Raw, at, ended, task, when
+
+from .owners import JOB_PODS, JOB_REF, JOB_UID
+
+DEPLOYMENT_REF = ObjectRef("Deployment", NAMESPACE, "x", "apps/v1")
+DEPLOYMENT_PODS = PodsOf(NAMESPACE, "app=x")
+
+SPEC: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "x"}}
+WORKLOAD: Raw = {"apiVersion": "batch/v1", "kind": "Job", "name": "x", "uid": JOB_UID}
+ACCEPTED: Raw = {"source": "User", "acceptedAt": when(10), "signaledAt": when(10), "killAt": when(40)}
+RUNNING = task(SPEC, {"phase": "Running", "workload": WORKLOAD, "startedAt": when(1)})
+STOPPING = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED})
+STOPPED = task(SPEC, {"phase": "Stopped", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED})
+PAUSING = task(SPEC | {"paused": True}, {"phase": "Pausing", "workload": WORKLOAD, "startedAt": when(1)})
+
+HALT = Halt(None, PodPolicy.KEEP, None)
+PAUSE = Halt(None, PodPolicy.DELETE, None, pause=True)
+SUSPEND: Raw = {"spec": {"suspend": True}}
+OVER: Raw = {"phase": "Failed", "containerStatuses": [ended(finished=12, code=143)]}
+GOING: Raw = {"deletionTimestamp": when(41), "deletionGracePeriodSeconds": 30}
+
+
+def around(
+    raw: Raw | None,
+    *pods: Raw,
+    listed: float | None = 0,
+    signaled: float | None = None,
+    seen_at: float = 10,
+    absent: bool = False,
+    **more: Any,
+) -> Surroundings:
+    """What is known of a workload and its pods; None for one that does not exist."""
+    ref = JOB_REF
+    if raw is not None:
+        ref = ObjectRef(raw["kind"], NAMESPACE, raw["metadata"]["name"], raw["apiVersion"])
+    signal = at(signaled) if signaled is not None else None
+    seen = reader_of(ref)(raw) if raw is not None else None
+    sightings = {ref: Sighting(seen=seen, absent=absent or raw is None, at=at(seen_at), signaled_at=signal)}
+    read = [read_pod(each) for each in pods]
+    moment = at(listed) if listed is not None else None
+    group = PodGroup({each.uid: Sighting(seen=each, at=at(seen_at)) for each in read}, moment)
+    groups = {JOB_PODS if ref == JOB_REF else DEPLOYMENT_PODS: group}
+    return Surroundings(sightings | more.pop("others", {}), groups=groups, **more)
+
+
+def observe(task: Task, known: Surroundings, now: float = 20) -> Seen:
+    return kind_of(task).observe(task, known, at(now))
+
+
+def looks(task: Task, known: Surroundings, now: float = 20) -> tuple[LiveLook, ...]:
+    return kind_of(task).looks(task, known, at(now))
+
+
+def sent(task: Task, effect: Halt | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
+    return kind_of(task).carry_out(task, effect, known, at(now))

@@ -1,0 +1,260 @@
+"""Workloads whose pods are made by a controller: Jobs, and whatever can be scaled."""
+
+import pytest
+
+from agentstop.lifecycle.effects import Start
+from agentstop.lifecycle.seen import Presence
+from agentstop.workloads.objects import Refusal, Right, Surroundings, Watch
+from agentstop.workloads.registry import kind_of
+from agentstop.workloads.requests import (
+    AskRight,
+    Look,
+    Meaning,
+    Patch,
+)
+from tests.unit.objects import NAMESPACE, Raw, at, task, when
+
+from .adopted import (
+    DEPLOYMENT_REF,
+    GOING,
+    HALT,
+    OVER,
+    PAUSE,
+    PAUSING,
+    RUNNING,
+    SPEC,
+    STOPPED,
+    STOPPING,
+    SUSPEND,
+    around,
+    looks,
+    observe,
+    sent,
+)
+from .owners import JOB_PODS, JOB_REF, JOB_UID, MARK, SUSPENDED, controller, job_pod, raw_owner, suspended_job
+
+# Which workload it is
+
+
+def test_nothing_is_known_before_it_was_read() -> None:
+    assert observe(task(SPEC), Surroundings()).presence is Presence.UNKNOWN
+    assert looks(task(SPEC), Surroundings()) == (Look(JOB_REF),)
+
+
+def test_a_workload_that_does_not_exist_is_waited_for() -> None:
+    seen = observe(task(SPEC), around(None))
+
+    assert seen.presence is Presence.ABSENT
+    assert seen.waiting is not None
+    assert seen.waiting.reason == "WorkloadNotFound"
+
+
+def test_a_job_that_runs() -> None:
+    seen = observe(task(SPEC), around(raw_owner("job"), job_pod("a"), job_pod("b")))
+
+    assert (seen.presence, seen.active, seen.halted, seen.started_at) == (Presence.PRESENT, True, False, at(1))
+    assert seen.workload is not None
+    assert (seen.workload.uid, seen.workload.pod_count) == (JOB_UID, 2)
+    assert [each.name for each in seen.workload.pods] == ["a", "b"]
+    assert (seen.proof, seen.ending, seen.blocked, seen.signaled_at) == (None, None, None, None)
+
+
+def test_a_workload_that_is_being_deleted_is_refused() -> None:
+    refused = observe(task(SPEC), around(raw_owner("job", deletionTimestamp=when(1)))).refused
+
+    assert refused is not None
+    assert refused.reason == "WorkloadBeingDeleted"
+    assert observe(RUNNING, around(raw_owner("job", deletionTimestamp=when(1)))).refused is None
+
+
+def test_what_has_a_controller_of_its_own_is_refused_naming_that() -> None:
+    spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+    owned = raw_owner("deployment", ownerReferences=[controller("Fleet", "f", "f-uid", "example.com/v1")])
+    refused = observe(task(spec), around(owned)).refused
+
+    assert refused is not None
+    assert refused.reason == "WorkloadHasController"
+    assert "point workloadRef at Fleet f" in refused.message
+
+
+def test_a_later_workload_of_that_name_is_another_one() -> None:
+    seen = observe(RUNNING, around(raw_owner("job", uid="another")))
+
+    assert seen.ending is not None
+    assert seen.ending.word.reason == "WorkloadLost"
+    assert sent(STOPPING, HALT, around(raw_owner("job", uid="another"))) == ()
+    assert sent(RUNNING, Start(), around(raw_owner("job", uid="another"))) == ()
+
+
+def test_a_job_that_is_complete_already_has_ended() -> None:
+    done = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(11)}
+    seen = observe(task(SPEC), around(raw_owner("job", status=done), job_pod(status=OVER)))
+
+    assert seen.ending is not None
+    assert (seen.ending.succeeded, seen.ending.by_stop) == (True, False)
+
+
+@pytest.mark.parametrize(("completed", "by_stop"), [(9, False), (10, True), (12, True)])
+def test_what_completes_after_our_stop_was_stopped(completed: float, by_stop: bool) -> None:
+    done = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(completed)}
+    job = raw_owner("job", spec={"suspend": True}, status=done)
+    ending = observe(STOPPING, around(job, job_pod(status=OVER), signaled=10.4)).ending
+
+    assert ending is not None
+    assert ending.by_stop is by_stop
+
+
+def test_a_workload_that_somebody_halted_before_says_why_it_does_not_run() -> None:
+    waiting = observe(task(SPEC), around(suspended_job())).waiting
+
+    assert waiting is not None
+    assert waiting.reason == "WorkloadHalted"
+
+
+# What may be done, and what not
+
+
+@pytest.mark.parametrize(
+    ("verb", "reason", "expected"),
+    [("get", "Forbidden", "StopForbidden"), ("patch", "Forbidden", "StopForbidden")],
+)
+def test_a_kind_that_may_not_be_touched_is_said(verb: str, reason: str, expected: str) -> None:
+    refusal = Refusal(403, reason, "jobs.batch is forbidden", at(20))
+    known = Surroundings({}, {(JOB_REF, verb): refusal})
+    if verb == "patch":
+        known = around(raw_owner("job"), job_pod(), refusals={(JOB_REF, verb): refusal})
+    blocked = observe(STOPPING, known, 21).blocked
+
+    assert blocked is not None
+    assert (blocked.reason, blocked.message) == (expected, "jobs.batch is forbidden")
+
+
+def test_a_right_that_is_missing_is_said_before_it_is_needed() -> None:
+    missing = {("batch/v1", "Job", NAMESPACE): Right("the operator may not patch jobs", at(19))}
+    blocked = observe(RUNNING, around(raw_owner("job"), job_pod(), rights=missing)).blocked
+
+    assert blocked is not None
+    assert (blocked.reason, blocked.message) == ("StopForbidden", "the operator may not patch jobs")
+
+
+@pytest.mark.parametrize(
+    ("right", "asked"),
+    [(None, True), (Right(None, at(19)), False), (Right(None, at(-900)), True), (Right("no", at(-20)), True)],
+    ids=["never asked", "granted", "granted long ago", "missing a while ago"],
+)
+def test_rights_are_asked_for_while_there_is_time(right: Right | None, asked: bool) -> None:
+    rights = {("batch/v1", "Job", NAMESPACE): right} if right is not None else {}
+    known = around(raw_owner("job"), job_pod(), rights=rights)
+
+    assert (AskRight(JOB_REF, scale=False) in looks(RUNNING, known)) is asked
+    assert AskRight(JOB_REF, scale=False) not in looks(STOPPING, known), "nothing goes before a stop"
+
+
+def test_a_kind_that_is_not_served_is_waited_for() -> None:
+    refused: dict[tuple[Watch, str], Refusal] = {(JOB_REF, "get"): Refusal(404, "KindNotServed", "install it", at(19))}
+    seen = observe(task(SPEC), Surroundings({}, refused))
+
+    assert (seen.presence, seen.refused) == (Presence.ABSENT, None)
+    assert seen.waiting is not None
+    assert seen.waiting.reason == "KindNotServed"
+
+
+def test_a_kind_that_cannot_be_stopped_is_refused() -> None:
+    refused: dict[tuple[Watch, str], Refusal] = {(JOB_REF, "get"): Refusal(404, "NoScale", "it has no scale", at(19))}
+    word = observe(task(SPEC), Surroundings({}, refused)).refused
+
+    assert word is not None
+    assert word.reason == "UnsupportedWorkload"
+
+
+# Halting
+
+
+def test_a_stop_suspends_the_job_and_nothing_else() -> None:
+    known = around(raw_owner("job"), job_pod("a"), job_pod("b"))
+
+    assert sent(STOPPING, HALT, known) == (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.STOP),)
+    assert sent(PAUSING, PAUSE, known) == (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.PAUSE),)
+
+
+def test_what_is_suspended_is_not_suspended_again() -> None:
+    assert sent(STOPPING, HALT, around(suspended_job(), signaled=10)) == ()
+
+
+@pytest.mark.parametrize("raw", [raw_owner("job"), suspended_job()], ids=["runs again", "suspended"])
+def test_what_was_stopped_is_kept_so(raw: Raw) -> None:
+    """Its pods are left to its controller: whoever starts it again starts others."""
+    expected = () if raw["spec"]["suspend"] else (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.STOP),)
+
+    assert sent(STOPPED, HALT, around(raw, job_pod(), signaled=10), 900) == expected
+
+
+def test_a_job_that_is_gone_is_not_changed() -> None:
+    assert sent(STOPPING, HALT, around(raw_owner("job"), absent=True)) == ()
+
+
+def test_a_resume_is_of_the_job_as_it_was_seen() -> None:
+    (patch,) = sent(RUNNING, Start(), around(suspended_job()))
+
+    assert patch == Patch(JOB_REF, JOB_UID, {"spec": {"suspend": False}}, Meaning.RESUME, "900")
+    assert sent(RUNNING, Start(), around(raw_owner("job"))) == ()
+
+
+def test_what_can_be_scaled_is_scaled_to_0_and_back() -> None:
+    spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "deployment-uid", "replicas": 2}
+    adopting = task(spec, {"phase": "Pausing", "workload": workload})
+    zero: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0}}
+    body: Raw = {"spec": {"replicas": 0}}
+    known = around(raw_owner("deployment"))
+
+    assert sent(adopting, HALT, known) == (Patch(DEPLOYMENT_REF, "deployment-uid", body, Meaning.STOP, scale=True),)
+    (back,) = sent(adopting, Start(), around(raw_owner("deployment", scale=zero)))
+    assert isinstance(back, Patch)
+    assert (back.body, back.meaning, back.scale) == ({"spec": {"replicas": 2}}, Meaning.RESUME, True)
+
+
+def test_the_former_number_is_kept_while_there_are_none() -> None:
+    spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "deployment-uid", "replicas": 2}
+    zero: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0}}
+    seen = observe(task(spec, {"workload": workload}), around(raw_owner("deployment", scale=zero)))
+
+    assert seen.workload is not None
+    assert seen.workload.replicas == 2
+
+
+# When it was signaled
+
+
+@pytest.mark.parametrize(
+    ("raw", "pods", "signaled", "expected"),
+    [
+        (raw_owner("job"), (), None, None),
+        (suspended_job(), (), 12.5, 12.5),
+        (suspended_job(managedFields=[MARK]), (), None, 10),
+        (suspended_job(), (job_pod(metadata=GOING),), None, 11),
+        (suspended_job(), (job_pod(),), None, 14),
+    ],
+    ids=["it was not", "by our patch", "by our mark", "by its pods' end", "by the first sight of it"],
+)
+def test_when_the_end_was_signaled(
+    raw: Raw, pods: tuple[Raw, ...], signaled: float | None, expected: float | None
+) -> None:
+    known = around(raw, *pods, signaled=signaled, seen_at=14)
+
+    assert observe(STOPPING, known).signaled_at == (at(expected) if expected is not None else None)
+
+
+# What is watched
+
+
+def test_what_is_watched_for_how_long() -> None:
+    known = around(raw_owner("job"))
+    module = kind_of(RUNNING)
+
+    assert module.watches(task(SPEC), Surroundings()) == (JOB_REF,)
+    assert module.watches(RUNNING, known) == (JOB_REF, JOB_PODS)
+    assert module.watches(STOPPING, known) == (JOB_REF, JOB_PODS)
+    assert module.watches(STOPPED, known) == (JOB_REF,), "somebody may start it again"
+    assert module.watches(task(SPEC, {"phase": "Completed"}), known) == ()
