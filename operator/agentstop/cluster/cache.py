@@ -1,52 +1,48 @@
 """What is known of the cluster: small records, the newest state of each object, and who belongs to whom."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from agentstop.api.task import Phase, StopStatus
-from agentstop.cluster.resources import RESOURCES
+from agentstop.api.task import AgentTaskStatus, Phase
+from agentstop.cluster.families import Families, Relatives, TaskKey
+from agentstop.cluster.sightings import Sightings, is_newer
 from agentstop.cluster.tasks import read_task
+from agentstop.lifecycle.kin import inherited_stop
 from agentstop.lifecycle.seen import Task
-from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.objects import ObjectRef, Watch
+
+Listener = Callable[[TaskKey, Task | None, Task | None], None]
 
 
-class TaskKey(NamedTuple):
-    """Namespace and name of a task."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-def is_newer(version: str, than: str) -> bool:
-    """Whether a resource version is newer than another one of the same kind of object.
-
-    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions (KEP-5504)
-    """
-    return len(version) > len(than) or (len(version) == len(than) and version > than)
-
-
-class Cache:
-    """The newest known state of tasks, pods and nodes. Holds no decision, and does no input or output."""
+class Cache(Sightings):
+    """The newest known state of tasks and of all they have to do with. Decides nothing, and does no input or output."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._tasks: dict[TaskKey, Task] = {}
-        self._sightings: dict[ObjectRef, Sighting] = {}
-        self._refusals: dict[tuple[ObjectRef, str], Refusal] = {}
+        self._families = Families(self._tasks)
         self._adopters: dict[ObjectRef, set[TaskKey]] = {}
-        self._accepted: dict[str, StopStatus] = {}
+        self._holders: dict[ObjectRef, str] = {}
+        self._watched: dict[TaskKey, frozenset[Watch]] = {}
+        self._watchers: dict[Watch, set[TaskKey]] = {}
+        self._accepted: dict[str, AgentTaskStatus] = {}
+        self._listeners: list[Listener] = []
         self.unreadable: set[TaskKey] = set()
         """Tasks that are not of a form that this version knows."""
         self.phases: Counter[tuple[str, Phase]] = Counter()
         """How many tasks there are, by namespace and phase."""
-        self.around = Surroundings(self._sightings, self._refusals)
-        """What workload modules may look at; always current."""
+
+    def listen(self, listener: Listener) -> None:
+        """Have every change of a task told: its key, the task before and after."""
+        self._listeners.append(listener)
+
+    @property
+    def size(self) -> int:
+        """How many tasks and objects are known."""
+        return len(self._tasks) + len(self._sightings)
 
     # Tasks
 
@@ -58,6 +54,10 @@ class Cache:
         """Return all tasks, as they are at this moment."""
         return iter(list(self._tasks.items()))
 
+    def relatives(self, namespace: str) -> Relatives:
+        """Return the tasks of a namespace, as their families are worked out from."""
+        return self._families.of(namespace)
+
     def put_task(self, raw: Mapping[str, Any], now: datetime) -> TaskKey | None:
         """Take in a task, and return its key; None if something newer is known already."""
         metadata = raw["metadata"]
@@ -67,19 +67,37 @@ class Cache:
         if known is not None and not is_newer(metadata["resourceVersion"], known.resource_version):
             return None  # overtaken by a newer state, or by a newer task of the same name
         task = read_task(raw)
-        asked = task.spec.stop_requested or (task.deleting and task.protected)
-        if asked and not task.status.phase.terminal:
-            before = known.stop_seen_at if known is not None and same else None
-            task = replace(task, stop_seen_at=before or now)
         if known is not None and same and known.orphaning:
             task = replace(task, orphaning=True)
         accepted = self._accepted.get(task.uid)
         if accepted is not None and task.status.stop is None and not task.status.phase.terminal:
-            task = replace(task, status=task.status.but(stop=accepted))
+            task = replace(task, status=_accepting(task.status, accepted))
         elif accepted is not None:
             del self._accepted[task.uid]
+        if not task.status.phase.terminal and self._is_asked(task):
+            task = replace(task, stop_seen_at=now)
+        if known is not None and same and known.stop_seen_at is not None and not task.status.phase.terminal:
+            task = replace(task, stop_seen_at=known.stop_seen_at)
         self._replace(key, task)
         return key
+
+    def _is_asked(self, task: Task) -> bool:
+        own = task.spec.stop_requested or (task.deleting and task.protected)
+        return own or inherited_stop(task, self.relatives(task.namespace)) is not None
+
+    def ask(self, key: TaskKey, now: datetime) -> bool:
+        """Note since when a task has to follow the stop of an ancestor; return whether that is news."""
+        task = self._tasks.get(key)
+        if task is None or task.status.phase.terminal or task.stop_seen_at is not None or not self._is_asked(task):
+            return False
+        self._replace(key, replace(task, stop_seen_at=now))
+        return True
+
+    def mark_asked(self, key: TaskKey, now: datetime) -> None:
+        """Note since when an order asks a task to stop."""
+        task = self._tasks.get(key)
+        if task is not None and task.stop_seen_at is None and not task.status.phase.terminal:
+            self._replace(key, replace(task, stop_seen_at=now))
 
     def mark_gone(self, key: TaskKey) -> None:
         """Note that the task object is gone, though something is left to be done for it."""
@@ -87,128 +105,118 @@ class Cache:
         if task is not None:
             self._replace(key, replace(task, gone=True))
 
+    def miss_task(self, key: TaskKey) -> None:
+        """Note that there is no task of this name, though another one refers to it."""
+        self._families.is_absent(key)
+
     def drop_task(self, key: TaskKey) -> None:
-        """Forget a task, and what only it refers to."""
+        """Forget a task, and what only it has to do with."""
         task = self._tasks.get(key)
         if task is None:
             return
+        refs = {*self._watched.get(key, ()), *_refs(key, task)}
         self._replace(key, None)
         self._accepted.pop(task.uid, None)
-        for ref in _refs(key, task):
+        for ref in refs:
+            self._unwatch(key, ref)
             if not self.keys_of(ref):
-                self._sightings.pop(ref, None)
-                for place in [place for place in self._refusals if place[0] == ref]:
-                    del self._refusals[place]
+                super().forget(ref)
+        self._watched.pop(key, None)
 
-    def accept(self, key: TaskKey, stop: StopStatus) -> None:
-        """Remember a stop whose record is not written yet: it was accepted all the same."""
+    def accept(self, key: TaskKey, status: AgentTaskStatus) -> None:
+        """Remember a status with a stop that is not written yet: it was accepted all the same."""
         task = self._tasks.get(key)
         if task is not None:
-            self._accepted[task.uid] = stop
-            self._replace(key, replace(task, status=task.status.but(stop=stop)))
+            self._accepted[task.uid] = status
+            self._replace(key, replace(task, status=_accepting(task.status, status)))
 
     def _replace(self, key: TaskKey, task: Task | None) -> None:
         before = self._tasks.pop(key, None)
         if before is not None:
             self.phases[key.namespace, before.status.phase] -= 1
             if before.spec.workload_ref is not None:
-                adopted = ObjectRef(before.spec.workload_ref.kind, key.namespace, before.spec.workload_ref.name)
+                (adopted,) = _refs(key, before)
                 keys = self._adopters.get(adopted, set())
                 keys.discard(key)
                 if not keys:
                     self._adopters.pop(adopted, None)
+                    if task is None:
+                        self._holders.pop(adopted, None)
         if task is not None:
             self._tasks[key] = task
             self.phases[key.namespace, task.status.phase] += 1
             if task.spec.workload_ref is not None:
-                adopted = ObjectRef(task.spec.workload_ref.kind, key.namespace, task.spec.workload_ref.name)
+                (adopted,) = _refs(key, task)
                 self._adopters.setdefault(adopted, set()).add(key)
+        self._families.replaced(key, before, task)
+        for listener in self._listeners:
+            listener(key, before, task)
 
-    # Objects
+    # Who has to do with what
 
-    def keys_of(self, ref: ObjectRef) -> set[TaskKey]:
-        """Return the tasks that an object matters to."""
-        keys = set(self._adopters.get(ref, ()))
-        own = TaskKey(ref.namespace, ref.name)
-        task = self._tasks.get(own)
-        if ref.kind == "Pod" and task is not None and task.spec.pod_template is not None:
-            keys.add(own)
+    def watch(self, key: TaskKey, watches: Iterable[Watch]) -> tuple[list[Watch], list[Watch]]:
+        """Note what is followed for a task; return what nobody followed before, and what nobody does any more."""
+        wanted, before = frozenset(watches), self._watched.get(key, frozenset())
+        begun: list[Watch] = []
+        for each in wanted - before:
+            watchers = self._watchers.setdefault(each, set())
+            if not watchers:
+                begun.append(each)
+            watchers.add(key)
+        ended = [each for each in before - wanted if self._unwatch(key, each)]
+        if wanted:
+            self._watched[key] = wanted
+        else:
+            self._watched.pop(key, None)
+        return begun, ended
+
+    def _unwatch(self, key: TaskKey, watch: Watch) -> bool:
+        watchers = self._watchers.get(watch, set())
+        watchers.discard(key)
+        if not watchers:
+            self._watchers.pop(watch, None)
+        return not watchers
+
+    def keys_of(self, watch: Watch) -> set[TaskKey]:
+        """Return the tasks that an object, or the pods of a workload, matter to."""
+        keys = set(self._watchers.get(watch, ()))
+        if isinstance(watch, ObjectRef):
+            keys |= self._adopters.get(watch, set())
+            own = TaskKey(watch.namespace, watch.name)
+            task = self._tasks.get(own)
+            if watch.kind == "Pod" and task is not None and task.spec.pod_template is not None:
+                keys.add(own)
         return keys
 
-    def knows(self, ref: ObjectRef) -> bool:
-        """Whether anything is known of an object."""
-        return ref in self._sightings
+    def rival_of(self, key: TaskKey, task: Task) -> Task | None:
+        """Return the task that has adopted this one's workload before, if one has; else this one has it from now on."""
+        if task.spec.workload_ref is None or task.status.workload is not None or task.status.phase.terminal:
+            return None
+        (adopted,) = _refs(key, task)
+        others = [self._tasks[other] for other in self._adopters.get(adopted, set()) - {key}]
+        others = [each for each in others if each.status.phase not in {Phase.COMPLETED, Phase.FAILED}]
+        # Who was let through first has it before that is written, even if an older task comes to be known meanwhile.
+        held = self._holders.get(adopted) in {task.uid, *(each.uid for each in others)}
+        for other in others:
+            first = self._holders[adopted] == other.uid if held else _age(other) < _age(task)
+            if first or other.status.workload is not None:
+                return other
+        self._holders[adopted] = task.uid
+        return None
 
-    def is_there(self, ref: ObjectRef, uid: str) -> bool:
-        """Whether the object with this UID exists, as far as is known."""
-        known = self._sightings.get(ref)
-        return known is not None and not known.absent and known.seen is not None and known.seen.uid == uid
 
-    @property
-    def size(self) -> int:
-        """How many tasks and objects are known."""
-        return len(self._tasks) + len(self._sightings)
+def _accepting(status: AgentTaskStatus, accepted: AgentTaskStatus) -> AgentTaskStatus:
+    """Return a status with the stop of another one: who asked for it matters to the tasks below."""
+    return status.but(stop=accepted.stop, manually_stopped=accepted.manually_stopped)
 
-    def see(self, ref: ObjectRef, raw: Mapping[str, Any], now: datetime, *, signal: bool = False) -> None:
-        """Take in the state of an object; `signal` where it is the answer to a change that ends its processes."""
-        known = self._sightings.get(ref)
-        seen = RESOURCES[ref.kind].read(raw)
-        signaled_at = None
-        since = now
-        before = known.seen if known is not None else None
-        if known is not None and isinstance(seen, PodSeen) and isinstance(before, PodSeen):
-            newer = is_newer(seen.resource_version, before.resource_version)
-            if seen.uid == before.uid:
-                signaled_at = known.signaled_at
-                since = known.since or known.at
-                if known.absent and not known.doubted:
-                    return  # what is gone does not come back: this event was overtaken by another one
-                seen = seen.following(before) if newer else before
-            elif not newer:
-                return  # an older pod of that name
-        if signal and signaled_at is None and not (isinstance(seen, PodSeen) and seen.ended):
-            # A pod that had ended before the change came was not ended by it.
-            signaled_at = now
-        self._sightings[ref] = Sighting(seen=seen, at=now, since=since, signaled_at=signaled_at)
 
-    def see_absent(self, ref: ObjectRef, now: datetime, last: Mapping[str, Any] | None = None) -> None:
-        """Note that there is no such object; `last` is its last state, where the watch brought it."""
-        known = self._sightings.get(ref)
-        if last is not None:
-            seen = RESOURCES[ref.kind].read(last)
-            if known is not None and known.seen is not None and known.seen.uid != seen.uid:
-                return  # an older object of that name: what is known is about its successor
-            if known is not None and isinstance(seen, PodSeen) and isinstance(known.seen, PodSeen):
-                seen = seen.following(known.seen)
-            self._sightings[ref] = Sighting(
-                seen=seen, absent=True, at=now, signaled_at=known.signaled_at if known else None
-            )
-        elif known is None:
-            self._sightings[ref] = Sighting(seen=None, absent=True, at=now)
-        elif known.doubted or not known.absent:
-            self._sightings[ref] = replace(known, absent=True, at=now, doubted=False)
-
-    def forget(self, ref: ObjectRef) -> None:
-        """Forget an object that is gone and that no task stands for."""
-        self._sightings.pop(ref, None)
-
-    def doubt(self, ref: ObjectRef) -> None:
-        """Have an object looked at live before anything is decided on it."""
-        known = self._sightings.get(ref)
-        if known is not None:
-            self._sightings[ref] = replace(known, doubted=True)
-
-    def refuse(self, ref: ObjectRef, verb: str, refusal: Refusal) -> None:
-        """Remember that the API server refuses a verb on an object."""
-        self._refusals[ref, verb] = refusal
-
-    def allow(self, ref: ObjectRef, verb: str) -> None:
-        """Forget that the API server refused a verb on an object."""
-        self._refusals.pop((ref, verb), None)
+def _age(task: Task) -> tuple[str, str]:
+    created = task.created_at.isoformat() if task.created_at is not None else ""
+    return created, task.uid
 
 
 def _refs(key: TaskKey, task: Task) -> tuple[ObjectRef, ...]:
     ref = task.spec.workload_ref
     if ref is not None:
-        return (ObjectRef(ref.kind, key.namespace, ref.name),)
+        return (ObjectRef(ref.kind, key.namespace, ref.name, ref.api_version),)
     return (ObjectRef("Pod", key.namespace, key.name),)

@@ -1,4 +1,4 @@
-"""Watches of single objects: those that no label of ours leads to."""
+"""Watches of single objects and of the pods of workloads: those that no label of ours leads to."""
 
 import asyncio
 import logging
@@ -6,18 +6,23 @@ from collections.abc import Callable
 from typing import Final
 
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import ABSENT, Gateway, JsonObject
-from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Look
+from agentstop.cluster.gateway import ABSENT, LISTED, Gateway, JsonObject
+from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
+from agentstop.workloads.requests import Look, LookAtPods
 
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 0.5
 """Pause between two watches of one object."""
 
-MOST_WATCHES: Final = 500
+UNSERVED_SECONDS: Final = 3.0
+"""The same where the API server does not serve the kind: somebody may install it at any time."""
+
+MOST_WATCHES: Final = 1000
 LOOK_SECONDS: Final = 10.0
-"""So many objects are watched at once, since each watch takes a connection; the others are looked at so often."""
+LOOKS_PER_SECOND: Final = 50
+"""So many are watched at once, since each watch takes a connection; the others are looked at so often, and more rarely
+where there are more of them than can be looked at in that time."""
 
 
 class Followers:
@@ -26,21 +31,21 @@ class Followers:
     def __init__(
         self,
         gateway: Gateway,
-        tell: Callable[[ObjectRef, str, JsonObject], None],
+        tell: Callable[[Watch, str, JsonObject], None],
         tell_absent: Callable[[ObjectRef], None],
     ) -> None:
         self._gateway = gateway
         self._tell = tell
         self._tell_absent = tell_absent
-        self._tasks: dict[ObjectRef, asyncio.Task[None]] = {}
+        self._tasks: dict[Watch, asyncio.Task[None]] = {}
         self._watches = 0
 
-    def follow(self, ref: ObjectRef) -> None:
+    def follow(self, ref: Watch) -> None:
         """Begin to watch the object, if that is not being done already."""
         if ref not in self._tasks:
             self._tasks[ref] = asyncio.create_task(self._follow(ref), name=f"watch {ref}")
 
-    def unfollow(self, ref: ObjectRef) -> None:
+    def unfollow(self, ref: Watch) -> None:
         """End the watch of the object."""
         task = self._tasks.pop(ref, None)
         if task is not None:
@@ -54,29 +59,38 @@ class Followers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, ref: ObjectRef) -> None:
+    async def _follow(self, ref: Watch) -> None:
         while True:
+            pause = PAUSE_SECONDS
             try:
                 if self._watches < MOST_WATCHES:
                     await self._watch(ref)
                 else:
                     await self._look(ref)
-            except Exception as error:  # noqa: BLE001  (an end of this loop would be blindness that nobody notices)
-                log.warning("the watch of %s broke, and is begun anew: %s", ref, error)
-            await asyncio.sleep(PAUSE_SECONDS if self._watches < MOST_WATCHES else LOOK_SECONDS)
+            except ApiError as error:
+                log.debug("the watch of %s broke, and is begun anew: %s", ref, error)
+                pause = UNSERVED_SECONDS if error.code == 404 else PAUSE_SECONDS
+            except Exception:
+                log.exception("the watch of %s broke, and is begun anew", ref)
+            if self._watches >= MOST_WATCHES:
+                pause = max(LOOK_SECONDS, (len(self._tasks) - MOST_WATCHES) / LOOKS_PER_SECOND)
+            await asyncio.sleep(pause)
 
-    async def _watch(self, ref: ObjectRef) -> None:
+    async def _watch(self, ref: Watch) -> None:
         self._watches += 1
         try:
-            async for kind, raw in self._gateway.watch_one(ref):
-                if kind == ABSENT:
+            async for kind, raw in self._gateway.watch(ref):
+                if kind == ABSENT and isinstance(ref, ObjectRef):
                     self._tell_absent(ref)
                 else:
                     self._tell(ref, kind, raw)
         finally:
             self._watches -= 1
 
-    async def _look(self, ref: ObjectRef) -> None:
+    async def _look(self, ref: Watch) -> None:
+        if isinstance(ref, PodsOf):
+            self._tell(ref, LISTED, await self._gateway.send(LookAtPods(ref)))
+            return
         try:
             raw = await self._gateway.send(Look(ref))
         except ApiError as error:

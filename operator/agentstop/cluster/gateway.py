@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,12 +12,25 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from agentstop import __version__
+from agentstop.api.meta import API_VERSION
+from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND
+from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError, error_from
-from agentstop.cluster.resources import collection, path
-from agentstop.workloads.objects import ObjectRef
+from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
+from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.podseen import STOP_MANAGER
-from agentstop.workloads.requests import Create, Delete, Look, Patch, Request
+from agentstop.workloads.requests import (
+    AskRight,
+    Create,
+    Delete,
+    Look,
+    LookAtMember,
+    LookAtPods,
+    Meaning,
+    Patch,
+    Request,
+)
 
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 """How long one request may take. An API server that hangs is asked again rather than waited for."""
@@ -26,9 +39,12 @@ KEEP_ALIVE_SECONDS: Final = 75.0
 WARM_SECONDS: Final = 20.0
 """How long an idle connection is kept, and how often one is used; API servers close theirs after 90 idle seconds."""
 
+MOST_AT_ONCE: Final = 16
+"""So many requests of one task are under way at once."""
+
 LIST_TIMEOUT_SECONDS: Final = 120.0
 
-PAGE: Final = 500
+PAGE: Final = 200
 """So many objects are listed at once: to read a page holds up everything else only for a moment."""
 
 WATCH_SECONDS: Final = 60
@@ -36,10 +52,19 @@ SILENCE_SECONDS: Final = 65.0
 """How long one watch lasts before it is renewed, and after how long a silent one is taken for dead."""
 
 MANAGER: Final = "agentstop"
-"""Field manager of all changes but the one that stops a pod in place."""
+"""Field manager of all changes but those that stop, pause or resume a workload."""
+
+PAUSE_MANAGER: Final = "agentstop-pause"
 
 ABSENT: Final = "ABSENT"
-"""In the place of an event type: there is no such object."""
+LISTED: Final = "LISTED"
+"""In the place of an event type: there is no such object; these are all pods that there are."""
+
+_MANAGERS: Final = {
+    Meaning.STOP: STOP_MANAGER,
+    Meaning.PAUSE: PAUSE_MANAGER,
+    Meaning.RESUME: PAUSE_MANAGER,
+}
 
 _BOUNDED: Final = {"timeout": "5s"}
 """Makes the API server answer within this time, with 504, where a webhook of somebody else hangs."""
@@ -69,6 +94,7 @@ class Gateway:
         self._client = ApiClient(configuration)
         self._client.rest_client = _WarmConnections(configuration)
         self._client.user_agent = f"{MANAGER}/{__version__}"
+        self._discovery = Discovery(lambda where: self.call("GET", where))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -84,35 +110,136 @@ class Gateway:
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
         match request:
-            case Look(ref):
+            case Look(ref, link):
+                return await self._look(ref, link=link)
+            case LookAtMember(ref):
                 return await self.call("GET", path(ref))
+            case AskRight():
+                return await self._ask_right(request)
+            case LookAtPods(pods):
+                where = collection(ObjectRef("Pod", pods.namespace, ""))
+                return await self._list_all(where, {"labelSelector": pods.selector})
             case Create(ref, body):
-                where = collection(ref.kind, ref.namespace)
-                return await self.call("POST", where, {"fieldManager": MANAGER} | _BOUNDED, body)
-            case Patch(ref, uid, body, ends_processes):
-                manager = STOP_MANAGER if ends_processes else MANAGER
-                # A UID that differs from the object's own makes the API server answer 409 Conflict.
-                precondition = {**body, "metadata": {**body.get("metadata", {}), "uid": uid}}
-                return await self.call("PATCH", path(ref), {"fieldManager": manager} | _BOUNDED, precondition, _MERGE)
+                return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
+            case Patch():
+                return await self._patch(request)
             case Delete(ref, uid, grace_seconds):
                 options: JsonObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
                 if grace_seconds is not None:
                     options["gracePeriodSeconds"] = grace_seconds
                 return await self.call("DELETE", path(ref), _BOUNDED, options)
 
+    async def send_all(self, requests: Sequence[Request]) -> list[JsonObject | ApiError]:
+        """Carry out requests side by side, and return each answer or error in their order."""
+        at_once = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def one(request: Request) -> JsonObject | ApiError:
+            async with at_once:
+                try:
+                    return await self.send(request)
+                except ApiError as error:
+                    return error
+
+        return await asyncio.gather(*map(one, requests))
+
     async def get_task(self, namespace: str, name: str) -> JsonObject:
         """Return a task as it is now."""
-        return await self.call("GET", path(ObjectRef(KIND, namespace, name)))
+        return await self.call("GET", path(task_ref(namespace, name)))
+
+    async def list_children(self, namespace: str, name: str) -> list[JsonObject]:
+        """Return the tasks whose parentRef has this name, as they are now."""
+        where = collection(task_ref(namespace, ""))
+        try:
+            answer = await self._list_all(where, {"fieldSelector": f"spec.parentRef.name={name}"})
+        except ApiError as error:
+            if error.code != 400:
+                raise
+            answer = await self._list_all(where, {})  # before Kubernetes 1.31 no field of ours can be selected
+        items: list[JsonObject] = answer["items"]
+        return [item for item in items if (item.get("spec", {}).get("parentRef") or {}).get("name") == name]
+
+    async def _look(self, ref: ObjectRef, *, link: bool = False) -> JsonObject:
+        if is_node(ref):
+            return await self.call("GET", path(ref))
+        place = await self._discovery.place(ref)
+        if not link:
+            check_scalable(ref, place)
+        where = f"{place.collection(ref.namespace)}/{ref.name}"
+        try:
+            found = await self.call("GET", where)
+            if by_scale(ref) and not link:
+                found["scale"] = await self.call("GET", f"{where}/scale")
+        except ApiError as error:
+            if error.code == 404 and not error.absent:
+                self._discovery.forget(ref)
+            raise
+        return found
+
+    async def _ask_right(self, request: AskRight) -> JsonObject:
+        """Ask whether we may change such objects; the answer's `spec` says what was asked."""
+        place = await self._discovery.place(request.ref)
+        wanted = {
+            "namespace": request.ref.namespace,
+            "verb": Patch.verb,
+            "group": request.ref.api_version.rpartition("/")[0],
+            "resource": place.plural,
+            "subresource": "scale" if request.scale else "",
+        }
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": wanted},
+        }
+        return await self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, body)
+
+    async def _patch(self, request: Patch) -> JsonObject:
+        """Carry out a change, if the object still has this UID: another one makes the API server answer 409."""
+        ref = request.ref
+        metadata = {"uid": request.uid}
+        if request.resource_version is not None:
+            metadata["resourceVersion"] = request.resource_version
+        place = await self._discovery.place(ref)
+        where = f"{place.collection(ref.namespace)}/{ref.name}{'/scale' if request.scale else ''}"
+        query = {"fieldManager": _MANAGERS[request.meaning]} | _BOUNDED
+        answer = await self.call("PATCH", where, query, {**request.body, "metadata": metadata}, _MERGE)
+        # The answer of a subresource is not the object: that is looked at, after the change has taken place.
+        return await self._look(ref) if request.scale else answer
+
+    async def _list_all(self, where: str, selector: Mapping[str, str]) -> JsonObject:
+        """Return all objects, read from storage rather than from a cache that may be behind."""
+        query = {"limit": str(PAGE), **selector}
+        found: JsonObject = {"items": []}
+        while True:
+            answer = await self.call("GET", where, query, timeout=LIST_TIMEOUT_SECONDS)
+            found["metadata"] = answer["metadata"]
+            found["items"] += answer.get("items") or ()
+            if not answer["metadata"].get("continue"):
+                return found
+            query["continue"] = answer["metadata"]["continue"]
 
     async def write_status(self, task: JsonObject) -> JsonObject:
         """Write a task's status, if the task still is at the resource version given with it."""
         metadata = task["metadata"]
-        where = path(ObjectRef(KIND, metadata["namespace"], metadata["name"]))
+        where = path(task_ref(metadata["namespace"], metadata["name"]))
         return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, task)
+
+    async def get_order(self, kind: str, namespace: str, name: str) -> JsonObject:
+        """Return an order as it is now."""
+        return await self.call("GET", _order_path(kind, namespace, name))
+
+    async def write_order_status(self, order: JsonObject) -> JsonObject:
+        """Write an order's status, if the order still is at the resource version given with it."""
+        metadata = order["metadata"]
+        where = _order_path(order["kind"], metadata.get("namespace", ""), metadata["name"])
+        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, order)
+
+    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete an order, if it still is the same."""
+        await self.call("DELETE", _order_path(kind, namespace, name), {}, {"preconditions": {"uid": uid}})
 
     async def patch_task(self, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
         """Merge into a task; a resource version in the body makes it conditional."""
-        return await self.call("PATCH", path(ObjectRef(KIND, namespace, name)), {"fieldManager": MANAGER}, body, _MERGE)
+        return await self.call("PATCH", path(task_ref(namespace, name)), {"fieldManager": MANAGER}, body, _MERGE)
 
     async def delete_task(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a task, if it still is what it was."""
@@ -120,16 +247,15 @@ class Gateway:
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
             "propagationPolicy": "Background",
         }
-        await self.call("DELETE", path(ObjectRef(KIND, namespace, name)), {}, options)
+        await self.call("DELETE", path(task_ref(namespace, name)), {}, options)
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
-        """Return namespace, name and resource version of all objects of a kind."""
+        """Return namespace, name and resource version of all tasks or pods."""
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        where = collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
         found: list[JsonObject] = []
         while True:
-            answer = await self.call(
-                "GET", collection(kind, namespace), query, accept=_METADATA_ONLY, timeout=LIST_TIMEOUT_SECONDS
-            )
+            answer = await self.call("GET", where, query, accept=_METADATA_ONLY, timeout=LIST_TIMEOUT_SECONDS)
             found += [{each: item["metadata"][each] for each in _IDENTITY} for item in answer.get("items") or ()]
             if not answer["metadata"].get("continue"):
                 return found
@@ -144,22 +270,48 @@ class Gateway:
         where = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{name}"
         await self.call("PATCH", where, {}, body, _MERGE)
 
-    async def watch_one(self, ref: ObjectRef) -> AsyncIterator[tuple[str, JsonObject]]:
-        """Yield the states of one object: what it is now, then (event type, object) as it changes.
+    async def watch(self, target: Watch) -> AsyncIterator[tuple[str, JsonObject]]:
+        """Yield what there is now, then (event type, object) as it changes; ends with the watch, to be begun anew.
 
-        Where there is none now, the first is (ABSENT, {}). Ends with the watch; to be begun anew then.
+        What there is of one object comes as ADDED, or as (ABSENT, {}); pods come all at once as (LISTED, list).
         """
-        selector = {"fieldSelector": f"metadata.name={ref.name}"}
-        where = collection(ref.kind, ref.namespace)
-        listed = await self.call("GET", where, selector)
-        if not listed.get("items"):
-            yield ABSENT, {}
-        for item in listed.get("items") or ():
-            yield "ADDED", item
-        query = selector | {
+        if isinstance(target, PodsOf):
+            where = collection(ObjectRef("Pod", target.namespace, ""))
+            selector = {"labelSelector": target.selector}
+            listed = await self._list_all(where, selector)
+            yield LISTED, listed
+        else:
+            place = await self._discovery.place(target)
+            where, selector = place.collection(target.namespace), {"fieldSelector": f"metadata.name={target.name}"}
+            listed = await self._list_all(where, selector)
+            if not listed["items"]:
+                yield ABSENT, {}
+            for item in listed["items"]:
+                yield "ADDED", await self._with_scale(target, item)
+        async for kind, found in self._events(where, selector, listed["metadata"]["resourceVersion"]):
+            if isinstance(target, PodsOf) or kind == "DELETED":
+                yield kind, found
+            else:
+                yield kind, await self._with_scale(target, found)
+
+    async def _with_scale(self, ref: ObjectRef, raw: JsonObject) -> JsonObject:
+        if not by_scale(ref) or not (await self._discovery.place(ref)).scales:
+            return raw
+        try:
+            return await self._look(ref)
+        except ApiError as error:
+            if not error.absent:
+                raise
+            return raw
+
+    async def _events(
+        self, where: str, selector: Mapping[str, str], version: str
+    ) -> AsyncIterator[tuple[str, JsonObject]]:
+        query = {
+            **selector,
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "resourceVersion": listed["metadata"]["resourceVersion"],
+            "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=SILENCE_SECONDS, sock_connect=REQUEST_TIMEOUT_SECONDS)
@@ -168,7 +320,7 @@ class Gateway:
             async with response:
                 if response.status >= 400:
                     raise error_from(response.status, await response.read())
-                async for line in response.content:
+                async for line in _lines(response.content):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         return
@@ -222,6 +374,20 @@ class Gateway:
         )
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _order_path(kind: str, namespace: str, name: str) -> str:
+    place = Place(TASKS, ORDER_PLURAL if kind == ORDER_KIND else CLUSTER_ORDER_PLURAL)
+    return f"{place.collection(namespace)}/{name}"
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of an answer, however long: the reader's own limit is below what an object may weigh."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
 
 
 def _away(error: BaseException) -> ApiError:

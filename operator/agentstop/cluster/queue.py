@@ -4,6 +4,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
+from enum import IntEnum
 from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -12,21 +13,32 @@ FIRST_RETRY_SECONDS: Final = 0.05
 LONGEST_RETRY_SECONDS: Final = 3.0
 
 
+class Lane(IntEnum):
+    """Which keys come first."""
+
+    STOP = 0
+    """Somebody waits for this one."""
+    MASS = 1
+    """One of many that are stopped at once."""
+    NORMAL = 2
+
+
 class KeyedQueue(Generic[Key]):
     """Keys that wait for work.
 
     A key is handed out to one worker at a time; added while it is being worked on, it is handed out once more
-    afterwards, so that the newest state always gets its turn. Urgent keys overtake all others; `urgent` says whether a
-    key whose time has come is one. A key that failed waits among the others until it succeeds: what hangs or is refused
-    must not hold up what would not.
+    afterwards, so that the newest state always gets its turn. Stops overtake all others, and single ones those of
+    many; `lane_of` says where a key belongs whose time has come. A key that failed waits among the others until it
+    succeeds: what hangs or is refused must not hold up what would not.
     """
 
-    def __init__(self, urgent: Callable[[Key], bool] = lambda _: False) -> None:
-        self._is_urgent = urgent
-        self._waiting: dict[Key, bool] = {}
-        self._lanes: dict[bool, deque[Key]] = {True: deque(), False: deque()}
+    def __init__(self, lane_of: Callable[[Key], Lane] = lambda _: Lane.NORMAL) -> None:
+        self._lane_of = lane_of
+        self._waiting: dict[Key, Lane] = {}
+        self._stops = 0
+        self._lanes: dict[Lane, deque[Key]] = {lane: deque() for lane in Lane}
         self._active: set[Key] = set()
-        self._again: dict[Key, bool] = {}
+        self._again: dict[Key, Lane] = {}
         self._workers: dict[bool, deque[asyncio.Future[Key]]] = {True: deque(), False: deque()}
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}
@@ -41,25 +53,27 @@ class KeyedQueue(Generic[Key]):
 
     @property
     def has_urgent(self) -> bool:
-        """Whether an urgent key waits for a worker."""
-        return bool(self._lanes[True])
+        """Whether a stop waits for a worker."""
+        return self._stops > 0
 
-    def add(self, key: Key, *, urgent: bool = False) -> None:
+    def add(self, key: Key, *, lane: Lane = Lane.NORMAL) -> None:
         """Have the key worked on as soon as possible."""
         if key in self._active:
-            self._again[key] = self._again.get(key, False) or urgent
+            self._again[key] = min(self._again.get(key, lane), lane)
             return
-        if key in self._waiting and (self._waiting[key] or not urgent):
+        if key in self._waiting and self._waiting[key] <= lane:
             return
-        worker = None if self._closed else self._idle_worker(urgent)
+        worker = None if self._closed else self._idle_worker(lane is not Lane.NORMAL)
         if worker is not None:
-            self._waiting.pop(key, None)
+            self._leave(key)
             self._active.add(key)
             worker.set_result(key)
             return
-        # Where the key already waits as a normal one, its place there is skipped when its turn comes.
-        self._waiting[key] = urgent
-        self._lanes[urgent].append(key)
+        # Where the key already waits in a later lane, its place there is skipped when its turn comes.
+        self._leave(key)
+        self._waiting[key] = lane
+        self._stops += lane is not Lane.NORMAL
+        self._lanes[lane].append(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key worked on after so many seconds; an earlier time for the same key wins."""
@@ -108,7 +122,7 @@ class KeyedQueue(Generic[Key]):
         if self._closed and not self._active:
             self._idle.set()
         if key in self._again:
-            self.add(key, urgent=self._again.pop(key))
+            self.add(key, lane=self._again.pop(key))
 
     def close(self) -> None:
         """Hand out no more keys."""
@@ -120,6 +134,10 @@ class KeyedQueue(Generic[Key]):
         """Wait until no key is being worked on. To be called after `close`."""
         await self._idle.wait()
 
+    def _leave(self, key: Key) -> None:
+        """Take a key off those that wait; where it has a place in a lane, that is skipped when its turn comes."""
+        self._stops -= self._waiting.pop(key, Lane.NORMAL) is not Lane.NORMAL
+
     def _idle_worker(self, urgent: bool) -> asyncio.Future[Key] | None:
         for urgent_only in (False, True) if urgent else (False,):
             workers = self._workers[urgent_only]
@@ -130,12 +148,12 @@ class KeyedQueue(Generic[Key]):
         return None
 
     def _next(self, urgent_only: bool) -> Key | None:
-        for urgent in (True,) if urgent_only else (True, False):
-            lane = self._lanes[urgent]
-            while lane:
-                key = lane.popleft()
-                if self._waiting.get(key) is urgent:
-                    del self._waiting[key]
+        for lane in (Lane.STOP, Lane.MASS) if urgent_only else Lane:
+            keys = self._lanes[lane]
+            while keys:
+                key = keys.popleft()
+                if self._waiting.get(key) is lane:
+                    self._leave(key)
                     return key
         return None
 
@@ -152,6 +170,6 @@ class KeyedQueue(Generic[Key]):
             due, _, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:
                 del self._due[key]
-                self.add(key, urgent=key not in self._failures and self._is_urgent(key))
+                self.add(key, lane=Lane.NORMAL if key in self._failures else self._lane_of(key))
         self._timer = None
         self._set_timer()

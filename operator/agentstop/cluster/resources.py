@@ -1,43 +1,76 @@
 """Where each kind of object lives in the API, and how its record is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from agentstop.api.meta import GROUP, VERSION
+from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.task import KIND, PLURAL
+from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.ownerseen import OwnerSeen, read_claim, read_job, read_sandbox, read_scaled
 from agentstop.workloads.podseen import PodSeen, read_pod
 
 TASKS: Final = f"/apis/{GROUP}/{VERSION}"
 
+Reader = Callable[[Mapping[str, Any]], PodSeen | NodeSeen | OwnerSeen]
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind of object whose records are kept."""
+_READERS: Final[Mapping[tuple[str, str], Reader]] = {
+    ("v1", "Pod"): read_pod,
+    ("batch/v1", "Job"): read_job,
+    (SANDBOX_API, "Sandbox"): read_sandbox,
+    (CLAIM_API, "SandboxClaim"): read_claim,
+}
+
+
+class Place(NamedTuple):
+    """Where a kind of object lives in the API."""
 
     prefix: str
     plural: str
-    read: Callable[[Mapping[str, Any]], PodSeen | NodeSeen]
+    scales: bool = False
+    """Whether it has a scale subresource."""
+
+    def collection(self, namespace: str = "") -> str:
+        """Return the path of all objects of the kind, in one namespace or (empty) in all of them."""
+        return f"{self.prefix}/namespaces/{namespace}/{self.plural}" if namespace else f"{self.prefix}/{self.plural}"
 
 
-RESOURCES: Final[Mapping[str, Resource]] = {
-    "Pod": Resource("/api/v1", "pods", read_pod),
-    "Node": Resource("/api/v1", "nodes", read_node),
+PLACES: Final[Mapping[tuple[str, str], Place]] = {
+    ("v1", "Pod"): Place("/api/v1", "pods"),
+    ("batch/v1", "Job"): Place("/apis/batch/v1", "jobs"),
+    (API_VERSION, KIND): Place(TASKS, PLURAL),
 }
-
-_PLACES: Final = {kind: (resource.prefix, resource.plural) for kind, resource in RESOURCES.items()} | {
-    KIND: (TASKS, PLURAL)
-}
+"""Kinds that every cluster we serve has. Where others live has to be asked of the API server."""
 
 
-def collection(kind: str, namespace: str = "") -> str:
-    """Return the path of all objects of a kind, in one namespace or (empty) in all of them."""
-    prefix, plural = _PLACES[kind]
-    return f"{prefix}/namespaces/{namespace}/{plural}" if namespace else f"{prefix}/{plural}"
+def reader_of(ref: ObjectRef) -> Reader:
+    """Return what reads the record of an object; what no module stands for is read by its scale."""
+    if is_node(ref):
+        return read_node
+    return _READERS.get((ref.api_version, ref.kind), read_scaled)
+
+
+def by_scale(ref: ObjectRef) -> bool:
+    """Whether an object is known by its scale subresource alone."""
+    return not is_node(ref) and (ref.api_version, ref.kind) not in _READERS
+
+
+def is_node(ref: ObjectRef) -> bool:
+    """Whether it is a node, the one kind of object that we look at outside of namespaces."""
+    return not ref.namespace and ref.kind == "Node"
+
+
+def task_ref(namespace: str, name: str) -> ObjectRef:
+    """Return a task as an object."""
+    return ObjectRef(KIND, namespace, name, API_VERSION)
+
+
+def collection(ref: ObjectRef) -> str:
+    """Return the path of all objects of the kind in the object's namespace (empty: in all)."""
+    return PLACES[ref.api_version, ref.kind].collection(ref.namespace)
 
 
 def path(ref: ObjectRef) -> str:
-    """Return the path of one object."""
-    return f"{collection(ref.kind, ref.namespace)}/{ref.name}"
+    """Return the path of an object of a kind that every cluster has."""
+    return f"/api/v1/nodes/{ref.name}" if is_node(ref) else f"{collection(ref)}/{ref.name}"

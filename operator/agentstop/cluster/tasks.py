@@ -1,14 +1,16 @@
 """Reading tasks as the API server has them."""
 
 from collections.abc import Mapping
+from sys import intern
 from typing import Any, Final
 
-from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER
-from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
+from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_time
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, Phase
 from agentstop.lifecycle.seen import Task
 
 _USED_TEMPLATE: Final[dict[str, Any]] = {}
-"""Stands for a template whose pod was made: it is not needed again, and would be most of what a task weighs."""
+"""Stands for a template whose pod was made: only a pause makes it needed again, and it would be most of what a task
+weighs."""
 
 
 def read_task(raw: Mapping[str, Any]) -> Task:
@@ -16,7 +18,8 @@ def read_task(raw: Mapping[str, Any]) -> Task:
     metadata = raw["metadata"]
     status = AgentTaskStatus.model_validate(raw.get("status") or {})
     spec = AgentTaskSpec.model_validate(raw.get("spec") or {})
-    if spec.pod_template is not None and status.workload is not None:
+    held = spec.paused or status.phase in {Phase.PAUSING, Phase.PAUSED}
+    if spec.pod_template is not None and status.workload is not None and not held:
         spec = spec.but(pod_template=_USED_TEMPLATE)
     return Task(
         namespace=metadata["namespace"],
@@ -29,5 +32,7 @@ def read_task(raw: Mapping[str, Any]) -> Task:
         requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
         deleting="deletionTimestamp" in metadata,
         orphaning="deletionTimestamp" in metadata and "orphan" in (metadata.get("finalizers") or ()),
+        labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
+        created_at=parse_time(metadata.get("creationTimestamp")),
         protected=STOP_FINALIZER in (metadata.get("finalizers") or ()),
     )

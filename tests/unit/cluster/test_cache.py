@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.task import Phase, StopSource, StopStatus
-from agentstop.cluster.cache import Cache, TaskKey, is_newer
+from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.sightings import is_newer
 from agentstop.workloads.objects import ObjectRef, Refusal
 from agentstop.workloads.podseen import PodSeen
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
@@ -13,6 +15,7 @@ from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, ra
 KEY = TaskKey("ns", "x")
 ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
 STOP = StopStatus(source=StopSource.USER, accepted_at=NOW)
+STOPPING = AgentTaskStatus(phase=Phase.STOPPING, manually_stopped=True, stop=STOP)
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_a_deletion_that_we_hold_up_is_a_stop(cache: Cache) -> None:
 
 def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cache) -> None:
     cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOP)
+    cache.accept(KEY, STOPPING)
     cache.put_task(raw_task(version=2), NOW)
 
     task = cache.task(KEY)
@@ -98,7 +101,7 @@ def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cach
 def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> None:
     written: Raw = {"source": "Deadline", "acceptedAt": when(3)}
     cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOP)
+    cache.accept(KEY, STOPPING)
     cache.put_task(raw_task(None, {"phase": "Stopping", "stop": written}, 2), NOW)
 
     task = cache.task(KEY)
@@ -109,7 +112,7 @@ def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> No
 
 def test_another_tasks_stop_is_not_taken_over(cache: Cache) -> None:
     cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOP)
+    cache.accept(KEY, STOPPING)
     cache.put_task(raw_task(version=2, uid="new"), NOW)
 
     task = cache.task(KEY)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,71 +12,13 @@ from agentstop.cluster import gateway as gateway_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, Gateway
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Create, Delete, Look, Patch
+from agentstop.workloads.requests import Create, Delete, Look, Meaning, Patch
 from tests.unit.objects import POD_REF, Raw
+
+from .wire import Server
 
 POD_PATH = "/api/v1/namespaces/ns/pods/x"
 TASK_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Seen:
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass
-class Server:
-    """Keeps what it is asked, and answers as it is told."""
-
-    seen: list[Seen] = field(default_factory=list)
-    answer: Answer | None = None
-    url: str = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        text = await request.text()
-        body = json.loads(text) if text else None
-        self.seen.append(Seen(request.method, request.path, dict(request.query), dict(request.headers), body))
-        if self.answer is not None:
-            return await self.answer(request)
-        return web.json_response({"kind": "Pod"})
-
-    def says(self, status: int, body: Raw) -> None:
-        async def answer(_: web.Request) -> web.StreamResponse:
-            return web.json_response(body, status=status)
-
-        self.answer = answer
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    server = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    server.url = f"http://{host}:{port}"
-    yield server
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def gateway(server: Server) -> AsyncIterator[Gateway]:
-    configuration = Configuration()
-    configuration.host = server.url
-    configuration.api_key = {"BearerToken": "secret"}
-    configuration.api_key_prefix = {"BearerToken": "Bearer"}
-    gateway = Gateway(configuration)
-    yield gateway
-    await gateway.close()
 
 
 async def test_a_look(gateway: Gateway, server: Server) -> None:
@@ -104,11 +44,14 @@ async def test_a_creation(gateway: Gateway, server: Server) -> None:
     assert (seen.query["fieldManager"], seen.body) == ("agentstop", {"kind": "Pod"})
 
 
-@pytest.mark.parametrize(("ends", "manager"), [(True, "agentstop-stop"), (False, "agentstop")])
+@pytest.mark.parametrize(
+    ("meaning", "manager"),
+    [(Meaning.STOP, "agentstop-stop"), (Meaning.PAUSE, "agentstop-pause"), (Meaning.RESUME, "agentstop-pause")],
+)
 async def test_a_change_names_the_pod_and_leaves_its_mark(
-    gateway: Gateway, server: Server, ends: bool, manager: str
+    gateway: Gateway, server: Server, meaning: Meaning, manager: str
 ) -> None:
-    await gateway.send(Patch(POD_REF, "pod-uid", {"spec": {"activeDeadlineSeconds": 1}}, ends))
+    await gateway.send(Patch(POD_REF, "pod-uid", {"spec": {"activeDeadlineSeconds": 1}}, meaning))
 
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.query["fieldManager"]) == ("PATCH", POD_PATH, manager)
@@ -212,7 +155,7 @@ async def test_a_server_that_breaks_off_has_no_code(gateway: Gateway, server: Se
 
 
 async def watched(gateway: Gateway) -> list[tuple[str, Any]]:
-    return [event async for event in gateway.watch_one(POD_REF)]
+    return [event async for event in gateway.watch(POD_REF)]
 
 
 def stream(server: Server, items: list[Raw], *events: Raw, code: int = 200) -> None:

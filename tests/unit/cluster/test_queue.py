@@ -1,4 +1,4 @@
-"""The keyed queue: one at a time for each key, urgent keys first, nothing lost."""
+"""The keyed queue: one at a time for each key, single stops first, then those of many, nothing lost."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, KeyedQueue
+from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, KeyedQueue, Lane
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -103,8 +103,8 @@ def test_in_the_order_of_their_arrival(loop: SteppedLoop, queue: KeyedQueue[str]
 def test_urgent_ones_overtake(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
     for key in "abc":
         queue.add(key)
-    queue.add("d", urgent=True)
-    queue.add("c", urgent=True)
+    queue.add("d", lane=Lane.MASS)
+    queue.add("c", lane=Lane.MASS)
 
     assert queue.has_urgent
     assert [Worker(loop, queue).ask() for _ in "abcd"] == ["d", "c", "a", "b"]
@@ -112,12 +112,63 @@ def test_urgent_ones_overtake(loop: SteppedLoop, queue: KeyedQueue[str]) -> None
     assert not queue.has_urgent
 
 
+def test_a_single_stop_is_not_queued_behind_a_mass_of_them(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    for number in range(100):
+        queue.add(f"mass {number}", lane=Lane.MASS)
+    queue.add("single", lane=Lane.STOP)
+
+    reserved, plain = Worker(loop, queue, urgent_only=True), Worker(loop, queue)
+    assert reserved.ask() == "single"
+    assert plain.ask() == "mass 0"
+
+
+def test_one_of_many_that_somebody_waits_for_comes_first(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key, lane=Lane.MASS)
+    queue.add("b", lane=Lane.STOP)
+    queue.add("b", lane=Lane.MASS)
+
+    assert [Worker(loop, queue).ask() for _ in "abc"] == ["b", "a", "c"]
+    assert Worker(loop, queue).ask() is None
+
+
+def test_a_key_that_has_moved_up_and_was_handed_out_is_urgent_no_more(
+    loop: SteppedLoop, queue: KeyedQueue[str]
+) -> None:
+    queue.add("a", lane=Lane.MASS)
+    queue.add("a", lane=Lane.STOP)
+    assert Worker(loop, queue).ask() == "a"
+
+    assert not queue.has_urgent
+
+
+def test_a_key_whose_time_has_come_goes_to_its_lane(loop: SteppedLoop) -> None:
+    queue = KeyedQueue[str](lambda key: Lane.MASS if key == "late" else Lane.NORMAL)
+    worker = Worker(loop, queue, urgent_only=True)
+    inside(loop, queue, "add_after", "late", 1.0)
+    inside(loop, queue, "add_after", "other", 1.0)
+    loop.pass_time(1)
+
+    assert worker.ask() == "late"
+    worker.finish()
+    assert worker.ask() is None
+
+
+def test_a_failed_key_waits_among_the_others(loop: SteppedLoop) -> None:
+    queue = KeyedQueue[str](lambda _: Lane.STOP)
+    inside(loop, queue, "retry", "a")
+    loop.pass_time(FIRST_RETRY_SECONDS)
+
+    assert Worker(loop, queue, urgent_only=True).ask() is None
+    assert Worker(loop, queue).ask() == "a"
+
+
 def test_some_workers_take_urgent_ones_alone(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
     worker = Worker(loop, queue, urgent_only=True)
     queue.add("a")
     assert worker.ask() is None
 
-    queue.add("b", urgent=True)
+    queue.add("b", lane=Lane.MASS)
     loop.settle()
     assert worker.key == "b"
 
@@ -126,8 +177,8 @@ def test_an_urgent_one_goes_to_a_free_worker_of_any_kind(loop: SteppedLoop, queu
     plain, reserved = Worker(loop, queue), Worker(loop, queue, urgent_only=True)
     plain.ask()
     reserved.ask()
-    queue.add("a", urgent=True)
-    queue.add("b", urgent=True)
+    queue.add("a", lane=Lane.STOP)
+    queue.add("b", lane=Lane.MASS)
     loop.settle()
 
     assert {plain.key, reserved.key} == {"a", "b"}
@@ -152,7 +203,7 @@ def test_what_came_meanwhile_keeps_its_urgency(loop: SteppedLoop, queue: KeyedQu
     queue.add("a")
     worker.ask()
     queue.add("b")
-    queue.add("a", urgent=True)
+    queue.add("a", lane=Lane.STOP)
     queue.add("a")
     worker.finish()
 
@@ -253,8 +304,8 @@ def test_closed_with_nothing_in_hand_it_is_idle_at_once(loop: SteppedLoop, queue
 
 
 KEYS = st.sampled_from("abcd")
-URGENT = frozenset("ab")
-"""Keys that are urgent when their time has come."""
+LANES = {"a": Lane.STOP, "b": Lane.MASS}
+"""Where keys belong when their time has come."""
 
 WORKERS = st.integers(0, 3)
 
@@ -265,10 +316,10 @@ class QueueHistories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = SteppedLoop()
-        self.queue: KeyedQueue[str] = KeyedQueue(URGENT.__contains__)
+        self.queue: KeyedQueue[str] = KeyedQueue(lambda key: LANES.get(key, Lane.NORMAL))
         self.workers = [Worker(self.loop, self.queue, urgent_only=number == 0) for number in range(4)]
-        self.owed: dict[str, bool] = {}
-        """Keys that were added and not handed out since, with their urgency."""
+        self.owed: dict[str, Lane] = {}
+        """Keys that were added and not handed out since, with their lane."""
         self.held: dict[int, str] = {}
         self.owed_later: dict[str, float] = {}
 
@@ -278,24 +329,24 @@ class QueueHistories(RuleBasedStateMachine):
             key = worker.key
             if key is not None and number not in self.held:
                 assert key in self.owed, "handed out though nobody added it"
-                assert not worker.urgent_only or self.owed[key], "a reserved worker has a normal key"
+                assert not worker.urgent_only or self.owed[key] is not Lane.NORMAL, "a reserved worker has a normal key"
                 self.owed.pop(key)
                 self.held[number] = key
 
-    @rule(key=KEYS, urgent=st.booleans())
-    def add(self, key: str, urgent: bool) -> None:
-        self.owed[key] = self.owed.get(key, False) or urgent
-        self.queue.add(key, urgent=urgent)
+    @rule(key=KEYS, lane=st.sampled_from(Lane))
+    def add(self, key: str, lane: Lane) -> None:
+        self.owed[key] = min(self.owed.get(key, lane), lane)
+        self.queue.add(key, lane=lane)
         self._settle()
 
     @rule(number=WORKERS)
     def ask(self, number: int) -> None:
-        free = {key: urgent for key, urgent in self.owed.items() if key not in self.held.values()}
+        free = {key: lane for key, lane in self.owed.items() if key not in self.held.values()}
         before = set(self.held)
         self.workers[number].ask()
         self._settle()
-        if number in self.held and number not in before and any(free.values()):
-            assert free[self.held[number]], "a normal key overtook an urgent one"
+        if number in self.held and number not in before:
+            assert free[self.held[number]] is min(free.values()), "a key overtook a more urgent one"
 
     @rule(number=WORKERS)
     def finish(self, number: int) -> None:
@@ -322,7 +373,8 @@ class QueueHistories(RuleBasedStateMachine):
         for key, due in list(self.owed_later.items()):
             if due <= self.loop.moment:
                 del self.owed_later[key]
-                self.owed[key] = self.owed.get(key, False) or key in URGENT
+                lane = LANES.get(key, Lane.NORMAL)
+                self.owed[key] = min(self.owed.get(key, lane), lane)
         self._settle()
 
     @invariant()
@@ -331,8 +383,9 @@ class QueueHistories(RuleBasedStateMachine):
 
     @invariant()
     def the_urgent_are_known(self) -> None:
-        waiting = {key for key, urgent in self.owed.items() if urgent and key not in self.held.values()}
-        assert self.queue.has_urgent == bool(waiting)
+        urgent = {key for key, lane in self.owed.items() if lane is not Lane.NORMAL}
+        waiting = urgent - set(self.held.values())
+        assert self.queue.has_urgent or not waiting
 
     def teardown(self) -> None:
         for _ in range(20):

@@ -1,0 +1,216 @@
+"""Stop orders as they stand: what they mean to each task, and what became of the tasks that they stopped."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_time
+from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderPhase, OrderStatus, StopOrderSpec
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.sightings import is_newer
+from agentstop.lifecycle.orders import (
+    FREE,
+    Ledger,
+    Order,
+    Ordered,
+    OrderKey,
+    Standing,
+    came_later,
+    doubt_word,
+    hold_word,
+    in_doubt,
+    is_the_orders,
+    matches,
+    ordered_by,
+    was_held,
+    was_there,
+)
+from agentstop.lifecycle.seen import Task
+
+
+def key_of(raw: Mapping[str, Any]) -> OrderKey:
+    """Return the key of the API server's object."""
+    metadata = raw["metadata"]
+    return OrderKey(raw["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+def read_order(raw: Mapping[str, Any]) -> Order:
+    """Return the order of the API server's object. Raises pydantic.ValidationError if it is not of this version."""
+    metadata, spec = raw["metadata"], raw.get("spec") or {}
+    model = StopOrderSpec if raw["kind"] == ORDER_KIND else ClusterStopOrderSpec
+    return Order(
+        key=key_of(raw),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        spec=model.model_validate(spec),
+        status=OrderStatus.model_validate(raw.get("status") or {}),
+        requested_by=(metadata.get("annotations") or {}).get(ORDERED_BY_ANNOTATION),
+        created_at=parse_time(metadata.get("creationTimestamp")),
+    )
+
+
+class OrderBook:
+    """The orders that are known, and whom each of them stops. `ask` marks a task as asked to stop."""
+
+    def __init__(self, ask: Callable[[TaskKey], None]) -> None:
+        self._ask = ask
+        self._orders: dict[OrderKey, Order] = {}
+        self._ledgers: dict[OrderKey, Ledger] = {}
+        self._bound: dict[str, Ordered] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        """Labels of each namespace."""
+
+    def order(self, key: OrderKey) -> Order | None:
+        """Return the order, or None where it is not known."""
+        return self._orders.get(key)
+
+    def orders(self) -> Iterator[Order]:
+        """Return all orders, as they are at this moment."""
+        return iter(list(self._orders.values()))
+
+    def ledger(self, key: OrderKey) -> Ledger:
+        """Return what became of the tasks that an order meant."""
+        return self._ledgers.setdefault(key, Ledger())
+
+    def put(self, raw: Mapping[str, Any]) -> Order | None:
+        """Take in an order, and return it; None if something newer is known already."""
+        order = read_order(raw)
+        known = self._orders.get(order.key)
+        if known is not None and not is_newer(order.resource_version, known.resource_version):
+            return None
+        if known is not None and known.uid != order.uid:
+            self.drop(order.key)
+        elif known is not None and order.status.started_at is None:
+            # It was accepted, and that could not be written yet.
+            accepted = {"phase": known.status.phase, "started_at": known.status.started_at}
+            order = replace(order, status=order.status.but(**accepted))
+        self._orders[order.key] = order
+        return order
+
+    def accept(self, order: Order, now: datetime) -> Order:
+        """Note that an order is accepted from now on, before that is written down; return it so.
+
+        What was made before the order is meant by it, whatever our clock says.
+        """
+        started_at = max(now, order.created_at or now)
+        accepted = replace(order, status=order.status.but(phase=OrderPhase.STOPPING, started_at=started_at))
+        self._orders[order.key] = accepted
+        ledger = self.ledger(order.key)
+        ledger.whole, ledger.version = True, order.resource_version
+        return accepted
+
+    def drop(self, key: OrderKey) -> None:
+        """Forget an order that is gone. Whom it has stopped stays stopped."""
+        self._orders.pop(key, None)
+        self._ledgers.pop(key, None)
+
+    def close(self, key: OrderKey) -> None:
+        """Forget the tasks of an order that is over: nothing is counted any more."""
+        self._ledgers.pop(key, None)
+
+    # What orders mean to tasks
+
+    def standing(self, task: Task) -> Standing:
+        """Return what all orders together mean to a task."""
+        if task.status.phase.terminal or not (self._orders or self._bound):
+            return FREE
+        bound = self._bound.get(task.uid)
+        if bound is not None:
+            return Standing(stop=bound)
+        for order in self._orders.values():
+            if not order.holds:
+                continue
+            if matches(order, task, self.namespaces):
+                return Standing(hold=hold_word(order))
+            if in_doubt(order, task, self.namespaces):
+                return Standing(hold=doubt_word(order, task.namespace))
+        return FREE
+
+    def meet(self, order: Order, task: Task, *, here: bool = False) -> bool:
+        """Work out what an accepted order means to a task; return whether it counts it.
+
+        `here` says that the task was there at the acceptance.
+        """
+        started_at = order.status.started_at
+        if started_at is None or order.status.phase.over:
+            return False
+        if order.stops and (here or was_there(task, started_at)):
+            return self._stop(order, task, started_at, here=here)
+        return self._refuse(order, task, started_at)
+
+    def _stop(self, order: Order, task: Task, started_at: datetime, *, here: bool) -> bool:
+        """Have a task stopped that was there at the acceptance, if it is meant."""
+        ledger, mine = self.ledger(order.key), is_the_orders(task, order)
+        if not mine and not matches(order, task, self.namespaces):
+            return False
+        ended_at = task.status.finished_at
+        if task.status.phase.terminal and not mine and (here or ended_at is None or ended_at <= started_at):
+            ledger.finished.add(task.uid)
+            return True
+        ledger.put(task)
+        self._bind(order, task)
+        return True
+
+    def _refuse(self, order: Order, task: Task, started_at: datetime) -> bool:
+        """Have a task stopped that was made under the hold, as against one that came to match by its labels."""
+        if not came_later(task, started_at):
+            return False
+        mine, finished_at, stop = is_the_orders(task, order), order.status.finished_at, task.status.stop
+        if mine and stop is not None and was_there(task, started_at) and finished_at is not None:
+            mine = stop.accepted_at > finished_at
+        open_ = not task.status.phase.terminal and not was_held(task)
+        if not mine and not (order.holds and open_ and matches(order, task, self.namespaces)):
+            return False
+        self.ledger(order.key).refused.add(task.uid)
+        self._bind(order, task)
+        return True
+
+    def _bind(self, order: Order, task: Task) -> None:
+        """Have a task stopped: the first order is the one that counts; a later one may shorten the grace period."""
+        if task.status.phase.terminal:
+            return
+        asked, bound = ordered_by(order), self._bound.get(task.uid)
+        grace = asked.grace_seconds
+        if bound is not None:
+            if grace is None or (bound.grace_seconds is not None and bound.grace_seconds <= grace):
+                return
+            asked = replace(bound, grace_seconds=grace)
+        self._bound[task.uid] = asked
+        self._ask(TaskKey(task.namespace, task.name))
+
+    def changed(self, before: Task | None, after: Task | None, now: datetime) -> list[OrderKey]:
+        """Take in that a task came, changed or went; return the orders that this matters to."""
+        task = after or before
+        if task is None or not (self._orders or self._bound):
+            return []
+        met: list[OrderKey] = []
+        replaced = before is not None and after is not None and before.uid != after.uid
+        if before is not None and replaced:
+            met += self._settle(before, now)
+        if before is None or replaced:
+            met += [order.key for order in self.orders() if self.meet(order, task)]
+        elif after is not None and before.labels != after.labels:
+            met += [order.key for order in self.orders() if self._overtaken(order, before, after)]
+        return met + self._settle(task, now if after is None else None)
+
+    def _overtaken(self, order: Order, before: Task, after: Task) -> bool:
+        """Have a task stopped whose labels were changed before the order was accepted, though we hear of it later."""
+        version = self.ledger(order.key).version
+        late = not version or is_newer(after.resource_version, version)
+        if late or matches(order, before, self.namespaces):
+            return False
+        return self.meet(order, after)
+
+    def _settle(self, task: Task, gone_at: datetime | None) -> list[OrderKey]:
+        touched = []
+        for key, ledger in self._ledgers.items():
+            if task.uid in ledger.buckets:
+                ledger.put(task, gone_at)
+                touched.append(key)
+            if gone_at is not None:
+                ledger.remove(task)
+        if gone_at is not None or task.status.phase.terminal:
+            self._bound.pop(task.uid, None)
+        return touched

@@ -1,0 +1,202 @@
+"""What is known of the objects that tasks stand for: the newest state of each, and what the API server refused."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from agentstop.cluster.resources import reader_of
+from agentstop.workloads.node import NodeSeen
+from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Refusal, Right, Sighting, Surroundings, Watch
+from agentstop.workloads.ownerseen import OwnerSeen, read_owner
+from agentstop.workloads.podseen import PodSeen, read_pod
+
+MOST_GONE: Final = 256
+"""So many pods of one workload are remembered after they are gone."""
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a resource version is newer than another one of the same kind of object.
+
+    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions (KEP-5504)
+    """
+    return len(version) > len(than) or (len(version) == len(than) and version > than)
+
+
+class Sightings:
+    """The newest known state of pods, nodes and workloads."""
+
+    def __init__(self) -> None:
+        self._sightings: dict[ObjectRef, Sighting] = {}
+        self._refusals: dict[tuple[Watch, str], Refusal] = {}
+        self._groups: dict[PodsOf, PodGroup] = {}
+        self._members: dict[str, PodsOf] = {}
+        self._rights: dict[tuple[str, str, str], Right] = {}
+        self.around = Surroundings(self._sightings, self._refusals, self._groups, self._rights)
+        """What workload modules may look at; always current."""
+
+    # Single objects
+
+    def knows(self, ref: ObjectRef) -> bool:
+        """Whether anything is known of an object."""
+        return ref in self._sightings
+
+    def is_there(self, ref: ObjectRef, uid: str) -> bool:
+        """Whether the object with this UID exists, as far as is known."""
+        known = self._sightings.get(ref)
+        return known is not None and not known.absent and known.seen is not None and known.seen.uid == uid
+
+    def see(
+        self, ref: ObjectRef, raw: Mapping[str, Any], now: datetime, *, signal: bool | None = None, link: bool = False
+    ) -> None:
+        """Take in the state of an object.
+
+        `signal` is true where it is the answer to a change that ends its processes, and false where the change has
+        them started again; `link` says that only its own controller matters.
+        """
+        pods = self._members.get(raw["metadata"]["uid"])
+        if pods is not None and ref not in self._sightings:
+            self._put_member(pods, raw, now)
+            return
+        known = self._sightings.get(ref)
+        seen = read_owner(raw) if link else reader_of(ref)(raw)
+        signaled_at = None
+        since = now
+        before = known.seen if known is not None else None
+        if known is not None and isinstance(seen, PodSeen | OwnerSeen) and isinstance(before, PodSeen | OwnerSeen):
+            newer = is_newer(seen.resource_version, before.resource_version)
+            if seen.uid == before.uid:
+                signaled_at = known.signaled_at
+                since = known.since or known.at
+                if known.absent and not known.doubted:
+                    return  # what is gone does not come back: this event was overtaken by another one
+                seen = _following(seen, before) if newer else before
+            elif not newer:
+                return  # an older object of that name
+        if isinstance(seen, OwnerSeen) and not seen.halted:
+            signaled_at = None  # whoever has started it again: an earlier halt says nothing about the next one
+        if signal and signaled_at is None and not (isinstance(seen, PodSeen) and seen.ended):
+            # A pod that had ended before the change came was not ended by it.
+            signaled_at = now
+        elif signal is False:
+            signaled_at = None
+        self._sightings[ref] = Sighting(seen=seen, at=now, since=since, signaled_at=signaled_at)
+
+    def see_absent(self, ref: ObjectRef, now: datetime, last: Mapping[str, Any] | None = None) -> None:
+        """Note that there is no such object; `last` is its last state, where the watch brought it."""
+        known = self._sightings.get(ref)
+        if last is not None:
+            if known is not None and known.seen is not None and known.seen.uid != last["metadata"]["uid"]:
+                return  # an older object of that name: what is known is about its successor
+            before = known.seen if known is not None else None
+            # What is known by its scale shows nothing of it any more in its last state.
+            seen = before if isinstance(before, OwnerSeen) else _following(reader_of(ref)(last), before)
+            signaled_at = known.signaled_at if known is not None else None
+            self._sightings[ref] = Sighting(seen=seen, absent=True, at=now, signaled_at=signaled_at)
+        elif known is None:
+            self._sightings[ref] = Sighting(seen=None, absent=True, at=now)
+        elif known.doubted or not known.absent:
+            self._sightings[ref] = replace(known, absent=True, at=now, doubted=False)
+
+    def forget(self, watch: Watch) -> None:
+        """Forget an object, or pods, that no task has to do with any more."""
+        if isinstance(watch, PodsOf):
+            group = self._groups.pop(watch, PodGroup())
+            for uid in group.pods:
+                self._members.pop(uid, None)
+        else:
+            self._sightings.pop(watch, None)
+        for place in [place for place in self._refusals if place[0] == watch]:
+            del self._refusals[place]
+
+    def doubt(self, ref: ObjectRef) -> None:
+        """Have an object looked at live before anything is decided on it."""
+        known = self._sightings.get(ref)
+        if known is not None:
+            self._sightings[ref] = replace(known, doubted=True)
+
+    # Pods of workloads that make their own
+
+    def list_pods(self, pods: PodsOf, items: Iterable[Mapping[str, Any]], now: datetime) -> None:
+        """Take in all pods that a selector finds. Those that it found before may only have lost their labels."""
+        group = self._groups.setdefault(pods, PodGroup())
+        found = {self._put_member(pods, item, now) for item in items}
+        for uid, sighting in group.pods.items():
+            if uid not in found and not sighting.absent:
+                group.pods[uid] = replace(sighting, doubted=True)
+        group.listed_at = now
+
+    def see_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime, *, deleted: bool = False) -> None:
+        """Take in the state of one of the pods; `deleted` where the watch does not show it any more.
+
+        A watch by labels says so of a pod that only lost one, too; what is really deleted has no grace period left.
+        """
+        uid = self._put_member(pods, raw, now)
+        group = self._groups[pods]
+        if deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
+            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
+        elif deleted:
+            group.pods[uid] = replace(group.pods[uid], doubted=True)
+
+    def lose(self, ref: ObjectRef, uid: str, now: datetime) -> None:
+        """Note that there is no object of this name with this UID."""
+        pods = self._members.get(uid)
+        group = self._groups.get(pods) if pods is not None else None
+        if group is not None and uid in group.pods:
+            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
+        else:
+            self.see_absent(ref, now)
+
+    def lose_member(self, pods: PodsOf, uid: str, now: datetime) -> None:
+        """Note that a pod of a group is not there any more, read by its name."""
+        group = self._groups.setdefault(pods, PodGroup())
+        known = group.pods.get(uid)
+        last = known.seen if known is not None else None
+        group.pods[uid] = Sighting(seen=last, absent=True, at=now)
+        self._members[uid] = pods
+
+    def _put_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime) -> str:
+        group = self._groups.setdefault(pods, PodGroup())
+        seen = read_pod(raw)
+        known = group.pods.get(seen.uid)
+        before = known.seen if known is not None else None
+        if known is not None and isinstance(before, PodSeen):
+            if known.absent and not known.doubted:
+                return seen.uid
+            newer = is_newer(seen.resource_version, before.resource_version)
+            # Whose it is was decided when it was made: to take its owner reference off changes nothing.
+            if newer:
+                controller = before.controller or seen.controller
+                seen = replace(seen.following(before), controller=controller)
+            else:
+                seen = before
+        group.pods[seen.uid] = Sighting(seen=seen, at=now)
+        self._members[seen.uid] = pods
+        if len(group.pods) > MOST_GONE:
+            self._drop_gone(group)
+        return seen.uid
+
+    def _drop_gone(self, group: PodGroup) -> None:
+        for uid, sighting in list(group.pods.items()):
+            if sighting.absent and isinstance(sighting.seen, PodSeen) and sighting.seen.ended:
+                del group.pods[uid]
+                self._members.pop(uid, None)
+
+    # Refusals
+
+    def refuse(self, watch: Watch, verb: str, refusal: Refusal) -> None:
+        """Remember that the API server refuses a verb on an object."""
+        self._refusals[watch, verb] = refusal
+
+    def note_right(self, ref: ObjectRef, right: Right) -> None:
+        """Remember whether we may stop workloads of this kind in this namespace."""
+        self._rights[ref.api_version, ref.kind, ref.namespace] = right
+
+    def allow(self, watch: Watch, verb: str) -> None:
+        """Forget that the API server refused a verb on an object."""
+        self._refusals.pop((watch, verb), None)
+
+
+def _following(seen: PodSeen | NodeSeen | OwnerSeen, before: object) -> PodSeen | NodeSeen | OwnerSeen:
+    """Return a record, knowing an earlier one of the same object."""
+    return seen.following(before) if isinstance(seen, PodSeen) and isinstance(before, PodSeen) else seen

@@ -1,0 +1,235 @@
+"""What goes over the wire for workloads that make pods of their own, and for families."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
+from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
+from agentstop.workloads.requests import (
+    AskRight,
+    Delete,
+    Look,
+    LookAtMember,
+    LookAtPods,
+    Meaning,
+    Patch,
+)
+from tests.unit.objects import POD_REF, Raw
+
+from .wire import Server
+
+JOB = ObjectRef("Job", "ns", "x", "batch/v1")
+FLEET = ObjectRef("Fleet", "ns", "x", "example.com/v1")
+PODS = PodsOf("ns", "app=x")
+JOB_PATH = "/apis/batch/v1/namespaces/ns/jobs/x"
+FLEET_PATH = "/apis/example.com/v1/namespaces/ns/fleets/x"
+TASKS_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks"
+POD_LIST = "/api/v1/namespaces/ns/pods"
+
+FLEETS: list[Raw] = [
+    {"name": "fleets", "kind": "Fleet", "namespaced": True},
+    {"name": "fleets/scale", "kind": "Scale", "namespaced": True},
+]
+DISCOVERY: Raw = {"/apis/example.com/v1": {"resources": FLEETS}}
+
+
+def serve(server: Server, answers: Raw, *, events: tuple[Raw, ...] = ()) -> None:
+    """Answer by path; 404 in Kubernetes' words where there is nothing, and these events to a watch."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            return web.Response(text="".join(json.dumps(event) + "\n" for event in events))
+        if request.path in answers:
+            return web.json_response(answers[request.path])
+        return web.json_response({"kind": "Status", "reason": "NotFound", "message": "not found"}, status=404)
+
+    server.answer = answer
+
+
+def asked(server: Server) -> list[tuple[str, str]]:
+    return [(seen.method, seen.path) for seen in server.seen]
+
+
+async def test_a_job_is_changed_as_it_is(gateway: Gateway, server: Server) -> None:
+    await gateway.send(Patch(JOB, "job-uid", {"spec": {"suspend": True}}, Meaning.STOP))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("PATCH", JOB_PATH)
+    assert seen.query["fieldManager"] == "agentstop-stop"
+    assert seen.body == {"spec": {"suspend": True}, "metadata": {"uid": "job-uid"}}
+
+
+async def test_a_resume_is_of_the_version_that_was_seen(gateway: Gateway, server: Server) -> None:
+    await gateway.send(Patch(JOB, "job-uid", {"spec": {"suspend": False}}, Meaning.RESUME, "7"))
+
+    (seen,) = server.seen
+    assert seen.body["metadata"] == {"uid": "job-uid", "resourceVersion": "7"}
+
+
+async def test_what_is_scaled_is_read_afterwards_with_its_scale(gateway: Gateway, server: Server) -> None:
+    scale: Raw = {"spec": {"replicas": 0}}
+    serve(server, DISCOVERY | {FLEET_PATH: {"kind": "Fleet"}, f"{FLEET_PATH}/scale": scale})
+    answer = await gateway.send(Patch(FLEET, "u", {"spec": {"replicas": 0}}, Meaning.STOP, scale=True))
+
+    assert answer == {"kind": "Fleet", "scale": scale}
+    assert asked(server) == [
+        ("GET", "/apis/example.com/v1"),
+        ("PATCH", f"{FLEET_PATH}/scale"),
+        ("GET", FLEET_PATH),
+        ("GET", f"{FLEET_PATH}/scale"),
+    ]
+
+
+async def test_a_link_is_read_without_its_scale(gateway: Gateway, server: Server) -> None:
+    serve(server, DISCOVERY | {FLEET_PATH: {"kind": "Fleet"}})
+
+    assert await gateway.send(Look(FLEET, link=True)) == {"kind": "Fleet"}
+
+
+async def test_a_kind_that_was_removed_is_found_out(gateway: Gateway, server: Server) -> None:
+    """The API server says "404 page not found" in other words than of an object."""
+    serve(server, DISCOVERY | {FLEET_PATH: {"kind": "Fleet"}, f"{FLEET_PATH}/scale": {}})
+    await gateway.send(Look(FLEET))
+    server.says(404, {"message": "404 page not found"})
+    for _ in range(2):
+        with pytest.raises(ApiError) as caught:
+            await gateway.send(Look(FLEET))
+        assert not caught.value.absent
+
+    assert caught.value.reason == "KindNotServed"
+
+
+async def test_a_kind_without_scale_cannot_be_looked_at(gateway: Gateway, server: Server) -> None:
+    serve(server, {"/apis/example.com/v1": {"resources": FLEETS[:1]}})
+    with pytest.raises(ApiError) as caught:
+        await gateway.send(Look(FLEET))
+
+    assert caught.value.reason == "NoScale"
+
+
+@pytest.mark.parametrize(("ref", "scale"), [(JOB, False), (FLEET, True)])
+async def test_a_right_is_asked_for_by_its_names(gateway: Gateway, server: Server, ref: ObjectRef, scale: bool) -> None:
+    review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    serve(server, DISCOVERY | {review: {"status": {"allowed": False}}})
+    await gateway.send(AskRight(ref, scale))
+
+    seen = server.seen[-1]
+    assert (seen.method, seen.path, seen.body["kind"]) == ("POST", review, "SelfSubjectAccessReview")
+    assert seen.body["spec"]["resourceAttributes"] == {
+        "namespace": "ns",
+        "verb": "patch",
+        "group": ref.api_version.partition("/")[0],
+        "resource": f"{ref.kind.lower()}s",
+        "subresource": "scale" if scale else "",
+    }
+
+
+# Pods of workloads
+
+
+async def test_pods_are_listed_by_selector_and_read_from_storage(gateway: Gateway, server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        more = "" if "continue" in request.query else "next"
+        metadata = {"resourceVersion": "7", "continue": more}
+        return web.json_response({"metadata": metadata, "items": [{"page": more}]})
+
+    server.answer = answer
+    found = await gateway.send(LookAtPods(PODS))
+
+    assert found["items"] == [{"page": "next"}, {"page": ""}]
+    assert {seen.path for seen in server.seen} == {POD_LIST}
+    assert {seen.query["labelSelector"] for seen in server.seen} == {"app=x"}
+    assert not any("resourceVersion" in seen.query for seen in server.seen), "a cache may be behind"
+
+
+async def test_one_of_them_is_read_by_its_name(gateway: Gateway, server: Server) -> None:
+    await gateway.send(LookAtMember(POD_REF, "pod-uid", PODS))
+
+    assert asked(server) == [("GET", f"{POD_LIST}/x")]
+
+
+async def watched(gateway: Gateway, target: Watch) -> list[tuple[str, Any]]:
+    return [event async for event in gateway.watch(target)]
+
+
+async def test_a_watch_of_pods_begins_with_all_of_them(gateway: Gateway, server: Server) -> None:
+    listed = {"metadata": {"resourceVersion": "7"}, "items": [{"n": 1}, {"n": 2}]}
+    serve(server, {POD_LIST: listed}, events=({"type": "DELETED", "object": {"n": 1}},))
+
+    events = await watched(gateway, PODS)
+    assert [kind for kind, _ in events] == [LISTED, "DELETED"]
+    assert events[0][1]["items"] == listed["items"]
+    assert {seen.query["labelSelector"] for seen in server.seen} == {"app=x"}
+
+
+async def test_a_watch_of_what_can_be_scaled_brings_its_scale(gateway: Gateway, server: Server) -> None:
+    scale: Raw = {"spec": {"replicas": 2}}
+    answers = DISCOVERY | {
+        "/apis/example.com/v1/namespaces/ns/fleets": {"metadata": {"resourceVersion": "7"}, "items": [{"n": 1}]},
+        FLEET_PATH: {"n": 2},
+        f"{FLEET_PATH}/scale": scale,
+    }
+    events = ({"type": "MODIFIED", "object": {"n": 2}}, {"type": "DELETED", "object": {"n": 3}})
+    serve(server, answers, events=events)
+
+    both = {"n": 2, "scale": scale}
+    assert await watched(gateway, FLEET) == [("ADDED", both), ("MODIFIED", both), ("DELETED", {"n": 3})]
+
+
+async def test_what_is_gone_by_then_is_brought_without(gateway: Gateway, server: Server) -> None:
+    listed = {"metadata": {"resourceVersion": "7"}, "items": []}
+    answers = DISCOVERY | {"/apis/example.com/v1/namespaces/ns/fleets": listed}
+    serve(server, answers, events=({"type": "ADDED", "object": {"n": 1}},))
+
+    assert await watched(gateway, FLEET) == [(ABSENT, {}), ("ADDED", {"n": 1})]
+
+
+# Families
+
+
+def a_child(name: str, parent: str | None = "p") -> Raw:
+    return {"metadata": {"name": name}, "spec": {"parentRef": {"name": parent}} if parent else {}}
+
+
+async def test_children_are_selected_by_their_parent(gateway: Gateway, server: Server) -> None:
+    serve(server, {TASKS_PATH: {"metadata": {}, "items": [a_child("a"), a_child("b")]}})
+    found = await gateway.list_children("ns", "p")
+
+    assert [each["metadata"]["name"] for each in found] == ["a", "b"]
+    assert server.seen[0].query["fieldSelector"] == "spec.parentRef.name=p"
+
+
+async def test_where_no_field_of_ours_can_be_selected_all_are_read(gateway: Gateway, server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "fieldSelector" in request.query:
+            refusal = {"reason": "BadRequest", "message": "field label not supported: spec.parentRef.name"}
+            return web.json_response(refusal, status=400)
+        items = [a_child("a"), a_child("b", "q"), a_child("c", None)]
+        return web.json_response({"metadata": {}, "items": items})
+
+    server.answer = answer
+    assert [each["metadata"]["name"] for each in await gateway.list_children("ns", "p")] == ["a"]
+
+
+async def test_children_that_cannot_be_listed_are_not_none(gateway: Gateway, server: Server) -> None:
+    server.says(403, {"reason": "Forbidden", "message": "no"})
+
+    with pytest.raises(ApiError):
+        await gateway.list_children("ns", "p")
+
+
+# Many at once
+
+
+async def test_answers_and_errors_come_in_the_order_of_the_requests(gateway: Gateway, server: Server) -> None:
+    serve(server, {f"{POD_LIST}/p{number}": {"n": number} for number in range(40) if number != 7})
+    requests = [Delete(POD_REF._replace(name=f"p{number}"), f"u{number}") for number in range(40)]
+    answers = await gateway.send_all(requests)
+
+    assert [each["n"] for each in answers if not isinstance(each, ApiError)] == [n for n in range(40) if n != 7]
+    assert isinstance(answers[7], ApiError)
+    assert answers[7].absent
