@@ -10,14 +10,19 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import GROUP, VERSION
+from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cluster.connection import load_configuration
 from agentstop.controller.intake import Intake
+from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.workloads.objects import ObjectRef
 
 
-def build_registry(intake: Intake) -> kopf.OperatorRegistry:
-    """Return kopf's registry with our handlers."""
+def build_registry(intake: Intake, orders: OrderKeeper, *, everywhere: bool) -> kopf.OperatorRegistry:
+    """Return kopf's registry with our handlers.
+
+    `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -32,6 +37,20 @@ def build_registry(intake: Intake) -> kopf.OperatorRegistry:
     async def on_pod(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
         metadata = event["object"]["metadata"]
         intake.object(ObjectRef("Pod", metadata["namespace"], metadata["name"]), type, event["object"])
+
+    @kopf.on.event(GROUP, VERSION, ORDER_PLURAL, registry=registry)
+    async def on_order(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+        orders.order(type, event["object"])
+
+    if everywhere:
+
+        @kopf.on.event(GROUP, VERSION, CLUSTER_ORDER_PLURAL, registry=registry)
+        async def on_cluster_order(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+            orders.order(type, event["object"])
+
+        @kopf.on.event("", "v1", "namespaces", registry=registry)
+        async def on_namespace(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+            orders.namespace(type, event["object"])
 
     return registry
 

@@ -8,11 +8,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agentstop.api.task import KIND
-from agentstop.cluster.cache import Cache, TaskKey
-from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.gateway import LISTED
+from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.seen import Task
-from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.objects import ObjectRef, Watch
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +74,23 @@ class Intake:
         else:
             self._forget(key)
 
+    def followed(self, target: Watch, kind: str, raw: dict[str, Any]) -> None:
+        """Take in what the watch of one object, or of the pods of a workload, brought."""
+        if isinstance(target, ObjectRef):
+            self.object(target, kind, raw)
+            return
+        self._metrics.last_event.labels("Pod").set_to_current_time()
+        if kind == LISTED:
+            self._cache.list_pods(target, raw["items"], self._clock())
+        else:
+            self._cache.see_member(target, raw, self._clock(), deleted=kind == DELETED)
+        for key in self._cache.keys_of(target):
+            self.enqueue(key)
+
     def object(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in the event of an object that a task stands for."""
         self._metrics.last_event.labels(ref.kind).set_to_current_time()
-        if kind == DELETED and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
+        if kind == DELETED and (ref.kind != "Pod" or raw["metadata"].get("deletionGracePeriodSeconds") == 0):
             self._cache.see_absent(ref, self._clock(), raw)
         elif kind == DELETED:
             # A watch by label says the same of an object that is there, but lost its label: nobody gets away so, not
@@ -105,11 +120,13 @@ class Intake:
         """Have a decision made on the task; one that is to be stopped comes before all others."""
         task = self._cache.task(key)
         if task is not None:
-            self._queue.add(key, urgent=is_urgent(task))
+            self._queue.add(key, lane=lane_of(task))
 
 
-def is_urgent(task: Task | None) -> bool:
-    """Whether somebody waits for an agent to be stopped to whom SIGTERM was not sent yet."""
+def lane_of(task: Task | None) -> Lane:
+    """Return how soon a task has its turn: whether somebody waits for an agent to which SIGTERM was not sent yet."""
     if task is None or task.stop_seen_at is None or task.status.phase.terminal:
-        return False
-    return task.status.stop is None or task.status.stop.signaled_at is None
+        return Lane.NORMAL
+    if task.status.stop is not None and task.status.stop.signaled_at is not None:
+        return Lane.NORMAL
+    return Lane.STOP if task.spec.stop_requested or task.deleting else Lane.MASS

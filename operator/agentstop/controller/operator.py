@@ -15,18 +15,22 @@ from typing import Final
 import kopf
 
 from agentstop.api.meta import GROUP, ConditionType
+from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL, Phase
-from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.cache import Cache
 from agentstop.cluster.connection import load_configuration
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue
 from agentstop.cluster.resources import TASKS
 from agentstop.controller.events import EventPoster
 from agentstop.controller.handlers import build_registry
-from agentstop.controller.intake import Intake, is_urgent
+from agentstop.controller.intake import Intake, lane_of
+from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
+from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.controller.probes import Probes
 from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
@@ -44,9 +48,13 @@ FILL_POLL_SECONDS: Final = 0.1
 FILL_POLLS: Final = 100
 """After so many polls without progress, what is waited for is listed anew: some of it may be gone."""
 
-FULL_COLLECTION_THRESHOLD: Final = 200
+FILLING_THRESHOLDS: Final = (100_000, 50, 200)
+SETTLED_THRESHOLDS: Final = (1_000, 20, 500)
+"""For the garbage collector: what is read at the start stays, and to search it again and again would only take time;
+afterwards every stop leaves a few hundred objects, and to save them up would end in one long pause."""
 
-NOT_SERVED: Final = f"the API server does not serve {PLURAL}.{GROUP}; install it with: kubectl apply -f crds/"
+PLURALS: Final = frozenset({PLURAL, ORDER_PLURAL, CLUSTER_ORDER_PLURAL})
+NOT_SERVED: Final = f"the API server does not serve all kinds of {GROUP}; install them with: kubectl apply -f crds/"
 
 MOST_FILES: Final = 65_536
 
@@ -76,16 +84,16 @@ class Operator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        # What is read at the start stays: to search it for garbage again and again would only take time.
-        gc.set_threshold(100_000, 50, FULL_COLLECTION_THRESHOLD)
+        gc.set_threshold(*FILLING_THRESHOLDS)
         self._stopping = asyncio.Event()
         self._filled = False
         self._said: dict[TaskKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
         self._cache = Cache()
-        self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: is_urgent(self._cache.task(key)))
+        self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
         self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), self._stalled)
         self._intake = Intake(self._cache, self._queue, self._metrics, utc_now)
+        Kinship(self._cache, self._queue, utc_now)
 
     def stop(self) -> None:
         """Ask the operator to end."""
@@ -103,11 +111,13 @@ class Operator:
             probes = Probes(self._dead, self._unready, self._metrics.registry)
             stack.push_async_callback(probes.stop)
             await probes.start(self._options.host, self._options.health_port, self._options.metrics_port)
-            followers = Followers(gateway, self._intake.object, self._intake.absent)
+            followers = Followers(gateway, self._intake.followed, self._intake.absent)
             stack.push_async_callback(followers.close)
             events = EventPoster(gateway, utc_now, lambda: len(self._queue) > 0)
             recorder = Recorder(events, self._metrics)
-            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, utc_now)
+            orders = OrderKeeper(self._cache, self._queue, gateway, lambda: self._filled, utc_now)
+            stack.push_async_callback(orders.close)
+            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, utc_now)
             self._intake.forget_with(reconciler.forget)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)
             self._background = [
@@ -123,28 +133,40 @@ class Operator:
             ]
             stack.push_async_callback(_cancel, self._background)
             self._catch_signals()
-            await self._watch(gateway)
+            await self._watch(gateway, orders)
             await self._finish()
 
-    async def _watch(self, gateway: Gateway) -> None:
+    async def _watch(self, gateway: Gateway, orders: OrderKeeper) -> None:
         """Run kopf, anew whenever it gives up: an operator that watches nothing is worse than one that tries."""
+        if self._options.namespaces:
+            log.warning("ClusterStopOrders are left to an operator of all namespaces; this one serves only some")
         while not self._stopping.is_set():
             if not await self._wait_for_crd(gateway):
                 return
             try:
-                await self._run_kopf()
+                await self._learn(orders)
+                await self._run_kopf(orders)
             except Exception as error:  # noqa: BLE001  (kopf passes on whatever ended one of its watches)
                 log.error("the watches broke off and are begun anew: %s", error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), CRD_POLL_SECONDS)
 
-    async def _run_kopf(self) -> None:
+    async def _learn(self, orders: OrderKeeper) -> None:
+        """Read the orders before the tasks. Where that is refused, single stops must work all the same."""
+        try:
+            await orders.learn(self._options.namespaces)
+        except ApiError as error:
+            if not error.refused:
+                raise
+            log.error("stop orders cannot be read, and have no effect: %s", error)
+
+    async def _run_kopf(self, orders: OrderKeeper) -> None:
         """Run kopf until it ends or the operator is asked to.
 
         It is cancelled rather than asked: asked, it waits five seconds for tasks that it did not start. Cancelled in
         the middle of its start it can take as long, and is not waited for.
         """
-        watches = asyncio.create_task(self._kopf(), name="kopf")
+        watches = asyncio.create_task(self._kopf(orders), name="kopf")
         asked = asyncio.create_task(self._stopping.wait(), name="stop")
         try:
             await asyncio.wait((watches, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -159,11 +181,11 @@ class Operator:
             watches.cancel()
             await asyncio.wait((watches,), timeout=FINISH_SECONDS / 2)
 
-    async def _kopf(self) -> None:
+    async def _kopf(self, orders: OrderKeeper) -> None:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=build_registry(self._intake),
+            registry=build_registry(self._intake, orders, everywhere=not self._options.namespaces),
             settings=operator_settings(),
             memories=NoMemories(),
             **scope(self._options.namespaces),
@@ -183,7 +205,7 @@ class Operator:
         while not self._stopping.is_set():
             try:
                 served = {each["name"] for each in (await gateway.call("GET", TASKS)).get("resources", ())}
-                if PLURAL in served:
+                if served >= PLURALS:
                     return True
                 problem = NOT_SERVED
             except ApiError as error:
@@ -223,6 +245,8 @@ class Operator:
                 said.pop(key, None)
             finally:
                 self._queue.done(key)
+            # A pass that sends nothing waits for nothing: without this a long queue would hold up every watch event.
+            await asyncio.sleep(0)
 
     async def _keep_in_step(self, resync: Resync) -> None:
         """Find out when the caches are filled, and compare them with the cluster from time to time."""
@@ -257,6 +281,7 @@ class Operator:
         """All that was there at the start is known: take it off the garbage collector's rounds."""
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*SETTLED_THRESHOLDS)
         self._filled = True
         log.info("ready: %d tasks known", sum(self._cache.phases.values()))
 

@@ -6,20 +6,36 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, STOP_FINALIZER
-from agentstop.api.task import KIND
-from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.api.task import KIND, Phase
+from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway, JsonObject
+from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import KeyedQueue
+from agentstop.controller.intake import lane_of
 from agentstop.controller.recorder import Recorder
-from agentstop.lifecycle.decide import Decision, decide
+from agentstop.lifecycle.decide import decide
+from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
+from agentstop.lifecycle.kin import MOST_GENERATIONS, kin_of, unknown_ancestor
 from agentstop.lifecycle.seen import Seen, Task
+from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
-from agentstop.workloads.objects import Refusal
-from agentstop.workloads.registry import kind_of, unsupported
-from agentstop.workloads.requests import Create, Delete, Look, Patch, Request
+from agentstop.workloads.objects import ObjectRef, PodsOf, Refusal, Right
+from agentstop.workloads.registry import kind_of, taken
+from agentstop.workloads.requests import (
+    AskRight,
+    Create,
+    Delete,
+    Look,
+    LookAtMember,
+    LookAtPods,
+    Meaning,
+    Patch,
+    Request,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +43,8 @@ ROUNDS: Final = 8
 """How often one pass decides anew on the answers to what it sent; what is sent once is not sent again in it, so that
 this bound is only reached by a mistake."""
 
+
+ENDED_BY_ITSELF: Final = frozenset({Phase.COMPLETED, Phase.FAILED})
 
 BUSY: Final = "Busy"
 MOST_CREATES: Final = 4
@@ -56,6 +74,7 @@ class Reconciler:
         queue: KeyedQueue[TaskKey],
         followers: Followers,
         recorder: Recorder,
+        orders: OrderBook,
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
@@ -63,6 +82,7 @@ class Reconciler:
         self._queue = queue
         self._followers = followers
         self._recorder = recorder
+        self._orders = orders
         self._clock = clock
         self._making = 0
 
@@ -74,7 +94,7 @@ class Reconciler:
         kind = kind_of(task)
         failed: list[ApiError] = []
         task, decision = await self._carry_out(key, task, kind, failed)
-        self._follow(task, kind)
+        self._follow(key, task)
         if failed and failed[0].code == 0:
             self._remember(key, decision)
             raise RetryError(failed[0])
@@ -92,7 +112,7 @@ class Reconciler:
             raise RetryError(error) from error
         if failed:
             raise RetryError(failed[0])
-        self._follow(self._cache.task(key) or task, kind)
+        self._follow(key, self._cache.task(key))
         if decision.wake_at is not None and self._cache.task(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())
 
@@ -104,98 +124,185 @@ class Reconciler:
 
     def forget(self, key: TaskKey) -> None:
         """Forget a task that is gone."""
-        task = self._cache.task(key)
-        if task is None:
-            return
+        self._follow(key, None)
         self._cache.drop_task(key)
         self._queue.forget(key)
-        self._follow(task, kind_of(task))
 
-    def _follow(self, task: Task, kind: WorkloadKind | None) -> None:
-        """Watch the task's workload by its name for as long as any task needs that."""
-        if kind is None:
-            return
-        target = kind.target(task)
-        tasks = [self._cache.task(key) for key in self._cache.keys_of(target)]
-        if any(each is not None and kind.follows(each, self._cache.around) for each in tasks):
-            self._followers.follow(target)
-        else:
-            self._followers.unfollow(target)
+    def _follow(self, key: TaskKey, task: Task | None) -> None:
+        """Watch what the task has to do with, for as long as any task needs that."""
+        wanted = kind_of(task).watches(task, self._cache.around) if task is not None else ()
+        begun, ended = self._cache.watch(key, wanted)
+        for each in begun:
+            self._followers.follow(each)
+        for each in ended:
+            self._followers.unfollow(each)
+            if isinstance(each, PodsOf):
+                self._cache.forget(each)
 
     async def _carry_out(
-        self, key: TaskKey, task: Task, kind: WorkloadKind | None, failed: list[ApiError]
+        self, key: TaskKey, task: Task, kind: WorkloadKind, failed: list[ApiError]
     ) -> tuple[Task, Decision]:
         """Decide, and send what the decision asks for, until it asks for nothing that was not sent already.
 
         Returns the decision with the task that it was made on: the newest there is, since a stop may come meanwhile.
         """
         sent: set[Hashable] = set()
+        await self._know_ancestors(key, task)
         for _ in range(ROUNDS):
             now = self._clock()
-            looks = kind.looks(task, self._cache.around, now) if kind is not None else ()
+            looks = kind.looks(task, self._cache.around, now)
             if await self._send_new(looks, sent, failed):
                 if failed:
                     raise RetryError(failed[0])
                 continue
             task = self._cache.task(key) or task
-            decision = decide(task, self._observe(task, kind, now), now)
+            kin = kin_of(task, self._cache.relatives(key.namespace))
+            decision = decide(task, self._observe(key, task, kind, now), now, kin, self._orders.standing(task))
+            confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
+            if confirms and kin.children is not None and await self._list_children(key, sent):
+                continue
             if not await self._send_new(self._requests(task, kind, decision, now), sent, failed):
                 break
             if task.status.phase.terminal:
                 self._recorder.tell(task, decision)
         return task, decision
 
+    async def _know_ancestors(self, key: TaskKey, task: Task) -> None:
+        """Read the tasks above this one that are not known yet. Raises RetryError where that is not possible."""
+        relatives = self._cache.relatives(key.namespace)
+        for _ in range(MOST_GENERATIONS + 1):
+            name = unknown_ancestor(task, relatives)
+            if name is None:
+                return
+            try:
+                self._meet(await self._gateway.get_task(key.namespace, name))
+            except ApiError as error:
+                if not error.absent:
+                    raise RetryError(error) from error
+                self._cache.miss_task(TaskKey(key.namespace, name))
+
+    def _meet(self, raw: JsonObject) -> None:
+        """Take in a relative, and have it decided on: its own event may come later, and bring nothing new."""
+        taken = self._cache.put_task(raw, self._clock())
+        if taken is not None:
+            self._queue.add(taken, lane=lane_of(self._cache.task(taken)))
+
+    async def _list_children(self, key: TaskKey, sent: set[Hashable]) -> bool:
+        """Read the children live, once in a pass, before it is said that all have ended; return whether it was done.
+
+        The children of those, too, that ended by themselves: only what was stopped has waited for its own.
+        """
+        before = len(sent)
+        names = [key.name]
+        relatives = self._cache.relatives(key.namespace)
+        while new := [name for name in names if (key, name) not in sent]:
+            for name in new:
+                sent.add((key, name))
+                try:
+                    children = await self._gateway.list_children(key.namespace, name)
+                except ApiError as error:
+                    raise RetryError(error) from error
+                for child in children:
+                    self._meet(child)
+                names += [each.name for each in relatives.children(name) if each.status.phase in ENDED_BY_ITSELF]
+        return len(sent) > before
+
     async def _send_new(self, requests: Iterable[Request], sent: set[Hashable], failed: list[ApiError]) -> bool:
         """Send what was not sent before in this pass; return whether there was anything."""
         new = [request for request in requests if _identity(request) not in sent]
-        for request in new:
-            sent.add(_identity(request))
+        sent.update(map(_identity, new))
+        if len(new) == 1:
             try:
-                await self._send(request)
+                await self._send(new[0])
             except ApiError as error:
                 failed.append(error)
+        elif new:
+            for request, answer in zip(new, await self._gateway.send_all(new), strict=True):
+                try:
+                    await self._take(request, answer)
+                except ApiError as error:
+                    failed.append(error)
         return bool(new)
 
-    def _observe(self, task: Task, kind: WorkloadKind | None, now: datetime) -> Seen:
-        return unsupported(task) if kind is None else kind.observe(task, self._cache.around, now)
+    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
+        rival = self._cache.rival_of(key, task)
+        return taken(task, rival) if rival is not None else kind.observe(task, self._cache.around, now)
 
-    def _requests(self, task: Task, kind: WorkloadKind | None, decision: Decision, now: datetime) -> list[Request]:
-        if kind is None:
-            return []
+    def _requests(self, task: Task, kind: WorkloadKind, decision: Decision, now: datetime) -> list[Request]:
         around = self._cache.around
         return [each for effect in decision.effects for each in kind.carry_out(task, effect, around, now)]
 
     async def _send(self, request: Request) -> None:
-        """Send a request, and take in what the answer says about the object. Raises ApiError where none came."""
-        ref = request.ref
+        """Send a request, and take in what the answer says. Raises ApiError where none came."""
         try:
             answer = await self._make(request) if isinstance(request, Create) else await self._gateway.send(request)
         except ApiError as error:
-            if error.absent and not isinstance(request, Create):
-                self._cache.see_absent(ref, self._clock())
-            elif error.code == 409 and not isinstance(request, Look):
-                # Another object has that name, or another UID: what is known of it is out of date.
-                await self._send(Look(ref))
-                if not isinstance(request, Create) and self._cache.is_there(ref, request.uid):
-                    raise
-            elif error.refused:
-                self._cache.refuse(ref, request.verb, Refusal(error.code, error.reason, error.message, self._clock()))
+            await self._take(request, error)
+        else:
+            await self._take(request, answer)
+
+    async def _take(self, request: Request, answer: JsonObject | ApiError) -> None:
+        """Take in what came of a request. Raises ApiError where that says nothing."""
+        if isinstance(answer, ApiError):
+            await self._failed(request, answer)
+        else:
+            self._cache.allow(request.ref, request.verb)
+            self._answered(request, answer)
+
+    async def _failed(self, request: Request, error: ApiError) -> None:
+        """Take in what an error says about the object. Raises it where it says nothing."""
+        ref = request.ref
+        if error.absent and isinstance(request, LookAtMember):
+            self._cache.lose_member(request.group, request.uid, self._clock())
+        elif error.absent and isinstance(request, Delete):
+            self._cache.lose(request.ref, request.uid, self._clock())
+        elif error.absent and isinstance(request, Look | Patch):
+            self._cache.see_absent(request.ref, self._clock())
+        elif error.code == 409 and isinstance(request, Create | Patch | Delete):
+            # Another object has that name, or another UID: what is known of it is out of date.
+            await self._send(Look(request.ref))
+            if not isinstance(request, Create) and self._cache.is_there(request.ref, request.uid):
+                raise error
+        elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
+            self._cache.doubt(request.ref)  # nobody knows whether it was carried out
+            raise error
+        elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
+            if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
+                self._cache.see_absent(ref, self._clock())  # its kind was removed, and it with it
+            self._cache.refuse(ref, request.verb, Refusal(error.code, error.reason, error.message, self._clock()))
+            if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
-            else:
-                raise
-            return
-        self._cache.allow(ref, request.verb)
-        if isinstance(request, Delete) and "resourceVersion" not in answer.get("metadata", {}):
-            # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
-            self._cache.see_absent(ref, self._clock())
-        elif answer.get("kind") == ref.kind:
-            signal = isinstance(request, Patch | Delete) and request.ends_processes
-            self._cache.see(ref, answer, self._clock(), signal=signal)
+        else:
+            raise error
+
+    def _answered(self, request: Request, answer: JsonObject) -> None:
+        """Take in the object as it is after a request."""
+        now = self._clock()
+        match request:
+            case AskRight(ref):
+                self._cache.note_right(ref, Right(_missing(answer), now))
+            case LookAtPods(pods):
+                self._cache.list_pods(pods, answer["items"], now)
+            case LookAtMember(ref, uid, pods):
+                if answer["metadata"]["uid"] == uid:
+                    self._cache.see_member(pods, answer, now)
+                else:
+                    self._cache.lose_member(pods, uid, now)
+            case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
+                # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
+                self._cache.lose(ref, uid, now)
+            case Look(ref, link):
+                self._cache.see(ref, answer, now, link=link)
+            case Patch(ref):
+                self._cache.see(ref, answer, now, signal=request.meaning is not Meaning.RESUME)
+            case Create(ref) | Delete(ref) if answer.get("kind") == ref.kind:
+                signal = True if isinstance(request, Delete) and request.ends_processes else None
+                self._cache.see(ref, answer, now, signal=signal)
 
     def _remember(self, key: TaskKey, decision: Decision) -> None:
         """Keep the record of an accepted stop until it can be written."""
         if decision.status.stop is not None and not decision.status.phase.terminal:
-            self._cache.accept(key, decision.status.stop)
+            self._cache.accept(key, decision.status)
 
     async def _make(self, request: Create) -> JsonObject:
         """Create an object, unless too many others are being created: what hangs there must leave workers for stops."""
@@ -267,6 +374,16 @@ class Reconciler:
 def _identity(request: Request) -> Hashable:
     """Return what makes a request the same as another one: the verb, the object, and the grace period."""
     return request.verb, request.ref, getattr(request, "uid", None), getattr(request, "grace_seconds", None)
+
+
+def _missing(review: JsonObject) -> str | None:
+    """Return what a SelfSubjectAccessReview says is not granted, if so."""
+    if review.get("status", {}).get("allowed", True):
+        return None
+    asked = review["spec"]["resourceAttributes"]
+    resource = "/".join(part for part in (asked["resource"], asked.get("subresource")) if part)
+    group = f" of API group {asked['group']}" if asked.get("group") else ""
+    return f"the operator may not {asked['verb']} {resource}{group} in namespace {asked['namespace']}; grant it that"
 
 
 def _identified(task: Task) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import logging
 from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.controller.events import EventPoster
 from agentstop.controller.metrics import Metrics
-from agentstop.lifecycle.decide import Decision
+from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.seen import Task
 
 log = logging.getLogger(__name__)

@@ -1,12 +1,14 @@
 """The slow second look: what the watches missed is found by comparing the caches with a list of names."""
 
+import asyncio
 import logging
 from typing import Final
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
-from agentstop.cluster.cache import Cache, TaskKey
+from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.intake import Intake
 from agentstop.workloads.objects import ObjectRef
@@ -14,6 +16,10 @@ from agentstop.workloads.objects import ObjectRef
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 300.0
+
+BATCH: Final = 20
+PAUSE_SECONDS: Final = 0.02
+"""So many tasks are taken at a time, and how long a pause is made after them: stops come in between."""
 
 
 class Resync:
@@ -45,17 +51,19 @@ class Resync:
         known = dict(self._cache.tasks())
         tasks = await self._list(KIND, "")
         pods = await self._list("Pod", TASK_LABEL)
-        for key, task in known.items():
+        for key, version in tasks.items():
+            current = self._cache.task(key)
+            if current is None or current.resource_version != version:
+                await self._look_for(key)
+        for number, (key, task) in enumerate(known.items(), start=1):
+            if number % BATCH == 0:
+                await asyncio.sleep(PAUSE_SECONDS)
             if key not in tasks:
                 await self._look_for(key)
             elif not task.status.phase.terminal:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
                     self._intake.doubt(key)
                 self._intake.enqueue(key)
-        for key, version in tasks.items():
-            current = self._cache.task(key)
-            if current is None or current.resource_version != version:
-                await self._look_for(key)
 
     async def _look_for(self, key: TaskKey) -> None:
         try:

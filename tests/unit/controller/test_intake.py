@@ -4,9 +4,11 @@ import logging
 
 import pytest
 
-from agentstop.cluster.cache import Cache, TaskKey
-from agentstop.cluster.queue import KeyedQueue
-from agentstop.controller.intake import Intake
+from agentstop.api.meta import STOP_FINALIZER
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.controller.intake import Intake, lane_of
 from agentstop.controller.metrics import Metrics
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task, when
@@ -64,6 +66,32 @@ def test_stops_that_were_not_signaled_yet_come_first(
     intake.task("MODIFIED", raw_task(spec, status))
 
     assert queue.has_urgent is urgent
+
+
+@pytest.mark.parametrize(
+    ("spec", "metadata", "lane"),
+    [
+        (STOP, {}, Lane.STOP),
+        ({"podTemplate": {}}, {}, Lane.MASS),
+        ({"podTemplate": {}}, {"deletionTimestamp": when(0), "finalizers": [STOP_FINALIZER]}, Lane.STOP),
+    ],
+    ids=["its own stop", "an order, or an ancestor", "deleted"],
+)
+def test_single_stops_come_before_those_of_many(
+    intake: Intake, cache: Cache, spec: Raw, metadata: Raw, lane: Lane
+) -> None:
+    intake.task("ADDED", raw_task(spec, **metadata))
+    cache.mark_asked(KEY, NOW)
+
+    assert lane_of(cache.task(KEY)) is lane
+
+
+def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(intake: Intake, cache: Cache) -> None:
+    assert lane_of(cache.task(KEY)) is Lane.NORMAL
+    statuses: list[Raw] = [{"phase": "Stopping", "stop": SIGNALED}, {"phase": "Stopped"}]
+    for version, status in enumerate(statuses, 1):
+        intake.task("MODIFIED", raw_task(STOP, status, version=version))
+        assert lane_of(cache.task(KEY)) is Lane.NORMAL
 
 
 def test_old_news_are_no_news(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
@@ -189,7 +217,7 @@ def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
 def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task())
     drained(queue)
-    intake.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x"}})
+    intake.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x", "uid": "node-uid"}})
 
     assert len(queue) == 0
 

@@ -12,7 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.controller.events import EventPoster
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.recorder import Recorder
-from agentstop.lifecycle.decide import Decision
+from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.seen import Task
 from tests.unit.objects import NOW, at, raw_task, task

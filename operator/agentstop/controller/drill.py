@@ -1,0 +1,223 @@
+"""A drill: what an order would do, found out without changing anything."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from agentstop.api.order import (
+    MAX_GROUPS,
+    MAX_LISTED,
+    DrillGroup,
+    DrillReport,
+    ListedTask,
+    OrderPhase,
+    OrderStatus,
+)
+from agentstop.api.task import Phase, StopRequest
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.gateway import Gateway, JsonObject
+from agentstop.cluster.orders import OrderBook
+from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
+from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.workloads.node import read_node
+from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.registry import kind_of, taken
+from agentstop.workloads.requests import AskRight, Delete, Look, Patch
+
+BATCH: Final = 500
+"""So many tasks are looked at at once: stops that come meanwhile wait for no more."""
+
+ACTIVE: Final = frozenset({Phase.RUNNING, Phase.STOPPING, Phase.PAUSING})
+
+REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+NO_MATTER: Final = frozenset({"CreateForbidden", "PodNameTaken", "MainContainerNotFound"})
+"""What holds a task up, but no stop of it."""
+
+
+class _Need(NamedTuple):
+    """What has to be done to end workloads of one kind in one namespace."""
+
+    verb: str
+    api_version: str
+    kind: str
+    namespace: str
+    scale: bool
+    """Whether it is their scale subresource that is changed."""
+
+
+class _Found(NamedTuple):
+    """What a drill has found out about one task."""
+
+    task: Task
+    grace_seconds: int
+    """Its grace period under the order, in seconds; 0 where nothing runs."""
+    problem: Word | None
+    nodes: frozenset[str]
+    """Where its pods run."""
+    needs: tuple[Patch | Delete, ...]
+    """The requests that would end its workload."""
+
+
+class Drill:
+    """Works out the report of a drill from what is known, and from a live look at nodes and rights."""
+
+    def __init__(self, cache: Cache, gateway: Gateway, book: OrderBook, clock: Callable[[], datetime]) -> None:
+        self._cache = cache
+        self._gateway = gateway
+        self._book = book
+        self._clock = clock
+
+    async def status(self, order: Order) -> OrderStatus:
+        """Return the status of a drill that is over. Raises ApiError where nodes or rights cannot be read."""
+        started_at = self._clock()
+        found: list[_Found] = []
+        ended = 0
+        for number, (key, task) in enumerate(self._cache.tasks()):
+            if matches(order, task, self._book.namespaces):
+                if task.status.phase.terminal:
+                    ended += 1
+                else:
+                    found.append(self._look_at(order, key, task))
+            if number % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+        problems = await self._problems(found)
+        groups = Counter((each.task.namespace, each.task.spec.agent) for each in found)
+        ranked = sorted(groups.items(), key=lambda group: (-group[1], group[0][0], group[0][1] or ""))
+        report = DrillReport(
+            running=sum(each.task.status.phase in ACTIVE for each in found),
+            waiting=sum(each.task.status.phase not in ACTIVE for each in found),
+            longest_grace_seconds=max((each.grace_seconds for each in found), default=0),
+            groups=tuple(
+                DrillGroup(namespace=namespace, agent=agent, tasks=count)
+                for (namespace, agent), count in ranked[:MAX_GROUPS]
+            ),
+            group_count=len(groups),
+            problems=tuple(problems[:MAX_LISTED]),
+            problem_count=len(problems),
+        )
+        return OrderStatus(
+            observed_generation=order.generation,
+            phase=OrderPhase.DRILLED,
+            requested_by=order.requested_by,
+            matched=len(found),
+            already_finished=ended,
+            drill=report,
+            started_at=started_at,
+            finished_at=self._clock(),
+        )
+
+    def _look_at(self, order: Order, key: TaskKey, task: Task) -> _Found:
+        now, around, kind = self._clock(), self._cache.around, kind_of(task)
+        rival = self._cache.rival_of(key, task)
+        seen = taken(task, rival) if rival is not None else kind.observe(task, around, now)
+        request = task.spec.stop or StopRequest()
+        asked = order.spec.grace_period_seconds or request.grace_period_seconds
+        requests = kind.carry_out(task, Halt(asked, request.pod_policy, None), around, now)
+        runs = seen.presence is Presence.PRESENT and seen.proof is None
+        workload = (seen.workload or task.status.workload) if runs else None
+        pods = workload.pods if workload is not None else ()
+        return _Found(
+            task=task,
+            grace_seconds=(asked or seen.own_grace_seconds) if runs else 0,
+            problem=_problem(task, seen),
+            nodes=frozenset(pod.node for pod in pods if pod.node is not None),
+            needs=tuple(each for each in requests if isinstance(each, Patch | Delete)),
+        )
+
+    async def _problems(self, found: list[_Found]) -> list[ListedTask]:
+        dead = await self._dead_nodes({node for each in found for node in each.nodes})
+        missing: dict[_Need, str | None] = {}
+        problems: list[ListedTask] = []
+        for each in found:
+            word = each.problem or next((dead[node] for node in sorted(each.nodes) if node in dead), None)
+            for need in dict.fromkeys(_need(request) for request in each.needs) if word is None else ():
+                if need not in missing:
+                    missing[need] = await self._missing(need)
+                text = missing[need]
+                word = word or (Word("StopForbidden", text) if text is not None else None)
+            if word is not None:
+                task = each.task
+                message = word.message[:LONGEST_MESSAGE]
+                problems.append(
+                    ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)
+                )
+        return sorted(problems, key=lambda problem: (problem.namespace, problem.name))
+
+    async def _dead_nodes(self, names: set[str]) -> dict[str, Word]:
+        dead: dict[str, Word] = {}
+        for name in sorted(names):
+            try:
+                node = read_node(await self._gateway.send(Look(ObjectRef("Node", "", name))))
+            except ApiError as error:
+                if error.absent:
+                    dead[name] = _unreachable(f"node {name} is gone")
+                elif not error.refused:
+                    raise
+            else:
+                if not node.ready and not node.out_of_service:
+                    dead[name] = _unreachable(f"node {name} does not answer")
+        return dead
+
+    async def _missing(self, need: _Need) -> str | None:
+        """Return what the operator may not do, though the stop of such a workload takes it; None where it may.
+
+        A pod that cannot be changed in place is deleted, so that one of the two rights is enough there.
+        """
+        ways = [need]
+        if need.kind == "Pod" and need.verb == Patch.verb:
+            ways.append(need._replace(verb=Delete.verb))
+        for way in ways:
+            if await self._may(way):
+                return None
+        verbs = " or ".join(way.verb for way in ways)
+        what = f"{need.kind} objects of {need.api_version}"
+        return f"the operator may not {verbs} {what} in namespace {need.namespace}; grant it that"
+
+    async def _may(self, need: _Need) -> bool:
+        ref = ObjectRef(need.kind, need.namespace, "", need.api_version)
+        try:
+            if need.verb == Patch.verb:
+                answer = await self._gateway.send(AskRight(ref, need.scale))
+            else:
+                answer = await self._gateway.call("POST", REVIEWS, {}, _review(need))
+        except ApiError as error:
+            if not error.refused and not error.absent:
+                raise
+            return True  # nobody can tell
+        return bool(answer.get("status", {}).get("allowed", True))
+
+
+def _need(request: Patch | Delete) -> _Need:
+    ref = request.ref
+    return _Need(request.verb, ref.api_version, ref.kind, ref.namespace, isinstance(request, Patch) and request.scale)
+
+
+def _review(need: _Need) -> JsonObject:
+    """Return the question whether pods may be deleted: nothing else is ever deleted to stop it."""
+    attributes = {"namespace": need.namespace, "verb": need.verb, "group": "", "resource": "pods"}
+    return {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+
+
+def _unreachable(what: str) -> Word:
+    return Word("NodeUnreachable", f"{what}, so nobody could prove that its processes have ended")
+
+
+def _problem(task: Task, seen: Seen) -> Word | None:
+    """Return what would hold up a stop, as far as the task and its workload show it."""
+    if task.status.phase is Phase.STOPPING:
+        listed = problem_of(task)
+        return Word(listed.reason, listed.message or "") if listed is not None else None
+    if seen.refused is not None:
+        return seen.refused
+    return seen.blocked if seen.blocked is not None and seen.blocked.reason not in NO_MATTER else None

@@ -1,0 +1,62 @@
+"""What a change of one task means to its relatives: whom it stops, and who waits for it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from agentstop.api.meta import ConditionType
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.lifecycle.kin import ancestors, descendants
+from agentstop.lifecycle.seen import Task
+
+COUNT_SECONDS: Final = 0.1
+"""How long the tasks above wait before they count anew: so that a family that ends at once is not counted for each."""
+
+
+class Kinship:
+    """Listens to the changes of tasks, and has their relatives decided on."""
+
+    def __init__(self, cache: Cache, queue: KeyedQueue[TaskKey], clock: Callable[[], datetime]) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._clock = clock
+        cache.listen(self.changed)
+
+    def changed(self, key: TaskKey, before: Task | None, after: Task | None) -> None:
+        """Take in that a task came, changed or went."""
+        task = after or before
+        if task is None:
+            return
+        relatives = self._cache.relatives(key.namespace)
+        if _downwards(before) != _downwards(after):
+            for each in list(descendants(task, relatives)):
+                below = TaskKey(each.namespace, each.name)
+                if self._cache.ask(below, self._clock()):
+                    self._queue.add(below, lane=Lane.MASS)
+                elif not each.status.phase.terminal:
+                    self._queue.add(below)
+        if task.spec.parent_ref is not None and _upwards(before) != _upwards(after):
+            for each in ancestors(task, relatives):
+                self._queue.add_after(TaskKey(each.namespace, each.name), COUNT_SECONDS)
+
+
+def _downwards(task: Task | None) -> Any:
+    """Return what of a task matters to those below it."""
+    if task is None:
+        return None
+    status = task.status
+    asked = task.spec.stop_requested or task.deleting or task.gone
+    grace = task.spec.stop.grace_period_seconds if task.spec.stop is not None else None
+    return task.uid, asked, grace, status.stop is not None, status.phase.terminal
+
+
+def _upwards(task: Task | None) -> Any:
+    """Return what of a task matters to those above it."""
+    if task is None:
+        return None
+    held = [
+        each.message for each in task.status.conditions if (each.type, each.status) == (ConditionType.STALLED, "True")
+    ]
+    return task.uid, task.status.phase.terminal, held

@@ -1,0 +1,245 @@
+"""A cluster of orders, tasks, nodes and rights for the keeper of orders; stands for the gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.orders import key_of
+from agentstop.cluster.queue import KeyedQueue
+from agentstop.controller.order_keeper import OrderKeeper
+from agentstop.lifecycle.orders import OrderKey
+from agentstop.workloads.requests import AskRight, Look, Request
+from tests.support.waiting import until
+from tests.unit.objects import NOW, Raw, raw_order, raw_task, when
+
+ORDER = OrderKey("StopOrder", "ns", "o")
+PATIENCE = 5.0
+
+
+class Cluster:
+    """What exists, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.orders: dict[OrderKey, Raw] = {}
+        self.tasks: dict[TaskKey, Raw] = {}
+        self.nodes: dict[str, Raw] = {}
+        self.namespaces: dict[str, Raw] = {"ns": {}}
+        """Their labels."""
+        self.forbidden: set[tuple[str, str]] = set()
+        """Verb and plural of what the operator may not do."""
+        self.written: list[Raw] = []
+        self.deleted: list[OrderKey] = []
+        self.reads: list[str] = []
+        self.failures: list[ApiError] = []
+        """What the next requests about orders are answered with."""
+        self.before_write: Callable[[], None] = lambda: None
+        self._version = 100
+
+    def version(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def get_order(self, kind: str, namespace: str, name: str) -> Raw:
+        self._fail()
+        self.reads.append(name)
+        key = OrderKey(kind, namespace, name)
+        if key not in self.orders:
+            raise ApiError(404, "NotFound", "no such order")
+        return self.orders[key]
+
+    async def write_order_status(self, order: Raw) -> Raw:
+        await asyncio.sleep(0)
+        self.before_write()
+        self._fail()
+        key, metadata = key_of(order), order["metadata"]
+        current = self.orders.get(key)
+        if current is None:
+            raise ApiError(404, "NotFound", "no such order")
+        if any(current["metadata"][name] != metadata[name] for name in ("uid", "resourceVersion")):
+            raise ApiError(409, "Conflict", "changed meanwhile")
+        self.written.append(order["status"])
+        return self.change_order(key, status=order["status"])
+
+    def change_order(self, key: OrderKey = ORDER, **parts: Any) -> Raw:
+        raw = self.orders[key]
+        metadata = raw["metadata"] | {"resourceVersion": self.version()}
+        if "spec" in parts:
+            parts["spec"] = raw["spec"] | parts["spec"]
+            metadata["generation"] += 1
+        self.orders[key] = raw | parts | {"metadata": metadata}
+        return self.orders[key]
+
+    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        self._fail()
+        self.deleted.append(OrderKey(kind, namespace, name))
+
+    async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
+        assert kind == KIND
+        return [raw["metadata"] for key, raw in self.tasks.items() if namespace in {"", key.namespace}]
+
+    async def get_task(self, namespace: str, name: str) -> Raw:
+        self.reads.append(name)
+        if TaskKey(namespace, name) not in self.tasks:
+            raise ApiError(404, "NotFound", "no such task")
+        return self.tasks[TaskKey(namespace, name)]
+
+    async def call(self, method: str, where: str, query: Mapping[str, str] | None = None, body: Any = None) -> Raw:
+        if method == "POST":
+            attributes = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": (attributes["verb"], attributes["resource"]) not in self.forbidden}}
+        items: list[Raw] = []
+        if where.endswith("/namespaces"):
+            items = [{"metadata": {"name": name, "labels": labels}} for name, labels in self.namespaces.items()]
+        else:
+            plural = where.rpartition("/")[2]
+            items = [
+                {name: part for name, part in raw.items() if name not in {"kind", "apiVersion"}}
+                for key, raw in self.orders.items()
+                if (f"{key.kind.lower()}s" == plural and where.find("/namespaces/") < 0)
+                or (f"{key.kind.lower()}s" == plural and f"/namespaces/{key.namespace}/" in where)
+            ]
+        start = int((query or {}).get("continue", 0))
+        rest = {"continue": str(start + 1)} if start + 1 < len(items) else {}
+        return {"metadata": rest, "items": items[start : start + 1]}
+
+    async def send(self, request: Request) -> Raw:
+        match request:
+            case Look(ref):
+                if ("get", "nodes") in self.forbidden:
+                    raise ApiError(403, "Forbidden", "nodes is forbidden")
+                if ref.name not in self.nodes:
+                    raise ApiError(404, "NotFound", "no such node")
+                return self.nodes[ref.name]
+            case AskRight(ref):
+                return {"status": {"allowed": ("patch", f"{ref.kind.lower()}s") not in self.forbidden}}
+        raise AssertionError(f"a drill sends {request}")
+
+
+class Bench:
+    """An operator's caches and its keeper of orders beside a cluster."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        self.filled = True
+        self.now: datetime = NOW + timedelta(seconds=10)
+        self.begin()
+
+    def begin(self) -> None:
+        """A new process of the operator begins."""
+        self.cache = Cache()
+        self.queue: KeyedQueue[TaskKey] = KeyedQueue()
+        gateway = cast("Gateway", self.cluster)
+        self.keeper = OrderKeeper(self.cache, self.queue, gateway, lambda: self.filled, lambda: self.now)
+
+    async def restart(self) -> None:
+        await self.keeper.close()
+        self.begin()
+
+    # What happens in the cluster, and what the watches tell of it
+
+    def task(self, name: str, spec: Raw | None = None, status: Raw | None = None, **metadata: Any) -> TaskKey:
+        """A task is there, and is known."""
+        key = self.unknown_task(name, spec, status, **metadata)
+        self.tell(key)
+        return key
+
+    def unknown_task(self, name: str, spec: Raw | None = None, status: Raw | None = None, **metadata: Any) -> TaskKey:
+        given = {"name": name, "uid": f"uid-{name}", "creationTimestamp": when(-60), **metadata}
+        raw = raw_task(spec, status, int(self.cluster.version()), **given)
+        key = TaskKey(raw["metadata"]["namespace"], name)
+        self.cluster.tasks[key] = raw
+        return key
+
+    def tell(self, key: TaskKey) -> None:
+        self.cache.put_task(self.cluster.tasks[key], self.now)
+
+    def stopped(self, key: TaskKey, verdict: str = "Graceful") -> None:
+        """The stop of a task has come to its end."""
+        known = self.cache.task(key)
+        assert known is not None
+        asked = self.keeper.book.standing(known).stop
+        assert asked is not None, f"nobody stops {key}"
+        stop = {"source": "StopOrder", "order": {"kind": asked.kind, "name": asked.name}, "verdict": verdict}
+        stop |= dict.fromkeys(("acceptedAt", "signaledAt", "confirmedAt"), self.moment)
+        self.set_status(key, {"phase": "Stopped", "finishedAt": self.moment, "stop": stop})
+
+    def set_status(self, key: TaskKey, status: Raw) -> None:
+        raw = self.cluster.tasks[key]
+        metadata = raw["metadata"] | {"resourceVersion": self.cluster.version()}
+        self.cluster.tasks[key] = raw | {"status": status, "metadata": metadata}
+        self.tell(key)
+
+    @property
+    def moment(self) -> str:
+        return self.now.isoformat()
+
+    def order(self, spec: Raw | None = None, status: Raw | None = None, **more: Any) -> OrderKey:
+        """An order is made, and is known."""
+        key = self.unknown_order(spec, status, **more)
+        self.keeper.order("ADDED", self.cluster.orders[key])
+        return key
+
+    def unknown_order(self, spec: Raw | None = None, status: Raw | None = None, **more: Any) -> OrderKey:
+        raw = raw_order(spec, status, int(self.cluster.version()), **more)
+        self.cluster.orders[key_of(raw)] = raw
+        return key_of(raw)
+
+    def edit(self, key: OrderKey = ORDER, **spec: Any) -> None:
+        self.keeper.order("MODIFIED", self.cluster.change_order(key, spec=spec))
+
+    def delete(self, key: OrderKey = ORDER) -> None:
+        raw = self.cluster.orders.pop(key)
+        metadata = raw["metadata"] | {"resourceVersion": self.cluster.version()}
+        self.keeper.order("DELETED", raw | {"metadata": metadata})
+
+    # What is seen of it
+
+    def status(self, key: OrderKey = ORDER) -> Raw:
+        status: Raw = self.cluster.orders[key].get("status") or {}
+        return status
+
+    async def phase(self, phase: str, key: OrderKey = ORDER) -> Raw:
+        await until(lambda: self.status(key).get("phase") == phase, PATIENCE, f"{key} {phase}: {self.status(key)}")
+        return self.status(key)
+
+    async def rest(self) -> None:
+        """Let everything come about that is under way."""
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+
+    def stops(self, key: TaskKey) -> bool:
+        known = self.cache.task(key)
+        return known is not None and self.keeper.book.standing(known).stop is not None
+
+    def held(self, key: TaskKey) -> str | None:
+        known = self.cache.task(key)
+        assert known is not None
+        hold = self.keeper.book.standing(known).hold
+        return hold.reason if hold is not None else None
+
+    def waiting(self) -> set[TaskKey]:
+        """Return the keys that wait for a decision, and forget them."""
+        keys = set(self.queue._waiting)
+        self.queue.__init__()  # type: ignore[misc]
+        return keys
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Bench]:
+    """A bench whose work ends with the test."""
+    bench = Bench()
+    try:
+        yield bench
+    finally:
+        await bench.keeper.close()
