@@ -1,4 +1,4 @@
-"""The whole playground: an API server, a node that runs its pods, and a kubeconfig that leads to them."""
+"""The whole playground: an API server, controllers, a node that runs pods, and a kubeconfig that leads to them."""
 
 import secrets
 import shutil
@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from agentstop.playground.controllers import Controllers, sandbox_crds
 from agentstop.playground.kubeconfig_file import KubeconfigFile
 from agentstop.playground.node import Node
 from agentstop.playground.server import ApiServer
@@ -17,7 +18,8 @@ class Playground:
     """An async context manager: inside it, everything is served; on leaving, processes and files are gone.
 
     Args:
-        crds: CustomResourceDefinitions that are there from the start.
+        crds: CustomResourceDefinitions that are there from the start; of the sandbox kinds there are our own unless
+            they are among these.
         kubeconfig: file to write; it must not exist, or be one that an earlier playground left behind.
         port: port of the API server on 127.0.0.1; 0 for a free one.
         data_dir: where pods' files and logs are while it runs; None for a temporary folder.
@@ -26,7 +28,9 @@ class Playground:
     def __init__(
         self, *, crds: Sequence[Mapping[str, Any]], kubeconfig: Path, port: int = 0, data_dir: Path | None = None
     ) -> None:
-        self._server = ApiServer(token=secrets.token_urlsafe(32), crds=crds, port=port)
+        given = {crd["metadata"]["name"] for crd in crds}
+        ours = [crd for crd in sandbox_crds() if crd["metadata"]["name"] not in given]
+        self._server = ApiServer(token=secrets.token_urlsafe(32), crds=[*crds, *ours], port=port)
         self._kubeconfig = KubeconfigFile(kubeconfig)
         self._data_dir = data_dir
         self._stack = AsyncExitStack()
@@ -51,13 +55,13 @@ class Playground:
             await self._server.start()
             stack.push_async_callback(self._server.stop)
             connection = self._server.kubeconfig()
-            node = Node(
-                url=connection["clusters"][0]["cluster"]["server"],
-                token=connection["users"][0]["user"]["token"],
-                data_dir=self._data_dir or self._temporary(stack),
-            )
+            token = connection["users"][0]["user"]["token"]
+            node = Node(url=self._server.url, token=token, data_dir=self._data_dir or self._temporary(stack))
             await node.start()
             stack.push_async_callback(node.stop)
+            controllers = Controllers(url=self._server.url, token=token)
+            await controllers.start()
+            stack.push_async_callback(controllers.stop)
             self._kubeconfig.write(connection)
             stack.callback(self._kubeconfig.remove)
             self._stack = stack.pop_all()

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import aiohttp
 
+from agentstop.playground.api_client import MERGE_PATCH, ApiClient, Object
+from agentstop.playground.informer import Informer
 from agentstop.playground.node import Node
-from agentstop.playground.node.api_client import MERGE_PATCH, ApiClient, Informer, Object
-
-from .real_apiserver import Endpoint
 
 PATIENCE = 30.0
 """Seconds after which a test gives up; nothing takes that long when it works."""
@@ -45,6 +46,16 @@ def condition(item: Object, kind: str) -> Object:
 
 def phase_is(*phases: str) -> Callable[[Object], bool]:
     return lambda item: item["status"].get("phase") in phases
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to reach an API server."""
+
+    url: str
+    token: str
+    ssl: SSLContext | None
+    kubeconfig: Path
 
 
 class Cluster:

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support import apiserver
 
 from agentstop.playground.server import ApiServer
 
-from . import real_apiserver
-from .cluster import Cluster
-from .real_apiserver import Endpoint
+from .cluster import Cluster, Endpoint
 
 
 @contextlib.asynccontextmanager
@@ -20,7 +19,7 @@ async def playground(folder: Path) -> AsyncIterator[Endpoint]:
     server = ApiServer(token=token, crds=[])
     await server.start()
     kubeconfig = folder / "kubeconfig"
-    real_apiserver.write_kubeconfig(kubeconfig, server.url, token, None)
+    apiserver.write_kubeconfig(kubeconfig, server.url, token, None)
     yield Endpoint(server.url, token, None, kubeconfig)
     await server.stop()
 
@@ -31,11 +30,12 @@ async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     if request.param == "playground":
         async with playground(folder) as endpoint:
             yield endpoint
-    elif real_apiserver.assets() is None:
-        pytest.skip("no kube-apiserver and etcd in $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin (or no openssl)")
-    else:
-        with real_apiserver.running(folder) as endpoint:
-            yield endpoint
+        return
+    reason = apiserver.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    async with apiserver.control_plane(folder) as plane:
+        yield Endpoint(plane.url, plane.token, plane.ssl(), plane.kubeconfig)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from agentstop.playground.node.guardian import log_file
 from agentstop.playground.node.guardian.log_file import LogFile
 from agentstop.playground.node.logs import LogOptions, LogReader, render
-from agentstop.playground.node.times import rfc3339
+from agentstop.playground.times import rfc3339
 
 from .cluster import Cluster, container, phase_is, pod
 

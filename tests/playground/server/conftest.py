@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import pytest_asyncio
+from tests.support import apiserver
 
 from agentstop.playground.server import ApiServer
 
-from . import real_server
 from .api import PATIENCE, Api, Endpoint
-from .objects import DEFINITION, WIDGETS
+from .objects import DEFINITION, FLEETS, SCALED, WIDGETS
 
 
 @pytest_asyncio.fixture(scope="session")
 async def playground() -> AsyncIterator[ApiServer]:
-    """A playground server with the tests' definition."""
-    server = ApiServer(token=secrets.token_urlsafe(16), crds=[DEFINITION])
+    """A playground server with the tests' definitions."""
+    server = ApiServer(token=secrets.token_urlsafe(16), crds=[DEFINITION, SCALED])
     await server.start()
     yield server
     await server.stop()
@@ -32,11 +32,11 @@ async def endpoint(
     if request.param == "playground":
         yield Endpoint(playground.url, playground.kubeconfig()["users"][0]["user"]["token"])
         return
-    programs = real_server.folder()
-    if programs is None:
-        pytest.skip("no kube-apiserver and etcd in $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin (or no openssl)")
-    with real_server.running(programs, tmp_path_factory.mktemp("apiserver")) as running:
-        yield running
+    reason = apiserver.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    async with apiserver.control_plane(tmp_path_factory.mktemp("apiserver")) as plane:
+        yield Endpoint(plane.url, plane.token, plane.ssl(), real=True)
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -54,15 +54,16 @@ async def _in_namespace(endpoint: Endpoint, session: aiohttp.ClientSession) -> A
 
 @pytest_asyncio.fixture(scope="session")
 async def defined(endpoint: Endpoint, session: aiohttp.ClientSession) -> Endpoint:
-    """The server, once it serves the tests' kind."""
+    """The server, once it serves the tests' kinds."""
     api = Api(endpoint, session, "default")
     if endpoint.real:
-        created = await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", DEFINITION)
-        assert created.status == 201, created.body
-        for _ in range(int(PATIENCE * 10)):
-            if (await api.get(api.path(WIDGETS))).status == 200:
-                break
-            await asyncio.sleep(0.1)
+        for definition, plural in ((DEFINITION, WIDGETS), (SCALED, FLEETS)):
+            created = await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+            assert created.status == 201, created.body
+            for _ in range(int(PATIENCE * 10)):
+                if (await api.get(api.path(plural))).status == 200:
+                    break
+                await asyncio.sleep(0.1)
     return endpoint
 
 

@@ -4,6 +4,11 @@ from typing import Any
 
 GROUP = "tests.agentstop.dev"
 WIDGETS = f"{GROUP}/v1/widgets"
+FLEETS = f"{GROUP}/v1/fleets"
+DEPLOYMENTS = "apps/v1/deployments"
+REPLICA_SETS = "apps/v1/replicasets"
+STATEFUL_SETS = "apps/v1/statefulsets"
+JOBS = "batch/v1/jobs"
 
 DEFINITION: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -98,6 +103,51 @@ DEFINITION: dict[str, Any] = {
     },
 }
 
+SCALED: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": f"fleets.{GROUP}"},
+    "spec": {
+        "group": GROUP,
+        "scope": "Namespaced",
+        "names": {"plural": "fleets", "singular": "fleet", "kind": "Fleet"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {
+                    "status": {},
+                    "scale": {
+                        "specReplicasPath": ".spec.ships",
+                        "statusReplicasPath": ".status.afloat",
+                        "labelSelectorPath": ".status.selector",
+                    },
+                },
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "description": "A thing that scales.",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "properties": {
+                                    "ships": {"type": "integer", "minimum": 0, "maximum": 5},
+                                    "flag": {"type": "string"},
+                                },
+                            },
+                            "status": {
+                                "type": "object",
+                                "properties": {"afloat": {"type": "integer"}, "selector": {"type": "string"}},
+                            },
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
 
 def widget(name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": f"{GROUP}/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
@@ -114,3 +164,30 @@ def pod(name: str, **spec: Any) -> dict[str, Any]:
 
 def binding(name: str, node: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+
+
+def fleet(name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": f"{GROUP}/v1", "kind": "Fleet", "metadata": {"name": name}, "spec": spec}
+
+
+def template(**spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {"containers": [{"name": "main", "image": "image:1"}], **spec},
+    }
+
+
+def replicated(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    """A Deployment, ReplicaSet or StatefulSet."""
+    selector = {"matchLabels": {"app": "x"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "template": template(), **spec},
+    }
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    pods = {"template": template(restartPolicy="Never")}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {**pods, **spec}}

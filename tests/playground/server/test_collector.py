@@ -72,7 +72,7 @@ async def test_what_is_made_for_an_owner_that_has_gone_goes_too(play: Api) -> No
 
 
 async def test_owners_of_unknown_kinds_are_believed_in(play: Api) -> None:
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "r", "uid": "u"}}
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "uid": "u"}}
     await make(play, "configmaps", owned({"metadata": {"name": "c"}}, owner))
     await settle()
     assert (await play.get(play.path("configmaps", "c"))).status == 200

@@ -27,6 +27,16 @@ async def test_json_patches(api: Api) -> None:
     assert (await api.patch(path, {"op": "add"}, JSON_PATCH)).status == 400
 
 
+async def test_the_last_finalizer_leaves_no_empty_list(api: Api) -> None:
+    body = pod("p")
+    body["metadata"]["finalizers"] = ["a.b/c"]
+    await api.create(api.path("pods"), body)
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a.b/c"]}}
+    answer = await api.patch(api.path("pods", "p"), patch, STRATEGIC_PATCH)
+    assert answer.status == 200
+    assert "finalizers" not in answer.body["metadata"]
+
+
 async def test_patches_of_what_is_not_there(api: Api) -> None:
     for media_type in (JSON_PATCH, "application/merge-patch+json"):
         answer = await api.patch(api.path(WIDGETS, "no"), [] if media_type == JSON_PATCH else {}, media_type)

@@ -223,8 +223,8 @@ async def test_discovery(api: Api) -> None:
     aggregated = (await api.get("/apis", accept=accept)).body
     assert aggregated["kind"] == "APIGroupDiscoveryList"
     mine = next(item for item in aggregated["items"] if item["metadata"]["name"] == GROUP)
-    (resource,) = mine["versions"][0]["resources"]
-    assert (resource["resource"], resource["scope"]) == ("widgets", "Namespaced")
+    resource = next(item for item in mine["versions"][0]["resources"] if item["resource"] == "widgets")
+    assert resource["scope"] == "Namespaced"
     assert resource["subresources"][0]["subresource"] == "status"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agentstop.playground.node import times
+from agentstop.playground import times
 from agentstop.playground.node.containers import (
     UNKNOWN_EXIT_CODE,
     UNKNOWN_MESSAGE,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentstop.playground.node.api_client import ApiClient
-from agentstop.playground.node.events import EventRecorder
+from agentstop.playground.api_client import ApiClient
+from agentstop.playground.events import EventRecorder
 from agentstop.playground.node.processes import ProcessHost
 
 

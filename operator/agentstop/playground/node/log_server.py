@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from agentstop.playground.node import times
+from agentstop.playground import times
 from agentstop.playground.node.containers import Container, Role, Waiting
 from agentstop.playground.node.logs import LogOptions, LogReader, render
 from agentstop.playground.node.pod_worker import PodWorker

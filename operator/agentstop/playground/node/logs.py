@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from agentstop.playground.node import times
+from agentstop.playground import times
 
 BLOCK = 64 * 1024
 

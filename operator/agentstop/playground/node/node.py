@@ -9,9 +9,10 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentstop.playground.node.api_client import ApiClient, Informer, Object
+from agentstop.playground.api_client import ApiClient, Object
+from agentstop.playground.events import EventRecorder
+from agentstop.playground.informer import Informer
 from agentstop.playground.node.context import NodeContext
-from agentstop.playground.node.events import EventRecorder
 from agentstop.playground.node.log_server import LogServer
 from agentstop.playground.node.node_object import ADDRESS
 from agentstop.playground.node.pod_worker import PodWorker
@@ -51,7 +52,7 @@ class Node:
     ) -> None:
         self._name = name
         self._data_dir = data_dir.absolute()
-        self._client = ApiClient(url, token=token, ssl_context=ssl)
+        self._client = ApiClient(url, token=token, ssl_context=ssl, agent="agentstop-playground-node")
         self._host = ProcessHost()
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -5,7 +5,7 @@ import platform
 import socket
 from typing import Any
 
-from agentstop.playground.node.times import now, rfc3339
+from agentstop.playground.times import now, rfc3339
 
 ADDRESS = "127.0.0.1"
 KUBELET_ANNOTATION = "playground.agentstop.dev/kubelet"

@@ -20,7 +20,7 @@ from agentstop.playground.node.containers import (
     Waiting,
     in_crash_backoff,
 )
-from agentstop.playground.node.times import rfc3339
+from agentstop.playground.times import rfc3339
 
 START_ERROR = "StartError"
 START_ERROR_EXIT_CODE = 128

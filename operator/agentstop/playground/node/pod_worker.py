@@ -12,9 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agentstop.playground.node import pod_status, times
+from agentstop.playground import times
+from agentstop.playground.api_client import ApiError, Object, backoff
+from agentstop.playground.node import pod_status
 from agentstop.playground.node.adoption import containers_of
-from agentstop.playground.node.api_client import ApiError, Object, backoff
 from agentstop.playground.node.containers import (
     Container,
     Running,

@@ -5,8 +5,9 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from agentstop.playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object, backoff
+from agentstop.playground.informer import Informer
 from agentstop.playground.node import node_object
-from agentstop.playground.node.api_client import MERGE_PATCH, ApiClient, ApiError, Informer, Object, backoff
 
 log = logging.getLogger(__name__)
 

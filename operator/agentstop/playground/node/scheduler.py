@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agentstop.playground.node import times
-from agentstop.playground.node.api_client import MERGE_PATCH, ApiClient, ApiError, Object, backoff
-from agentstop.playground.node.events import EventRecorder
+from agentstop.playground import times
+from agentstop.playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object, backoff
+from agentstop.playground.events import EventRecorder
 from agentstop.playground.node.scheduling import unschedulable, wants_scheduling
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentstop.playground.api_client import ApiError, Object
 from agentstop.playground.node import environment
-from agentstop.playground.node.api_client import ApiError, Object
 from agentstop.playground.node.containers import Container, Terminated, Waiting, never_again
 from agentstop.playground.node.context import NodeContext
 

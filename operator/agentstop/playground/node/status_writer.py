@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agentstop.playground.node.api_client import MERGE_PATCH, ApiClient, ApiError, backoff
+from agentstop.playground.api_client import MERGE_PATCH, ApiClient, ApiError, backoff
 
 log = logging.getLogger(__name__)
 

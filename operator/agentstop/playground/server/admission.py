@@ -124,6 +124,14 @@ def restore(metadata: Json, before: Mapping[str, Any]) -> None:
         else:
             metadata.pop(key, None)
     metadata.pop("selfLink", None)
+    omit_empty(metadata)
+
+
+def omit_empty(metadata: Json) -> None:
+    """Leave out the lists and maps with nothing in them, as the real server does."""
+    for key in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if key in metadata and not metadata[key]:
+            del metadata[key]
 
 
 def status_only(new: Json, old: Json, *, may_label: bool) -> Json:

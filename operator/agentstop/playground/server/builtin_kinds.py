@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from .crds import CrdStrategy
 from .events import event_columns, from_core, to_core
+from .jobs import JobStrategy
 from .pod_table import POD_COLUMNS
 from .pods import PodStrategy
-from .resources import BuiltinStrategy, Column, Resource
+from .resources import BuiltinStrategy, Column, Resource, ScaleFields
 from .selectors import by_path
 from .simple_kinds import EventStrategy, LeaseStrategy, NamespaceStrategy, NodeStrategy, SecretStrategy
 from .tables import AGE_COLUMN
+from .workload_tables import DEPLOYMENT_COLUMNS, JOB_COLUMNS, REPLICA_SET_COLUMNS, STATEFUL_SET_COLUMNS
+from .workloads import DeploymentStrategy, ReplicaSetStrategy, StatefulSetStrategy
 
 _EVENT_FIELDS: Final = {
     **{f"involvedObject.{name}": by_path(f"involvedObject.{name}") for name in ("kind", "namespace", "name", "uid")},
@@ -171,6 +174,54 @@ BUILTIN: Final[tuple[Resource, ...]] = (
     ),
     Resource(
         "coordination.k8s.io", "v1", "Lease", "leases", LeaseStrategy("V1Lease"), columns=(_LEASE_HOLDER, AGE_COLUMN)
+    ),
+    Resource(
+        "apps",
+        "v1",
+        "Deployment",
+        "deployments",
+        DeploymentStrategy(),
+        short_names=("deploy",),
+        categories=("all",),
+        subresources=("scale", "status"),
+        columns=DEPLOYMENT_COLUMNS,
+        scale=ScaleFields(),
+    ),
+    Resource(
+        "apps",
+        "v1",
+        "ReplicaSet",
+        "replicasets",
+        ReplicaSetStrategy(),
+        short_names=("rs",),
+        categories=("all",),
+        subresources=("scale", "status"),
+        columns=REPLICA_SET_COLUMNS,
+        selectable={"status.replicas": by_path("status.replicas")},
+        scale=ScaleFields(),
+    ),
+    Resource(
+        "apps",
+        "v1",
+        "StatefulSet",
+        "statefulsets",
+        StatefulSetStrategy(),
+        short_names=("sts",),
+        categories=("all",),
+        subresources=("scale", "status"),
+        columns=STATEFUL_SET_COLUMNS,
+        scale=ScaleFields(),
+    ),
+    Resource(
+        "batch",
+        "v1",
+        "Job",
+        "jobs",
+        JobStrategy(),
+        categories=("all",),
+        subresources=("status",),
+        columns=JOB_COLUMNS,
+        selectable={"status.successful": lambda obj: str((obj.get("status") or {}).get("succeeded", 0))},
     ),
     Resource(
         "apiextensions.k8s.io",

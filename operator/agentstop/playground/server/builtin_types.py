@@ -109,6 +109,7 @@ def _prune(value: Any, kind: str, path: str, owner: str) -> Iterator[str]:
             yield from _prune(value[name], known[name], inner_path, kind)
 
 
+@cache
 def _go_name(kind: str) -> str:
     plain = {"str": "string", "int": "int64", "bool": "bool", "float": "float64", "datetime": "string"}
     return plain.get(kind, re.sub(r"^(?:V1|Core|Events)+(?=[A-Z])", "v1.", kind))

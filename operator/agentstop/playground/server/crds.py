@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/cus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .cel_rules import RuleError, compile_rules
@@ -119,4 +120,26 @@ def _check(obj: Json) -> list[FieldError]:
         except RuleError as error:
             where, _, why = str(error).partition(": ")
             errors.append(invalid(where, "", why))
+        scale = (version.get("subresources") or {}).get("scale")
+        if scale is not None:
+            errors += _check_scale(scale, f"spec.versions[{index}].subresources.scale")
     return errors
+
+
+def _check_scale(scale: Json, place: str) -> list[FieldError]:
+    errors = []
+    for name, roots in (("specReplicasPath", ("spec",)), ("statusReplicasPath", ("status",))):
+        path = scale.get(name)
+        if not path:
+            errors.append(required(f"{place}.{name}"))
+        elif not _below(path, roots):
+            errors.append(invalid(f"{place}.{name}", path, f"should be a json path under .{roots[0]}"))
+    selector = scale.get("labelSelectorPath")
+    if selector and not _below(selector, ("spec", "status")):
+        detail = "should be a json path under either .spec or .status"
+        errors.append(invalid(f"{place}.labelSelectorPath", selector, detail))
+    return errors
+
+
+def _below(path: str, roots: Sequence[str]) -> bool:
+    return any(path.startswith(f".{root}.") for root in roots)

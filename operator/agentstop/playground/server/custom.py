@@ -10,7 +10,7 @@ from . import structural
 from .builtin_types import WrongTypeError, prune
 from .cel_rules import compile_rules
 from .errors import FieldError, bad_request, unchecked
-from .resources import Column, Resource, Strategy
+from .resources import Column, Resource, ScaleFields, Strategy
 from .selectors import by_path
 from .tables import age
 from .topology import by_schema
@@ -113,6 +113,7 @@ def resources_of(crd: Mapping[str, Any]) -> list[Resource]:
         schema = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
         subresources = version.get("subresources") or {}
         has_status = "status" in subresources
+        scale = _scale_fields(subresources)
         preserve = bool(spec.get("preserveUnknownFields"))
         api_version = f"{spec['group']}/{version['name']}"
         resources.append(
@@ -125,7 +126,7 @@ def resources_of(crd: Mapping[str, Any]) -> list[Resource]:
                 short_names=tuple(names.get("shortNames") or ()),
                 categories=tuple(names.get("categories") or ()),
                 namespaced=spec["scope"] == "Namespaced",
-                subresources=("status",) if has_status else (),
+                subresources=(*(("status",) if has_status else ()), *(("scale",) if scale else ())),
                 strategy=CustomStrategy(schema, has_status=has_status, preserve=preserve),
                 columns=_columns(version),
                 selectable={
@@ -133,11 +134,28 @@ def resources_of(crd: Mapping[str, Any]) -> list[Resource]:
                     for field in version.get("selectableFields") or ()
                 },
                 schema=schema,
+                scale=scale,
                 to_storage=None if api_version == stored else _restamp(stored),
                 from_storage=None if api_version == stored else _restamp(api_version),
             )
         )
     return resources
+
+
+def _scale_fields(subresources: Mapping[str, Any]) -> ScaleFields | None:
+    scale = subresources.get("scale")
+    if scale is None:
+        return None
+    selector = scale.get("labelSelectorPath")
+    return ScaleFields(
+        replicas=_keys(scale["specReplicasPath"]),
+        observed=_keys(scale["statusReplicasPath"]),
+        selector=_keys(selector) if selector else None,
+    )
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(path.removeprefix(".").split("."))
 
 
 def _restamp(api_version: str) -> Any:

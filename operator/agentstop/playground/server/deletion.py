@@ -112,7 +112,7 @@ class Deleter:
                 grace = _shorten(metadata, options.grace or 0)
         elif grace is not None:
             _begin(metadata, grace)
-        self._add_finalizer(resource, record, metadata, options.policy)
+        self._add_finalizer(resource, record, metadata, options.policy or strategy.default_propagation)
         waits = bool(metadata.get("finalizers")) or strategy.holds_deletion(new)
         if waits and first and grace is None:
             _begin(metadata, 0)

@@ -16,6 +16,7 @@ from .admission import (
     check_namespace,
     decode,
     deep_copy,
+    omit_empty,
     restore,
     status_only,
     without_managers,
@@ -73,13 +74,14 @@ class Engine:
         metadata = obj["metadata"]
         for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation"):
             metadata.pop(key, None)
+        omit_empty(metadata)
         metadata["uid"] = str(uuid4())
         metadata["creationTimestamp"] = now()
         if strategy.counts_generations:
             metadata["generation"] = 1
         if resource.to_storage is not None:
             obj = resource.to_storage(obj)
-        writer = self._writer(resource, options)
+        writer = self.writer(resource, options)
         owned = {**without_status(obj, strategy.has_status), "metadata": dict(metadata)}
         if operation == managers.APPLY:
             # An applier owns what it says; anyone else owns the defaults too.
@@ -110,7 +112,7 @@ class Engine:
                 problem = invalid("metadata.resourceVersion", 0, "must be specified for an update")
                 raise errors.unprocessable(resource.group, resource.plural, name, [problem])
             metadata["resourceVersion"] = str(record.version)
-        return self._replace(resource, record, new, options)
+        return self.replace(resource, record, new, options)
 
     def patch(
         self, resource: Resource, namespace: str, name: str, media_type: str, patch: Any, options: WriteOptions
@@ -143,7 +145,7 @@ class Engine:
             )
             raise errors.bad_request(message)
         new["metadata"].setdefault("resourceVersion", str(record.version))
-        return self._replace(resource, record, new, options)
+        return self.replace(resource, record, new, options)
 
     def modify(self, resource: Resource, record: Record, change: Callable[[Json], None]) -> Record:
         """Change a copy of an object as the server itself does, past the rules for clients, and store it.
@@ -191,14 +193,15 @@ class Engine:
             config = without_status(config, strategy.has_status)
         live = self.copy(resource, record)
         asked_version = metadata.get("resourceVersion")
-        writer = self._writer(resource, options)
+        writer = self.writer(resource, options)
         new = managers.apply(live, config, writer, strategy.topology, force=options.force)
         new["metadata"]["resourceVersion"] = asked_version or str(record.version)
-        return self._replace(resource, record, deep_copy(new), options, applied=True)
+        return self.replace(resource, record, deep_copy(new), options, applied=True)
 
-    def _replace(
+    def replace(
         self, resource: Resource, record: Record, new: Json, options: WriteOptions, *, applied: bool = False
     ) -> Record:
+        """Store ``new`` in place of ``record``; ``applied``: its managed fields are those of a server-side apply."""
         strategy, old = resource.strategy, record.obj
         metadata, before = new["metadata"], old["metadata"]
         name = before["name"]
@@ -231,7 +234,7 @@ class Engine:
             metadata["generation"] = before.get("generation", 0) + 1
         if not applied:
             base = old if metadata.get("managedFields") else without_managers(old)
-            managers.record_update(base, new, self._writer(resource, options), strategy.topology)
+            managers.record_update(base, new, self.writer(resource, options), strategy.topology)
         if new == old:
             return record
         held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds") or strategy.holds_deletion(new)
@@ -245,7 +248,8 @@ class Engine:
             return Record(ordered, dumps(ordered), 0)
         return self.store.write(self.collection(resource), kind, ordered)
 
-    def _writer(self, resource: Resource, options: WriteOptions) -> managers.Writer:
+    def writer(self, resource: Resource, options: WriteOptions) -> managers.Writer:
+        """Who a write is by, for the managed fields."""
         return managers.Writer(options.manager, resource.api_version, options.subresource, now())
 
     def _check_namespace_open(self, resource: Resource, namespace: str, name: str) -> None:

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from . import discovery, errors, openapi, patches, pod_access, presenter, watching
+from . import discovery, errors, openapi, pod_access, presenter, watching
 from .builtin_kinds import REVIEWS
 from .deletion import Deleter, parse_options
 from .engine import Engine
 from .errors import ApiError
 from .negotiation import PLAIN, Target, flag, number, parse_path, read_body, view
 from .registry import Registry
-from .requests import OPEN_PATHS, authenticated_path, version, write_request
+from .requests import OPEN_PATHS, authenticated_path, patch_request, version, write_request
 from .resources import Resource
+from .scaling import SCALE, Scaling
 from .selectors import Selector, parse
 from .store import Record
 from .watching import WatchRequest
@@ -24,7 +25,6 @@ from .wire import Json, dumps
 _log = logging.getLogger(__name__)
 
 _JSON: Final = "application/json"
-_PATCH_TYPES: Final = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
 
 
 class HttpApi:
@@ -33,6 +33,7 @@ class HttpApi:
     def __init__(self, engine: Engine, deleter: Deleter, token: str) -> None:
         self._engine = engine
         self._deleter = deleter
+        self._scaling = Scaling(engine)
         self._registry: Registry = engine.registry
         self._token = token.encode()
         self._logs = pod_access.LogProxy()
@@ -172,6 +173,12 @@ class HttpApi:
                 return await self._put(request, resource, target)
             case "status", "PATCH":
                 return await self._patch(request, resource, target)
+            case "scale", "GET":
+                return self._present(request, SCALE, self._scaling.get(resource, target.namespace, target.name))
+            case "scale", "PUT":
+                return await self._put_scale(request, resource, target)
+            case "scale", "PATCH":
+                return await self._patch_scale(request, resource, target)
             case "log", "GET":
                 return await self._log(request, resource, target)
             case "binding", "POST":
@@ -252,16 +259,18 @@ class HttpApi:
         record = self._engine.update(resource, target.namespace, target.name, body, options)
         return self._present(request, resource, record, warnings=options.warnings)
 
-    async def _patch(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
-        if request.content_type not in _PATCH_TYPES:
-            raise errors.unsupported_media_type(_PATCH_TYPES)
+    async def _put_scale(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
         body, options = await write_request(request, target.subresource)
-        if request.content_type == patches.APPLY_PATCH and not request.query.get("fieldManager"):
-            problem = errors.required("fieldManager", "is required for apply patch")
-            raise errors.unprocessable("meta.k8s.io", "PatchOptions", "", [problem])
-        if options.force and request.content_type != patches.APPLY_PATCH:
-            problem = errors.forbidden_field("force", "may not be specified for non-apply patch")
-            raise errors.unprocessable("meta.k8s.io", "PatchOptions", "", [problem])
+        record = self._scaling.update(resource, target.namespace, target.name, body, options)
+        return self._present(request, SCALE, record, warnings=options.warnings)
+
+    async def _patch_scale(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
+        body, options = await patch_request(request, target.subresource)
+        record = self._scaling.patch(resource, target.namespace, target.name, request.content_type, body, options)
+        return self._present(request, SCALE, record, warnings=options.warnings)
+
+    async def _patch(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
+        body, options = await patch_request(request, target.subresource)
         existed = self._engine.collection(resource).get(target.namespace, target.name) is not None
         record = self._engine.patch(resource, target.namespace, target.name, request.content_type, body, options)
         status = 200 if existed else 201

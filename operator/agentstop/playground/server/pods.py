@@ -28,10 +28,10 @@ _TOLERATIONS: Final = tuple(
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "sleep")
 
 
-def containers_of(spec: Json) -> list[tuple[str, Json]]:
-    """All containers of a pod with their paths, init containers first."""
+def containers_of(spec: Json, place: str = "spec") -> list[tuple[str, Json]]:
+    """All containers of a pod with their paths below ``place``, init containers first."""
     return [
-        (f"spec.{group}[{index}]", container)
+        (f"{place}.{group}[{index}]", container)
         for group in ("initContainers", "containers")
         for index, container in enumerate(spec.get(group) or ())
     ]
@@ -46,19 +46,10 @@ class PodStrategy(BuiltinStrategy):
     def default(self, obj: Json) -> None:
         """Fill in what the real server fills in."""
         spec = obj.setdefault("spec", {})
-        for name, value in (
-            ("restartPolicy", "Always"),
-            ("terminationGracePeriodSeconds", 30),
-            ("dnsPolicy", "ClusterFirst"),
-            ("schedulerName", "default-scheduler"),
-            ("enableServiceLinks", True),
-        ):
-            spec.setdefault(name, value)
-        spec.setdefault("securityContext", {})
-        if spec["terminationGracePeriodSeconds"] < 0:
-            spec["terminationGracePeriodSeconds"] = 1
+        default_spec(spec)
+        spec.setdefault("enableServiceLinks", True)
         for _, container in containers_of(spec):
-            _default_container(container)
+            _default_requests(container["resources"])
         for condition in (obj.get("status") or {}).get("conditions") or ():
             condition.setdefault("lastProbeTime", None)
             condition.setdefault("lastTransitionTime", None)
@@ -80,7 +71,7 @@ class PodStrategy(BuiltinStrategy):
 
     def validate_create(self, obj: Json) -> list[FieldError]:
         """What is wrong with a new pod."""
-        return _check_spec(obj["spec"])
+        return check_spec(obj["spec"])
 
     def validate_update(self, new: Json, old: Json, subresource: str) -> list[FieldError]:
         """What is wrong with a change: next to nothing in a pod's specification may change."""
@@ -88,7 +79,7 @@ class PodStrategy(BuiltinStrategy):
             return _check_status(new, old)
         if new["spec"] == old["spec"]:
             return []
-        return _check_spec(new["spec"]) + _check_immutable(new["spec"], old["spec"])
+        return check_spec(new["spec"]) + _check_immutable(new["spec"], old["spec"])
 
     def grace(self, obj: Json, asked: int | None) -> int | None:
         """Seconds to wait for the node; none for a pod that no node runs."""
@@ -97,6 +88,22 @@ class PodStrategy(BuiltinStrategy):
             return 0
         period: int = spec.get("terminationGracePeriodSeconds", 0) if asked is None else asked
         return 1 if period < 0 else period
+
+
+def default_spec(spec: Json) -> None:
+    """Fill in, in place, what is the same for a pod and for the template of one."""
+    for name, value in (
+        ("restartPolicy", "Always"),
+        ("terminationGracePeriodSeconds", 30),
+        ("dnsPolicy", "ClusterFirst"),
+        ("schedulerName", "default-scheduler"),
+    ):
+        spec.setdefault(name, value)
+    spec.setdefault("securityContext", {})
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    for _, container in containers_of(spec):
+        _default_container(container)
 
 
 def _default_container(container: Json) -> None:
@@ -119,7 +126,9 @@ def _default_container(container: Json) -> None:
             for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1)):
                 probe.setdefault(key, value)
             probe.setdefault("failureThreshold", 3)
-    resources = container["resources"]
+
+
+def _default_requests(resources: Json) -> None:
     limits = resources.get("limits")
     if limits:
         resources["requests"] = {**limits, **(resources.get("requests") or {})}
@@ -136,23 +145,24 @@ def _qos(spec: Json) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _check_spec(spec: Json) -> list[FieldError]:
+def check_spec(spec: Json, root: str = "spec") -> list[FieldError]:
+    """What is wrong with a pod's specification, which is found at the path ``root``."""
     errors: list[FieldError] = []
     if not spec.get("containers"):
-        errors.append(required("spec.containers"))
+        errors.append(required(f"{root}.containers"))
     names: set[str] = set()
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
-    for place, container in containers_of(spec):
+    for place, container in containers_of(spec, root):
         errors += _check_container(place, container, names, volumes)
     policy = spec.get("restartPolicy")
     if not policy:
-        errors.append(required("spec.restartPolicy"))
+        errors.append(required(f"{root}.restartPolicy"))
     elif policy not in _POLICIES:
-        errors.append(not_supported("spec.restartPolicy", policy, _POLICIES))
+        errors.append(not_supported(f"{root}.restartPolicy", policy, _POLICIES))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _MAX_INT32:
         detail = f"must be between 1 and {_MAX_INT32}, inclusive"
-        errors.append(invalid("spec.activeDeadlineSeconds", deadline, detail))
+        errors.append(invalid(f"{root}.activeDeadlineSeconds", deadline, detail))
     return errors
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from . import errors
+from . import errors, patches
 from .admission import IGNORE, STRICT, WriteOptions
 from .errors import ApiError
 from .negotiation import flag, read_body
@@ -20,6 +20,7 @@ TOKEN_PREFIX: Final = "/token/"  # noqa: S105  a path, not a token
 """``/token/TOKEN/api/...`` is the same as ``/api/...`` with the token in the Authorization header."""
 
 _MAX_MANAGER: Final = 128
+_PATCH_TYPES: Final = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
 
 
 def authenticated_path(request: web.BaseRequest, expected: bytes) -> str:
@@ -60,6 +61,20 @@ async def write_request(request: web.BaseRequest, subresource: str = "") -> tupl
         subresource=subresource,
         duplicates=duplicates,
     )
+    return body, options
+
+
+async def patch_request(request: web.BaseRequest, subresource: str = "") -> tuple[Any, WriteOptions]:
+    """The body of a patch and its options; raises ``ApiError`` for what can't be understood."""
+    if request.content_type not in _PATCH_TYPES:
+        raise errors.unsupported_media_type(_PATCH_TYPES)
+    body, options = await write_request(request, subresource)
+    if request.content_type == patches.APPLY_PATCH and not request.query.get("fieldManager"):
+        problem = errors.required("fieldManager", "is required for apply patch")
+        raise errors.unprocessable("meta.k8s.io", "PatchOptions", "", [problem])
+    if options.force and request.content_type != patches.APPLY_PATCH:
+        problem = errors.forbidden_field("force", "may not be specified for non-apply patch")
+        raise errors.unprocessable("meta.k8s.io", "PatchOptions", "", [problem])
     return body, options
 
 

@@ -30,6 +30,9 @@ class Strategy:
     status_may_label = True
     """Whether a write to the status may change labels and annotations too."""
 
+    default_propagation: str | None = None
+    """What a DELETE without a propagation policy means: ``Orphan``, or ``None`` for ``Background``."""
+
     topology: Topology = staticmethod(builtin)
 
     def decode(self, obj: Json) -> list[str]:  # noqa: ARG002
@@ -112,6 +115,18 @@ class Column:
     priority: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleFields:
+    """Where in an object the ``scale`` subresource finds its fields, as keys from the root.
+
+    ``selector`` leads to a label selector, as an object or in its string form; ``None`` for kinds that state none.
+    """
+
+    replicas: tuple[str, ...] = ("spec", "replicas")
+    observed: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] | None = ("spec", "selector")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
     """One version of one resource, as it is served."""
@@ -134,6 +149,8 @@ class Resource:
     storage_name: str = ""
     schema: Mapping[str, Any] | None = None
     """The OpenAPI v3 schema of a custom resource; ``None`` for built-in kinds."""
+    scale: ScaleFields | None = None
+    """For resources with the subresource ``scale``."""
     to_storage: Callable[[Json], Json] | None = None
     """Makes the stored form of an object of this version (in place); ``None`` when they are the same."""
     from_storage: Callable[[Json], Json] | None = None

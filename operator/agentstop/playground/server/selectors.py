@@ -7,7 +7,7 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selector
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,35 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
         else:
             terms.append(Requirement(found["key"], "exists"))
     return tuple(terms)
+
+
+_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
+
+
+def of_object(selector: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    """The terms of a ``LabelSelector`` object (``matchLabels`` and ``matchExpressions``), by key."""
+    terms = [Requirement(key, "in", frozenset({value})) for key, value in (selector.get("matchLabels") or {}).items()]
+    for item in selector.get("matchExpressions") or ():
+        operator = _OPERATORS.get(item["operator"], item["operator"])
+        terms.append(Requirement(item["key"], operator, frozenset(item.get("values") or ())))
+    return tuple(sorted(terms, key=lambda term: term.key))
+
+
+def as_text(terms: Iterable[Requirement]) -> str:
+    """Terms in the form of the ``labelSelector`` parameter: ``app=web,tier in (a,b)``."""
+    texts = []
+    for term in terms:
+        values = ",".join(sorted(term.values))
+        match term.operator:
+            case "in" if len(term.values) == 1:
+                texts.append(f"{term.key}={values}")
+            case "exists":
+                texts.append(term.key)
+            case "absent":
+                texts.append(f"!{term.key}")
+            case _:
+                texts.append(f"{term.key} {term.operator} ({values})")
+    return ",".join(texts)
 
 
 FieldGetter = Callable[[Mapping[str, Any]], str]

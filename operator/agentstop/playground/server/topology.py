@@ -58,7 +58,19 @@ _ATOMIC_MAPS: Final = frozenset(
         "related",
     }
 )
-_STRUCTS: Final = frozenset({("spec",), ("status",), ("source",)})
+_TEMPLATE: Final = ("spec", "template")
+_STRUCTS: Final = frozenset(
+    {
+        ("spec",),
+        ("status",),
+        ("source",),
+        ("spec", "strategy"),
+        ("spec", "updateStrategy"),
+        _TEMPLATE,
+        (*_TEMPLATE, "metadata"),
+        (*_TEMPLATE, "spec"),
+    }
+)
 _METADATA: Final = "metadata"
 
 

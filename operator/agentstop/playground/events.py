@@ -1,11 +1,11 @@
-"""Kubernetes Events of the node: best effort, never in the way of anything."""
+"""Kubernetes Events of the node and the controllers: best effort, never in the way of anything."""
 
 import asyncio
 import logging
 from typing import Any
 
-from agentstop.playground.node import times
-from agentstop.playground.node.api_client import ApiClient, ApiError, Object
+from agentstop.playground import times
+from agentstop.playground.api_client import ApiClient, ApiError, Object
 
 log = logging.getLogger(__name__)
 
@@ -14,18 +14,30 @@ QUEUE_LENGTH = 1000
 
 
 class EventRecorder:
-    """Sends Events one after another in the background."""
+    """Sends Events one after another in the background; ``component`` reports them, on the node ``host``."""
 
-    def __init__(self, client: ApiClient, component: str, host: str) -> None:
+    def __init__(self, client: ApiClient, component: str, host: str = "") -> None:
         self._client = client
         self._component = component
         self._host = host
         self._queue: asyncio.Queue[Object] = asyncio.Queue(QUEUE_LENGTH)
         self._counts: dict[tuple[str, str, str], int] = {}
 
-    def record(self, pod: Object, kind: str, reason: str, message: str, container: str | None = None) -> None:
-        """Note an Event about a pod; ``kind`` is Normal or Warning. The same one again is sent once only."""
-        metadata = pod["metadata"]
+    def record(
+        self,
+        obj: Object,
+        kind: str,
+        reason: str,
+        message: str,
+        container: str | None = None,
+        *,
+        of: tuple[str, str] = ("v1", "Pod"),
+    ) -> None:
+        """Note an Event about an object; ``kind`` is Normal or Warning. The same one again is sent once only.
+
+        ``of`` is the object's API version and kind, which objects in lists do not say; ``container`` is one of a pod's.
+        """
+        metadata = obj["metadata"]
         key = (metadata["uid"], reason, message)
         if key in self._counts or self._queue.full():
             return
@@ -34,8 +46,8 @@ class EventRecorder:
             del self._counts[next(iter(self._counts))]
         time = times.rfc3339(times.now())
         regarding: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Pod",
+            "apiVersion": of[0],
+            "kind": of[1],
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],

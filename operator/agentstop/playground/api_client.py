@@ -1,17 +1,13 @@
 """A small Kubernetes API client on plain aiohttp, for any API server."""
 
 import asyncio
-import contextlib
 import json
-import logging
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
-
-log = logging.getLogger(__name__)
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -27,9 +23,6 @@ BACKOFF_MOST = 5.0
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON has it."""
-
-EventHandler = Callable[[str, Object], None]
-"""Called with ``ADDED``, ``MODIFIED`` or ``DELETED`` and the object."""
 
 
 class ApiError(Exception):
@@ -47,17 +40,25 @@ def backoff(attempt: int) -> float:
 
 
 class ApiClient:
-    """Requests with JSON in and out, and watches."""
+    """Requests with JSON in and out, and watches. ``agent`` is who the API server sees writing."""
 
-    def __init__(self, url: str, *, token: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        agent: str = "agentstop-playground",
+    ) -> None:
         self._url = url.rstrip("/")
         self._token = token
         self._ssl = ssl_context
+        self._agent = agent
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
-        headers = {"User-Agent": "agentstop-playground-node"}
+        headers = {"User-Agent": self._agent}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True)
@@ -147,79 +148,3 @@ def _decoded(status: int, text: bytes, what: str) -> Object:
     if not isinstance(answer, dict):
         raise ApiError(status, "", f"{what}: the answer is no JSON object")
     return answer
-
-
-class Informer:
-    """Lists and watches one collection for ever, and tells a handler what changed.
-
-    A watch that the server ends is begun anew where it ended; when the server has forgotten that place (410) the
-    collection is listed again, and what is missing from the list is handed on as deleted.
-    """
-
-    def __init__(self, client: ApiClient, path: str, handler: EventHandler) -> None:
-        self._client = client
-        self._path = path
-        self._handler = handler
-        self._known: dict[str, Object] = {}
-        self.synced = asyncio.Event()
-
-    async def run(self) -> None:
-        """Run until cancelled."""
-        attempt = 0
-        version = ""
-        while True:
-            try:
-                if not version:
-                    version = await self._list()
-                    self.synced.set()
-                async with contextlib.aclosing(self._client.watch(self._path, version)) as events:
-                    async for event in events:
-                        version = self._take(event) or version
-                        attempt = 0
-            except (KeyError, TypeError) as error:
-                log.warning("%s: the API server's answer is malformed: %r (listing again)", self._path, error)
-                version = ""
-                attempt += 1
-                await asyncio.sleep(backoff(attempt))
-            except ApiError as error:
-                if error.code == 410:
-                    version = ""
-                level = logging.WARNING if attempt == 3 else logging.DEBUG
-                log.log(level, "%s (trying again)", error)
-                attempt += 1
-                await asyncio.sleep(backoff(attempt))
-
-    async def _list(self) -> str:
-        answer = await self._client.request("GET", self._path, timeout=REQUEST_TIMEOUT * 3)
-        items: list[Object] = answer.get("items") or []
-        found = {item["metadata"]["uid"]: item for item in items}
-        for uid, old in list(self._known.items()):
-            if uid not in found:
-                self._emit("DELETED", old)
-        for uid, item in found.items():
-            old_item = self._known.get(uid)
-            if old_item is None:
-                self._emit("ADDED", item)
-            elif old_item["metadata"].get("resourceVersion") != item["metadata"].get("resourceVersion"):
-                self._emit("MODIFIED", item)
-        return str(answer["metadata"]["resourceVersion"])
-
-    def _take(self, event: Object) -> str:
-        kind = event["type"]
-        item: Object = event["object"]
-        if kind == "ERROR":
-            raise ApiError(int(item.get("code") or 500), str(item.get("reason") or ""), str(item.get("message") or ""))
-        if kind != "BOOKMARK":
-            self._emit(kind, item)
-        return str(item["metadata"].get("resourceVersion") or "")
-
-    def _emit(self, kind: str, item: Object) -> None:
-        uid = item["metadata"]["uid"]
-        if kind == "DELETED":
-            self._known.pop(uid, None)
-        else:
-            self._known[uid] = item
-        try:
-            self._handler(kind, item)
-        except Exception:
-            log.exception("%s %s was not handled", kind, item["metadata"].get("name"))
