@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .verbs import of, run, running, said, until
+from .verbs import ask, of, run, running, said, until
+
+SANDBOX_DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/sandboxes.agents.x-k8s.io"
 
 
 def rows(output: str) -> dict[str, list[str]]:
@@ -24,6 +26,14 @@ def check_ending(output: str) -> None:
     assert table["researcher"][:4] == ["Stopped", "true", "Graceful", "0"]
     assert table["deaf"][:4] == ["Stopped", "true", "Killed", "137"]
     assert table["quick"] == ["Completed", "false", "-", "0", "-"]
+    for name in ("planner", "reader", "writer"):
+        assert table[name][:4] == ["Stopped", "true", "Graceful", "0"]
+    assert '{"active":0,"total":2}' in output
+
+
+def check_sandbox(output: str) -> None:
+    assert rows(output)["coder"][:4] == ["Stopped", "true", "Graceful", "0"]
+    assert "    Suspended\n" in output
 
 
 def test_it_plays(tmp_path: Path) -> None:
@@ -31,6 +41,10 @@ def test_it_plays(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     check_ending(ended.stdout)
+    check_sandbox(ended.stdout)
+    # Neither the path of the kubeconfig, which is this test's, nor the API server's words in (d) are of our making.
+    ours = ended.stdout.partition("begin to work")[2].partition("(d)")[0]
+    assert max(map(len, ours.splitlines())) < 80
     assert "$ kubectl apply -f examples/researcher.yaml" in ended.stdout
     assert "checkpoint written after" in ended.stdout
     assert "spec.stopRequested cannot be taken back" in ended.stdout
@@ -51,10 +65,24 @@ def test_it_plays_without_kubectl(tmp_path: Path) -> None:
     ended = run(tmp_path, "demo", "--namespace", "elsewhere", PATH=str(tools))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
+    check_sandbox(ended.stdout)
     assert "kubectl is not on PATH" in ended.stdout
     assert "$ kubectl -n elsewhere logs researcher --tail=3" in ended.stdout
     assert "spec.stopRequested cannot be taken back" in ended.stdout
     assert of(tmp_path) == {}
+
+
+def test_where_there_are_no_sandboxes_that_step_is_skipped(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with running(tmp_path, "playground", "--kubeconfig", str(kubeconfig)):
+        until(kubeconfig.exists, "the kubeconfig")
+        ask(kubeconfig, SANDBOX_DEFINITION, method="DELETE")
+        until(lambda: ask(kubeconfig, SANDBOX_DEFINITION) is None, "the end of the definition")
+        ended = run(tmp_path, "demo", "--kubeconfig", str(kubeconfig))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    check_ending(ended.stdout)
+    assert "coder" not in ended.stdout
+    assert "skipped: the cluster does not serve Sandbox of agents.x-k8s.io/v1beta1" in ended.stdout
 
 
 def test_it_plays_on_a_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -1,11 +1,13 @@
 """What the demo compares, and that it sees what is wrong; and its commands as a shell reads them."""
 
+import shlex
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agentstop.api.task import AgentTask, Phase, Verdict
+from agentstop.api.task import AgentTask, Phase, StopSource, Verdict
 from agentstop.cli.demo.display import command_line
 from agentstop.cli.demo.expectations import Expectation, mismatches
 from agentstop.cli.demo.steps import PatchTask, Place
@@ -66,6 +68,17 @@ def test_what_is_wrong_is_named(status: dict[str, Any], line: str) -> None:
     assert line in list(mismatches(killed_task(**status), KILLED))
 
 
+def test_a_family_that_is_not_as_it_should_be_is_named() -> None:
+    parent = Expectation(
+        phase=Phase.STOPPED, verdict=Verdict.KILLED, exit_code=137, reason="PolicyViolation", children=2
+    )
+    (line,) = mismatches(killed_task(children={"total": 2, "active": 1}), parent)
+    assert line.startswith("deaf: children is ")
+    child = replace(KILLED, source=StopSource.PARENT, origin="planner")
+    lines = list(mismatches(killed_task(), child))
+    assert lines == ["deaf: stop.source is User, not Parent", "deaf: stop.origin is absent, not planner"]
+
+
 def test_killed_before_its_time_is_wrong() -> None:
     stop = killed_task().status.wire()["stop"] | {"confirmedAt": "2026-01-01T00:00:02Z"}
     (line,) = mismatches(killed_task(stop=stop), KILLED)
@@ -83,3 +96,12 @@ def test_a_shell_reads_the_commands_as_they_are_run() -> None:
     script = f"""kubectl() {{ printf '%s\\0' "$@"; }}; {command_line(["kubectl", *step.words()])}"""
     read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert read.split("\0")[:-1] == list(step.words())
+
+
+def test_a_long_command_is_continued_on_the_next_line() -> None:
+    words = ["kubectl", "apply", *(word for number in range(9) for word in ("-f", f"examples/number-{number}.yaml"))]
+    lines = command_line(words).splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) < 80
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split(command_line(words).replace("\\\n", "")) == words

@@ -1,35 +1,23 @@
 """`agentstop playground`: how it begins, how it ends, and what is left."""
 
-import json
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from agentstop.playground.kubeconfig_file import MARK
 
-from .verbs import ROOT, environment, of, run, running, said, server_of, until
+from .verbs import ROOT, ask, environment, of, run, running, said, until
 
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
     return tmp_path / "kubeconfig"
-
-
-def ask(kubeconfig: Path, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310  (a URL on loopback)
-        f"{server_of(kubeconfig)}{path}", data, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
-        return json.load(answer)
 
 
 def run_deaf(kubeconfig: Path) -> None:

@@ -1,9 +1,12 @@
 """Verbs of the console script as processes, and what they leave behind."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +84,18 @@ def until(check: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def server_of(kubeconfig: Path) -> str:
+def ask(kubeconfig: Path, path: str, body: Any = None, method: str | None = None) -> Any:
+    """Make one request to a playground and return its answer; None where it says that there is no such object."""
     content: Mapping[str, Any] = yaml.safe_load(kubeconfig.read_text())
-    return str(content["clusters"][0]["cluster"]["server"])
+    url = f"{content['clusters'][0]['cluster']['server']}{path}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310  (a URL on loopback)
+        url, data, {"Content-Type": "application/json"}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_WIDTH: Final = 100
+COMMAND_WIDTH: Final = 72
+"""Longer commands are continued on the next line, so that they fit into 80 columns with what stands around them."""
 
 PHASE_STYLES: Final = {
     "Pending": "dim",
@@ -28,11 +30,21 @@ NAME_WIDTH: Final = 10
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Write a command so that it can be pasted into a shell; the body of a patch gets a line of its own."""
-    if "-p" not in words:
-        return shlex.join(words)
-    where = words.index("-p")
-    return f"{shlex.join(words[:where])} \\\n      {shlex.join(words[where:])}"
+    """Write a command so that it can be pasted into a shell, on as many lines as it takes."""
+    parts: list[str] = []
+    for word in words:
+        quoted = shlex.quote(word)
+        if parts and not word.startswith("-"):
+            parts[-1] += f" {quoted}"
+        else:
+            parts.append(quoted)
+    lines = parts[:1]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) < COMMAND_WIDTH:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return " \\\n      ".join(lines)
 
 
 class _Console(Console):

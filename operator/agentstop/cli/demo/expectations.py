@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agentstop.api.task import AgentTask, Phase, StopSource, Verdict
+from agentstop.api.task import AgentTask, ChildrenStatus, Phase, StopSource, Verdict
 
 SLACK_SECONDS: Final = 0.5
 """The node gets the stop a little before the operator writes down that it was sent."""
@@ -20,6 +20,12 @@ class Expectation:
     """None for a task that was never stopped."""
     reason: str | None = None
     """Reason of the stop, as it was given."""
+    source: StopSource = StopSource.USER
+    """What the stop came from, where there was one."""
+    origin: str | None = None
+    """Name of the task where a stop with source Parent began."""
+    children: int = 0
+    """How many tasks descend from it; none of them may be active at the end."""
     not_before_seconds: float = 0
     """The least that must lie between signal and proof."""
 
@@ -37,7 +43,9 @@ def mismatches(task: AgentTask, expected: Expectation) -> Iterator[str]:
         ("exit codes", codes, [expected.exit_code]),
         ("stop.verdict", stop and stop.verdict, expected.verdict),
         ("stop.reason", stop and stop.reason, expected.reason),
-        ("stop.source", stop and stop.source, StopSource.USER if stopped else None),
+        ("stop.source", stop and stop.source, expected.source if stopped else None),
+        ("stop.origin", stop and stop.origin, expected.origin),
+        ("children", status.children, _children(expected.children)),
         ("observedGeneration", status.observed_generation, task.metadata["generation"]),
     ]
     for what, found, wanted in facts:
@@ -50,6 +58,10 @@ def mismatches(task: AgentTask, expected: Expectation) -> Iterator[str]:
     took = (stop.confirmed_at - stop.signaled_at).total_seconds()
     if took < expected.not_before_seconds - SLACK_SECONDS:
         yield f"{name}: it was gone {took:.1f} s after the signal, but had {expected.not_before_seconds} s of grace"
+
+
+def _children(total: int) -> ChildrenStatus | None:
+    return ChildrenStatus(total=total) if total else None
 
 
 def _text(value: object) -> str:

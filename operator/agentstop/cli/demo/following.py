@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from agentstop.api.task import KIND, AgentTask
+from agentstop.api.task import AgentTask, Phase
 from agentstop.cli.demo.display import Display
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.workloads.objects import ObjectRef
+from agentstop.cluster.resources import task_ref
 
 PAUSE_SECONDS: Final = 0.5
 """Pause between two watches of one task after a failure."""
@@ -76,10 +76,10 @@ class Following:
         return f"it is {status.phase} ({status.message or status.reason or 'the operator has not said why'})"
 
     async def _follow(self, name: str) -> None:
-        ref = ObjectRef(KIND, self._namespace, name)
+        ref = task_ref(self._namespace, name)
         while True:
             try:
-                async for kind, raw in self._gateway.watch_one(ref):
+                async for kind, raw in self._gateway.watch(ref):
                     if kind in {"ADDED", "MODIFIED"}:
                         self._take(name, raw)
             except ApiError:
@@ -98,10 +98,11 @@ def note_on(task: AgentTask) -> str:
     """Return what is worth knowing of a task in its phase, in a few words."""
     status = task.status
     if status.stop is None:
-        return status.message or ""
+        return f"exit code {exit_codes(task)}" if status.phase is Phase.COMPLETED else status.message or ""
     if status.stop.verdict is None:
-        return f"{status.stop.reason or status.reason}: SIGTERM now, SIGKILL after {status.stop.grace_period_seconds} s"
-    return f"{status.stop.verdict}, exit code {exit_codes(task)}, no process left after {stop_seconds(task)}"
+        how = f"with {status.stop.origin}" if status.stop.origin else "SIGTERM now"
+        return f"{how}, SIGKILL after {status.stop.grace_period_seconds} s"
+    return f"{status.stop.verdict}, exit code {exit_codes(task)}, gone in {stop_seconds(task)}"
 
 
 def exit_codes(task: AgentTask) -> str:

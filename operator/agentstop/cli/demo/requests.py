@@ -4,10 +4,12 @@ from typing import Any, Final
 
 from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
 
-from agentstop.api.task import KIND
+from agentstop.cluster.discovery import Discovery
 from agentstop.cluster.errors import ApiError, error_from
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.resources import collection
+from agentstop.cluster.resources import path, task_ref
+from agentstop.workloads.controlled import NOT_SERVED
+from agentstop.workloads.objects import ObjectRef
 
 NAMESPACES: Final = "/api/v1/namespaces"
 CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -23,6 +25,7 @@ class Requests:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self.gateway = Gateway(configuration)
+        self._discovery = Discovery(lambda where: self.gateway.call("GET", where))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -42,15 +45,33 @@ class Requests:
             raise
         return True
 
-    async def apply_task(self, namespace: str, body: dict[str, Any]) -> None:
-        """Create or update a task."""
-        where = f"{collection(KIND, namespace)}/{body['metadata']['name']}"
+    async def serves(self, api_version: str, kind: str) -> bool:
+        """Return whether the API server serves this kind."""
+        try:
+            await self._discovery.place(ObjectRef(kind, "", "", api_version))
+        except ApiError as error:
+            if error.reason == NOT_SERVED:
+                return False
+            raise
+        return True
+
+    async def read(self, ref: ObjectRef) -> dict[str, Any]:
+        """Return an object of any kind."""
+        return await self.gateway.call("GET", await self._path(ref))
+
+    async def apply(self, namespace: str, body: dict[str, Any]) -> None:
+        """Create or update an object of any kind."""
+        where = await self._path(ObjectRef(body["kind"], namespace, body["metadata"]["name"], body["apiVersion"]))
         await self.gateway.call("PATCH", where, {"fieldManager": MANAGER, "force": "true"}, body, APPLY)
+
+    async def _path(self, ref: ObjectRef) -> str:
+        place = await self._discovery.place(ref)
+        return f"{place.collection(ref.namespace)}/{ref.name}"
 
     async def patch_task(self, namespace: str, name: str, body: dict[str, Any]) -> bool:
         """Merge into a task; return whether that changed anything."""
         before = await self.task(namespace, name)
-        where = f"{collection(KIND, namespace)}/{name}"
+        where = path(task_ref(namespace, name))
         after = await self.gateway.call("PATCH", where, {"fieldManager": MANAGER}, body, MERGE)
         generation: int = after["metadata"]["generation"]
         return generation != int(before["metadata"]["generation"])

@@ -15,7 +15,7 @@ from typing import Final
 import aiohttp
 
 from agentstop.api.meta import GROUP
-from agentstop.api.task import KIND, PLURAL
+from agentstop.api.task import PLURAL
 from agentstop.cli.child import Child
 from agentstop.cli.demo.display import Display
 from agentstop.cli.demo.following import NotInTimeError
@@ -24,7 +24,7 @@ from agentstop.cli.demo.requests import CRDS, NAMESPACES, Requests
 from agentstop.cli.demo.steps import CreateNamespace, DeleteNamespace, InstallCrds, Place, Step
 from agentstop.cli.errors import UserError
 from agentstop.cluster.connection import load_configuration
-from agentstop.cluster.resources import collection
+from agentstop.cluster.resources import collection, task_ref
 
 READY_SECONDS: Final = 60.0
 """How long the playground, and then the operator, may take to be ready."""
@@ -85,7 +85,7 @@ async def set_stage(
         hands = Stagehand(display, requests)
         display.command(["export", f"KUBECONFIG={where}"])
         if not hands.has_kubectl:
-            display.say("kubectl is not on PATH: its requests are made directly, the commands are shown to be read")
+            display.say("kubectl is not on PATH: what these commands ask for is asked directly")
         await _install_crds(requests, hands, display)
         if not place.implied:
             await _make_namespace(stack, requests, hands, display, place.namespace)
@@ -105,7 +105,7 @@ async def _playground(stack: AsyncExitStack, display: Display, wings: Wings) -> 
         return kubeconfig.exists() and kubeconfig.stat().st_size > 0
 
     await _until_ready(child, written, wings.playground_log)
-    display.say("a Kubernetes of our own: no image is pulled, the agents run as processes on this machine")
+    display.say("a Kubernetes of our own: agents run as processes here, no image is pulled")
     return kubeconfig
 
 
@@ -148,11 +148,11 @@ def _last_line(log: Path) -> str:
 async def _install_crds(requests: Requests, hands: Stagehand, display: Display) -> None:
     if await requests.exists(f"{CRDS}/{PLURAL}.{GROUP}"):
         return
-    display.say("the cluster does not know AgentTask yet; its definition is installed, and stays there")
+    display.say("the cluster does not know AgentTask yet: its definition is installed to stay")
     await _must(hands, InstallCrds())
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while not await requests.exists(collection(KIND)):  # noqa: ASYNC110  (nothing tells when a group begins to be served)
+            while not await requests.exists(collection(task_ref("", ""))):  # noqa: ASYNC110  (nothing tells when a group begins to be served)
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise NotInTimeError(f"the cluster did not serve {PLURAL} within {READY_SECONDS:.0f} s") from None

@@ -13,6 +13,7 @@ from agentstop.api.crd import crds
 from agentstop.api.meta import GROUP
 from agentstop.api.task import KIND, PLURAL
 from agentstop.cli.demo.requests import CRDS, MANAGER, NAMESPACES, Requests
+from agentstop.workloads.objects import ObjectRef
 
 RESOURCE: Final = f"{KIND.lower()}.{GROUP}"
 SHORT_NAME: Final = "atask"
@@ -105,7 +106,7 @@ class DeleteNamespace(Step):
 
 @dataclass(frozen=True)
 class Apply(Step):
-    """Create tasks from their manifests."""
+    """Create what manifests describe."""
 
     place: Place
     files: tuple[Path, ...]
@@ -117,10 +118,10 @@ class Apply(Step):
     async def request(self, requests: Requests) -> str:
         """Apply them."""
         said = []
-        for file in self.files:
-            body = yaml.safe_load(file.read_text(encoding="utf-8"))
-            await requests.apply_task(self.place.namespace, body)
-            said.append(f"{RESOURCE}/{body['metadata']['name']} applied")
+        for body in (body for file in self.files for body in yaml.safe_load_all(file.read_text(encoding="utf-8"))):
+            await requests.apply(self.place.namespace, body)
+            group = body["apiVersion"].partition("/")[0]
+            said.append(f"{body['kind'].lower()}.{group}/{body['metadata']['name']} applied")
         return "\n".join(said)
 
 
@@ -142,6 +143,30 @@ class PatchTask(Step):
         """Patch it."""
         changed = await requests.patch_task(self.place.namespace, self.name, dict(self.body))
         return f"{RESOURCE}/{self.name} patched{'' if changed else ' (no change)'}"
+
+
+@dataclass(frozen=True)
+class Show(Step):
+    """Show one field of an object."""
+
+    place: Place
+    ref: ObjectRef
+    resource: str
+    """What kubectl calls the kind."""
+    fields: tuple[str, ...]
+    """The names that lead to it."""
+
+    def words(self) -> Sequence[str]:
+        """Return the command."""
+        where = f"jsonpath={{.{'.'.join(self.fields)}}}"
+        return self.place.words("get", self.resource, self.ref.name, "-o", where)
+
+    async def request(self, requests: Requests) -> str:
+        """Read it."""
+        found: Any = await requests.read(self.ref)
+        for name in self.fields:
+            found = found.get(name) or {}
+        return found if isinstance(found, str) else json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,33 @@
-"""The story: three agents, five stops, and what must come of them."""
+"""The story: seven agents, seven stops, and what must come of them."""
 
 import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from agentstop.api.task import AgentTask, Phase, Verdict
+from agentstop.api.task import AgentTask, Phase
+from agentstop.cli.demo.cast import (
+    CHILDREN,
+    DEAF_GRACE_SECONDS,
+    EXPECTED,
+    IN_SANDBOX,
+    PARENT,
+    SANDBOX_KIND,
+    manifests,
+    tasks,
+)
 from agentstop.cli.demo.display import Display
-from agentstop.cli.demo.expectations import Expectation, mismatches
+from agentstop.cli.demo.expectations import mismatches
 from agentstop.cli.demo.following import Following, NotInTimeError, exit_codes, stop_seconds
 from agentstop.cli.demo.kubectl import Answer
 from agentstop.cli.demo.stage import Stage
-from agentstop.cli.demo.steps import Apply, Logs, PatchTask
+from agentstop.cli.demo.steps import SHORT_NAME, Apply, Logs, PatchTask, Show
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.resources import task_ref
+from agentstop.workloads.objects import ObjectRef
 
 STOP_SECONDS: Final = 60.0
 """How long anything but a pod's start may take before the demo gives up; far more than it needs."""
 LOG_POLL_SECONDS: Final = 0.2
-
-DEAF_GRACE_SECONDS: Final = 5
-
-EXPECTED: Final = {
-    "researcher": Expectation(phase=Phase.STOPPED, verdict=Verdict.GRACEFUL, exit_code=0, reason="RunawayCost"),
-    "deaf": Expectation(
-        phase=Phase.STOPPED,
-        verdict=Verdict.KILLED,
-        exit_code=137,
-        reason="PolicyViolation",
-        not_before_seconds=DEAF_GRACE_SECONDS,
-    ),
-    "quick": Expectation(phase=Phase.COMPLETED, exit_code=0),
-}
-"""How each task must end. The name is also that of its manifest."""
 
 
 def stop_patch(reason: str) -> dict[str, Any]:
@@ -47,19 +44,23 @@ class Story:
         self._place = stage.place
         self._examples = examples
         self._following = Following(stage.requests.gateway, stage.place.namespace, display)
+        self._sandboxes = False
         self.problems: list[str] = []
 
     async def play(self) -> None:
         """Play all of it. Raises NotInTimeError where something does not happen at all."""
         guard = asyncio.create_task(self._guard_the_operator())
         try:
-            self._following.begin(*EXPECTED)
+            self._sandboxes = await self._stage.requests.serves(*SANDBOX_KIND)
+            self._following.begin(*tasks(sandboxes=self._sandboxes))
             await self._start()
             await self._stop_the_researcher()
             await self._stop_the_deaf()
             await self._stop_the_finished()
             await self._take_back()
             await self._stop_twice()
+            await self._stop_the_sandbox()
+            await self._stop_the_family()
             await self._wait_for_the_deaf()
         finally:
             guard.cancel()
@@ -71,13 +72,14 @@ class Story:
         self._following.give_up(NotInTimeError(f"the operator ended by itself with exit code {code}"))
 
     async def _start(self) -> None:
-        self._display.heading("Three agents begin to work")
-        files = tuple(self._examples / f"{name}.yaml" for name in EXPECTED)
+        self._display.heading("The agents begin to work")
+        files = tuple(self._examples / name for name in manifests(sandboxes=self._sandboxes))
         self._expect_done(await self._stage.hands.carry_out(Apply(self._place, files)), "the tasks were not created")
-        for name in ("researcher", "deaf"):
-            await self._until(name, Phase.RUNNING, self._stage.start_seconds)
-            # Only what has printed something has set up its handling of SIGTERM.
-            await self._until_printed(name)
+        for name in tasks(sandboxes=self._sandboxes):
+            if EXPECTED[name].verdict is not None:
+                await self._until(name, Phase.RUNNING, self._stage.start_seconds)
+                # Only what has printed something has set up its handling of SIGTERM.
+                await self._until_printed(name)
         await self._stage.hands.carry_out(Logs(self._place, "researcher", 2))
 
     async def _stop_the_researcher(self) -> None:
@@ -130,11 +132,36 @@ class Story:
         if await self._stage.requests.task(self._place.namespace, "researcher") != before:
             self.problems.append("researcher: the second patch changed it")
 
+    async def _stop_the_sandbox(self) -> None:
+        self._display.heading("(f) An agent in a Sandbox is stopped: no new pod is made for it")
+        if not self._sandboxes:
+            self._display.say(f"skipped: the cluster does not serve {SANDBOX_KIND[1]} of {SANDBOX_KIND[0]}")
+            return
+        await self._patch(IN_SANDBOX, stop_patch("RunawayCost"))
+        await self._until(IN_SANDBOX, Phase.STOPPED)
+        sandbox = ObjectRef(SANDBOX_KIND[1], self._place.namespace, IN_SANDBOX, SANDBOX_KIND[0])
+        show = Show(self._place, sandbox, "sandbox", ("spec", "operatingMode"))
+        answer = await self._stage.hands.carry_out(show)
+        if answer.refused or answer.text.strip() != "Suspended":
+            self.problems.append(f"{IN_SANDBOX}: its Sandbox is not suspended")
+
+    async def _stop_the_family(self) -> None:
+        self._display.heading(f"(g) The {PARENT} is stopped, and with it the {' and the '.join(CHILDREN)}")
+        await self._patch(PARENT, stop_patch("RunawayCost"))
+        ended = await self._until(PARENT, Phase.STOPPED)
+        family = Show(self._place, task_ref(self._place.namespace, PARENT), SHORT_NAME, ("status", "children"))
+        await self._stage.hands.carry_out(family)
+        for name in CHILDREN:
+            child = await self._until(name, Phase.STOPPED)
+            if not _ended_before(child, ended):
+                self.problems.append(f"{PARENT}: it was called stopped before {name} was")
+
     async def _compare(self) -> None:
         """Compare what the API server has now with what is expected, and show it."""
         self._display.heading("How they ended")
         rows = []
-        for name, expected in EXPECTED.items():
+        for name in tasks(sandboxes=self._sandboxes):
+            expected = EXPECTED[name]
             task = AgentTask.model_validate(await self._stage.requests.task(self._place.namespace, name))
             self.problems += mismatches(task, expected)
             status = task.status
@@ -177,3 +204,8 @@ class Story:
             if error.code in {400, 404}:  # not started yet
                 return ""
             raise
+
+
+def _ended_before(child: AgentTask, parent: AgentTask) -> bool:
+    first, last = child.status.finished_at, parent.status.finished_at
+    return first is not None and last is not None and first <= last

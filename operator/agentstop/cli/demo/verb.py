@@ -14,7 +14,7 @@ def add_parser(verbs: Any) -> None:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "demo",
         help="play stops of real agents and check how they end",
-        description="Stops agents in five ways, shows the kubectl commands, and checks how each ended. Without a"
+        description="Stops agents in seven ways, shows the kubectl commands, and checks how each ended. Without a"
         " kubeconfig it plays on a playground of its own; with one, on that cluster in a namespace of its own, which it"
         " removes at the end.",
     )
