@@ -1,0 +1,1 @@
+"""The way to the API server: the user's kubeconfig, and HTTP."""

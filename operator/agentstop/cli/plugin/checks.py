@@ -1,0 +1,250 @@
+"""What can be known about an installation from outside: definitions, operator, rights."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from agentstop.cli.plugin.api.client import Api, ApiError, Object
+from agentstop.cli.plugin.durations import ago, moment, now
+from agentstop.cli.plugin.names import (
+    API_VERSION,
+    CLUSTER_ORDER,
+    DEFINITION,
+    EVENT,
+    FIELD_MANAGER,
+    GROUP,
+    ORDER,
+    TASK,
+    Kind,
+)
+from agentstop.cli.plugin.problems import is_unknown_kind
+from agentstop.cli.plugin.tasks import name_of, namespace_of, phase_of, taken_up
+
+LATE: Final = timedelta(seconds=10)
+"""A spec that nobody has taken up for so long says that no operator serves it."""
+
+PROBE_SECONDS: Final = 10.0
+LOOKED_AT: Final = 200
+
+
+class Grade(StrEnum):
+    """How a check came out."""
+
+    GOOD = "ok"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+    NO = "no"
+    """Not wrong, but not there: a right that this user lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    topic: str
+    subject: str
+    grade: Grade
+    detail: str = ""
+
+    def data(self) -> dict[str, str]:
+        """Return it for machines."""
+        return {"topic": self.topic, "subject": self.subject, "result": str(self.grade), "detail": self.detail}
+
+
+RIGHTS: Final = (
+    ("stop, pause and resume a task", "patch", TASK),
+    ("see tasks", "list", TASK),
+    ("follow tasks", "watch", TASK),
+    ("make a stop order", "create", ORDER),
+    ("lift a stop order", "patch", ORDER),
+    ("make a stop order for the cluster", "create", CLUSTER_ORDER),
+    ("lift one of the cluster", "patch", CLUSTER_ORDER),
+    ("read Events", "list", EVENT),
+)
+"""What a user of these verbs may want to do."""
+
+
+def server_finding(api: Api) -> Finding:
+    """Return whether the API server answers, and as whom we speak to it. Raises UnreachableError."""
+    version = api.get("/version").get("gitVersion", "of unknown version")
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        made = api.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None, body)
+        user = (made.get("status") or {}).get("userInfo", {}).get("username")
+    except ApiError:
+        user = None
+    detail = f"Kubernetes {version}, context {api.target.context}" + (f", as {user}" if user else "")
+    return Finding("cluster", api.target.server, Grade.GOOD, detail)
+
+
+def definition_findings(api: Api) -> Iterator[Finding]:
+    """Yield whether each kind is served, and defined as this version defines it."""
+    from agentstop.api.crd import crds
+
+    served = _served(api)
+    for wanted in crds().values():
+        name = wanted["metadata"]["name"]
+        if served is not None and wanted["spec"]["names"]["plural"] not in served:
+            yield Finding("definitions", name, Grade.BAD, "is not there: agentstop crds | kubectl apply -f -")
+            continue
+        try:
+            found = api.get(DEFINITION.path(None, name))
+        except ApiError as error:
+            if error.code == 403:
+                detail = "is served; whether it is this version's, you may not read"
+                yield Finding("definitions", name, Grade.UNKNOWN, detail)
+            else:
+                yield Finding("definitions", name, Grade.BAD, error.message)
+            continue
+        if _essence(found) == _essence(wanted):
+            yield Finding("definitions", name, Grade.GOOD, "as in this version")
+        else:
+            detail = "is another version's: agentstop crds | kubectl apply -f -"
+            yield Finding("definitions", name, Grade.BAD, detail)
+
+
+def _served(api: Api) -> set[str] | None:
+    try:
+        listed = api.get(f"/apis/{API_VERSION}").get("resources") or ()
+    except ApiError as error:
+        return set() if error.code == 404 else None
+    return {each["name"] for each in listed}
+
+
+def _essence(definition: Object) -> dict[str, Any]:
+    """Return what matters of a definition, in the form in which the API server keeps it."""
+    spec = definition["spec"]
+    return {
+        "scope": spec["scope"],
+        "names": spec["names"],
+        "versions": [
+            {
+                name: version.get(name)
+                for name in ("name", "served", "storage", "schema", "subresources", "selectableFields")
+            }
+            | {
+                "columns": [
+                    {**each, "priority": each.get("priority", 0)} for each in version["additionalPrinterColumns"]
+                ]
+            }
+            for version in spec["versions"]
+        ],
+    }
+
+
+def operator_finding(api: Api, namespace: str | None) -> Finding:
+    """Return whether an operator takes up what is asked of tasks, as far as the tasks tell."""
+    try:
+        page = api.page(TASK.path(namespace), {"limit": str(LOOKED_AT)})
+    except ApiError as error:
+        if is_unknown_kind(error):
+            return Finding("operator", "takes up changes", Grade.UNKNOWN, "without the definitions there is none")
+        return Finding("operator", "takes up changes", Grade.UNKNOWN, f"not to be seen: {error.message}")
+    tasks: list[Object] = list(page.get("items") or ())
+    where = f"in namespace {namespace}" if namespace else "in the cluster"
+    late = [task for task in tasks if _late(task)]
+    if late:
+        first = late[0]
+        since = ago(_changed_at(first), now())
+        detail = (
+            f"{len(late)} of {len(tasks)} tasks {where} wait for one, such as {namespace_of(first)}/{name_of(first)}"
+            f" for {since}: run it with agentstop run, or see its log"
+        )
+        return Finding("operator", "takes up changes", Grade.BAD, detail)
+    if not tasks:
+        return Finding("operator", "takes up changes", Grade.UNKNOWN, f"no task {where} to tell by; --probe asks it")
+    written = max((at for task in tasks if (at := _written_at(task)) is not None), default=None)
+    if written is None:
+        return Finding("operator", "takes up changes", Grade.UNKNOWN, f"no task {where} has a status yet")
+    detail = (
+        f"it has taken up all of {len(tasks)} tasks {where}, and wrote last {ago(written, now())} ago;"
+        " --probe asks whether it lives"
+    )
+    return Finding("operator", "takes up changes", Grade.GOOD, detail)
+
+
+def _late(task: Object) -> bool:
+    changed = _changed_at(task)
+    return not taken_up(task) and changed is not None and now() - changed > LATE
+
+
+def _changed_at(task: Object) -> datetime | None:
+    return _managed_at(task, status=False) or moment(task["metadata"].get("creationTimestamp"))
+
+
+def _written_at(task: Object) -> datetime | None:
+    return _managed_at(task, status=True)
+
+
+def _managed_at(task: Object, *, status: bool) -> datetime | None:
+    """Return when somebody wrote to the task last, or to its status."""
+    entries = task["metadata"].get("managedFields") or ()
+    texts = [each.get("time") for each in entries if (each.get("subresource") == "status") is status]
+    return max((at for text in texts if (at := moment(text)) is not None), default=None)
+
+
+def probe_finding(api: Api, namespace: str) -> Finding:
+    """Ask the operator for a drill that matches nothing, and return whether it answers."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": ORDER.kind,
+        "metadata": {"generateName": "check-"},
+        "spec": {
+            "selector": {"matchLabels": {f"{GROUP}/nothing": "matches-this"}},
+            "drill": True,
+            "ttlSecondsAfterFinished": 60,
+        },
+    }
+    subject = "answers a drill"
+    try:
+        order = api.create(ORDER.path(namespace), body, manager=FIELD_MANAGER)
+    except ApiError as error:
+        return Finding("operator", subject, Grade.UNKNOWN, f"cannot be asked: {error.message}")
+    path = ORDER.path(namespace, name_of(order))
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < PROBE_SECONDS:
+            if phase_of(api.get(path)) == "Drilled":
+                return Finding(
+                    "operator", subject, Grade.GOOD, f"within {time.monotonic() - started:.1f}s in {namespace}"
+                )
+            time.sleep(0.2)
+    finally:
+        _remove(api, path)
+    detail = f"not within {PROBE_SECONDS:.0f}s in {namespace}: run it with agentstop run, or see its log"
+    return Finding("operator", subject, Grade.BAD, detail)
+
+
+def _remove(api: Api, path: str) -> None:
+    try:
+        api.delete(path)
+    except ApiError:
+        return  # its time to live removes it
+
+
+def right_findings(api: Api, namespace: str | None) -> list[Finding]:
+    """Return what this user may do, as the API server says."""
+    with ThreadPoolExecutor(len(RIGHTS)) as pool:
+        return list(pool.map(lambda right: _right(api, namespace, *right), RIGHTS))
+
+
+def _right(api: Api, namespace: str | None, words: str, verb: str, kind: Kind) -> Finding:
+    group = kind.root.split("/")[2]
+    attributes = {"verb": verb, "group": group, "resource": kind.plural}
+    if namespace and not kind.cluster_wide:
+        attributes["namespace"] = namespace
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    try:
+        made = api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", None, body)
+    except ApiError as error:
+        return Finding("rights", words, Grade.UNKNOWN, error.message)
+    allowed = bool((made.get("status") or {}).get("allowed"))
+    return Finding("rights", words, Grade.GOOD if allowed else Grade.NO, f"{verb} {kind.plural}")

@@ -1,0 +1,35 @@
+"""How an order's verb ends: followed or not, printed as it was asked for."""
+
+from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.names import CLUSTER_ORDER
+from agentstop.cli.plugin.ordering import drill_lines, follow_order, kind_of
+from agentstop.cli.plugin.output import note, print_objects, say
+from agentstop.cli.plugin.results import order_words, tell_order
+from agentstop.cli.plugin.session import Session
+from agentstop.cli.plugin.tasks import name_of, spec_of
+
+
+def finish(
+    session: Session, order: Object, follows: bool, timeout: float | None, output: str | None, *, made: bool = True
+) -> int:
+    """Follow an order, that was just made or before, if that is wanted, and print it. Raises PluginError."""
+    drill = bool(spec_of(order).get("drill"))
+    if not follows:
+        if output is not None:
+            print_objects([order], output, single=True)
+        else:
+            where = "-A" if kind_of(order) is CLUSTER_ORDER else f"-n {session.namespace}"
+            say(f"{order_words(order)} created; follow it: agentstop order get -w {name_of(order)} {where}")
+        return Exit.OK
+    if output is None and made:
+        note(f"{order_words(order)} created")
+    order = follow_order(session, order, timeout)
+    if output is not None:
+        print_objects([order], output, single=True)
+    elif drill:
+        for line in drill_lines(order):
+            say(line)
+    else:
+        tell_order(order)
+    return Exit.OK

@@ -1,0 +1,133 @@
+"""Reading raw tasks and orders: what a person asks of their status."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.durations import moment
+from agentstop.cli.plugin.names import TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What holds something up: a reason in one word, and a message."""
+
+    reason: str
+    message: str
+    since: datetime | None = None
+
+
+def name_of(item: Object) -> str:
+    """Return the name."""
+    return str(item["metadata"]["name"])
+
+
+def namespace_of(item: Object) -> str:
+    """Return the namespace; empty for what has none."""
+    return str(item["metadata"].get("namespace", ""))
+
+
+def status_of(item: Object) -> dict[str, Any]:
+    """Return the status, empty where nobody has written one."""
+    return item.get("status") or {}
+
+
+def spec_of(item: Object) -> dict[str, Any]:
+    """Return the spec."""
+    return item.get("spec") or {}
+
+
+def phase_of(item: Object) -> str:
+    """Return the phase; Pending where nobody has written one."""
+    return str(status_of(item).get("phase") or "Pending")
+
+
+def stop_of(task: Object) -> dict[str, Any]:
+    """Return the record of the stop, empty where none was accepted."""
+    return status_of(task).get("stop") or {}
+
+
+def has_ended(task: Object) -> bool:
+    """Whether the task has come to its end."""
+    return phase_of(task) in TERMINAL
+
+
+def condition(item: Object, kind: str) -> dict[str, Any]:
+    """Return a condition, empty where there is none of this type."""
+    conditions: Iterable[dict[str, Any]] = status_of(item).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
+def held_up(item: Object) -> Held | None:
+    """Return what holds an object up that has not ended, if anything does."""
+    stalled = condition(item, "Stalled")
+    if stalled.get("status") != "True" or phase_of(item) in TERMINAL:
+        return None
+    return Held(stalled.get("reason", ""), stalled.get("message", ""), moment(stalled.get("lastTransitionTime")))
+
+
+def taken_up(item: Object) -> bool:
+    """Whether the operator has seen the newest spec."""
+    return int(status_of(item).get("observedGeneration") or 0) >= int(item["metadata"].get("generation") or 0)
+
+
+def stop_asked(task: Object) -> bool:
+    """Whether a stop was requested or accepted."""
+    return bool(spec_of(task).get("stopRequested")) or bool(stop_of(task))
+
+
+def created_at(item: Object) -> datetime | None:
+    """Return when the object was created."""
+    return moment(item["metadata"].get("creationTimestamp"))
+
+
+def at(record: dict[str, Any], name: str) -> datetime | None:
+    """Return a moment of a record."""
+    return moment(record.get(name))
+
+
+def containers_of(task: Object) -> list[tuple[str, dict[str, Any]]]:
+    """Return (pod, container) of all containers on record."""
+    pods = (status_of(task).get("workload") or {}).get("pods") or ()
+    return [(pod["name"], container) for pod in pods for container in pod.get("containers") or ()]
+
+
+def exit_codes(task: Object) -> list[int]:
+    """Return the exit codes on record."""
+    return [each["exitCode"] for _, each in containers_of(task) if each.get("exitCode") is not None]
+
+
+def took_seconds(task: Object, now: datetime) -> float | None:
+    """Return how long the stop took, or has taken up to now; None without one."""
+    stop = stop_of(task)
+    if not stop:
+        return None
+    if stop.get("durationSeconds") is not None:
+        return float(stop["durationSeconds"])
+    accepted = moment(stop.get("acceptedAt"))
+    return max((now - accepted).total_seconds(), 0.0) if accepted else None
+
+
+def ran_seconds(task: Object, now: datetime) -> float | None:
+    """Return how long the task has run, its pauses taken off; None before its start."""
+    status = status_of(task)
+    started = moment(status.get("startedAt"))
+    if started is None:
+        return None
+    until = moment(status.get("finishedAt")) or moment(status.get("pausedAt")) or now
+    return max((until - started).total_seconds() - float(status.get("pausedSeconds") or 0), 0.0)
+
+
+def who(task: Object) -> str | None:
+    """Return who or what stopped the task: a person where one is known, else the source."""
+    stop = stop_of(task)
+    if not stop:
+        return None
+    return str(stop.get("requestedBy") or stop.get("source") or "") or None
+
+
+def clean(text: Any) -> str:
+    """Return text from the cluster without what a terminal would take for commands."""
+    return "".join(each if each.isprintable() else " " for each in str(text))

@@ -1,0 +1,223 @@
+"""`agentstop order`: stop orders by hand."""
+
+import sys
+from typing import Any
+
+import click
+
+from agentstop.cli.plugin.api.client import ApiError, Object
+from agentstop.cli.plugin.asking import confirm
+from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.durations import now
+from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, Kind
+from agentstop.cli.plugin.options import (
+    Duration,
+    Function,
+    connection_options,
+    grace_of,
+    order_argument,
+    output_option,
+    reason_options,
+    waiting_options,
+    yes_option,
+)
+from agentstop.cli.plugin.output import note, print_objects, say
+from agentstop.cli.plugin.selecting import Selection
+from agentstop.cli.plugin.session import Session
+from agentstop.cli.plugin.tasks import name_of, namespace_of, phase_of, spec_of
+
+
+@click.group(short_help="stop orders: for many tasks, held, or as a drill")
+def order() -> None:
+    """Stop orders: one object that stops all that matches, and may keep it stopped."""
+
+
+def _selects(function: Function) -> Function:
+    """Add the selectors of an order."""
+    for add in reversed(
+        (
+            click.argument("name", required=False),
+            click.option("-l", "--selector", "labels", metavar="SELECTOR", help="Tasks with these labels."),
+            click.option("--agent", "agents", multiple=True, metavar="AGENT", help="Tasks of this agent; repeatable."),
+            click.option("--task", "tasks", multiple=True, metavar="NAME", help="The task of this name; repeatable."),
+            click.option("--all", "everything", is_flag=True, help="Every task."),
+            click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces: a ClusterStopOrder."),
+            click.option(
+                "--namespace-selector", metavar="SELECTOR", help="With -A: only in namespaces with these labels."
+            ),
+            click.option(
+                "--ttl", type=Duration(whole=True), metavar="TIME", help="Delete the order so long after its end."
+            ),
+        )
+    ):
+        function = add(function)
+    return function
+
+
+@order.command(cls=Verb, short_help="make an order")
+@_selects
+@click.option("--hold", is_flag=True, help="As long as it stands, nothing that matches starts or resumes.")
+@reason_options
+@waiting_options
+@yes_option
+@output_option("json", "yaml", "name")
+@connection_options
+@click.pass_obj
+def create(session: Session, /, hold: bool, yes: bool, **options: Any) -> int:
+    """Makes an order, which stops all tasks that match.
+
+    \b
+      agentstop order create incident-4711 --all -A --hold --reason SecurityIncident
+      agentstop order lift incident-4711 -A
+    """
+    selection = _selection(options)
+    if len(selection.names) != 1:
+        confirm(session, selection, "stop", yes=yes)
+    return _make(session, selection, options, hold=hold)
+
+
+@order.command(cls=Verb, short_help="rehearse an order: count, name, stop nothing")
+@_selects
+@reason_options
+@waiting_options
+@output_option("json", "yaml", "name")
+@connection_options
+@click.pass_obj
+def drill(session: Session, /, **options: Any) -> int:
+    """Rehearses an order: says what it would stop and what it could not, and stops nothing."""
+    return _make(session, _selection(options), options, drill=True)
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    selection = Selection(
+        tuple(dict.fromkeys(options["tasks"])),
+        options["labels"],
+        options["agents"],
+        options["everything"],
+        options["all_namespaces"],
+    )
+    selection.check()
+    if options["namespace_selector"] and not selection.all_namespaces:
+        raise click.UsageError("--namespace-selector is for -A: an order of one namespace has no others")
+    return selection
+
+
+def _make(session: Session, selection: Selection, options: dict[str, Any], **more: bool) -> int:
+    from agentstop.cli.plugin.ended_orders import finish
+    from agentstop.cli.plugin.labels import parse_selector
+    from agentstop.cli.plugin.ordering import make_order, order_body
+
+    wait, timeout = options["wait"], options["timeout"]
+    try:
+        places = parse_selector(options["namespace_selector"]) if options["namespace_selector"] else None
+        body = order_body(
+            selection,
+            name=options["name"],
+            namespaceSelector=places,
+            reason=options["reason"],
+            message=options["message"],
+            gracePeriodSeconds=grace_of(options["grace"], options["now"]),
+            ttlSecondsAfterFinished=options["ttl"],
+            **more,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
+    return finish(session, make_order(session, body), follows, timeout, options["output"])
+
+
+@order.command("list", cls=Verb, short_help="list orders of both kinds")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Those of all namespaces.")
+@output_option("table", "wide", "json", "yaml", "name")
+@connection_options
+@click.pass_obj
+def listing(session: Session, all_namespaces: bool, output: str | None) -> int:
+    """Lists the orders of the namespace, and those of the whole cluster where you may see them."""
+    from agentstop.cli.plugin.views.tables import order_table
+
+    orders = _all(session, CLUSTER_ORDER, None, optional=True)
+    orders += _all(session, ORDER, None if all_namespaces else session.namespace)
+    orders.sort(key=lambda each: (each["kind"], namespace_of(each), name_of(each)))
+    if output in {"json", "yaml", "name"}:
+        print_objects(orders, str(output))
+    elif orders:
+        for line in order_table(orders, now(), wide=output == "wide"):
+            say(line)
+    else:
+        note(
+            "there are no orders" + ("" if all_namespaces else f" in namespace {session.namespace}, nor of the cluster")
+        )
+    return Exit.OK
+
+
+def _all(session: Session, kind: Kind, namespace: str | None, *, optional: bool = False) -> list[Object]:
+    try:
+        items, _ = session.api.list(kind.path(namespace))
+    except ApiError as error:
+        if optional and error.code == 403:
+            return []
+        raise
+    return [{"apiVersion": API_VERSION, "kind": kind.kind} | item for item in items]
+
+
+@order.command(cls=Verb, short_help="show an order")
+@order_argument
+@click.option(
+    "-A", "--all-namespaces", is_flag=True, help="A ClusterStopOrder; without it, where there is no StopOrder."
+)
+@click.option("-w", "--watch", is_flag=True, help="Follow it until it is carried out.")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="With -w: give up after this time.")
+@output_option("json", "yaml", "name")
+@connection_options
+@click.pass_obj
+def get(
+    session: Session, name: str, all_namespaces: bool, watch: bool, timeout: float | None, output: str | None
+) -> int:
+    """Shows an order: what it stops, how far it has come, what holds it up."""
+    from agentstop.cli.plugin.ended_orders import finish
+    from agentstop.cli.plugin.views.order_words import order_lines
+
+    found = find_order(session, name, all_namespaces)
+    if watch:
+        return finish(session, found, True, timeout, output, made=False)
+    if output is not None:
+        print_objects([found], output, single=True)
+        return Exit.OK
+    for line in order_lines(found, now()):
+        say(line)
+    return Exit.OK
+
+
+@order.command(cls=Verb, short_help="end the hold of an order")
+@order_argument
+@click.option(
+    "-A", "--all-namespaces", is_flag=True, help="A ClusterStopOrder; without it, where there is no StopOrder."
+)
+@connection_options
+@click.pass_obj
+def lift(session: Session, name: str, all_namespaces: bool) -> int:
+    """Ends the hold of an order. It starts nothing: what was stopped stays stopped."""
+    found = find_order(session, name, all_namespaces)
+    kind = CLUSTER_ORDER if found["kind"] == CLUSTER_ORDER.kind else ORDER
+    if not spec_of(found).get("hold"):
+        lifted = "was lifted before" if phase_of(found) == "Lifted" else "holds nothing; there is nothing to lift"
+        say(f"{kind.kind} {name} {lifted}")
+        return Exit.OK
+    session.api.merge(kind.path(session.namespace, name), {"spec": {"hold": False}}, manager=FIELD_MANAGER)
+    say(f"{kind.kind} {name} is lifted: what matches may start again; what was stopped stays stopped")
+    return Exit.OK
+
+
+def find_order(session: Session, name: str, cluster: bool) -> Object:
+    """Return an order: that of the namespace, or the cluster's where there is none or where that is asked for."""
+    for kind in (CLUSTER_ORDER,) if cluster else (ORDER, CLUSTER_ORDER):
+        try:
+            return session.api.get(kind.path(session.namespace, name))
+        except ApiError as error:
+            if kind is ORDER and error.code in {403, 404} and error.details.get("name"):
+                continue
+            if kind is CLUSTER_ORDER and not cluster and error.code in {403, 404}:
+                raise session.missing(ORDER, name, ApiError(404, {"details": {"name": name}})) from error
+            raise session.missing(kind, name, error) from error
+    raise AssertionError("the last kind returns or raises")

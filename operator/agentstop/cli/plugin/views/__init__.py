@@ -1,0 +1,1 @@
+"""What is shown: tables, the tree, the time line, words."""

@@ -1,0 +1,42 @@
+"""What to do about what holds a task up, by the reason of its condition Stalled or Reconciling."""
+
+from typing import Final
+
+_IMAGE: Final = "correct the image, or the right to pull it; a task's image cannot be changed: create a new one"
+
+ADVICE: Final = {
+    "NodeUnreachable": "bring node {node} back; or, once it is certainly shut down, delete it or taint it"
+    " node.kubernetes.io/out-of-service",
+    "NodeReadForbidden": "give the operator the right to get nodes",
+    "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"
+    " admission webhook refuses it; it is tried again all the time",
+    "StopForbidden": "give the operator the right to get, list, watch and patch {workload} in namespace {namespace};"
+    " it is tried again all the time",
+    "ReadForbidden": "give the operator the right to get, list and watch pods in namespace {namespace}",
+    "CreateForbidden": "see what refuses the pod: a quota, pod security, or a right that the operator lacks in"
+    " namespace {namespace}",
+    "BlockedByFinalizer": "see who put the finalizer on the pod, and remove it if they are gone: kubectl -n {namespace}"
+    " get pods -l agentstop.dev/task={name} -o jsonpath='{{..metadata.finalizers}}'",
+    "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
+    "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
+    "ChildStalled": "see what holds up the tasks below it: agentstop get {name} -n {namespace}",
+    "ParentNotFound": "create the parent {parent}, or delete this task: it waits for it",
+    "ParentTooDeep": "break the chain of parentRefs: it is too long, or a loop",
+    "PodNameTaken": "delete the pod {name}, which is somebody else's, or create the task under another name",
+    "PodNotOwned": "look at the owner references of the pods of {workload}",
+    "PodsUnknown": "stop {workload} by what made it: its scale does not say which pods it has",
+    "MultiplePods": "delete the surplus pods of {workload}: its controller ends none of them while there are several",
+    "MainContainerNotFound": "create the task anew with a mainContainer that is one of the pod's containers",
+    "WorkloadNotFound": "create {workload}, or delete the task: it waits for it",
+    "WorkloadBeingDeleted": "wait for the deletion of {workload}, or see which finalizer keeps it",
+    "WorkloadHalted": "let {workload} run (suspend: false, or replicas above 0), or pause and resume the task",
+    "ClaimNotBound": "see why the claim has no sandbox: kubectl -n {namespace} describe {workload}",
+    "Unschedulable": "make room: kubectl -n {namespace} describe pod says what the pod needs",
+    "ImagePullBackOff": _IMAGE,
+    "ErrImagePull": _IMAGE,
+    "KindNotServed": "install what serves {workload}, or delete the task: it waits for it",
+    "HeldByOrder": "lift the order that holds it: agentstop order list -n {namespace}",
+}
+"""One sentence a reason; the words in braces are the task's own."""
+
+ELSEWHERE: Final = "see what the Events and conditions say: agentstop get {name} -n {namespace}"

@@ -1,0 +1,214 @@
+"""Why a task is as it is, in plain words: who, what, what proves it; or what holds it up, and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.durations import ago, date_and_clock, moment, spell
+from agentstop.cli.plugin.tasks import (
+    clean,
+    condition,
+    containers_of,
+    has_ended,
+    held_up,
+    name_of,
+    namespace_of,
+    phase_of,
+    spec_of,
+    status_of,
+    stop_of,
+    taken_up,
+)
+from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE
+from agentstop.cli.plugin.views.moments import event_time
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Why a task is as it is."""
+
+    phase: str
+    headline: str
+    """The answer in one sentence."""
+    facts: tuple[str, ...] = ()
+    """Who asked, when, and how it went."""
+    proof: tuple[str, ...] = ()
+    """What proves it."""
+    held_up: str | None = None
+    """What holds it up."""
+    advice: tuple[str, ...] = ()
+    """What to do about it."""
+
+    def data(self) -> dict[str, Any]:
+        """Return the answer for machines."""
+        return {
+            "phase": self.phase,
+            "headline": self.headline,
+            "facts": list(self.facts),
+            "proof": list(self.proof),
+            "heldUp": self.held_up,
+            "advice": list(self.advice),
+        }
+
+
+_VERDICTS: Final = {
+    "Graceful": "every container ended before its grace period was over",
+    "Killed": "at least one container was ended by SIGKILL when its grace period was over",
+    "NotStarted": "the stop came before anything of it ran, so nothing had to be ended",
+    "NodeFenced": "its node was deleted or declared out of service, and the pod went with it",
+    "Gone": "its pod is gone from a node that answers, and its grace period is over; its last state was not seen",
+    "Unverified": "nobody could prove that its processes are gone; the task asked to be marked as stopped all the same",
+}
+
+_SOURCES: Final = {
+    "Deadline": "it ran for longer than its activeDeadlineSeconds",
+    "Deletion": "its task, or that of its parent, was deleted",
+}
+
+
+def answer(task: Object, events: Sequence[Object], now: datetime) -> Answer:
+    """Return why a task is as it is."""
+    phase = phase_of(task)
+    if phase == "Stopped":
+        return _stopped(task, now)
+    if stop_of(task):
+        return _stopping(task, now)
+    if spec_of(task).get("stopRequested") and not has_ended(task):
+        return _unheard(task)
+    if has_ended(task):
+        return _ended(task, events, now)
+    return _alive(task, now)
+
+
+def _stopped(task: Object, now: datetime) -> Answer:
+    stop = stop_of(task)
+    verdict = str(stop.get("verdict"))
+    proof = [f"{verdict}: {_VERDICTS.get(verdict, 'see the documentation')}", *_ends(task)]
+    return Answer("Stopped", f"{name_of(task)} was stopped {_by(stop)}", tuple(_facts(task, now)), tuple(proof))
+
+
+def _stopping(task: Object, now: datetime) -> Answer:
+    stop, stalled = stop_of(task), held_up(task)
+    if stalled is None:
+        kill = moment(stop.get("killAt"))
+        left = f"; SIGKILL follows in {spell((kill - now).total_seconds())}" if kill and kill > now else ""
+        headline = f"{name_of(task)} is being stopped {_by(stop)}, and nothing holds it up{left}"
+        return Answer("Stopping", headline, tuple(_facts(task, now)), tuple(_ends(task)))
+    since = f" for {ago(stalled.since, now)}" if stalled.since else ""
+    return Answer(
+        "Stopping",
+        f"{name_of(task)} is being stopped {_by(stop)}, but is held up{since}",
+        tuple(_facts(task, now)),
+        tuple(_ends(task)),
+        f"{stalled.reason}: {clean(stalled.message)}",
+        _advice(task, stalled.reason),
+    )
+
+
+def _unheard(task: Object) -> Answer:
+    told = " It has not seen the newest change of the task." if not taken_up(task) else ""
+    return Answer(
+        phase_of(task),
+        f"the stop of {name_of(task)} is requested, but no operator has accepted it.{told}",
+        held_up="an operator that does not run, or does not serve this namespace",
+        advice=(f"see whether one runs: agentstop check -n {namespace_of(task)}",),
+    )
+
+
+def _ended(task: Object, events: Sequence[Object], now: datetime) -> Answer:
+    status = status_of(task)
+    finished = moment(status.get("finishedAt"))
+    when = f" {ago(finished, now)} ago" if finished else ""
+    facts = [f"{status.get('reason')}: {clean(status.get('message') or '')}"]
+    if spec_of(task).get("stopRequested"):
+        facts.append("the stop was requested when it had ended already, and changed nothing")
+    facts += _warnings(events)
+    headline = f"nobody stopped {name_of(task)}: it ended by itself{when}, {phase_of(task)}"
+    return Answer(phase_of(task), headline, tuple(facts), tuple(_ends(task)))
+
+
+def _alive(task: Object, now: datetime) -> Answer:
+    status, phase = status_of(task), phase_of(task)
+    message = clean(status.get("message") or "nobody has written its status yet")
+    stalled = held_up(task)
+    waits = condition(task, "Reconciling")
+    reason = stalled.reason if stalled else waits.get("reason", "") if waits.get("status") == "True" else ""
+    advice = _advice(task, reason) if stalled or reason in ADVICE else ()
+    if not status:
+        advice = (f"see whether an operator runs: agentstop check -n {namespace_of(task)}",)
+    started = moment(status.get("startedAt"))
+    since = f", started {ago(started, now)} ago" if started else ""
+    return Answer(
+        phase,
+        f"{name_of(task)} is {phase}{since}, and nobody has asked to stop it",
+        (message,),
+        held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
+        advice=advice,
+    )
+
+
+def _by(stop: dict[str, Any]) -> str:
+    """Return who stopped it."""
+    source, by = stop.get("source"), stop.get("requestedBy")
+    order = stop.get("order") or {}
+    if source in _SOURCES:
+        return f"because {_SOURCES[str(source)]}"
+    if source == "Parent":
+        return f"together with {stop.get('origin') or 'its parent'}" + (f", by {by}" if by else "")
+    through = f" through {order['kind']} {order['name']}" if order else ""
+    return f"by {clean(by)}{through}" if by else f"by {'a user' if not order else 'somebody'}{through}"
+
+
+def _facts(task: Object, now: datetime) -> list[str]:
+    stop = stop_of(task)
+    facts = []
+    because = ": ".join(clean(each) for each in (stop.get("reason"), stop.get("message")) if each)
+    if because:
+        facts.append(f"they said: {because}")
+    if not stop.get("requestedBy") and stop.get("source") in {"User", "StopOrder"}:
+        facts.append("nothing in this cluster stamps who asks for a stop, so it is not on record")
+    accepted, signaled = moment(stop.get("acceptedAt")), moment(stop.get("signaledAt"))
+    if accepted:
+        facts.append(f"accepted at {date_and_clock(accepted, now)}, {ago(accepted, now)} ago")
+    if accepted and signaled:
+        after = spell((signaled - accepted).total_seconds())
+        facts.append(f"SIGTERM was on its way {after} later, with {stop.get('gracePeriodSeconds')}s until SIGKILL")
+    if stop.get("durationSeconds") is not None:
+        facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
+    return facts
+
+
+def _ends(task: Object) -> list[str]:
+    nodes = {pod["name"]: pod.get("node") for pod in (status_of(task).get("workload") or {}).get("pods") or ()}
+    found = []
+    for pod, container in containers_of(task):
+        if container.get("exitCode") is not None:
+            where = f" on node {nodes[pod]}" if nodes.get(pod) else ""
+            reason = f" ({container['reason']})" if container.get("reason") else ""
+            found.append(
+                clean(f"{pod}/{container['name']}{where} ended with exit code {container['exitCode']}{reason}")
+            )
+        elif container.get("startedAt"):
+            found.append(clean(f"{pod}/{container['name']} has not been seen to end"))
+    return found
+
+
+def _warnings(events: Sequence[Object]) -> list[str]:
+    warnings = [each for each in events if each.get("type") == "Warning"]
+    warnings.sort(key=lambda each: str(event_time(each)[0]))
+    return [clean(f"Event {each.get('reason')}: {each.get('note')}") for each in warnings[-3:]]
+
+
+def _advice(task: Object, reason: str) -> tuple[str, ...]:
+    workload = status_of(task).get("workload") or spec_of(task).get("workloadRef") or {}
+    pods = workload.get("pods") or ()
+    words = {
+        "name": name_of(task),
+        "namespace": namespace_of(task),
+        "node": next((pod["node"] for pod in pods if pod.get("node")), "that it ran on"),
+        "workload": f"{workload.get('kind', 'Pod').lower()}/{workload.get('name', name_of(task))}",
+        "parent": (spec_of(task).get("parentRef") or {}).get("name", ""),
+    }
+    return (ADVICE.get(reason, ELSEWHERE).format(**words),)

@@ -1,0 +1,64 @@
+"""Durations, selectors, and text that comes from the cluster."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.cli.plugin.durations import parse_duration, spell
+from agentstop.cli.plugin.labels import parse_selector
+from agentstop.cli.plugin.tasks import clean
+from agentstop.cli.plugin.views.order_words import selector_words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10s", 10), ("2m", 120), ("1h30m", 5400), ("45", 45), ("1.5s", 1.5), ("7d", 604_800)]
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "10x", "s", "-5s", "10s x", "1m!"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write it as 10s"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.016, "0.02s"), (4.51, "4.5s"), (42, "42s"), (190, "3m10s"), (2040, "34m"), (18_720, "5h12m"), (777_600, "9d")],
+)
+def test_durations_are_written(seconds: float, text: str) -> None:
+    assert spell(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [
+        ("team=research", {"matchLabels": {"team": "research"}}),
+        ("a==b,c=d", {"matchLabels": {"a": "b", "c": "d"}}),
+        ("a!=b", {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}),
+        ("x in (a, b)", {"matchExpressions": [{"key": "x", "operator": "In", "values": ["a", "b"]}]}),
+        ("x notin (a)", {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a"]}]}),
+        ("x,!y", {"matchExpressions": [{"key": "x", "operator": "Exists"}, {"key": "y", "operator": "DoesNotExist"}]}),
+        ("e.io/n=", {"matchLabels": {"e.io/n": ""}}),
+    ],
+)
+def test_selectors_are_read(text: str, selector: dict[str, Any]) -> None:
+    assert parse_selector(text) == selector
+    assert parse_selector(selector_words(selector)) == selector
+
+
+def test_a_label_that_cannot_have_two_values_is_not_made_to_have_one() -> None:
+    found = parse_selector("a=b,a=c")
+    assert found["matchLabels"] == {"a": "b"}
+    assert found["matchExpressions"] == [{"key": "a", "operator": "In", "values": ["c"]}]
+
+
+@pytest.mark.parametrize("text", ["=x", "a=b=c", "a in b", "", "a,,b", "a in (b", "a b"])
+def test_what_is_no_selector_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no label selector"):
+        parse_selector(text)
+
+
+def test_text_from_the_cluster_commands_no_terminal() -> None:
+    assert clean("a\x1b]0;owned\x07b\nc") == "a ]0;owned b c"
