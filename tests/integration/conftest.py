@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import clusters
+from tests.support import apiserver, clusters
 from tests.support.clusters import Cluster
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
+from tests.support.workloads import Workloads
 
 CLUSTERS = ("playground", "apiserver", "whole")
 
@@ -59,10 +60,10 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     if request.param == "playground":
         context = clusters.playground(folder)
     elif request.param == "apiserver":
-        reason = clusters.missing()
+        reason = apiserver.missing()
         if reason is not None:
             pytest.skip(reason)
-        context = clusters.apiserver(folder)
+        context = clusters.real(folder)
     else:
         context = clusters.whole(
             request.config.getoption("kubeconfig"), folder, request.config.getoption("kubelet_command")
@@ -100,6 +101,13 @@ async def ns(cluster: Cluster) -> AsyncIterator[Namespace]:
         namespace.check()
     finally:
         await namespace.close()
+
+
+@pytest.fixture
+async def workloads(ns: Namespace, cluster: Cluster) -> AsyncIterator[Workloads]:
+    """Jobs, Deployments and sandboxes in the test's namespace, on a cluster that has their controllers and kinds."""
+    async with clusters.looked_after(cluster, ns.name):
+        yield Workloads(ns)
 
 
 @pytest.fixture

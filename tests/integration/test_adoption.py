@@ -3,11 +3,12 @@
 import pytest
 
 from tests.support import agents
-from tests.support.clusters import Feature, until
+from tests.support.clusters import Feature
 from tests.support.kube import Kind, Object
 from tests.support.laws import conditions_of, exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
+from tests.support.waiting import until
 
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
 
@@ -109,17 +110,6 @@ async def test_a_stop_while_the_workload_does_not_exist(ns: Namespace, operator:
     await ns.stop("a")
     task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
-
-
-@pytest.mark.parametrize(
-    ("version", "kind"), [("apps/v1", "DaemonSet"), ("v2", "Pod"), ("example.com/v1", "Pod")], ids=str
-)
-async def test_a_workload_of_an_unsupported_kind(ns: Namespace, operator: Operator, version: str, kind: str) -> None:
-    await ns.create_task("a", workloadRef={"apiVersion": version, "kind": kind, "name": "x"})
-    task = await ns.ended("a")
-    assert (status(task)["phase"], status(task)["reason"]) == ("Failed", "UnsupportedWorkload")
-    assert f"{kind} of {version}" in status(task)["message"]
-    assert "Pod of v1" in status(task)["message"]
 
 
 async def test_a_deleted_task_leaves_its_adopted_pod_running(ns: Namespace, operator: Operator) -> None:

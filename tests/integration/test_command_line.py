@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import agents, clusters
-from tests.support.clusters import Cluster, install_crds, until
+from tests.support.clusters import Cluster, install_crds
 from tests.support.laws import exit_code, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import COMMAND, Operator
 from tests.support.programs import Program, free_port
+from tests.support.waiting import until
 
 END_SECONDS = 5.0
 """How long `agentstop run` may take to end after SIGTERM."""

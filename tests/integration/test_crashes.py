@@ -8,18 +8,27 @@ import signal
 
 import pytest
 
-from tests.support import agents
-from tests.support.clusters import Cluster, Feature, until
+from tests.support import agents, manifests
+from tests.support.clusters import Cluster, Feature
 from tests.support.kube import Object
-from tests.support.laws import exit_code, status, stop_of
+from tests.support.laws import exit_code, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
-from tests.support.operators import Operators
+from tests.support.operators import Operator, Operators
+from tests.support.waiting import until
+from tests.support.workloads import Workloads
 
 AWAY_SECONDS = 5.0
 """How long the API server is away; longer than the operator's pauses between tries, shorter than a test should be."""
 
 LONGEST_LIFE = 0.8
 """The operator is killed at most so many seconds after a stop was asked for."""
+
+LATE_SECONDS = 120.0
+"""How long a stop may take in which the operator is killed: where pods went with nobody there to see how, it takes a
+sign of life of their node from later than their grace period to prove that they are gone."""
+
+SLOW = agents.graceful(5)
+"""Agents that end once the next operator is there and sees how: the pods of controllers go with their last state."""
 
 BATCH = 10
 """So many agents run at a time."""
@@ -76,6 +85,140 @@ async def test_an_operator_that_is_killed_at_random_moments_of_starts(
         task = await ns.ended(name)
         assert (status(task)["phase"], exit_code(task), status(task)["attempts"]) == ("Completed", 0, 1)
         assert attempts(ns.pods.of(name)) == 1
+
+
+async def killed(ns: Namespace, launch: Operators, operator: Operator) -> Operator:
+    """Kill the operator at a random moment from now on, and start another one."""
+    await asyncio.sleep(random.uniform(0, LONGEST_LIFE) ** 2)
+    await operator.program.kill()
+    operator = await launch.start(ns.name, wait=False)
+    if random.random() < 0.5:
+        await operator.ready()
+    return operator
+
+
+async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_jobs(
+    ns: Namespace, launch: Operators, workloads: Workloads, request: pytest.FixtureRequest
+) -> None:
+    operator = await launch.start(ns.name)
+    made = manifests.job("worker", SLOW, parallelism=3, grace=15)
+    jobs = [
+        await workloads.create({**made, "metadata": {"name": f"worker-{number}"}})
+        for number in range(request.config.getoption("kills") // 3)
+    ]
+    for number, job in enumerate(jobs):
+        await workloads.adopt(f"a{number}", job)
+        await workloads.running(job, 3)
+        await ns.phase(f"a{number}", "Running")
+    for number in range(len(jobs)):
+        await ns.stop(f"a{number}")
+        operator = await killed(ns, launch, operator)
+    for number, job in enumerate(jobs):
+        task = await ns.ended(f"a{number}", LATE_SECONDS)
+        assert status(task)["phase"] == "Stopped"
+        seen = ("Graceful", [0, 0, 0])
+        assert stop_of(task)["verdict"] == "Gone" or (stop_of(task)["verdict"], exit_codes(task)) == seen
+        assert "signaledAt" in stop_of(task)
+        assert (await workloads.get(job))["spec"]["suspend"] is True
+        assert len(await workloads.ever(job)) == 3
+
+
+async def test_an_operator_that_is_killed_at_random_moments_of_pauses(
+    ns: Namespace, launch: Operators, workloads: Workloads, request: pytest.FixtureRequest
+) -> None:
+    operator = await launch.start(ns.name)
+    job = await workloads.create(manifests.job("worker", SLOW, parallelism=2, grace=15))
+    await workloads.adopt("job", job)
+    await ns.create_task("pod", agents.template(SLOW, grace=15))
+    await workloads.running(job, 2)
+    await ns.running("pod")
+    rounds = max(1, request.config.getoption("kills") // 10)
+    for attempt in range(1, rounds + 1):
+        await ns.patch("job", paused=True)
+        await ns.patch("pod", paused=True)
+        operator = await killed(ns, launch, operator)
+        for name in ("job", "pod"):
+            await phase_of(ns, name, "Paused", attempt)
+        await ns.patch("job", paused=False)
+        await ns.patch("pod", paused=False)
+        operator = await killed(ns, launch, operator)
+        for name in ("job", "pod"):
+            await phase_of(ns, name, "Running", attempt + 1)
+        await workloads.running(job, 2)
+        await ns.ready("pod")
+    await ns.stop("job")
+    await ns.stop("pod")
+    await killed(ns, launch, operator)
+    for name in ("job", "pod"):
+        task = await ns.ended(name, LATE_SECONDS)
+        assert (status(task)["phase"], status(task)["attempts"]) == ("Stopped", rounds + 1)
+        assert stop_of(task)["verdict"] in {"Graceful", "Gone"}
+    assert len(await workloads.ever(job)) == 2 * (rounds + 1)
+    assert attempts(ns.pods.of("pod")) == rounds + 1
+
+
+async def phase_of(ns: Namespace, task: str, phase: str, attempt: int) -> None:
+    """Wait until a task is in a phase, in the so manieth of its runs."""
+
+    def so(each: Object) -> bool:
+        return (status(each).get("phase"), status(each).get("attempts")) == (phase, attempt)
+
+    await ns.until(task, so, LATE_SECONDS, what=f"{phase} in run {attempt}")
+
+
+async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_families(
+    ns: Namespace, launch: Operators, request: pytest.FixtureRequest
+) -> None:
+    operator = await launch.start(ns.name)
+    for family in range(max(2, request.config.getoption("kills") // 5)):
+        root = f"f{family}"
+        names = [f"{root}-{number}" for number in range(6)]
+        await ns.create_task(root, agents.template(agents.graceful()))
+        for number, name in enumerate(names):
+            above = root if number < 3 else names[number - 3]
+            await ns.create_task(name, agents.template(agents.graceful(0.3)), parentRef={"name": above})
+        for name in [root, *names]:
+            await ns.running(name)
+        await ns.stop(root)
+        late = f"{root}-late"
+        await ns.create_task(late, agents.template(), parentRef={"name": names[-1]})
+        operator = await killed(ns, launch, operator)
+        for name in [*names, late]:
+            task = await ns.ended(name, LATE_SECONDS)
+            assert (status(task)["phase"], stop_of(task)["source"], stop_of(task)["origin"]) == (
+                "Stopped",
+                "Parent",
+                root,
+            )
+            verdict = "NotStarted" if name == late else "Graceful"
+            assert stop_of(task)["verdict"] == verdict, name
+        task = await ns.ended(root, LATE_SECONDS)
+        assert (status(task)["phase"], stop_of(task)["source"], stop_of(task)["verdict"]) == (
+            "Stopped",
+            "User",
+            "Graceful",
+        )
+        assert late not in ns.pods.names()
+
+
+async def test_a_pod_of_a_job_that_loses_its_labels_while_the_operator_is_down(
+    ns: Namespace, launch: Operators, workloads: Workloads
+) -> None:
+    operator = await launch.start(ns.name)
+    job = await workloads.create(manifests.job("worker", agents.graceful()))
+    await workloads.adopt("a", job)
+    (pod,) = await workloads.running(job)
+    name = pod["metadata"]["name"]
+    await ns.until("a", lambda task: exit_codes(task) == [None], what="listing its pod")
+    await operator.program.kill()
+    bare = {"labels": None, "ownerReferences": None, "finalizers": None}
+    await ns.patch_pod(name, {"metadata": bare})
+    await launch.start(ns.name)
+    await ns.stop("a")
+    # Nothing leads to it any more but its name in the status.
+    await ns.pods.until_gone(name)
+    await workloads.gone(job)
+    assert status(await ns.task("a"))["phase"] in {"Stopping", "Stopped"}
 
 
 async def test_a_stop_and_the_agents_own_end_while_the_operator_is_down(ns: Namespace, launch: Operators) -> None:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support import agents
-from tests.support.clusters import Cluster, Feature, is_ready, until
+from tests.support.clusters import Cluster, Feature, is_ready
 from tests.support.kube import NODES
 from tests.support.laws import conditions_of, exit_code, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.needs(Feature.KUBELET_COMMAND)
 

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support import agents
-from tests.support.clusters import NODE, Cluster, Feature, is_ready, until
+from tests.support.clusters import NODE, Cluster, Feature, is_ready
 from tests.support.kube import NODES
 from tests.support.laws import conditions_of, exit_code, kstatus, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.paper import PaperNode
+from tests.support.waiting import until
 
 REHEARSAL = "playground.agentstop.dev/kubelet"
 BACK_SECONDS = 30.0

@@ -1,10 +1,10 @@
 """An operator that may not do all that it wants: it says so, goes on where it can, and goes on once it may."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tests.support import agents
+from tests.support import agents, manifests
 from tests.support.clusters import OPERATOR_USER, Cluster, Feature
 from tests.support.kube import (
     CLUSTER_ROLE_BINDINGS,
@@ -13,9 +13,10 @@ from tests.support.kube import (
     ROLES,
     Object,
 )
-from tests.support.laws import conditions_of, exit_code, kstatus, stalled, status, stop_of
+from tests.support.laws import conditions_of, exit_code, exit_codes, kstatus, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
+from tests.support.workloads import Workloads
 
 pytestmark = pytest.mark.needs(Feature.RBAC)
 
@@ -32,6 +33,19 @@ BASE: dict[str, Sequence[str]] = {
     "/pods": ("get", "list", "watch", "create", "patch", "delete"),
 }
 
+SEE = ("get", "list", "watch")
+WORKLOADS: dict[str, Sequence[str]] = {
+    "batch/jobs": (*SEE, "patch"),
+    "apps/deployments": SEE,
+    "apps/deployments/scale": ("get", "patch"),
+    "apps/replicasets": ("get",),
+    "agents.x-k8s.io/sandboxes": (*SEE, "patch"),
+}
+"""What it takes to stop a Job, a Deployment and a Sandbox."""
+
+UNSTOPPABLE = {name: [verb for verb in verbs if verb != "patch"] for name, verbs in WORKLOADS.items()}
+"""The same without what stops them."""
+
 
 def rules(rights: dict[str, Sequence[str]]) -> list[Object]:
     return [
@@ -45,9 +59,11 @@ class Rights:
 
     def __init__(self, ns: Namespace) -> None:
         self._ns = ns
+        self._workloads: Mapping[str, Sequence[str]] = {}
 
-    async def begin(self, **pods: bool) -> None:
-        """Give the user what it needs, pods aside from the verbs that are set to False."""
+    async def begin(self, workloads: Mapping[str, Sequence[str]] | None = None, **pods: bool) -> None:
+        """Give the user what it needs, pods aside from the verbs that are set to False, and these for workloads."""
+        self._workloads = workloads or {}
         subject = {"kind": "User", "name": OPERATOR_USER, "apiGroup": "rbac.authorization.k8s.io"}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"}
         role = {"metadata": {"name": "operator"}, "rules": rules(self._without(pods))}
@@ -55,8 +71,9 @@ class Rights:
         binding = {"metadata": {"name": "operator"}, "roleRef": reference, "subjects": [subject]}
         await self._ns.kube.create(ROLE_BINDINGS, self._ns.name, binding)
 
-    async def change(self, **pods: bool) -> None:
-        """Change them."""
+    async def change(self, workloads: Mapping[str, Sequence[str]] | None = None, **pods: bool) -> None:
+        """Change them; those for workloads stay where none are given."""
+        self._workloads = workloads or self._workloads
         await self._ns.kube.merge(ROLES, self._ns.name, "operator", {"rules": rules(self._without(pods))})
 
     async def see_nodes(self) -> None:
@@ -71,7 +88,7 @@ class Rights:
         )
 
     def _without(self, pods: dict[str, bool]) -> dict[str, Sequence[str]]:
-        return {**BASE, "/pods": [verb for verb in BASE["/pods"] if pods.get(verb, True)]}
+        return {**BASE, **self._workloads, "/pods": [verb for verb in BASE["/pods"] if pods.get(verb, True)]}
 
 
 @pytest.fixture
@@ -166,3 +183,88 @@ async def test_no_right_to_read_the_node_of_a_pod_that_was_removed_by_force(
     await rights.see_nodes()
     task = await ns.ended("a", FORGOTTEN_SECONDS)
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+
+
+# Workloads that make their own pods
+
+
+async def make_all(ns: Namespace, workloads: Workloads) -> dict[str, Object]:
+    """Make a Job, a Deployment and a Sandbox, each with a task of the same name, and wait until their agents run."""
+    made = {
+        "job": await workloads.create(manifests.job("job", agents.graceful())),
+        "web": await workloads.create(manifests.deployment("web", agents.graceful())),
+        "box": await workloads.create(manifests.sandbox("box", agents.graceful())),
+    }
+    for task, worker in made.items():
+        await workloads.running(worker)
+        await workloads.adopt(task, worker)
+    return made
+
+
+async def test_the_rights_that_stopping_workloads_takes(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights, workloads: Workloads
+) -> None:
+    await rights.begin(WORKLOADS)
+    operator = await start(launch, ns, cluster)
+    made = await make_all(ns, workloads)
+    for task in made:
+        assert stalled(await ns.phase(task, "Running")) is None
+        await ns.stop(task)
+    for task in made:
+        last = await ns.ended(task)
+        assert (status(last)["phase"], stop_of(last)["verdict"], exit_codes(last)) == ("Stopped", "Graceful", [0])
+    assert "forbidden" not in operator.program.text()
+
+
+async def test_workloads_that_may_not_be_stopped(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights, workloads: Workloads
+) -> None:
+    await rights.begin(UNSTOPPABLE)
+    await start(launch, ns, cluster)
+    made = await make_all(ns, workloads)
+    resources = {"job": "jobs", "web": "deployments/scale", "box": "sandboxes"}
+    # It is known before anybody is in a hurry.
+    for task, resource in resources.items():
+        seen = await ns.until(task, lambda each: _forbidden_in(each, "Running"), what="running, and not to be stopped")
+        message = conditions_of(seen)["Stalled"]["message"]
+        assert "patch" in message
+        assert resource in message
+        assert (await ns.event(task, "StopForbidden"))["type"] == "Warning"
+    for task in made:
+        await ns.stop(task)
+    for task, resource in resources.items():
+        seen = await ns.until(task, lambda each: _forbidden_in(each, "Stopping"), what="not to be stopped")
+        message = conditions_of(seen)["Stalled"]["message"]
+        assert "patch" in message
+        assert resource in message
+        assert kstatus(seen) == "Failed"
+        assert "signaledAt" not in stop_of(seen)
+    await rights.change(WORKLOADS)
+    for task in made:
+        last = await ns.ended(task, GRANTED_SECONDS)
+        assert (status(last)["phase"], stop_of(last)["verdict"], exit_codes(last)) == ("Stopped", "Graceful", [0])
+        assert stalled(last) is None
+
+
+def _forbidden_in(task: Object, phase: str) -> bool:
+    return status(task).get("phase") == phase and stalled(task) == "StopForbidden"
+
+
+async def test_a_workload_that_may_not_even_be_read(
+    ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights, workloads: Workloads
+) -> None:
+    await rights.begin()
+    await start(launch, ns, cluster)
+    job = await workloads.create(manifests.job("worker", agents.graceful()))
+    await workloads.running(job)
+    await workloads.adopt("a", job)
+    task = await ns.stalled("a", "StopForbidden")
+    assert status(task)["phase"] == "Pending"
+    message = conditions_of(task)["Stalled"]["message"]
+    assert "get" in message
+    assert "jobs" in message
+    await ns.stop("a")
+    task = await ns.until("a", lambda each: _forbidden_in(each, "Stopping"), what="not to be stopped")
+    await rights.change(WORKLOADS)
+    task = await ns.ended("a", GRANTED_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"], exit_codes(task)) == ("Stopped", "Graceful", [0])

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.kube import Object
 
-IMAGE = "busybox"
+IMAGE = "busybox:1.36"
 
 IDLE = "echo ready; sleep 1000 & wait"
 """Does nothing, and dies of SIGTERM at once (143)."""

@@ -1,14 +1,10 @@
 """The clusters that the integration tests run on, from nothing but a folder for their files."""
 
-import asyncio
 import enum
-import os
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +14,15 @@ import aiohttp
 import yaml
 
 from agentstop.api.crd import crds
-from tests.support.kube import CRDS, NODES, PODS, TASKS, Kube, KubeError
-from tests.support.programs import Program, free_port
-
-START_SECONDS = 90.0
-"""How long a cluster may take to come up; a loaded machine needs some of it."""
+from tests.support import apiserver, controllers, definitions
+from tests.support.apiserver import START_SECONDS
+from tests.support.kube import NODES, PODS, Kube, KubeError
+from tests.support.programs import Program, running
+from tests.support.waiting import until
 
 NODE = "playground"
 OPERATOR_USER = "agentstop-operator"
 """User without any right of its own, for tests that give it some."""
-
-TOOLS = ("etcd", "kube-apiserver")
 
 
 class Feature(enum.Enum):
@@ -43,6 +37,7 @@ class Feature(enum.Enum):
     RBAC = "users can be given single rights"
     GARBAGE_COLLECTION = "what an object owns goes with it"
     POD_LOGS = "the API server serves pods' logs"
+    SANDBOX_QUIRKS = "its sandbox controller misbehaves on request"
 
 
 @dataclass
@@ -61,6 +56,8 @@ class Cluster:
     """Token of `OPERATOR_USER`."""
     shares_namespaces: bool = False
     """Whether others use the cluster: then an operator must keep to its own namespaces."""
+    job_controller: bool = False
+    """Whether Kubernetes' own controllers look after Jobs, Deployments, ReplicaSets and StatefulSets."""
     kubelet_command: str | None = None
     """Ends and starts the kubelet, called with `stop` and `start`."""
 
@@ -96,82 +93,51 @@ class Cluster:
         return path
 
 
-async def until(check: Callable[[], Any], seconds: float, what: str) -> None:
-    """Wait until a check is true; raises AssertionError after the time. It may be a coroutine function."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                result = check()
-                if asyncio.iscoroutine(result):
-                    result = await result
-                if result:
-                    return
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"after {seconds} s still not: {what}") from None
-
-
 @asynccontextmanager
-async def playground(folder: Path, *, crds: bool = True, node: bool = True) -> AsyncIterator[Cluster]:
-    """The playground's API server and node."""
+async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluster]:
+    """The playground: its API server, its controllers, its node."""
     kubeconfig = folder / "kubeconfig"
     script = Path(__file__).with_name("serve_playground.py")
     async with AsyncExitStack() as stack:
         command = [sys.executable, str(script), str(kubeconfig), *([] if crds else ["--without-crds"])]
-        server = await _start(stack, command, folder / "server.log")
-        await until(lambda: kubeconfig.exists() or _failed(server), START_SECONDS, "playground serving")
+        server = await stack.enter_async_context(running(command, folder / "server.log"))
+        await until(lambda: server.check() and kubeconfig.exists(), START_SECONDS, "playground serving")
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
-        features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS}
+        await definitions.install(kube, definitions.sandboxes())
+        features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.SANDBOX_QUIRKS}
         cluster = Cluster("playground", kubeconfig, kube, frozenset(features), folder, server)
-        if node:
-            await _add_node(stack, cluster)
+        await stack.enter_async_context(controllers.playground(kubeconfig, folder, job_controller=False))
+        await stack.enter_async_context(_node(cluster))
         yield cluster
 
 
 @asynccontextmanager
-async def apiserver(folder: Path) -> AsyncIterator[Cluster]:
-    """A real kube-apiserver with etcd, and the playground's node; no controllers, so nothing collects garbage."""
-    tools = assets()
-    assert tools is not None
+async def real(folder: Path) -> AsyncIterator[Cluster]:
+    """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node."""
+    job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
-        etcd_port, peer_port, port = free_port(), free_port(), free_port()
-        etcd_url, url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{port}"
-        admin, operator = secrets.token_hex(16), secrets.token_hex(16)
-        tokens = folder / "tokens.csv"
-        tokens.write_text(f"{admin},admin,admin,system:masters\n{operator},{OPERATOR_USER},{OPERATOR_USER}\n")
-        tokens.chmod(0o600)
-        key = folder / "accounts.key"
-        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)  # noqa: ASYNC221  (short)
-        etcd = [str(tools / "etcd"), f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync"]
-        etcd += [f"--listen-client-urls={etcd_url}", f"--advertise-client-urls={etcd_url}"]
-        etcd += [f"--listen-peer-urls=http://127.0.0.1:{peer_port}"]
-        await _start(stack, etcd, folder / "etcd.log")
-        certificates = folder / "certificates"
-        command = [str(tools / "kube-apiserver"), f"--etcd-servers={etcd_url}", f"--cert-dir={certificates}"]
-        command += ["--bind-address=127.0.0.1", f"--secure-port={port}", f"--token-auth-file={tokens}"]
-        command += ["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount"]
-        command += ["--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://localhost"]
-        command += [f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
-        server = await _start(stack, command, folder / "kube-apiserver.log")
-        certificate = certificates / "apiserver.crt"
-        await until(lambda: certificate.exists() or _failed(server), START_SECONDS, "kube-apiserver's certificate")
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(yaml.safe_dump(_kubeconfig(url, admin, certificate)), encoding="utf-8")
-        kube = await Kube.open(kubeconfig)
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, [OPERATOR_USER]))
+        kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
-
-        async def ready() -> bool:
-            try:
-                return not _failed(server) and await kube.text("/readyz") == "ok"
-            except (KubeError, aiohttp.ClientError):
-                return False
-
-        await until(ready, START_SECONDS, f"kube-apiserver ready; see {folder}")
         await install_crds(kube)
-        features = {Feature.OWN_SERVER, Feature.RBAC}
-        cluster = Cluster("apiserver", kubeconfig, kube, frozenset(features), folder, server, operator)
-        await _add_node(stack, cluster)
+        await definitions.install(kube, definitions.sandboxes())
+        features = {Feature.OWN_SERVER, Feature.RBAC, Feature.SANDBOX_QUIRKS}
+        if job_controller:
+            await stack.enter_async_context(controllers.kubernetes(plane, folder))
+            features.add(Feature.GARBAGE_COLLECTION)
+        cluster = Cluster(
+            "apiserver",
+            plane.kubeconfig,
+            kube,
+            frozenset(features),
+            folder,
+            plane.server,
+            plane.tokens[OPERATOR_USER],
+            job_controller=job_controller,
+        )
+        await stack.enter_async_context(controllers.playground(plane.kubeconfig, folder, job_controller=job_controller))
+        await stack.enter_async_context(_node(cluster))
         yield cluster
 
 
@@ -182,6 +148,10 @@ async def whole(kubeconfig: Path, folder: Path, kubelet_command: str | None = No
     try:
         await install_crds(kube)
         features = {Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.MEMORY_LIMITS}
+        if not await definitions.belong_to_others(kube):
+            await definitions.install(kube, definitions.sandboxes())
+            if not await controllers.is_at_work(kube, "sandbox"):
+                features.add(Feature.SANDBOX_QUIRKS)
         if kubelet_command is not None:
             features.add(Feature.KUBELET_COMMAND)
         yield Cluster(
@@ -191,78 +161,42 @@ async def whole(kubeconfig: Path, folder: Path, kubelet_command: str | None = No
             frozenset(features),
             folder,
             shares_namespaces=True,
+            job_controller=True,
             kubelet_command=kubelet_command,
         )
     finally:
         await kube.close()
 
 
+@asynccontextmanager
+async def looked_after(cluster: Cluster, namespace: str) -> AsyncIterator[None]:
+    """See to it that every kind of workload in a namespace has its controller."""
+    if cluster.shares_namespaces and Feature.SANDBOX_QUIRKS in cluster.features:
+        async with controllers.playground(
+            cluster.kubeconfig, cluster.folder, job_controller=cluster.job_controller, namespaces=[namespace]
+        ):
+            yield
+    else:
+        yield
+
+
 async def install_crds(kube: Kube) -> None:
     """Install our definitions where they are missing, and wait until they are served."""
-    for definition in crds().values():
-        try:
-            await kube.create(CRDS, "", definition)
-        except KubeError as error:
-            if error.code != 409:
-                raise
-
-    async def served() -> bool:
-        try:
-            await kube.list(TASKS)
-        except KubeError:
-            return False
-        return True
-
-    await until(served, START_SECONDS, "agenttasks served")
+    await definitions.install(kube, crds().values())
 
 
-def assets() -> Path | None:
-    """Return the folder with etcd and kube-apiserver, where Kubernetes' own test tools look; None without them."""
-    folder = Path(os.environ.get("KUBEBUILDER_ASSETS", "/usr/local/kubebuilder/bin"))
-    return folder if all((folder / tool).exists() for tool in TOOLS) else None
-
-
-def missing() -> str | None:
-    """Return why there can be no real API server, or None."""
-    if assets() is None:
-        return "no etcd and kube-apiserver in $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin (see setup-envtest)"
-    return None if shutil.which("openssl") else "no openssl on PATH, which makes the real API server's key"
-
-
-async def _start(stack: AsyncExitStack, command: list[str], log: Path) -> Program:
-    program = await Program.start(command, log)
-    stack.push_async_callback(program.end)
-    return program
-
-
-def _failed(program: Program) -> bool:
-    if not program.running:
-        raise RuntimeError(f"{program.log.stem} ended: {program.text()[-2000:]}")
-    return False
-
-
-def _kubeconfig(url: str, token: str, certificate: Path) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {"server": url, "certificate-authority": str(certificate)}}],
-        "users": [{"name": "test", "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "current-context": "test",
-    }
-
-
-async def _add_node(stack: AsyncExitStack, cluster: Cluster) -> None:
+@asynccontextmanager
+async def _node(cluster: Cluster) -> AsyncIterator[None]:
     command = [sys.executable, "-m", "agentstop.playground.node", "--name", NODE]
     command += ["--kubeconfig", str(cluster.kubeconfig), "--data-dir", str(cluster.folder / "node")]
-    node = await _start(stack, command, cluster.folder / "node.log")
     cluster.features |= {Feature.REHEARSAL, Feature.PROCESSES, Feature.PAPER_NODES}
+    async with running(command, cluster.folder / "node.log") as node:
 
-    async def ready() -> bool:
-        nodes = [] if _failed(node) else await cluster.kube.list(NODES)
-        return any(is_ready(each) for each in nodes)
+        async def ready() -> bool:
+            return node.check() and any(is_ready(each) for each in await cluster.kube.list(NODES))
 
-    await until(ready, START_SECONDS, "the node ready")
+        await until(ready, START_SECONDS, "the node ready")
+        yield
 
 
 def is_ready(node: dict[str, Any]) -> bool:

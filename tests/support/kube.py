@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,14 @@ PODS = Kind("/api/v1", "pods")
 NODES = Kind("/api/v1", "nodes")
 NAMESPACES = Kind("/api/v1", "namespaces")
 EVENTS = Kind("/apis/events.k8s.io/v1", "events")
+JOBS = Kind("/apis/batch/v1", "jobs")
+DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
+REPLICA_SETS = Kind("/apis/apps/v1", "replicasets")
+STATEFUL_SETS = Kind("/apis/apps/v1", "statefulsets")
+SANDBOXES = Kind("/apis/agents.x-k8s.io/v1beta1", "sandboxes")
+SANDBOX_CLAIMS = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxclaims")
+SANDBOX_TEMPLATES = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxtemplates")
+WARM_POOLS = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxwarmpools")
 TASKS = Kind("/apis/agentstop.dev/v1alpha1", "agenttasks")
 CRDS = Kind("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 ROLES = Kind("/apis/rbac.authorization.k8s.io/v1", "roles")
@@ -53,6 +62,16 @@ class KubeError(Exception):
         self.reason = str(status.get("reason", ""))
         self.message = str(status.get("message", ""))
         super().__init__(f"{code} {self.reason}: {self.message}")
+
+
+@contextmanager
+def missing_ignored() -> Iterator[None]:
+    """Take it as done if what is to be changed is not there."""
+    try:
+        yield
+    except KubeError as error:
+        if error.code != 404:
+            raise
 
 
 class Kube:

@@ -5,12 +5,23 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from agentstop.cluster.gateway import MANAGER, PAUSE_MANAGER
+from agentstop.workloads.podseen import STOP_MANAGER
 from tests.support.kube import Object
 
 TERMINAL = frozenset({"Stopped", "Completed", "Failed"})
 AFTER_ACCEPTANCE = frozenset({"Stopping", "Stopped"})
-FIXED = ("source", "requestedBy", "reason", "message", "acceptedAt")
+MAY_BE_PAUSED = frozenset({"Pausing", "Paused", "Stopping", "Stopped"})
+"""Phases in which a task may say since when nothing of it runs."""
+
+FIXED = ("source", "origin", "order", "requestedBy", "reason", "message", "acceptedAt")
 """Fields of an accepted stop that never change."""
+
+BY_PEOPLE = frozenset({"User", "StopOrder"})
+"""Sources of stops that a person asked for; a stop from above is one if the first of its family was."""
+
+FIELD_MANAGERS = frozenset({MANAGER, STOP_MANAGER, PAUSE_MANAGER})
+"""By whom the API server notes changes of the operator."""
 
 EVIDENT = frozenset({"Graceful", "Killed"})
 """Verdicts that are given on the containers' exit codes."""
@@ -31,9 +42,14 @@ def stop_of(task: Object) -> Object:
     return dict(status(task).get("stop") or {})
 
 
+def pods_of(task: Object) -> list[Object]:
+    """Return the evidence of a task's pods."""
+    return list((status(task).get("workload") or {}).get("pods") or ())
+
+
 def containers_of(task: Object) -> dict[str, Object]:
     """Return the evidence of the containers of a task's first pod, by name."""
-    pods = (status(task).get("workload") or {}).get("pods") or [{}]
+    pods = pods_of(task) or [{}]
     return {each["name"]: each for each in pods[0].get("containers") or ()}
 
 
@@ -41,6 +57,18 @@ def exit_code(task: Object, container: str = "agent") -> int | None:
     """Return a container's exit code, as the task's status has it."""
     code = containers_of(task).get(container, {}).get("exitCode")
     return None if code is None else int(code)
+
+
+def exit_codes(task: Object, container: str = "agent") -> list[int | None]:
+    """Return the exit codes of a container in all pods of a task, in rising order; None where one has no exit code."""
+    found = [each for pod in pods_of(task) for each in pod.get("containers") or () if each["name"] == container]
+    return sorted((each.get("exitCode") for each in found), key=lambda code: -1 if code is None else code)
+
+
+def children_of(task: Object) -> tuple[int, int]:
+    """Return how many tasks descend from a task, and how many of them are active."""
+    children = status(task).get("children") or {}
+    return int(children.get("total", 0)), int(children.get("active", 0))
 
 
 def conditions_of(task: Object) -> dict[str, Object]:
@@ -74,6 +102,17 @@ def kstatus(item: Object) -> str:
     return "Current"
 
 
+def changed_by_us(item: Object) -> set[str]:
+    """Return what the operator has changed of an object: fields of its spec, and the names of other parts."""
+    fields: set[str] = set()
+    for entry in item["metadata"].get("managedFields") or ():
+        if entry["manager"] not in FIELD_MANAGERS:
+            continue
+        for part, changed in entry["fieldsV1"].items():
+            fields |= {name.removeprefix("f:") for name in changed} if part == "f:spec" else {part}
+    return fields
+
+
 def check(states: Sequence[Object]) -> None:
     """Raise AssertionError unless the states of one task, in order, keep every rule."""
     for task in states:
@@ -92,16 +131,22 @@ def _one(task: Object) -> None:
     assert ("finishedAt" in status(task)) == (phase in TERMINAL), f"{phase} with finishedAt"
     if "killAt" in stop:
         assert moment(stop["killAt"]) >= moment(stop["signaledAt"]), f"killAt before signaledAt: {stop}"
+    assert ("pausedAt" in status(task)) <= (phase in MAY_BE_PAUSED), f"{phase} with pausedAt"
+    containers = [each for pod in pods_of(task) for each in pod.get("containers") or ()]
     if stop.get("verdict") in EVIDENT:
-        ended = [each for each in containers_of(task).values() if "startedAt" in each]
+        ended = [each for each in containers if "startedAt" in each]
         assert ended, f"verdict {stop['verdict']} without evidence: {status(task)}"
         assert all("exitCode" in each for each in ended), f"verdict {stop['verdict']} without all exit codes: {ended}"
     if stop.get("verdict") == "NotStarted":
-        assert not [each for each in containers_of(task).values() if "startedAt" in each], (
-            "NotStarted, but something ran"
-        )
-    if stop:
-        assert status(task)["manuallyStopped"] == (stop["source"] == "User"), f"manuallyStopped with {stop}"
+        assert not [each for each in containers if "startedAt" in each], "NotStarted, but something ran"
+    total, active = children_of(task)
+    assert active <= total, f"{active} active children of {total}"
+    assert phase != "Stopped" or not active, f"Stopped with {active} active children"
+    if stop.get("source") == "Parent":
+        assert "origin" in stop, f"a stop from above without its origin: {stop}"
+    elif stop:
+        assert status(task)["manuallyStopped"] == (stop["source"] in BY_PEOPLE), f"manuallyStopped with {stop}"
+        assert ("order" in stop) == (stop["source"] == "StopOrder"), f"which order it was: {stop}"
 
 
 def _step(before: Object, after: Object) -> None:
@@ -114,11 +159,12 @@ def _step(before: Object, after: Object) -> None:
         assert first == second, f"the status of an ended task changed: {first} -> {second}"
     if was == "Stopping":
         assert now in AFTER_ACCEPTANCE, f"phase went from {was} to {now}"
-    if was == "Running":
-        assert now != "Pending", "phase went from Running back to Pending"
+    if was != "Pending":
+        assert now != "Pending", f"phase went from {was} back to Pending"
     if status(before).get("manuallyStopped"):
         assert status(after).get("manuallyStopped"), "manuallyStopped went back to false"
-    assert status(after).get("attempts", 0) >= status(before).get("attempts", 0), "attempts went down"
+    more = status(after).get("attempts", 0) - status(before).get("attempts", 0)
+    assert more in {0, 1}, f"attempts went up by {more}"
     first, second = stop_of(before), stop_of(after)
     if first:
         changed = [name for name in FIXED if first.get(name) != second.get(name)]
@@ -129,5 +175,6 @@ def _step(before: Object, after: Object) -> None:
         if name in first:
             assert second.get(name) is not None, f"{name} went away: {first} -> {second}"
             assert second[name] <= first[name], f"{name} was raised: {first} -> {second}"
-    if "uid" in (status(before).get("workload") or {}):
+    made_anew = "podTemplate" in after["spec"] and was in {"Pausing", "Paused"}
+    if "uid" in (status(before).get("workload") or {}) and not made_anew:
         assert status(after)["workload"]["uid"] == status(before)["workload"]["uid"], "the workload was exchanged"

@@ -2,18 +2,26 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.support import laws
-from tests.support.clusters import Cluster, Feature, until
+from tests.support import laws, marks
+from tests.support.clusters import Cluster, Feature
 from tests.support.history import PATIENCE, History
-from tests.support.kube import EVENTS, NAMESPACES, PODS, TASKS, KubeError, Object
-
-MARK = "AGENTSTOP_TEST_MARK"
-"""Environment variable by which the processes of a pod are found on this machine."""
+from tests.support.kube import (
+    EVENTS,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    SANDBOXES,
+    TASKS,
+    Kind,
+    KubeError,
+    Object,
+    missing_ignored,
+)
+from tests.support.waiting import until
 
 API_VERSION = "agentstop.dev/v1alpha1"
 
@@ -27,6 +35,7 @@ class Namespace:
         self.name = name
         self.tasks = History(cluster.kube, TASKS, name)
         self.pods = History(cluster.kube, PODS, name)
+        self._made: list[tuple[Kind, str]] = []
 
     async def open(self) -> None:
         """Make the namespace and begin to watch it."""
@@ -37,27 +46,32 @@ class Namespace:
     async def close(self) -> None:
         """Remove all that is in it, and the namespace."""
         for task in await self.kube.list(TASKS, self.name):
-            name = task["metadata"]["name"]
-            if task["metadata"].get("finalizers"):
-                await self.kube.merge(TASKS, self.name, name, {"metadata": {"finalizers": None}})
-            await self.kube.delete(TASKS, self.name, name, missing_ok=True)
+            await self._remove(TASKS, task)
+        for kind, name in reversed(self._made):
+            with missing_ignored():
+                await self._remove(kind, await self.kube.get(kind, self.name, name))
+        if self._made and Feature.GARBAGE_COLLECTION not in self.cluster.features:
+            await self._remove_what_controllers_made()
         # Where the whole cluster goes in the end, nothing has to be awaited.
         grace = 1 if self.cluster.shares_namespaces else 0
         for pod in await self.kube.list(PODS, self.name):
-            name = pod["metadata"]["name"]
-            if pod["metadata"].get("finalizers"):
-                await self._ignoring_gone(name, {"metadata": {"finalizers": None}})
-            await self.kube.delete(PODS, self.name, name, grace=grace, missing_ok=True)
+            await self._remove(PODS, pod, grace)
         await self.tasks.stop()
         await self.pods.stop()
         await self.kube.delete(NAMESPACES, "", self.name, missing_ok=True)
 
-    async def _ignoring_gone(self, pod: str, change: Object) -> None:
-        try:
-            await self.kube.merge(PODS, self.name, pod, change)
-        except KubeError as error:
-            if error.code != 404:
-                raise
+    async def _remove_what_controllers_made(self) -> None:
+        for kind in (SANDBOXES, REPLICA_SETS):
+            with missing_ignored():
+                for item in await self.kube.list(kind, self.name):
+                    await self._remove(kind, item)
+
+    async def _remove(self, kind: Kind, item: Object, grace: int | None = None) -> None:
+        name = item["metadata"]["name"]
+        if item["metadata"].get("finalizers"):
+            with missing_ignored():
+                await self.kube.merge(kind, self.name, name, {"metadata": {"finalizers": None}})
+        await self.kube.delete(kind, self.name, name, grace=grace, missing_ok=True)
 
     def check(self) -> None:
         """Raise AssertionError unless everything that happened here kept the rules."""
@@ -67,11 +81,18 @@ class Namespace:
             self._proof_was_no_lie(states[-1])
 
     def _proof_was_no_lie(self, task: Object) -> None:
-        evident = laws.stop_of(task).get("verdict") in laws.EVIDENT | {"NotStarted"}
-        name = (laws.status(task).get("workload") or {}).get("name")
-        if evident and name and Feature.PROCESSES in self.cluster.features:
-            left = self.processes(name)
+        evident = laws.stop_of(task).get("verdict") in laws.EVIDENT | {"NotStarted", "Gone"}
+        workload = laws.status(task).get("workload") or {}
+        if evident and workload and Feature.PROCESSES in self.cluster.features:
+            left = self._processes_of(workload)
             assert not left, f"{task['metadata']['name']} is Stopped, but these processes run: {left}"
+
+    def _processes_of(self, workload: Object) -> list[int]:
+        kind, name = workload["kind"], workload["name"]
+        if kind == "Pod":
+            return self.processes(name)
+        listed = [pid for pod in workload.get("pods") or () for pid in self.processes(pod["name"])]
+        return [*listed, *marks.of_workload(self.name, kind, name)]
 
     # What a user does
 
@@ -97,13 +118,13 @@ class Namespace:
         return await self.kube.create(PODS, self.name, body)
 
     def _marked(self, pod: str, spec: Object) -> Object:
-        mark = {"name": MARK, "value": f"{self.name}/{pod}"}
-        groups = {
-            group: [{**each, "env": [*each.get("env", ()), mark]} for each in spec[group]]
-            for group in ("initContainers", "containers")
-            if isinstance(spec.get(group), list)
-        }
-        return {**spec, **groups}
+        return marks.put(spec, marks.for_pod(self.name, pod))
+
+    async def create(self, kind: Kind, body: Object) -> Object:
+        """Create an object of any kind; it goes with the namespace."""
+        made = await self.kube.create(kind, self.name, body)
+        self._made.append((kind, made["metadata"]["name"]))
+        return made
 
     async def merge_task(self, name: str, body: Object) -> Object:
         """Merge into a task."""
@@ -199,21 +220,11 @@ class Namespace:
 
     def processes(self, pod: str) -> list[int]:
         """Return the ids of this machine's processes that belong to a pod."""
-        mark = f"{MARK}={self.name}/{pod}".encode()
-        return [int(folder.name) for folder in Path("/proc").iterdir() if _has(folder, mark)]
+        return marks.of_pod(self.name, pod)
 
     async def nothing_happens(self, seconds: float) -> None:
         """Give things that should not happen the time to happen."""
         await asyncio.sleep(seconds)
-
-
-def _has(folder: Path, mark: bytes) -> bool:
-    if not folder.name.isdigit():
-        return False
-    try:
-        return mark in (folder / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
 
 
 def pod_ref(name: str) -> Object:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.clusters import Cluster, until
+from tests.support.clusters import Cluster
 from tests.support.programs import Program, free_port
+from tests.support.waiting import until
 
 READY_SECONDS = 30.0
 COMMAND = (sys.executable, "-m", "agentstop.cli.main")

@@ -5,8 +5,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from agentstop.playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
@@ -19,6 +19,9 @@ PORTS = range(20_000, 32_000)
 
 END_SECONDS = 10.0
 """How long a program may take to end after SIGTERM before it is killed."""
+
+TOLD_CHARACTERS = 2000
+"""So much of the output is told of a program that ended when it should not."""
 
 
 def free_port() -> int:
@@ -69,6 +72,12 @@ class Program:
         """Whether it has not ended."""
         return self._process.returncode is None
 
+    def check(self) -> bool:
+        """Return True while it runs; raises RuntimeError, with the end of its output, once it has ended."""
+        if not self.running:
+            raise RuntimeError(f"{self.log.stem} ended: {self.text()[-TOLD_CHARACTERS:]}")
+        return True
+
     def text(self) -> str:
         """Return what it wrote up to now."""
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -95,3 +104,13 @@ class Program:
         """End it with SIGKILL."""
         self.signal(signal.SIGKILL)
         return await self.ended()
+
+
+@asynccontextmanager
+async def running(command: Sequence[str], log: Path) -> AsyncIterator[Program]:
+    """Start a program, and end it on leaving."""
+    program = await Program.start(command, log)
+    try:
+        yield program
+    finally:
+        await program.end()

@@ -1,0 +1,117 @@
+"""Controllers as processes of the tests: Kubernetes' own where they are found, and the playground's for the rest."""
+
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agentstop.playground.controllers import ALL
+from agentstop.playground.controllers import SANDBOXES as FOR_SANDBOXES
+from tests.support import manifests
+from tests.support.apiserver import START_SECONDS, ControlPlane, assets
+from tests.support.kube import JOBS, SANDBOXES, Kind, Kube, Object
+from tests.support.laws import conditions_of
+from tests.support.programs import Program, running
+from tests.support.waiting import until
+
+MANAGER = "kube-controller-manager"
+
+THEIRS = (
+    "job-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "garbage-collector-controller",
+)
+"""What the controller manager runs. Nothing that looks after nodes: tests write for themselves what a node says."""
+
+REQUESTS_PER_SECOND = 1000
+"""What the controller manager may ask for; the 20 that it is shipped with hold up a test of many pods."""
+
+PROBES: dict[str, tuple[Kind, Object]] = {
+    "job": (JOBS, manifests.job("probe", suspend=True)),
+    "sandbox": (SANDBOXES, manifests.sandbox("probe", operatingMode="Suspended")),
+}
+"""By controller, what it answers with the condition Suspended once it works."""
+
+
+ANSWER_SECONDS = 5.0
+"""How long a controller that is there may take to answer."""
+
+
+def has_manager() -> bool:
+    """Whether Kubernetes' own controllers can be run."""
+    return (assets() / MANAGER).exists()
+
+
+async def is_at_work(kube: Kube, controller: str) -> bool:
+    """Whether somebody in the cluster looks after the objects of a controller."""
+    kind, manifest = PROBES[controller]
+    name = f"probe-{secrets.token_hex(4)}"
+    await kube.create(kind, "default", {**manifest, "metadata": {"name": name}})
+
+    async def answered() -> bool:
+        return "Suspended" in conditions_of(await kube.get(kind, "default", name))
+
+    try:
+        await until(answered, ANSWER_SECONDS, "an answer")
+    except AssertionError:
+        return False
+    finally:
+        await kube.delete(kind, "default", name)
+    return True
+
+
+@asynccontextmanager
+async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[None]:
+    """Run Kubernetes' own, after custom kinds are defined: its collector learns of later ones only every 30 seconds."""
+    command = [str(assets() / MANAGER), f"--kubeconfig={plane.kubeconfig}", f"--controllers={','.join(THEIRS)}"]
+    command += ["--leader-elect=false", "--secure-port=0"]
+    command += [f"--kube-api-qps={REQUESTS_PER_SECOND}", f"--kube-api-burst={REQUESTS_PER_SECOND}"]
+    async with _connected(command, folder / f"{MANAGER}.log", plane.kubeconfig) as (program, kube):
+        await _until_it_works(program, kube, "job", "default", propagation="Foreground")
+        yield
+
+
+@asynccontextmanager
+async def playground(
+    kubeconfig: Path, folder: Path, *, job_controller: bool, namespaces: Sequence[str] = ()
+) -> AsyncIterator[None]:
+    """Run the playground's, in all namespaces if none are named; `job_controller`: those for sandboxes alone."""
+    wanted = FOR_SANDBOXES if job_controller else ALL
+    command = [sys.executable, "-m", "agentstop.playground.controllers", "--kubeconfig", str(kubeconfig)]
+    command += [word for name in sorted(wanted) for word in ("--only", name)]
+    command += [word for name in namespaces for word in ("--namespace", name)]
+    async with _connected(command, folder / f"controllers-{secrets.token_hex(4)}.log", kubeconfig) as (program, kube):
+        for name in sorted(PROBES.keys() & wanted):
+            await _until_it_works(program, kube, name, [*namespaces, "default"][0])
+        yield
+
+
+@asynccontextmanager
+async def _connected(command: Sequence[str], log: Path, kubeconfig: Path) -> AsyncIterator[tuple[Program, Kube]]:
+    kube = await Kube.open(kubeconfig)
+    try:
+        async with running(command, log) as program:
+            yield program, kube
+    finally:
+        await kube.close()
+
+
+async def _until_it_works(
+    program: Program, kube: Kube, controller: str, namespace: str, propagation: str = "Background"
+) -> None:
+    """Wait until an object was looked after and is gone again; in the foreground the garbage collector lets it go."""
+    kind, manifest = PROBES[controller]
+    name = (await kube.create(kind, namespace, manifest))["metadata"]["name"]
+
+    async def answered() -> bool:
+        return program.check() and "Suspended" in conditions_of(await kube.get(kind, namespace, name))
+
+    async def gone() -> bool:
+        return program.check() and name not in {each["metadata"]["name"] for each in await kube.list(kind, namespace)}
+
+    await until(answered, START_SECONDS, f"{controller} controller at work; see {program.log}")
+    await kube.delete(kind, namespace, name, propagation=propagation)
+    await until(gone, START_SECONDS, f"{kind.plural}/{name} collected; see {program.log}")
