@@ -14,17 +14,19 @@ from rich.console import Console
 from agentstop.cluster.connection import NoConnectionError
 from benchmarks import servers
 from benchmarks.api import Api, RequestFailedError
-from benchmarks.contenders import BARE, JOB, OURS, SHIPPED_JOB
+from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
+from benchmarks.family import family
 from benchmarks.idle import idle
+from benchmarks.jobs import job_path
 from benchmarks.marks import TooSlowError
 from benchmarks.mass import mass_stop
 from benchmarks.operator_process import OperatorFailedError
 from benchmarks.report import missed, show, write_json, write_plot
 from benchmarks.results import Results
 from benchmarks.scale import scale
-from benchmarks.stage import install_crd, stage
+from benchmarks.stage import install_crds, stage
 
-PARTS: Final = ("idle", "mass", "scale")
+PARTS: Final = ("idle", "mass", "jobs", "family", "scale")
 SMALLEST_SCALE: Final = 50
 LINE_WIDTH: Final = 140
 
@@ -48,9 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure on a kube-apiserver of our own, started from $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin",
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--idle", type=_count, default=200, metavar="N", help="idle stops of each (%(default)s)")
+    parser.add_argument("--idle", type=_count, default=500, metavar="N", help="idle stops of each (%(default)s)")
     parser.add_argument("--tasks", type=_count, default=1000, metavar="N", help="stops of the mass stop (%(default)s)")
     parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of the mass stop (%(default)s)")
+    parser.add_argument("--jobs", type=_count, default=100, metavar="N", help="Jobs stopped each way (%(default)s)")
+    parser.add_argument(
+        "--image",
+        default="busybox:1.36",
+        help="image with a shell, for the pods of these Jobs where a cluster's own nodes run them (%(default)s)",
+    )
+    parser.add_argument(
+        "--families", type=_count, default=20, metavar="N", help="families stopped each way (%(default)s)"
+    )
     parser.add_argument(
         "--scale",
         type=_count,
@@ -107,7 +118,7 @@ async def _measure(
     contenders = [OURS, BARE] if server.jobs is servers.Jobs.NONE else [OURS, JOB, BARE]
     log = folder / "operator.log"
     async with await Api.connect() as api:
-        await install_crd(api)
+        await install_crds(api)
         with server.job_controller(UNLIMITED):
             if "idle" not in options.skip:
                 async with stage(api, clean_up=not server.throwaway) as place:
@@ -116,6 +127,16 @@ async def _measure(
             if "mass" not in options.skip:
                 async with stage(api, clean_up=not server.throwaway) as place:
                     results.mass = await mass_stop(place, contenders, options.tasks, options.rounds, log, say)
+                results.load.append(round(os.getloadavg()[0], 1))
+            if "jobs" not in options.skip and server.jobs is not servers.Jobs.NONE:
+                pair = (ADOPTED, UNADOPTED) if server.throwaway else run_by_kubelet(options.image)
+                nodes = "a simulated node" if server.throwaway else f"the cluster's nodes, with {options.image}"
+                async with stage(api, clean_up=not server.throwaway) as place:
+                    results.jobs = await job_path(place, pair, options.jobs, nodes, log, say)
+                results.load.append(round(os.getloadavg()[0], 1))
+            if "family" not in options.skip:
+                async with stage(api, clean_up=not server.throwaway) as place:
+                    results.family = await family(place, options.families, log, say)
                 results.load.append(round(os.getloadavg()[0], 1))
         if "mass" not in options.skip and server.jobs is servers.Jobs.OURS:
             with server.job_controller(None):

@@ -1,7 +1,8 @@
 """What is compared: agentstop, Kubernetes' own Job controller, and the bare request that ends a pod."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
@@ -17,6 +18,11 @@ AGENTSTOP: Final = "agentstop"
 JOBS: Final = "Job controller"
 JOBS_SHIPPED: Final = "Job controller, as shipped"
 RAW: Final = "raw API call"
+ONE_PATCH: Final = "one patch on the root"
+BY_HAND: Final = "a patch on every task"
+
+PODS_OF_JOB: Final = 3
+"""So many pods has a Job that is stopped through its task, and the one beside it."""
 
 
 def pods_path(namespace: str) -> str:
@@ -68,19 +74,42 @@ def pod_manifest(name: str) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec()}
 
 
-def job_manifest(name: str) -> JsonObject:
-    """Return a Job that runs the pod."""
+def container_spec(image: str) -> JsonObject:
+    """Return a pod that a kubelet runs: its process ends at once when it is asked to."""
+    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
+    resources = {"requests": {"cpu": "1m", "memory": "8Mi"}}
+    return {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 30,
+        "automountServiceAccountToken": False,
+        "containers": [{"name": CONTAINER, "image": image, "command": command, "resources": resources}],
+    }
+
+
+def job_manifest(name: str, pods: int = 1, spec: Mapping[str, Any] | None = None) -> JsonObject:
+    """Return a Job that runs so many pods of this specification, or of `pod_spec`."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod_spec()}},
+        "spec": {"backoffLimit": 0, "parallelism": pods, "template": {"spec": spec or pod_spec()}},
+    }
+
+
+def adopting_manifest(name: str) -> JsonObject:
+    """Return an AgentTask that stands for the Job of the same name."""
+    ref = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name},
+        "spec": {"agent": "researcher", "workloadRef": ref},
     }
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to stop a pod: what to create, and the one patch that stops it."""
+    """One way to stop pods: what to create, and the one patch that stops it."""
 
     name: str
     letter: str
@@ -88,6 +117,15 @@ class Contender:
     collection: Callable[[str], str]
     manifest: Callable[[str], JsonObject]
     stop: dict[str, Any]
+    pods: int = 1
+    """So many pods has each of its workloads."""
+    job: Callable[[str], JsonObject] | None = None
+    """The Job of the same name that it stands for; it is made first."""
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether its workloads are AgentTasks."""
+        return self.collection is tasks_path
 
     def names(self, prefix: str, count: int) -> list[str]:
         """Return names for so many workloads."""
@@ -95,6 +133,8 @@ class Contender:
 
     async def create(self, api: Api, namespace: str, name: str) -> None:
         """Create one workload."""
+        if self.job is not None:
+            await api.call("POST", jobs_path(namespace), self.job(name))
         await api.call("POST", self.collection(namespace), self.manifest(name))
 
     async def patch(self, api: Api, namespace: str, name: str) -> None:
@@ -108,18 +148,43 @@ SHIPPED_JOB: Final = replace(JOB, name=JOBS_SHIPPED, letter="k")
 BARE: Final = Contender(RAW, "r", pods_path, pod_manifest, {"spec": {"activeDeadlineSeconds": 1}})
 
 
+FAMILY: Final = replace(OURS, name=ONE_PATCH, letter="f")
+SINGLY: Final = replace(OURS, name=BY_HAND, letter="h")
+ADOPTED: Final = replace(
+    OURS,
+    letter="w",
+    manifest=adopting_manifest,
+    pods=PODS_OF_JOB,
+    job=partial(job_manifest, pods=PODS_OF_JOB),
+)
+UNADOPTED: Final = replace(JOB, letter="u", manifest=partial(job_manifest, pods=PODS_OF_JOB), pods=PODS_OF_JOB)
+"""The Job path: a Job that is stopped through its task, and an equal one that is suspended."""
+
+_BY_LETTER: Final = {each.letter: each for each in (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ADOPTED, UNADOPTED)}
+
+
+def run_by_kubelet(image: str) -> tuple[Contender, Contender]:
+    """Return the Job path with pods that the cluster's own nodes run."""
+    job = partial(job_manifest, pods=PODS_OF_JOB, spec=container_spec(image))
+    return replace(ADOPTED, job=job), replace(UNADOPTED, manifest=job)
+
+
 def mark_pod(marks: Marks, at: float, kind: str, pod: JsonObject) -> None:
     """Note what the event of a pod means, for whichever of them the pod belongs to."""
     metadata = pod["metadata"]
+    uid = metadata["uid"]
     job = (metadata.get("labels") or {}).get(JOB_LABEL)
     subject = job or metadata["name"]
+    owner = _BY_LETTER[subject[0]]
     phase = pod.get("status", {}).get("phase")
     if kind == "DELETED" or "deletionTimestamp" in metadata or pod["spec"].get("activeDeadlineSeconds") == 1:
-        marks.mark(subject, Stage.EFFECT, at)
-    elif phase == "Running" and subject[0] != OURS.letter:
-        marks.mark(subject, Stage.RUNNING, at)
-    if (job and kind == "DELETED") or (subject[0] == BARE.letter and phase == "Failed"):
-        marks.mark(subject, Stage.END, at)
+        marks.mark(subject, Stage.EFFECT, at, part=uid, parts=owner.pods)
+    elif phase == "Running":
+        marks.mark(subject, Stage.RUNNING, at, part=uid, parts=owner.pods + owner.has_tasks)
+    if job and kind == "DELETED":
+        marks.mark(subject, Stage.GONE, at, part=uid, parts=owner.pods)
+    if (job and kind == "DELETED" and not owner.has_tasks) or (owner is BARE and phase == "Failed"):
+        marks.mark(subject, Stage.END, at, part=uid, parts=owner.pods)
 
 
 def mark_task(marks: Marks, at: float, task: JsonObject) -> None:
@@ -127,6 +192,6 @@ def mark_task(marks: Marks, at: float, task: JsonObject) -> None:
     phase = task.get("status", {}).get("phase")
     name = task["metadata"]["name"]
     if phase == "Running":
-        marks.mark(name, Stage.RUNNING, at)
+        marks.mark(name, Stage.RUNNING, at, part=name, parts=_BY_LETTER[name[0]].pods + 1)
     elif phase == "Stopped":
         marks.mark(name, Stage.END, at)

@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks.contenders import Contender
 from benchmarks.marks import Stage as Mark
 from benchmarks.operator_process import operator
-from benchmarks.results import Idle, Latencies
+from benchmarks.results import ByContender, Idle, Latencies
 from benchmarks.stage import Stage, for_all
 
 PREPARE_SECONDS: Final = 300.0
@@ -21,6 +21,8 @@ PAUSE_SECONDS: Final = 0.03
 
 WARM_UP: Final = 5
 """Stops of each contender before those that count."""
+
+EFFECT_AND_END: Final = (Mark.EFFECT, Mark.END)
 
 Say = Callable[[str], None]
 
@@ -39,23 +41,19 @@ async def prepare(place: Stage, contenders: Sequence[Contender], prefix: str, co
 
 
 async def take_turns(
-    place: Stage, contenders: Sequence[Contender], names: dict[str, list[str]]
-) -> tuple[dict[str, Latencies], dict[str, Latencies]]:
-    """Stop the named workloads one at a time; return seconds to the effect and to the end, by contender."""
-    effects: defaultdict[str, list[float]] = defaultdict(list)
-    ends: defaultdict[str, list[float]] = defaultdict(list)
+    place: Stage, contenders: Sequence[Contender], names: dict[str, list[str]], stages: Sequence[Mark] = EFFECT_AND_END
+) -> tuple[ByContender, ...]:
+    """Stop the named workloads one at a time; return the seconds to each stage."""
+    seconds: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in stages]
     for number in range(min(map(len, names.values()))):
         for contender in random.sample(contenders, len(contenders)):
             name = names[contender.name][number]
             started = time.perf_counter()
             await contender.patch(place.api, place.namespace, name)
-            effects[contender.name].append(await place.marks.wait(name, Mark.EFFECT, STOP_SECONDS) - started)
-            ends[contender.name].append(await place.marks.wait(name, Mark.END, STOP_SECONDS) - started)
+            for stage, found in zip(stages, seconds, strict=True):
+                found[contender.name].append(await place.marks.wait(name, stage, STOP_SECONDS) - started)
             await asyncio.sleep(PAUSE_SECONDS * (1 + random.random()))
-    return (
-        {name: Latencies(seconds) for name, seconds in effects.items()},
-        {name: Latencies(seconds) for name, seconds in ends.items()},
-    )
+    return tuple({name: Latencies(each) for name, each in found.items()} for found in seconds)
 
 
 async def idle(place: Stage, contenders: Sequence[Contender], count: int, log: Path, say: Say) -> Idle:

@@ -40,7 +40,7 @@ def running_status(container: str, since: str) -> JsonObject:
 
 
 def ended_status(pod: JsonObject, at: str) -> JsonObject:
-    """Return the status of a pod that was ended for its deadline, and whose container exited with 0."""
+    """Return the status of a pod whose container exited with 0, for its deadline or because the pod is deleted."""
     containers = [
         {
             **each,
@@ -57,6 +57,8 @@ def ended_status(pod: JsonObject, at: str) -> JsonObject:
         }
         for each in pod["status"]["containerStatuses"]
     ]
+    if "deletionTimestamp" in pod["metadata"]:
+        return {"phase": "Succeeded", "containerStatuses": containers}
     return {
         "phase": "Failed",
         "reason": "DeadlineExceeded",
@@ -127,6 +129,8 @@ class FakeKubelet:
             # A pod that went in the meantime needs nothing any more.
             with contextlib.suppress(RequestFailedError):
                 if what == "delete":
+                    if pod.get("status", {}).get("phase") == "Running":
+                        await self._api.patch(f"{path}/status", {"status": ended_status(pod, now())})
                     body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
                     await self._api.call("DELETE", path, body)
                 elif what == "run":

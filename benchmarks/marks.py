@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 
@@ -12,8 +13,11 @@ class Stage(StrEnum):
     """What a watch showed of a workload that is to be stopped."""
 
     RUNNING = "running"
+    """All of its pods run, and so says its task if it has one."""
     EFFECT = "effect"
     """The API server accepted the change that ends the processes."""
+    GONE = "gone"
+    """All of its pods are gone."""
     END = "end"
     """Whoever stops it says that it is over."""
 
@@ -27,26 +31,22 @@ class Marks:
 
     def __init__(self) -> None:
         self._at: dict[tuple[str, Stage], float] = {}
+        self._parts: defaultdict[tuple[str, Stage], set[str]] = defaultdict(set)
         self._waiters: dict[tuple[str, Stage], asyncio.Future[float]] = {}
 
-    def mark(self, subject: str, stage: Stage, at: float) -> None:
-        """Note the moment; only the first one counts."""
+    def mark(self, subject: str, stage: Stage, at: float, *, part: str = "", parts: int = 1) -> None:
+        """Note the moment in which a part of the subject came to the stage; the last of so many parts counts."""
         key = (subject, stage)
         if key in self._at:
             return
+        self._parts[key].add(part)
+        if len(self._parts[key]) < parts:
+            return
+        del self._parts[key]
         self._at[key] = at
         waiter = self._waiters.pop(key, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(at)
-
-    def at(self, subject: str, stage: Stage) -> float | None:
-        """Return the moment, if the stage was seen."""
-        return self._at.get((subject, stage))
-
-    def forget(self, subject: str) -> None:
-        """Forget what was seen of a subject."""
-        for stage in Stage:
-            self._at.pop((subject, stage), None)
 
     async def wait(self, subject: str, stage: Stage, timeout: float) -> float:
         """Wait for a stage, and return its moment. Raises TooSlowError after so many seconds."""

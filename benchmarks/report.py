@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +11,8 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import JOBS, RAW
-from benchmarks.results import Latencies, Results
+from benchmarks.contenders import BY_HAND, JOBS, RAW
+from benchmarks.results import ByContender, Latencies, Results
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -23,10 +24,20 @@ def show(results: Results, console: Console) -> None:
     processors = os.cpu_count() or 1
     console.print(f"Load average after each part: {results.load}, on {processors} processors")
     if results.idle is not None:
-        console.print(_idle_table(results.idle.effect, "Idle stop: patch sent until the effect is accepted"))
-        console.print(_idle_table(results.idle.end, "Idle stop: patch sent until it is said to be over"))
+        beside = {"Jobs": JOBS, "raw": RAW}
+        console.print(_table(results.idle.effect, "Idle stop: patch sent until the effect is accepted", beside))
+        console.print(_table(results.idle.end, "Idle stop: patch sent until it is said to be over", beside))
     if results.mass:
         console.print(_mass_table(results))
+    if results.jobs is not None:
+        what, beside = f"Job on {results.jobs.nodes}", {"Jobs": JOBS}
+        console.print(_table(results.jobs.effect, f"{what}: until all pods are asked to end", beside))
+        console.print(_table(results.jobs.gone, f"{what}: until all pods are gone", beside))
+        console.print(_table(results.jobs.end, f"{what}: until it is said to be over", beside))
+    if results.family is not None:
+        what, beside = f"Family of {results.family.count}", {"by hand": BY_HAND}
+        console.print(_table(results.family.effect, f"{what}: first patch until the last effect", beside))
+        console.print(_table(results.family.end, f"{what}: first patch until all are Stopped", beside))
     if results.scale:
         console.print(_scale_table(results))
     table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left")
@@ -52,6 +63,8 @@ def write_json(results: Results, path: Path) -> None:
             }
             for name, mass in results.mass.items()
         },
+        "jobs": None,
+        "family": None,
         "scale": [
             {
                 "tasks": each.count,
@@ -68,9 +81,19 @@ def write_json(results: Results, path: Path) -> None:
         "targets": [asdict(target) for target in targets(results)],
     }
     if results.idle is not None:
-        document["idle"] = {
-            "effectMs": {name: each.wire() for name, each in results.idle.effect.items()},
-            "endMs": {name: each.wire() for name, each in results.idle.end.items()},
+        document["idle"] = {"effectMs": _wire(results.idle.effect), "endMs": _wire(results.idle.end)}
+    if results.jobs is not None:
+        document["jobs"] = {
+            "nodes": results.jobs.nodes,
+            "effectMs": _wire(results.jobs.effect),
+            "goneMs": _wire(results.jobs.gone),
+            "endMs": _wire(results.jobs.end),
+        }
+    if results.family is not None:
+        document["family"] = {
+            "tasks": results.family.count,
+            "effectMs": _wire(results.family.effect),
+            "endMs": _wire(results.family.end),
         }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -117,21 +140,29 @@ def missed(results: Results) -> list[Target]:
     return [target for target in targets(results) if target.met is False]
 
 
-def _idle_table(latencies: dict[str, Latencies], title: str) -> Table:
+def _wire(latencies: ByContender) -> dict[str, Any]:
+    return {name: each.wire() for name, each in latencies.items()}
+
+
+def _table(latencies: ByContender, title: str, beside: Mapping[str, str]) -> Table:
+    """Return a table with the ratios to some of the contenders, given as heading and name."""
     table = Table("", title=title, title_justify="left")
-    for column in ("stops", "p50 ms", "p99 ms", "max ms", "p50 / Jobs", "p99 / Jobs", "p50 / raw"):
+    there = {heading: latencies[name] for heading, name in beside.items() if name in latencies}
+    ratios = [f"{share} / {heading}" for heading in there for share in ("p50", "p99")]
+    for column in ("stops", "p50 ms", "p99 ms", "max ms", *ratios):
         table.add_column(column, justify="right")
-    theirs, raw = latencies.get(JOBS), latencies.get(RAW)
-    for name, each in latencies.items():
+    for name, each in sorted(latencies.items()):
         table.add_row(
             name,
             str(len(each.seconds)),
             f"{each.p50_ms:.1f}",
             f"{each.p99_ms:.1f}",
             f"{max(each.seconds) * 1000:.1f}",
-            f"{each.p50_ms / theirs.p50_ms:.2f}" if theirs else "-",
-            f"{each.p99_ms / theirs.p99_ms:.2f}" if theirs else "-",
-            f"{each.p50_ms / raw.p50_ms:.2f}" if raw else "-",
+            *(
+                f"{ours / theirs:.2f}"
+                for other in there.values()
+                for ours, theirs in ((each.p50_ms, other.p50_ms), (each.p99_ms, other.p99_ms))
+            ),
         )
     return table
 

@@ -1,8 +1,12 @@
 """What was measured, as data."""
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+RESAMPLES: Final = 1000
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -11,21 +15,35 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def ratio_range(ours: Sequence[float], theirs: Sequence[float], share: float) -> tuple[float, float]:
+    """Return the range that the ratio of two percentiles lies in with 95 percent, judged by resampling."""
+    dice = random.Random(0)
+    ratios = sorted(
+        percentile(dice.choices(ours, k=len(ours)), share) / percentile(dice.choices(theirs, k=len(theirs)), share)
+        for _ in range(RESAMPLES)
+    )
+    return percentile(ratios, 0.025), percentile(ratios, 0.975)
+
+
 @dataclass(frozen=True)
 class Latencies:
     """Seconds from the patch to a stage, one for every stop."""
 
     seconds: list[float]
 
+    def percentile(self, share: float) -> float:
+        """Return the seconds that `share` (0 to 1) of the stops do not exceed."""
+        return percentile(self.seconds, share)
+
     @property
     def p50_ms(self) -> float:
         """The median, in milliseconds."""
-        return percentile(self.seconds, 0.50) * 1000
+        return self.percentile(0.50) * 1000
 
     @property
     def p99_ms(self) -> float:
         """The 99th percentile, in milliseconds."""
-        return percentile(self.seconds, 0.99) * 1000
+        return self.percentile(0.99) * 1000
 
     def wire(self) -> dict[str, float]:
         """Return the summary, in milliseconds."""
@@ -37,14 +55,43 @@ class Latencies:
         }
 
 
-@dataclass
-class Idle:
-    """Stops one at a time, by contender."""
+ByContender = dict[str, Latencies]
 
-    effect: dict[str, Latencies]
+
+@dataclass(frozen=True)
+class Idle:
+    """Stops one at a time."""
+
+    effect: ByContender
     """Until the API server accepted the change that ends the pod."""
-    end: dict[str, Latencies]
+    end: ByContender
     """Until the contender says that it is over."""
+
+
+@dataclass(frozen=True)
+class JobPath:
+    """Jobs that are stopped one at a time, through their tasks and by a plain patch."""
+
+    nodes: str
+    """Who ran the pods."""
+    effect: ByContender
+    """Until the API server accepted the deletion of the last pod."""
+    gone: ByContender
+    """Until the last pod was gone."""
+    end: ByContender
+    """Until the contender says that it is over."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Families of tasks that are stopped by one patch, and as many tasks by one patch each."""
+
+    count: int
+    """So many tasks has a family."""
+    effect: ByContender
+    """Until the API server accepted the change that ends the last pod."""
+    end: ByContender
+    """Until the root is Stopped, and with it all; or until the last of them is, where they are no family."""
 
 
 @dataclass(frozen=True)
@@ -89,4 +136,6 @@ class Results:
     """The machine's load average (1 minute) after each part: what else ran beside the measurement shows here."""
     idle: Idle | None = None
     mass: dict[str, MassStop] = field(default_factory=dict)
+    jobs: JobPath | None = None
+    family: Family | None = None
     scale: list[Scale] = field(default_factory=list)

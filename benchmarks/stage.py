@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from agentstop.api.crd import task_crd
+from agentstop.api.crd import crds
+from agentstop.api.meta import API_VERSION
 from benchmarks.api import Api, JsonObject, RequestFailedError
 from benchmarks.contenders import mark_pod, mark_task, pods_path, tasks_path
 from benchmarks.kubelet import FakeKubelet
-from benchmarks.marks import Marks, Watching
+from benchmarks.marks import Marks, TooSlowError, Watching
 
 AT_ONCE: Final = 32
 """So many requests are under way at once, at most."""
@@ -62,16 +63,19 @@ async def stage(api: Api, *, clean_up: bool) -> AsyncIterator[Stage]:
         await place.kubelet.stop()
 
 
-async def install_crd(api: Api) -> None:
-    """Install the CRD where it is not there yet, and wait until it is served."""
-    with contextlib.suppress(RequestFailedError):
-        await api.call("POST", CRDS, task_crd())
+async def install_crds(api: Api) -> None:
+    """Install our kinds where they are not there yet, and wait until they are served."""
+    for crd in crds().values():
+        with contextlib.suppress(RequestFailedError):
+            await api.call("POST", CRDS, crd)
+    wanted = {crd["spec"]["names"]["plural"] for crd in crds().values()}
     for _ in range(CRD_POLLS):
         with contextlib.suppress(RequestFailedError):
-            await api.call("GET", tasks_path("default"))
-            return
+            served = {each["name"] for each in (await api.call("GET", f"/apis/{API_VERSION}"))["resources"]}
+            if wanted <= served:
+                return
         await asyncio.sleep(CRD_POLL_SECONDS)
-    await api.call("GET", tasks_path("default"))
+    raise TooSlowError(f"the API server does not serve {', '.join(sorted(wanted))} of {API_VERSION}; see their status")
 
 
 async def for_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:

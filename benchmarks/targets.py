@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.contenders import AGENTSTOP, JOBS, JOBS_SHIPPED
-from benchmarks.results import Results
+from benchmarks.contenders import AGENTSTOP, BY_HAND, JOBS, JOBS_SHIPPED, ONE_PATCH
+from benchmarks.results import ByContender, Results, ratio_range
 
 MOST_IDLE_P50: Final = 1.2
+MOST_IDLE_P99: Final = 1.0
+MOST_JOB: Final = 1.3
+MOST_FAMILY: Final = 1.0
 LEAST_THROUGHPUT: Final = 2.0
 SCALE_TASKS: Final = 10_000
 MOST_READY_SECONDS: Final = 15.0
@@ -26,21 +29,43 @@ class Target:
 
 def targets(results: Results) -> list[Target]:
     """Hold the results against the targets."""
-    return [*_idle(results), *_mass(results), *_scale(results)]
+    return [*_idle(results), *_mass(results), *_jobs(results), *_family(results), *_scale(results)]
 
 
 def _idle(results: Results) -> list[Target]:
-    idle = results.idle
-    wanted = (f"<= {MOST_IDLE_P50} x the Job controller's", "<= the Job controller's")
-    whats = ("idle stop, p50 to effect", "idle stop, p99 to effect")
-    if idle is None or JOBS not in idle.effect:
-        return [_unmeasured(what, want) for what, want in zip(whats, wanted, strict=True)]
-    ours, theirs = idle.effect[AGENTSTOP], idle.effect[JOBS]
-    p50, p99 = ours.p50_ms / theirs.p50_ms, ours.p99_ms / theirs.p99_ms
+    effect = results.idle.effect if results.idle is not None else {}
     return [
-        Target(whats[0], wanted[0], f"{p50:.2f} x", p50 <= MOST_IDLE_P50),
-        Target(whats[1], wanted[1], f"{p99:.2f} x", p99 <= 1),
+        _ratio("idle stop, p50 to effect", effect, 0.50, MOST_IDLE_P50, (AGENTSTOP, JOBS)),
+        _ratio("idle stop, p99 to effect", effect, 0.99, MOST_IDLE_P99, (AGENTSTOP, JOBS)),
     ]
+
+
+def _jobs(results: Results) -> list[Target]:
+    gone = results.jobs.gone if results.jobs is not None else {}
+    return [
+        _ratio("Job stopped through its task, p50 to pods gone", gone, 0.50, MOST_JOB, (AGENTSTOP, JOBS)),
+        _ratio("Job stopped through its task, p99 to pods gone", gone, 0.99, MOST_JOB, (AGENTSTOP, JOBS)),
+    ]
+
+
+def _family(results: Results) -> list[Target]:
+    effect, end = ({}, {}) if results.family is None else (results.family.effect, results.family.end)
+    return [
+        _ratio("family, p50 to the last effect", effect, 0.50, MOST_FAMILY, (ONE_PATCH, BY_HAND)),
+        _ratio("family, p50 until all are Stopped", end, 0.50, MOST_FAMILY, (ONE_PATCH, BY_HAND)),
+    ]
+
+
+def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: tuple[str, str]) -> Target:
+    """Hold the ratio of the percentiles of two contenders against a target."""
+    whose = {JOBS: "the Job controller's", BY_HAND: "with a patch on each"}[pair[1]]
+    wanted = f"<= {most} x {whose}"
+    if not all(name in latencies for name in pair):
+        return _unmeasured(what, wanted)
+    ours, theirs = (latencies[name] for name in pair)
+    ratio = ours.percentile(share) / theirs.percentile(share)
+    low, high = ratio_range(ours.seconds, theirs.seconds, share)
+    return Target(what, wanted, f"{ratio:.2f} x ({low:.2f} to {high:.2f})", ratio <= most)
 
 
 def _mass(results: Results) -> list[Target]:
