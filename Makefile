@@ -17,7 +17,7 @@ help: ## Show what there is to make.
 
 setup: $(READY) ## Install everything into .venv.
 
-demo: $(READY) ## Play five stops on real processes; KUBECONFIG=FILE plays them on that cluster.
+demo: $(READY) ## Play seven stops on real processes; KUBECONFIG=FILE plays them on that cluster.
 	@$(BIN)/agentstop demo $(CLUSTER)
 
 test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
@@ -46,7 +46,7 @@ bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measu
 
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes.
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
-		--no-emit-options --no-emit-index-url --no-emit-find-links --extra playground --extra dev \
+		--no-emit-options --no-emit-index-url --no-emit-find-links --extra cli --extra playground --extra dev \
 		--output-file requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was made.

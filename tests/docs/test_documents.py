@@ -1,41 +1,56 @@
-"""The documentation against the product: links, commands, tables."""
+"""The documentation against the product: links, options, tables."""
 
 import argparse
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from agentstop.cli.main import build_parser
 from agentstop.controller.metrics import Metrics
-from tests.support import clusters
-from tests.support.operators import Operators
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
-SOURCE = "\n".join(path.read_text() for path in (ROOT / "operator/agentstop").rglob("*.py"))
+from .documents import DOCUMENTS, ROOT, name_of, table_below
 
+PACKAGE = ROOT / "operator/agentstop"
+SOURCE = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+DECIDING = "\n".join(
+    path.read_text() for layer in ("lifecycle", "workloads") for path in (PACKAGE / layer).glob("*.py")
+)
 
-def table_below(document: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, without its head."""
-    text = (ROOT / document).read_text()
-    below = text[text.index(heading) :].splitlines()
-    start = next(number for number, line in enumerate(below) if line.startswith("|"))
-    rows = []
-    for line in below[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
-    return rows
+REASONS = (
+    ("docs/lifecycle.md", "## Reasons", 1),
+    ("docs/workloads.md", "## Reasons", 1),
+    ("docs/families.md", "## What does not work", 0),
+    ("docs/stop-orders.md", "## Reasons", 0),
+)
+"""The tables of reasons: document, heading, column."""
 
+TABLES = (*REASONS, ("docs/operations.md", "## Events", 0), ("docs/lifecycle.md", "## Verdicts", 0))
 
-def blocks(document: str, language: str) -> list[str]:
-    fenced = [part.partition("\n") for part in (ROOT / document).read_text().split("```")[1::2]]
-    return [text for name, _, text in fenced if name == language]
+OF_OTHERS = {"Evicted", "ErrImagePull"}
+"""Reasons that the cluster gives."""
+
+ORDINARY = {
+    "Starting",
+    "Running",
+    "Pausing",
+    "Paused",
+    "Resuming",
+    "Completed",
+    "UserRequested",
+    "StopOrdered",
+    "Pending",
+    "Stopping",
+    "Complete",
+    "Holding",
+    "Lifted",
+    "Drilled",
+    "ParentStopped",
+    "DeadlineExceeded",
+    "TaskDeleted",
+    "Stopped",
+}
+"""Reasons of a task that goes its way: nothing is to be done."""
 
 
 def options_of(verb: str) -> set[str]:
@@ -45,7 +60,12 @@ def options_of(verb: str) -> set[str]:
     return longest - {"--help"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def words_in(table: tuple[str, str, int]) -> set[str]:
+    document, heading, column = table
+    return {word for row in table_below(document, heading) for word in re.findall(r"`([A-Z]\w+)`", row[column])}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
         if target.startswith("http"):
@@ -77,48 +97,15 @@ def test_every_metric_is_documented() -> None:
     assert {row[0].strip("`") for row in table_below("docs/operations.md", "## Metrics")} == names
 
 
-@pytest.mark.parametrize(
-    ("document", "heading", "column"),
-    [
-        ("docs/lifecycle.md", "## Reasons", 1),
-        ("docs/operations.md", "## Events", 0),
-        ("docs/lifecycle.md", "## Verdicts", 0),
-    ],
-)
-def test_documented_reasons_exist(document: str, heading: str, column: int) -> None:
-    words = [word for row in table_below(document, heading) for word in re.findall(r"`([A-Z]\w+)`", row[column])]
-    from_the_kubelet = {"Evicted"}
-    missing = [
-        word for word in words if f'"{word}"' not in SOURCE and word not in from_the_kubelet | {"Stalled", "Failed"}
-    ]
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table[0]} {table[1]}")
+def test_documented_reasons_exist(table: tuple[str, str, int]) -> None:
+    words = words_in(table) - OF_OTHERS - {"Stalled", "Failed"}
     assert words
-    assert not missing
+    assert not {word for word in words if f'"{word}"' not in SOURCE}
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
-async def test_commands_of_the_readme_do_what_it_says(tmp_path: Path) -> None:
-    manifest, status = blocks("README.md", "yaml")
-    commands = next(block for block in blocks("README.md", "") if "kubectl patch" in block)
-    async with clusters.playground(tmp_path) as cluster:
-        operators = Operators(cluster)
-        try:
-            await operators.serve("default")
-            environment = os.environ | {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(tmp_path)}
-
-            def sh(command: str, text: str | None = None) -> str:
-                done = subprocess.run(
-                    ["sh", "-ec", command], input=text, env=environment, text=True, capture_output=True, timeout=60
-                )
-                assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-                return done.stdout
-
-            sh("kubectl apply -f -", manifest)
-            sh("kubectl wait --for=jsonpath='{.status.phase}'=Running atask/research-42 --timeout=30s")
-            assert "research-42" in sh(commands)
-            seen = yaml.safe_load(sh("kubectl get atask research-42 -o yaml"))["status"]
-        finally:
-            await operators.end()
-    wanted = yaml.safe_load(status)
-    for name in ("phase", "manuallyStopped", "reason", "message"):
-        assert seen[name] == wanted[name]
-    assert set(wanted["stop"]) <= set(seen["stop"])
+def test_reasons_are_documented() -> None:
+    given = set(re.findall(r'Word\(\s*"([A-Z]\w+)"', DECIDING))
+    assert len(given) > 30
+    documented = set[str]().union(*(words_in(table) for table in REASONS))
+    assert not given - documented - ORDINARY

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentstop.api.meta import API_VERSION, TASK_LABEL
+from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND
 from agentstop.api.task import KIND
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.seen import Task
@@ -90,6 +91,21 @@ def raw_task(spec: Raw | None = None, status: Raw | None = None, version: int = 
         "kind": KIND,
         "metadata": given | metadata,
         "spec": {"podTemplate": {"spec": {}}} if spec is None else spec,
+        "status": status or {},
+    }
+
+
+def raw_order(
+    spec: Raw | None = None, status: Raw | None = None, version: int = 1, *, cluster: bool = False, **metadata: Any
+) -> Raw:
+    """An order named o over everything, of the namespace of the task x or of all."""
+    given: Raw = {"name": "o", "uid": "order-uid", "resourceVersion": str(version), "generation": 1}
+    given |= {"creationTimestamp": when(0)} | ({} if cluster else {"namespace": NAMESPACE})
+    return {
+        "apiVersion": API_VERSION,
+        "kind": CLUSTER_ORDER_KIND if cluster else ORDER_KIND,
+        "metadata": given | metadata,
+        "spec": {"selector": {}} | (spec or {}),
         "status": status or {},
     }
 
