@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentstop.api.task import BoundTo, Phase, WorkloadStatus
+from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
@@ -229,11 +229,13 @@ class Controlled:
 
     def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
         before = task.status.workload
-        if owner is None:
-            return None
-        ref = _target(task)
         evidence = [each for part in parts for each in part.members.evidence()]
         count = sum(len(part.members.seen) + len(part.members.vanished) for part in parts)
+        if owner is None:
+            # What made the pods is gone; they may still be going, and how they end is on record all the same.
+            pods = tuple(evidence[:MAX_LISTED_PODS])
+            return before.but(pods=pods, pod_count=max(count, before.pod_count)) if before is not None else None
+        ref = _target(task)
         former = before.replicas if before is not None else None
         held = task.status.phase in {Phase.PAUSING, Phase.PAUSED} and former is not None
         replicas = former if held else owner.replicas or former
@@ -243,7 +245,7 @@ class Controlled:
             kind=ref.kind,
             name=ref.name,
             uid=owner.uid,
-            pods=tuple(evidence[:32]),
+            pods=tuple(evidence[:MAX_LISTED_PODS]),
             pod_count=max(count, before.pod_count if before is not None else 0),
             replicas=replicas,
             bound_to=bound_to or (before.bound_to if before is not None else None),

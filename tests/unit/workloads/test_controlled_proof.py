@@ -104,7 +104,6 @@ def test_a_job_that_is_gone_proves_nothing_while_its_pods_live() -> None:
         pytest.param(
             None,
             id="gone before a restart",
-            marks=pytest.mark.xfail(reason="a workload whose last state was not seen keeps the evidence on record"),
         ),
     ],
 )
