@@ -46,7 +46,7 @@ bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measu
 
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes.
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
-		--no-emit-options --no-emit-index-url --no-emit-find-links --extra cli --extra playground --extra dev \
+		--no-emit-options --no-emit-index-url --no-emit-find-links --extra cli --extra playground --extra tracing --extra dev \
 		--output-file requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was made.
