@@ -7,6 +7,9 @@ FATAL_CODES: Final = frozenset({400, 403, 405, 422, 504})
 """HTTP codes that say no to the request itself; to ask again at once would bring the same answer. 504 is
 said of a request that a webhook held up for longer than it may take."""
 
+NOT_LEADING: Final = "NotLeading"
+"""Reason of a request that was not made, since another replica acts."""
+
 
 class ApiError(Exception):
     """A request that was not carried out.

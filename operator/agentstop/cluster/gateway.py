@@ -3,21 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlencode
 
-import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.client.rest import RESTClientObject
-
-from agentstop import __version__
 from agentstop.api.meta import API_VERSION
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND
 from agentstop.cluster.discovery import Discovery, check_scalable
-from agentstop.cluster.errors import ApiError, error_from
+from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
+from agentstop.cluster.transport import JsonObject, Transport
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.podseen import STOP_MANAGER
 from agentstop.workloads.requests import (
@@ -31,13 +25,6 @@ from agentstop.workloads.requests import (
     Patch,
     Request,
 )
-
-REQUEST_TIMEOUT_SECONDS: Final = 10.0
-"""How long one request may take. An API server that hangs is asked again rather than waited for."""
-
-KEEP_ALIVE_SECONDS: Final = 75.0
-WARM_SECONDS: Final = 20.0
-"""How long an idle connection is kept, and how often one is used; API servers close theirs after 90 idle seconds."""
 
 MOST_AT_ONCE: Final = 16
 """So many requests of one task are under way at once."""
@@ -74,38 +61,16 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8
 
 _IDENTITY: Final = ("namespace", "name", "resourceVersion")
 
-JsonObject = dict[str, Any]
-
-
-class _WarmConnections(RESTClientObject):  # type: ignore[misc]  # the client has no types that mypy could follow
-    """Keeps connections open between requests: a stop that comes after a quiet time waits for no TLS handshake."""
-
-    def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=KEEP_ALIVE_SECONDS)
-
 
 class Gateway:
     """Sends requests to the API server and returns its answers as they came.
 
-    Raises ApiError for every answer that is not a success, and for none. To be made in the loop that uses it.
+    Raises ApiError for every answer that is not a success, and for none.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._client = ApiClient(configuration)
-        self._client.rest_client = _WarmConnections(configuration)
-        self._client.user_agent = f"{MANAGER}/{__version__}"
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._discovery = Discovery(lambda where: self.call("GET", where))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
-
-    async def keep_warm(self) -> None:
-        """Use a connection from time to time, so that neither side closes it for being idle; until cancelled."""
-        while True:
-            with suppress(ApiError):
-                await self.call("GET", "/version")
-            await asyncio.sleep(WARM_SECONDS)
 
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
@@ -201,7 +166,7 @@ class Gateway:
         place = await self._discovery.place(ref)
         where = f"{place.collection(ref.namespace)}/{ref.name}{'/scale' if request.scale else ''}"
         query = {"fieldManager": _MANAGERS[request.meaning]} | _BOUNDED
-        answer = await self.call("PATCH", where, query, {**request.body, "metadata": metadata}, _MERGE)
+        answer = await self._transport.call("PATCH", where, query, {**request.body, "metadata": metadata}, _MERGE)
         # The answer of a subresource is not the object: that is looked at, after the change has taken place.
         return await self._look(ref) if request.scale else answer
 
@@ -210,7 +175,7 @@ class Gateway:
         query = {"limit": str(PAGE), **selector}
         found: JsonObject = {"items": []}
         while True:
-            answer = await self.call("GET", where, query, timeout=LIST_TIMEOUT_SECONDS)
+            answer = await self._transport.call("GET", where, query, timeout=LIST_TIMEOUT_SECONDS)
             found["metadata"] = answer["metadata"]
             found["items"] += answer.get("items") or ()
             if not answer["metadata"].get("continue"):
@@ -239,7 +204,8 @@ class Gateway:
 
     async def patch_task(self, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
         """Merge into a task; a resource version in the body makes it conditional."""
-        return await self.call("PATCH", path(task_ref(namespace, name)), {"fieldManager": MANAGER}, body, _MERGE)
+        where = path(task_ref(namespace, name))
+        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
 
     async def delete_task(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a task, if it still is what it was."""
@@ -255,7 +221,9 @@ class Gateway:
         where = collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
         found: list[JsonObject] = []
         while True:
-            answer = await self.call("GET", where, query, accept=_METADATA_ONLY, timeout=LIST_TIMEOUT_SECONDS)
+            answer = await self._transport.call(
+                "GET", where, query, accept=_METADATA_ONLY, timeout=LIST_TIMEOUT_SECONDS
+            )
             found += [{each: item["metadata"][each] for each in _IDENTITY} for item in answer.get("items") or ()]
             if not answer["metadata"].get("continue"):
                 return found
@@ -268,7 +236,7 @@ class Gateway:
     async def patch_event(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
         """Merge into an Event."""
         where = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{name}"
-        await self.call("PATCH", where, {}, body, _MERGE)
+        await self._transport.call("PATCH", where, {}, body, _MERGE)
 
     async def watch(self, target: Watch) -> AsyncIterator[tuple[str, JsonObject]]:
         """Yield what there is now, then (event type, object) as it changes; ends with the watch, to be begun anew.
@@ -314,82 +282,20 @@ class Gateway:
             "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        timeout = aiohttp.ClientTimeout(total=SILENCE_SECONDS, sock_connect=REQUEST_TIMEOUT_SECONDS)
-        try:
-            response = await self._request("GET", where, query, None, "application/json", timeout)
-            async with response:
-                if response.status >= 400:
-                    raise error_from(response.status, await response.read())
-                async for line in _lines(response.content):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        return
-                    if event["type"] != "BOOKMARK":
-                        yield event["type"], event["object"]
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _away(error) from error
+        async for line in self._transport.lines(where, query, SILENCE_SECONDS):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                return
+            if event["type"] != "BOOKMARK":
+                yield event["type"], event["object"]
 
     async def call(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-        *,
-        accept: str = "application/json",
-        timeout: float = REQUEST_TIMEOUT_SECONDS,
+        self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with."""
-        total = aiohttp.ClientTimeout(total=timeout)
-        try:
-            response = await self._request(method, where, query or {}, body, content_type, total, accept)
-            async with response:
-                content = await response.read()
-        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise _away(error) from error
-        if response.status >= 400:
-            raise error_from(response.status, content)
-        answer: JsonObject = json.loads(content)
-        return answer
-
-    async def _request(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
-        content_type: str,
-        timeout: aiohttp.ClientTimeout,
-        accept: str = "application/json",
-    ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
-        url = f"{self._client.configuration.host}{where}"
-        if query:
-            url += f"?{urlencode(query)}"
-        # The generated calls build models of every answer, which costs more than the request: content is read raw.
-        answer = await self._client.rest_client.request(
-            method, url, headers=headers, body=body, _request_timeout=timeout
-        )
-        response: aiohttp.ClientResponse = answer.response
-        return response
+        return await self._transport.call(method, where, query, body)
 
 
 def _order_path(kind: str, namespace: str, name: str) -> str:
     place = Place(TASKS, ORDER_PLURAL if kind == ORDER_KIND else CLUSTER_ORDER_PLURAL)
     return f"{place.collection(namespace)}/{name}"
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of an answer, however long: the reader's own limit is below what an object may weigh."""
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
-
-
-def _away(error: BaseException) -> ApiError:
-    what = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached: {error}"
-    return ApiError(0, "Unreachable", f"the API server {what}")

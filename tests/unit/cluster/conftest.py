@@ -7,6 +7,7 @@ from aiohttp import web
 from kubernetes.aio.client import Configuration
 
 from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.transport import Transport
 
 from .wire import Server
 
@@ -27,11 +28,16 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def gateway(server: Server) -> AsyncIterator[Gateway]:
+async def transport(server: Server) -> AsyncIterator[Transport]:
     configuration = Configuration()
     configuration.host = server.url
     configuration.api_key = {"BearerToken": "secret"}
     configuration.api_key_prefix = {"BearerToken": "Bearer"}
-    gateway = Gateway(configuration)
-    yield gateway
-    await gateway.close()
+    transport = Transport(configuration)
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+def gateway(transport: Transport) -> Gateway:
+    return Gateway(transport)

@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from agentstop.cluster import gateway as gateway_module
+from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, Gateway
+from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Look, Meaning, Patch
 from tests.unit.objects import POD_REF, Raw
@@ -112,28 +113,26 @@ async def test_what_the_server_refuses_is_an_error_with_its_words(gateway: Gatew
 async def test_a_server_that_is_not_there_has_no_code() -> None:
     configuration = Configuration()
     configuration.host = "http://127.0.0.1:1"
-    gateway = Gateway(configuration)
+    transport = Transport(configuration)
     try:
         with pytest.raises(ApiError) as caught:
-            await gateway.send(Look(POD_REF))
+            await Gateway(transport).send(Look(POD_REF))
     finally:
-        await gateway.close()
+        await transport.close()
     assert (caught.value.code, caught.value.reason) == (0, "Unreachable")
 
 
-async def test_a_server_that_hangs_has_no_code(
-    gateway: Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_hangs_has_no_code(transport: Transport, server: Server) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         return web.json_response({})
 
     server.answer = answer
     with pytest.raises(ApiError) as caught:
-        await gateway.call("GET", POD_PATH, timeout=0.05)
+        await transport.call("GET", POD_PATH, timeout=0.05)
     assert caught.value.code == 0
     assert "did not answer in time" in str(caught.value)
-    assert gateway_module.REQUEST_TIMEOUT_SECONDS <= 10
+    assert transport_module.REQUEST_TIMEOUT_SECONDS <= 10
 
 
 async def test_a_server_that_breaks_off_has_no_code(gateway: Gateway, server: Server) -> None:

@@ -8,6 +8,7 @@ from agentstop.cluster.discovery import Discovery
 from agentstop.cluster.errors import ApiError, error_from
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import path, task_ref
+from agentstop.cluster.transport import Transport
 from agentstop.workloads.controlled import NOT_SERVED
 from agentstop.workloads.objects import ObjectRef
 
@@ -24,12 +25,13 @@ class Requests:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self.gateway = Gateway(configuration)
-        self._discovery = Discovery(lambda where: self.gateway.call("GET", where))
+        self._transport = Transport(configuration)
+        self.gateway = Gateway(self._transport)
+        self._discovery = Discovery(lambda where: self._transport.call("GET", where))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.gateway.close()
+        await self._transport.close()
 
     async def task(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a task."""
@@ -38,7 +40,7 @@ class Requests:
     async def exists(self, path: str) -> bool:
         """Return whether there is an object at this path."""
         try:
-            await self.gateway.call("GET", path)
+            await self._transport.call("GET", path)
         except ApiError as error:
             if error.code == 404:
                 return False
@@ -57,12 +59,12 @@ class Requests:
 
     async def read(self, ref: ObjectRef) -> dict[str, Any]:
         """Return an object of any kind."""
-        return await self.gateway.call("GET", await self._path(ref))
+        return await self._transport.call("GET", await self._path(ref))
 
     async def apply(self, namespace: str, body: dict[str, Any]) -> None:
         """Create or update an object of any kind."""
         where = await self._path(ObjectRef(body["kind"], namespace, body["metadata"]["name"], body["apiVersion"]))
-        await self.gateway.call("PATCH", where, {"fieldManager": MANAGER, "force": "true"}, body, APPLY)
+        await self._transport.call("PATCH", where, {"fieldManager": MANAGER, "force": "true"}, body, APPLY)
 
     async def _path(self, ref: ObjectRef) -> str:
         place = await self._discovery.place(ref)
@@ -72,7 +74,7 @@ class Requests:
         """Merge into a task; return whether that changed anything."""
         before = await self.task(namespace, name)
         where = path(task_ref(namespace, name))
-        after = await self.gateway.call("PATCH", where, {"fieldManager": MANAGER}, body, MERGE)
+        after = await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, MERGE)
         generation: int = after["metadata"]["generation"]
         return generation != int(before["metadata"]["generation"])
 

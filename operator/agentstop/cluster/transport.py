@@ -1,0 +1,152 @@
+"""How a request reaches the API server: connections, credentials, limits of time."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from agentstop import __version__
+from agentstop.cluster.clock import ServerClock
+from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
+from agentstop.cluster.tenure import Tenure
+
+REQUEST_TIMEOUT_SECONDS: Final = 10.0
+"""How long one request may take. An API server that hangs is asked again rather than waited for."""
+
+KEEP_ALIVE_SECONDS: Final = 75.0
+WARM_SECONDS: Final = 20.0
+"""How long an idle connection is kept, and how often one is used; API servers close theirs after 90 idle seconds."""
+
+JsonObject = dict[str, Any]
+
+
+class _WarmConnections(RESTClientObject):  # type: ignore[misc]  # the client has no types that mypy could follow
+    """Keeps connections open between requests: a stop that comes after a quiet time waits for no TLS handshake."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=KEEP_ALIVE_SECONDS)
+
+
+class Transport:
+    """Makes single requests, and tells the clock what time the API server has.
+
+    Raises ApiError for every answer that is not a success, and for none. To be made in the loop that uses it.
+    """
+
+    def __init__(self, configuration: Configuration, tenure: Tenure | None = None, clock: ServerClock | None = None):
+        self._tenure = tenure or Tenure()
+        self._clock = clock or ServerClock()
+        self._client = ApiClient(configuration)
+        self._client.rest_client = _WarmConnections(configuration)
+        self._client.user_agent = f"agentstop/{__version__}"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def keep_warm(self) -> None:
+        """Use a connection from time to time, so that neither side closes it for being idle; until cancelled."""
+        while True:
+            with suppress(ApiError):
+                await self.call("GET", "/version")
+            await asyncio.sleep(WARM_SECONDS)
+
+    async def call(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        *,
+        accept: str = "application/json",
+        timeout: float = REQUEST_TIMEOUT_SECONDS,
+    ) -> JsonObject:
+        """Make one request and return the object that the API server answers with; a change only while we may act."""
+        if method != "GET":
+            # A change that is still under way when the tenure ends is given up.
+            timeout = min(timeout, self._tenure.left())
+            if timeout <= 0:
+                raise ApiError(0, NOT_LEADING, "another replica of the operator leads")
+        return await self.exchange(method, where, query, body, content_type, accept=accept, timeout=timeout)
+
+    async def exchange(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        *,
+        accept: str = "application/json",
+        timeout: float,
+    ) -> JsonObject:
+        """Do the same whether we may act or not; for the election itself."""
+        total = aiohttp.ClientTimeout(total=timeout)
+        sent_at = self._clock.local()
+        try:
+            response = await self._request(method, where, query or {}, body, content_type, total, accept)
+            async with response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise _away(error) from error
+        self._clock.hear(response.headers.get("Date"), sent_at)
+        if response.status >= 400:
+            raise error_from(response.status, content)
+        answer: JsonObject = json.loads(content)
+        return answer
+
+    async def lines(self, where: str, query: Mapping[str, str], silence: float) -> AsyncIterator[bytes]:
+        """Yield the lines of an answer as they come, for at most so many seconds."""
+        timeout = aiohttp.ClientTimeout(total=silence, sock_connect=REQUEST_TIMEOUT_SECONDS)
+        try:
+            response = await self._request("GET", where, query, None, "application/json", timeout)
+            async with response:
+                if response.status >= 400:
+                    raise error_from(response.status, await response.read())
+                async for line in _lines(response.content):
+                    yield line
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _away(error) from error
+
+    async def _request(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,
+        accept: str = "application/json",
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
+        url = f"{self._client.configuration.host}{where}"
+        if query:
+            url += f"?{urlencode(query)}"
+        # The generated calls build models of every answer, which costs more than the request: content is read raw.
+        answer = await self._client.rest_client.request(
+            method, url, headers=headers, body=body, _request_timeout=timeout
+        )
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of an answer, however long: the reader's own limit is below what an object may weigh."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
+
+def _away(error: BaseException) -> ApiError:
+    what = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached: {error}"
+    return ApiError(0, "Unreachable", f"the API server {what}")
