@@ -24,11 +24,18 @@ class Operator:
 
     @classmethod
     async def start(
-        cls, cluster: Cluster, namespaces: Sequence[str] = (), *, kubeconfig: Path | None = None, wait: bool = True
+        cls,
+        cluster: Cluster,
+        namespaces: Sequence[str] = (),
+        *,
+        kubeconfig: Path | None = None,
+        wait: bool = True,
+        command: Sequence[str] = COMMAND,
+        options: Sequence[str] = (),
     ) -> "Operator":
         """Start an operator; no namespaces are all. Waits until it is ready, unless told not to."""
         port = free_port()
-        command = [*COMMAND, "run", "--health-port", str(port), "--metrics-port", str(port)]
+        command = [*command, "run", "--health-port", str(port), "--metrics-port", str(port), *options]
         for namespace in namespaces:
             command += ["-n", namespace]
         log = cluster.folder / f"operator-{secrets.token_hex(4)}.log"
@@ -61,6 +68,10 @@ class Operator:
         except aiohttp.ClientError:
             return 0, ""
 
+    async def leads(self) -> bool:
+        """Whether it says that it acts."""
+        return "\nagentstop_leader 1.0" in (await self.get("/metrics"))[1]
+
     async def probe(self, path: str) -> int:
         """Return the status of one of its pages."""
         return (await self.get(path))[0]
@@ -87,10 +98,20 @@ class Operators:
             self._shared = await Operator.start(self._cluster)
         return self._shared
 
-    async def start(self, namespace: str, *, kubeconfig: Path | None = None, wait: bool = True) -> Operator:
+    async def start(
+        self,
+        namespace: str,
+        *,
+        kubeconfig: Path | None = None,
+        wait: bool = True,
+        command: Sequence[str] = COMMAND,
+        options: Sequence[str] = (),
+    ) -> Operator:
         """Start a private operator for one namespace, the shared one having been ended."""
         await self.end_shared()
-        operator = await Operator.start(self._cluster, [namespace], kubeconfig=kubeconfig, wait=wait)
+        operator = await Operator.start(
+            self._cluster, [namespace], kubeconfig=kubeconfig, wait=wait, command=command, options=options
+        )
         self._private.append(operator)
         return operator
 

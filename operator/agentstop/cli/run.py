@@ -4,10 +4,20 @@ import argparse
 import asyncio
 import logging
 import os
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
+
+if TYPE_CHECKING:
+    from agentstop.cluster.election import Seat
+
+POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+LEAST_LEASE: Final = 3
+MOST_LEASE: Final = 300
+"""Bounds of the time of the Lease in seconds: below, one slow request loses it; above, nobody would act for long."""
 
 
 def add_parser(verbs: Any) -> None:
@@ -33,6 +43,22 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--health-port", type=_port, metavar="PORT", help="serve /healthz and /readyz on this port")
     parser.add_argument("--metrics-port", type=_port, metavar="PORT", help="serve /metrics on this port")
+    parser.add_argument(
+        "--leader-elect", action="store_true", help="act only while this replica holds a Lease, for several replicas"
+    )
+    parser.add_argument(
+        "--leader-elect-resource-name", default="agentstop", metavar="NAME", help="name of the Lease (%(default)s)"
+    )
+    parser.add_argument(
+        "--leader-elect-resource-namespace", metavar="NAME", help="namespace of the Lease; default the pod's own"
+    )
+    parser.add_argument(
+        "--leader-elect-lease-duration",
+        type=_lease_duration,
+        default=15,
+        metavar="SECONDS",
+        help="time after which another replica acts if the leader shows no sign of life (%(default)s)",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -46,6 +72,7 @@ def carry_out(options: argparse.Namespace) -> int:
     from agentstop.controller.probes import PortInUseError
 
     set_up_logs(json=options.log_format == "json", verbose=options.verbose)
+    seat = _seat(options) if options.leader_elect else None
 
     async def serve() -> None:
         wanted = Options(
@@ -53,6 +80,7 @@ def carry_out(options: argparse.Namespace) -> int:
             host=options.bind_address,
             health_port=options.health_port,
             metrics_port=options.metrics_port,
+            seat=seat,
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")
@@ -65,6 +93,31 @@ def carry_out(options: argparse.Namespace) -> int:
     except (NoConnectionError, PortInUseError) as error:
         raise UserError(str(error)) from error
     return 0
+
+
+def _seat(options: argparse.Namespace) -> "Seat":
+    """Return what the replicas compete for. Raises UserError where no namespace is known for it."""
+    from agentstop.cluster.election import Seat
+
+    namespace = options.leader_elect_resource_namespace
+    if namespace is None:
+        try:
+            namespace = POD_NAMESPACE.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise UserError(
+                "--leader-elect outside of a pod needs the Lease's namespace: --leader-elect-resource-namespace NAME"
+            ) from error
+    return Seat(
+        namespace=namespace,
+        name=options.leader_elect_resource_name,
+        duration=options.leader_elect_lease_duration,
+    )
+
+
+def _lease_duration(text: str) -> int:
+    if not text.isdigit() or not LEAST_LEASE <= int(text) <= MOST_LEASE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {LEAST_LEASE} to {MOST_LEASE}")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -106,6 +106,10 @@ class OrderBook:
         self._orders.pop(key, None)
         self._ledgers.pop(key, None)
 
+    def count_anew(self) -> None:
+        """Forget what was counted while another replica wrote it down."""
+        self._ledgers.clear()
+
     def close(self, key: OrderKey) -> None:
         """Forget the tasks of an order that is over: nothing is counted any more."""
         self._ledgers.pop(key, None)

@@ -76,6 +76,8 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.leader = Gauge("agentstop_leader", "1 where this replica acts, 0 on standby.", registry=self.registry)
+        self.leader.set(1)
         info = Gauge("agentstop_build_info", "1, with the version as a label.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self.registry.register(_State(phases, depth, stalled))

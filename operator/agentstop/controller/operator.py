@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import kopf
@@ -18,13 +17,17 @@ from agentstop.api.meta import GROUP, ConditionType
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL, Phase
 from agentstop.cluster.cache import Cache
+from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
+from agentstop.cluster.election import Election, Seat
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue
 from agentstop.cluster.resources import TASKS
+from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.transport import Transport
 from agentstop.controller.events import EventPoster
 from agentstop.controller.handlers import build_registry
 from agentstop.controller.intake import Intake, lane_of
@@ -72,11 +75,8 @@ class Options:
     """Address that the probes and metrics listen on."""
     health_port: int | None = None
     metrics_port: int | None = None
-
-
-def utc_now() -> datetime:
-    """Return the moment that it is."""
-    return datetime.now(UTC)
+    seat: Seat | None = None
+    """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
 
 class Operator:
@@ -92,8 +92,10 @@ class Operator:
         self._cache = Cache()
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
         self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), self._stalled)
-        self._intake = Intake(self._cache, self._queue, self._metrics, utc_now)
-        Kinship(self._cache, self._queue, utc_now)
+        self._clock = ServerClock()
+        self._tenure = Tenure()
+        self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
+        Kinship(self._cache, self._queue, self._clock.now)
 
     def stop(self) -> None:
         """Ask the operator to end."""
@@ -106,22 +108,31 @@ class Operator:
         """
         _allow_many_connections()
         async with AsyncExitStack() as stack:
-            gateway = Gateway(await load_configuration())
-            stack.push_async_callback(gateway.close)
+            transport = Transport(await load_configuration(), self._tenure, self._clock)
+            stack.push_async_callback(transport.close)
+            gateway = Gateway(transport)
             probes = Probes(self._dead, self._unready, self._metrics.registry)
             stack.push_async_callback(probes.stop)
             await probes.start(self._options.host, self._options.health_port, self._options.metrics_port)
             followers = Followers(gateway, self._intake.followed, self._intake.absent)
             stack.push_async_callback(followers.close)
-            events = EventPoster(gateway, utc_now, lambda: len(self._queue) > 0)
+            now = self._clock.now
+            events = EventPoster(gateway, now, lambda: len(self._queue) > 0)
             recorder = Recorder(events, self._metrics)
-            orders = OrderKeeper(self._cache, self._queue, gateway, lambda: self._filled, utc_now)
+            orders = OrderKeeper(self._cache, self._queue, gateway, self._tenure, lambda: self._filled, now)
             stack.push_async_callback(orders.close)
-            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, utc_now)
+            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
             self._intake.forget_with(reconciler.forget)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)
-            self._background = [
-                asyncio.create_task(gateway.keep_warm(), name="warmth"),
+            if self._options.seat is not None:
+                election = Election(
+                    transport, self._options.seat, self._tenure, lambda leads: self._lead(orders, leads=leads), now
+                )
+                self._metrics.leader.set(0)
+                stack.push_async_callback(election.give_back)
+                self._background.append(asyncio.create_task(election.run(), name="election"))
+            self._background += [
+                asyncio.create_task(transport.keep_warm(), name="warmth"),
                 asyncio.create_task(events.run(), name="events"),
                 asyncio.create_task(self._keep_in_step(resync), name="resync"),
                 *(
@@ -135,6 +146,13 @@ class Operator:
             self._catch_signals()
             await self._watch(gateway, orders)
             await self._finish()
+
+    def _lead(self, orders: OrderKeeper, *, leads: bool) -> None:
+        """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
+        self._metrics.leader.set(leads)
+        orders.lead(leads=leads)
+        for key, task in self._cache.tasks() if leads else ():
+            self._queue.add(key, lane=lane_of(task))
 
     async def _watch(self, gateway: Gateway, orders: OrderKeeper) -> None:
         """Run kopf, anew whenever it gives up: an operator that watches nothing is worse than one that tries."""
@@ -228,7 +246,7 @@ class Operator:
         while True:
             key = await self._queue.get(urgent_only=urgent_only)
             try:
-                await reconciler.reconcile(key)
+                await self._pass(reconciler, key)
             except RetryError as error:
                 self._metrics.reconciles.labels("retry").inc()
                 if said.get(key) != str(error) and not error.expected:
@@ -240,13 +258,19 @@ class Operator:
                 log.exception("%s could not be decided on, and is tried again", key)
                 self._queue.retry(key)
             else:
-                self._metrics.reconciles.labels("success").inc()
                 self._queue.succeeded(key)
                 said.pop(key, None)
             finally:
                 self._queue.done(key)
             # A pass that sends nothing waits for nothing: without this a long queue would hold up every watch event.
             await asyncio.sleep(0)
+
+    async def _pass(self, reconciler: Reconciler, key: TaskKey) -> None:
+        if self._tenure.holds:
+            await reconciler.reconcile(key)
+            self._metrics.reconciles.labels("success").inc()
+        else:
+            reconciler.attend(key)
 
     async def _keep_in_step(self, resync: Resync) -> None:
         """Find out when the caches are filled, and compare them with the cluster from time to time."""

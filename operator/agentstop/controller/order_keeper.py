@@ -23,10 +23,12 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
-from agentstop.cluster.gateway import Gateway, JsonObject
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook, key_of
 from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.cluster.resources import TASKS, Place
+from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.transport import JsonObject
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.orders import Order, OrderKey, matches, progress
@@ -73,12 +75,14 @@ class OrderKeeper:
         cache: Cache,
         queue: KeyedQueue[TaskKey],
         gateway: Gateway,
+        tenure: Tenure,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._queue = queue
         self._gateway = gateway
+        self._tenure = tenure
         self._filled = filled
         self._clock = clock
         self.book = OrderBook(self._ask)
@@ -162,8 +166,17 @@ class OrderKeeper:
         self._cache.mark_asked(key, self._clock())
         self._queue.add(key, lane=Lane.MASS)
 
+    def lead(self, *, leads: bool) -> None:
+        """Begin to work on the orders, as after a start, or leave them to another replica."""
+        for key in list(self._works):
+            self._end(key)
+        if leads:
+            self.book.count_anew()
+            for order in self.book.orders():
+                self._want(order.key)
+
     def _want(self, key: OrderKey) -> None:
-        if self.book.order(key) is None:
+        if self.book.order(key) is None or not self._tenure.holds:
             return
         work = self._works.get(key)
         if work is None:

@@ -8,12 +8,13 @@ from typing import Any, Final
 from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.api.task import KIND, Phase
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.errors import ApiError
+from agentstop.cluster.errors import NOT_LEADING, ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
-from agentstop.cluster.gateway import Gateway, JsonObject
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.transport import JsonObject
 from agentstop.controller.intake import lane_of
 from agentstop.controller.recorder import Recorder
 from agentstop.lifecycle.decide import decide
@@ -56,8 +57,8 @@ class RetryError(Exception):
 
     def __init__(self, cause: ApiError) -> None:
         super().__init__(str(cause))
-        self.expected = cause.reason == BUSY
-        """Whether nothing is wrong: it was only not its turn yet."""
+        self.expected = cause.reason in {BUSY, NOT_LEADING}
+        """Whether nothing is wrong: it was only not its turn yet, or another replica's."""
 
 
 class Reconciler:
@@ -115,6 +116,15 @@ class Reconciler:
         self._follow(key, self._cache.task(key))
         if decision.wake_at is not None and self._cache.task(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())
+
+    def attend(self, key: TaskKey) -> None:
+        """Keep what is known of a task up to date while another replica acts; nothing is sent."""
+        task = self._cache.task(key)
+        if task is not None and task.gone:
+            kind, now = kind_of(task), self._clock()
+            self._finish_gone(key, decide(task, self._observe(key, task, kind, now), now))
+            task = self._cache.task(key)
+        self._follow(key, task)
 
     def _finish_gone(self, key: TaskKey, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""

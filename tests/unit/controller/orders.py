@@ -13,6 +13,7 @@ from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import key_of
 from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.tenure import Tenure
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.lifecycle.orders import OrderKey
 from agentstop.workloads.requests import AskRight, Look, Request
@@ -140,7 +141,8 @@ class Bench:
         self.cache = Cache()
         self.queue: KeyedQueue[TaskKey] = KeyedQueue()
         gateway = cast("Gateway", self.cluster)
-        self.keeper = OrderKeeper(self.cache, self.queue, gateway, lambda: self.filled, lambda: self.now)
+        self.tenure = Tenure()
+        self.keeper = OrderKeeper(self.cache, self.queue, gateway, self.tenure, lambda: self.filled, lambda: self.now)
 
     async def restart(self) -> None:
         await self.keeper.close()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from math import inf
 
 import pytest
 
@@ -421,3 +422,37 @@ async def test_a_drill_asks_nobody_to_stop_and_holds_nobody(bench: Bench) -> Non
 
     assert not any(bench.stops(key) or bench.held(key) for key in (one, later))
     assert len(bench.cluster.written) == 1
+
+
+# On standby
+
+
+async def test_nothing_is_accepted_on_standby(bench: Bench) -> None:
+    bench.tenure.end()
+    one = bench.task("one", None, RUNNING)
+    bench.order()
+    await bench.rest()
+    assert (bench.status(), bench.stops(one)) == ({}, False)
+
+    bench.tenure.last_until(inf)
+    bench.keeper.lead(leads=True)
+    status = await bench.phase("Stopping")
+    assert (status["matched"], bench.stops(one)) == (1, True)
+
+
+async def test_what_another_replica_has_counted_is_gone_on_from(bench: Bench) -> None:
+    one, two = bench.task("one", None, RUNNING), bench.task("two", None, RUNNING)
+    bench.order()
+    await bench.phase("Stopping")
+    bench.stopped(one)
+    await until(lambda: bench.status()["stopped"]["graceful"] == 1, PATIENCE, "one counted")
+    bench.tenure.end()
+    bench.keeper.lead(leads=False)
+    bench.stopped(two)
+    await bench.rest()
+    assert bench.status()["phase"] == "Stopping"
+
+    bench.tenure.last_until(inf)
+    bench.keeper.lead(leads=True)
+    status = await bench.phase("Complete")
+    assert (status["matched"], status["stopped"]["graceful"]) == (2, 2)

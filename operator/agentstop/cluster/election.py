@@ -1,0 +1,184 @@
+"""Which of several replicas acts: the one that holds a Lease, and only for as long as it can be sure to hold it.
+
+The official client has an election, which we do not use: it renews without a limit of time, so that an API server that
+hangs leaves two leaders; it compares clocks that may be set; and it does not give a lease back.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from agentstop.cluster import lease
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.lease import Term
+from agentstop.cluster.resources import Place
+from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.transport import Transport
+
+log = logging.getLogger(__name__)
+
+TENURE_SHARE: Final = 2 / 3
+"""For so much of the lease's time a leader acts after its last renewal was sent. Others wait for all of it: what was
+sent at the last moment has come to its end by then."""
+
+RENEWAL_SHARE: Final = 2 / 15
+POLL_SHARE: Final = 1 / 20
+"""How often the leader renews the lease and the others look at it, as shares of its time."""
+
+REQUEST_SHARE: Final = 1 / 5
+"""How long a request of the election may take, as a share of that time."""
+
+RETRY_SECONDS: Final = 0.25
+"""Pause after a renewal that failed."""
+
+LEASES: Final = Place("/apis/coordination.k8s.io/v1", "leases")
+
+
+def own_identity() -> str:
+    """Return a name that no other replica has, nor this one after a restart."""
+    return f"{socket.gethostname()}_{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What the replicas compete for."""
+
+    namespace: str
+    name: str
+    duration: float
+    """Seconds for which the lease is held without a sign of life."""
+    identity: str = field(default_factory=own_identity)
+
+
+class Election:
+    """Takes part in an election while `run` runs; `changed` hears whether this replica leads, whenever that changes."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        seat: Seat,
+        tenure: Tenure,
+        changed: Callable[[bool], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._transport = transport
+        self._seat = seat
+        self._tenure = tenure
+        self._changed = changed
+        self._clock = clock
+        self._term = Term()
+        self._said = ""
+        tenure.end()
+
+    async def run(self) -> None:
+        """Stand for election, lead, and stand again; until cancelled."""
+        while True:
+            await self._campaign()
+            log.info("this replica leads, as %s", self._seat.identity)
+            self._said = ""
+            self._changed(True)
+            try:
+                await self._hold()
+            finally:
+                self._tenure.end()
+                self._changed(False)
+
+    async def give_back(self) -> None:
+        """Let another replica lead at once; to be called when `run` has been cancelled, and nothing is under way."""
+        if self._term.holder != self._seat.identity:
+            return
+        self._tenure.end()
+        try:
+            await self._look()  # a renewal that was cut off may have been carried out
+            if self._term.raw is not None and self._term.holder == self._seat.identity:
+                await self._write("")
+        except ApiError as error:
+            log.warning("the lease %s is not given back, and runs out: %s", self._where, error)
+
+    async def _campaign(self) -> None:
+        poll = self._seat.duration * POLL_SHARE
+        while True:
+            try:
+                if await self._take(poll):
+                    return
+            except ApiError as error:
+                if error.code != 409:
+                    self._say(f"the lease {self._where} cannot be read or taken: {error}")
+            await asyncio.sleep(poll)
+
+    async def _take(self, slack: float) -> bool:
+        """Take the lease if it is free; return whether this replica leads now."""
+        await self._look()
+        if not self._term.is_free_for(self._seat.identity, self._tenure.now(), slack):
+            self._say(f"on standby: {self._term.holder} leads")
+            return False
+        await self._renew()
+        return True
+
+    async def _hold(self) -> None:
+        """Renew the lease until it is lost, or may be."""
+        pause = self._seat.duration * RENEWAL_SHARE
+        while True:
+            await asyncio.sleep(min(pause, max(self._tenure.left(), 0.0)))
+            try:
+                await self._renew()
+                pause = self._seat.duration * RENEWAL_SHARE
+            except ApiError as error:
+                pause = RETRY_SECONDS
+                if error.code in {404, 409} and await self._is_another_s():
+                    log.error("this replica leads no more: %s has the lease", self._term.holder or "nobody")
+                    return
+                self._say(f"the lease {self._where} is not renewed: {error}")
+            if self._tenure.left() <= 0:
+                log.error("this replica leads no more: the lease could not be renewed in time")
+                return
+
+    async def _is_another_s(self) -> bool:
+        """Read the lease, which somebody has changed; return whether another replica has it."""
+        try:
+            await self._look()
+        except ApiError:
+            return False
+        return self._term.raw is not None and self._term.holder != self._seat.identity
+
+    async def _renew(self) -> None:
+        sent_at = self._tenure.now()
+        await self._write(self._seat.identity)
+        self._tenure.last_until(sent_at + self._seat.duration * TENURE_SHARE)
+
+    async def _look(self) -> None:
+        try:
+            raw = await self._transport.exchange("GET", self._path, timeout=self._seat.duration * REQUEST_SHARE)
+        except ApiError as error:
+            if not error.absent:
+                raise
+            self._term = lease.see(self._term, None, self._tenure.now())
+        else:
+            self._term = lease.see(self._term, raw, self._tenure.now())
+
+    async def _write(self, identity: str) -> None:
+        seat, timeout = self._seat, self._seat.duration * REQUEST_SHARE
+        wanted = lease.body(self._term, seat.name, seat.namespace, identity, seat.duration, self._clock())
+        new = self._term.raw is None
+        method, where = ("POST", LEASES.collection(seat.namespace)) if new else ("PUT", self._path)
+        answer = await self._transport.exchange(method, where, {}, wanted, timeout=timeout)
+        self._term = lease.see(self._term, answer, self._tenure.now())
+
+    @property
+    def _path(self) -> str:
+        return f"{LEASES.collection(self._seat.namespace)}/{self._seat.name}"
+
+    @property
+    def _where(self) -> str:
+        return f"{self._seat.namespace}/{self._seat.name}"
+
+    def _say(self, text: str) -> None:
+        """Log something that may happen again and again, once."""
+        if text != self._said:
+            self._said = text
+            log.log(logging.INFO if text.startswith("on standby") else logging.WARNING, "%s", text)
