@@ -51,6 +51,9 @@ FILL_POLL_SECONDS: Final = 0.1
 FILL_POLLS: Final = 100
 """After so many polls without progress, what is waited for is listed anew: some of it may be gone."""
 
+MOST_FILL_SECONDS: Final = 20.0
+"""After so long work begins though not everything may be known: it may be that some of it can't be."""
+
 FILLING_THRESHOLDS: Final = (100_000, 50, 200)
 SETTLED_THRESHOLDS: Final = (1_000, 20, 500)
 """For the garbage collector: what is read at the start stays, and to search it again and again would only take time;
@@ -86,7 +89,7 @@ class Operator:
         self._options = options
         gc.set_threshold(*FILLING_THRESHOLDS)
         self._stopping = asyncio.Event()
-        self._filled = False
+        self._known = asyncio.Event()
         self._said: dict[TaskKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
         self._cache = Cache()
@@ -119,7 +122,7 @@ class Operator:
             now = self._clock.now
             events = EventPoster(gateway, now, lambda: len(self._queue) > 0)
             recorder = Recorder(events, self._metrics)
-            orders = OrderKeeper(self._cache, self._queue, gateway, self._tenure, lambda: self._filled, now)
+            orders = OrderKeeper(self._cache, self._queue, gateway, self._tenure, self._known.is_set, now)
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
             self._intake.forget_with(reconciler.forget)
@@ -135,17 +138,23 @@ class Operator:
                 asyncio.create_task(transport.keep_warm(), name="warmth"),
                 asyncio.create_task(events.run(), name="events"),
                 asyncio.create_task(self._keep_in_step(resync), name="resync"),
-                *(
-                    asyncio.create_task(
-                        self._work(reconciler, urgent_only=number < URGENT_WORKERS), name=f"worker {number}"
-                    )
-                    for number in range(WORKERS + URGENT_WORKERS)
-                ),
+                *self._workers(reconciler, URGENT_WORKERS, urgent_only=True),
+                asyncio.create_task(self._begin(reconciler), name="beginning"),
             ]
             stack.push_async_callback(_cancel, self._background)
             self._catch_signals()
             await self._watch(gateway, orders)
             await self._finish()
+
+    def _workers(self, reconciler: Reconciler, number: int, *, urgent_only: bool) -> list[asyncio.Task[None]]:
+        work = (self._work(reconciler, urgent_only=urgent_only) for _ in range(number))
+        return [asyncio.create_task(each, name="worker") for each in work]
+
+    async def _begin(self, reconciler: Reconciler) -> None:
+        """Begin with what is no stop, once all is known: a task whose pod is not known yet would be asked for it."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._known.wait(), MOST_FILL_SECONDS)
+        await asyncio.gather(*self._workers(reconciler, WORKERS, urgent_only=False))
 
     def _lead(self, orders: OrderKeeper, *, leads: bool) -> None:
         """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
@@ -306,7 +315,7 @@ class Operator:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*SETTLED_THRESHOLDS)
-        self._filled = True
+        self._known.set()
         log.info("ready: %d tasks known", sum(self._cache.phases.values()))
 
     def _dead(self) -> str | None:
@@ -314,7 +323,7 @@ class Operator:
         return f"{', '.join(ended)} ended" if ended and not self._stopping.is_set() else None
 
     def _unready(self) -> str | None:
-        return None if self._filled else "the caches are not filled yet"
+        return None if self._known.is_set() else "the caches are not filled yet"
 
     def _stalled(self) -> Iterable[tuple[str, int]]:
         reasons: Counter[str] = Counter()
