@@ -12,7 +12,7 @@ from tests.support.kube import PODS
 from tests.support.laws import kstatus, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.orders import ORDERS
+from tests.support.orders import ORDERS, Order
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(tools.kubectl() is None, reason="no kubectl in $KUBEBUILDER_ASSETS or on PATH")
@@ -56,8 +56,9 @@ async def test_what_is_made_anew_runs_unless_an_order_holds(
     first = await ns.running(NAME)
     order = load(EXAMPLES / "stops/incident-4711.yaml")
     order["spec"]["hold"] = hold
-    await ns.create(ORDERS, order)
+    made = Order(ns.kube, await ns.create(ORDERS, order))
     assert status(await ns.ended(NAME))["phase"] == "Stopped"
+    await made.phase("Holding" if hold else "Complete")
     await ns.delete_task(NAME)
     await tools.flux(repository)
 
