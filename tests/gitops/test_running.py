@@ -100,7 +100,7 @@ async def test_what_a_pruned_task_has_adopted(
     repository.commit(deletionPolicy=policy)
     await tools.argo(repository)
     await ns.running(NAME)
-    await ns.kube.delete(tools.TASKS, ns.name, NAME, propagation="Foreground")
+    await ns.delete_task(NAME)
 
     async def gone() -> bool:
         return not await ns.kube.list(tools.TASKS, ns.name)
