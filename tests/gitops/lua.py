@@ -7,7 +7,7 @@ harmless os, but not string, math or io. Source: https://github.com/argoproj/arg
 from collections.abc import Mapping
 from typing import Any
 
-from lupa import lua51
+from lupa import lua51  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.kube import Object
 

@@ -8,7 +8,7 @@ from tests.gitops.test_replays import Act
 from tests.gitops.tools import NAME, Repository
 from tests.support import agents
 from tests.support.clusters import Feature
-from tests.support.kube import PODS
+from tests.support.kube import PODS, TASKS
 from tests.support.laws import kstatus, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -83,7 +83,7 @@ async def test_a_pod_of_ours_goes_with_a_pruned_task(
 ) -> None:
     await tools.flux(repository)
     await ns.running(NAME)
-    await ns.kube.delete(tools.TASKS, ns.name, NAME, propagation=propagation)
+    await ns.kube.delete(TASKS, ns.name, NAME, propagation=propagation)
 
     async def gone() -> bool:
         return not await ns.kube.list(PODS, ns.name)
@@ -100,10 +100,13 @@ async def test_what_a_pruned_task_has_adopted(
     repository.commit(deletionPolicy=policy)
     await tools.argo(repository)
     await ns.running(NAME)
+    if policy == "Stop":
+        await ns.until(NAME, lambda task: bool(task["metadata"].get("finalizers")), what="protected")
+        await tools.argo(repository)
     await ns.delete_task(NAME)
 
     async def gone() -> bool:
-        return not await ns.kube.list(tools.TASKS, ns.name)
+        return not await ns.kube.list(TASKS, ns.name)
 
     await until(gone, 60, "the task gone")
     assert bool(ns.processes("worker")) is (policy == "Orphan")
