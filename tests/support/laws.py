@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
+from agentstop.api.crd import UNSEEN
 from agentstop.cluster.gateway import MANAGER, PAUSE_MANAGER
 from agentstop.workloads.podseen import STOP_MANAGER
 from tests.support.kube import Object
@@ -34,7 +34,8 @@ def moment(text: str) -> datetime:
 
 def status(task: Object) -> Object:
     """Return a task's status, empty before the operator wrote one."""
-    return dict(task.get("status") or {})
+    found = dict(task.get("status") or {})
+    return {} if found == UNSEEN else found
 
 
 def stop_of(task: Object) -> Object:
@@ -85,21 +86,22 @@ def stalled(task: Object) -> str | None:
 def kstatus(item: Object) -> str:
     """Return what kstatus reads from an object: InProgress, Failed, Terminating or Current.
 
-    Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md (the generic rules)
+    These are its rules for kinds that it does not know by name. What has no condition that it knows is Current.
+    Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/status/generic.go and status.go
     """
-    if "deletionTimestamp" in item["metadata"]:
+    if item["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    observed = status(item).get("observedGeneration")
+    observed = (item.get("status") or {}).get("observedGeneration")
     if observed is not None and observed != item["metadata"]["generation"]:
         return "InProgress"
-    holds: dict[str, Any] = {kind: each["status"] for kind, each in conditions_of(item).items()}
-    if holds.get("Reconciling") == "True":
-        return "InProgress"
-    if holds.get("Stalled") == "True":
-        return "Failed"
-    if holds.get("Ready") in {"False", "Unknown"}:
-        return "InProgress"
-    return "Current"
+    holds = [(each["type"], each["status"]) for each in status(item).get("conditions") or ()]
+    for condition in holds:
+        # The first of these in the list decides.
+        if condition == ("Reconciling", "True"):
+            return "InProgress"
+        if condition == ("Stalled", "True"):
+            return "Failed"
+    return "InProgress" if {("Ready", "False"), ("Ready", "Unknown")} & {*holds} else "Current"
 
 
 def changed_by_us(item: Object) -> set[str]:

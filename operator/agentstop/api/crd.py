@@ -14,6 +14,13 @@ from agentstop.api.order import (
 )
 from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
 
+UNSEEN: Final = {"observedGeneration": 0}
+"""Status of an object that no operator has looked at. Generations begin with 1, so kstatus reads it as InProgress; an
+object without any status it would take for Current.
+
+Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+"""
+
 _DROPPED_KEYWORDS: Final = frozenset({"title", "additionalProperties", "const"})
 
 TASK_RULES: Final = (
@@ -203,7 +210,7 @@ def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: d
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": properties["spec"],
-                                "status": _without_defaults(properties["status"]),
+                                "status": _without_defaults(properties["status"]) | {"default": dict(UNSEEN)},
                             },
                             "x-kubernetes-validations": list(version["rules"]),
                         }

@@ -99,6 +99,17 @@ async def test_the_record_of_owners_can_be_emptied(api: Api) -> None:
     assert ("maker", "Update", "") not in owners(answer.body)
 
 
+async def test_the_record_of_owners_can_be_rewritten(api: Api) -> None:
+    path = api.path(WIDGETS, "w")
+    made = await api.create(api.path(WIDGETS), widget("w", color="red"), agent="maker/1")
+    entries = [{**entry, "manager": "heir"} for entry in made.body["metadata"]["managedFields"]]
+    answer = await api.patch(path, {"metadata": {"managedFields": entries}}, agent="writer/1")
+    assert set(owners(answer.body)) == {("heir", "Update", "")}
+    unreadable = [{"manager": "x", "operation": "Nope"}]
+    answer = await api.patch(path, {"metadata": {"managedFields": unreadable}}, agent="writer/1")
+    assert set(owners(answer.body)) == {("heir", "Update", "")}
+
+
 class TestServerSideApply:
     """Server-side apply."""
 

@@ -127,6 +127,7 @@ def test_the_defaults() -> None:
         "spec.stop.onUnconfirmed": "Wait",
         "spec.paused": False,
         "spec.deletionPolicy": "Orphan",
+        "status": {"observedGeneration": 0},
     }
 
 

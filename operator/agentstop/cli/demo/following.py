@@ -87,7 +87,8 @@ class Following:
 
     def _take(self, name: str, raw: dict[str, Any]) -> None:
         before, after = self._seen.get(name), AgentTask.model_validate(raw)
-        if "status" in raw and (before is None or before.status.phase is not after.status.phase):
+        seen = after.status.observed_generation > 0
+        if seen and (before is None or before.status.phase is not after.status.phase):
             known = before.status.phase if before is not None and before.status.observed_generation else None
             self._display.change(name, known, after.status.phase, note_on(after))
         self._seen[name] = after

@@ -102,12 +102,6 @@ def without_status(obj: Json, has_status: bool) -> Json:
     return {key: value for key, value in obj.items() if key != "status"} if has_status else obj
 
 
-def without_managers(obj: Json) -> Json:
-    """The object without its managed fields."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    return {**obj, "metadata": metadata}
-
-
 def restore(metadata: Json, before: Mapping[str, Any]) -> None:
     """Put back what no client may change."""
     for key in (

@@ -58,9 +58,10 @@ class CustomStrategy(Strategy):
         structural.default(obj, self.schema)
 
     def prepare_create(self, obj: Json) -> None:
-        """A status can't be set on create."""
+        """A status can't be set on create, except by the schema's default."""
         if self.has_status:
             obj.pop("status", None)
+            self.default(obj)
 
     def prepare_update(self, new: Json, old: Json) -> None:
         """A status can't be changed through the main resource."""

@@ -19,7 +19,6 @@ from .admission import (
     omit_empty,
     restore,
     status_only,
-    without_managers,
     without_status,
 )
 from .errors import FieldError, invalid
@@ -216,9 +215,8 @@ class Engine:
             raise errors.conflict(resource.group, resource.plural, name, errors.MODIFIED)
         restore(metadata, before)
         if not applied:
-            # A list with one empty entry is how a client asks for the record of owners to be emptied.
-            emptied = metadata.get("managedFields") == [{}]
-            metadata["managedFields"] = [] if emptied else before.get("managedFields") or []
+            owners = managers.rewritten(metadata.get("managedFields"), before.get("managedFields") or [])
+            metadata["managedFields"] = owners
         if options.subresource == "status":
             new = status_only(new, loads(record.body), may_label=strategy.status_may_label)
             metadata = new["metadata"]
@@ -233,7 +231,7 @@ class Engine:
         if strategy.counts_generations and not strategy.same_spec(new, old):
             metadata["generation"] = before.get("generation", 0) + 1
         if not applied:
-            base = old if metadata.get("managedFields") else without_managers(old)
+            base = {**old, "metadata": {**before, "managedFields": metadata.get("managedFields") or []}}
             managers.record_update(base, new, self.writer(resource, options), strategy.topology)
         if new == old:
             return record

@@ -60,6 +60,23 @@ def _in_order(entries: list[Json]) -> list[Json]:
     return sorted(entries, key=rank)
 
 
+def rewritten(given: Any, before: list[Json]) -> list[Json]:
+    """The record of owners that a write begins with: as the client gives it, if it can be read; else as it was.
+
+    A list with one empty entry is how a client asks for it to be emptied.
+    """
+    if given == [{}]:
+        return []
+    readable = isinstance(given, list) and all(
+        isinstance(entry, dict)
+        and entry.get("operation") in {APPLY, UPDATE}
+        and isinstance(entry.get("fieldsV1"), dict)
+        and entry.get("manager")
+        for entry in given
+    )
+    return given if readable and given else before
+
+
 def record_update(old: Json | None, new: Json, writer: Writer, topology: Topology) -> None:
     """Set ``new``'s managedFields after an update or patch that made it from ``old`` (``None``: it was created).
 

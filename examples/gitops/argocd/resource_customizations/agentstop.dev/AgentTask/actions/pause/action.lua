@@ -1,0 +1,3 @@
+obj.spec.paused = true
+
+return obj

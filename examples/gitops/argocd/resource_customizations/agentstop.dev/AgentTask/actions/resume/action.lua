@@ -1,0 +1,3 @@
+obj.spec.paused = false
+
+return obj
