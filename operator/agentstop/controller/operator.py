@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
-from collections import Counter
-from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +13,9 @@ from typing import Final
 
 import kopf
 
-from agentstop.api.meta import GROUP, ConditionType
+from agentstop.api.meta import GROUP
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
-from agentstop.api.task import PLURAL, Phase
+from agentstop.api.task import PLURAL
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.connection import load_configuration
 from agentstop.cluster.errors import ApiError
@@ -36,6 +35,8 @@ from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import INTERVAL_SECONDS, Resync
 from agentstop.controller.settings import NoMemories, operator_settings, scope
+from agentstop.controller.stalls import Stalls
+from agentstop.controller.tracing import tracing_from
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,10 @@ class Operator:
         self._background: list[asyncio.Task[None]] = []
         self._cache = Cache()
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
-        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), self._stalled)
+        stalls = Stalls()
+        self._cache.listen(stalls.changed)
+        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), lambda: stalls)
+        self._metrics.contacts.expect(options.namespaces)
         self._intake = Intake(self._cache, self._queue, self._metrics, utc_now)
         Kinship(self._cache, self._queue, utc_now)
 
@@ -114,7 +118,9 @@ class Operator:
             followers = Followers(gateway, self._intake.followed, self._intake.absent)
             stack.push_async_callback(followers.close)
             events = EventPoster(gateway, utc_now, lambda: len(self._queue) > 0)
-            recorder = Recorder(events, self._metrics)
+            tracing = tracing_from(os.environ)
+            stack.push_async_callback(tracing.close)
+            recorder = Recorder(events, self._metrics, tracing)
             orders = OrderKeeper(self._cache, self._queue, gateway, lambda: self._filled, utc_now)
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, utc_now)
@@ -185,7 +191,7 @@ class Operator:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=build_registry(self._intake, orders, everywhere=not self._options.namespaces),
+            registry=build_registry(self._intake, orders, self._metrics, everywhere=not self._options.namespaces),
             settings=operator_settings(),
             memories=NoMemories(),
             **scope(self._options.namespaces),
@@ -291,17 +297,6 @@ class Operator:
 
     def _unready(self) -> str | None:
         return None if self._filled else "the caches are not filled yet"
-
-    def _stalled(self) -> Iterable[tuple[str, int]]:
-        reasons: Counter[str] = Counter()
-        for _, task in self._cache.tasks():
-            if task.status.phase is Phase.STOPPING:
-                reasons.update(
-                    each.reason
-                    for each in task.status.conditions
-                    if each.type == ConditionType.STALLED and each.status == "True"
-                )
-        return reasons.items()
 
 
 def _allow_many_connections() -> None:

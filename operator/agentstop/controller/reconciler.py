@@ -105,7 +105,7 @@ class Reconciler:
             return
         try:
             if task.gone:
-                self._finish_gone(key, decision)
+                self._finish_gone(key, task, decision)
             elif await self._write(key, task, decision):
                 await self._tidy(key, task, decision.afterwards)
         except ApiError as error:
@@ -116,10 +116,12 @@ class Reconciler:
         if decision.wake_at is not None and self._cache.task(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())
 
-    def _finish_gone(self, key: TaskKey, decision: Decision) -> None:
+    def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
         self._remember(key, decision)
         if decision.status.phase.terminal or not decision.effects:
+            if decision.status.phase.terminal:
+                self._recorder.ended(task, decision.status)
             self.forget(key)
 
     def forget(self, key: TaskKey) -> None:
