@@ -81,7 +81,7 @@ class Metrics:
         depth: Callable[[], int],
         stalled: Callable[[], Iterable[Stall]],
     ) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.contacts = Contacts()
         self.stop_requests = Counter(

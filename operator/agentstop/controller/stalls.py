@@ -1,8 +1,8 @@
 """Which stops are held up, by what, and since when: counted as tasks change, and not when somebody asks."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase
@@ -11,7 +11,8 @@ from agentstop.lifecycle.decision import NOT_CONFIRMED
 from agentstop.lifecycle.seen import Task
 
 
-class Stall(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stall:
     """The stops that one reason holds up."""
 
     reason: str
