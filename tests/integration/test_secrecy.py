@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from agentstop.controller.events import CONTROLLER
 from tests.support import agents
 from tests.support.kube import EVENTS, Object
 from tests.support.laws import status
@@ -34,9 +35,13 @@ WRONG: dict[str, Object] = {
 }
 
 
+def is_ours(event: Object) -> bool:
+    return bool(event["reportingController"] == CONTROLLER)
+
+
 async def told(ns: Namespace, operator: Operator, since: int) -> str:
-    """All that the outside learns."""
-    events = json.dumps(await ns.kube.list(EVENTS, ns.name))
+    """All that the outside learns from the operator; the kubelet has Events of its own about its pods."""
+    events = json.dumps([each for each in await ns.kube.list(EVENTS, ns.name) if is_ours(each)])
     _, numbers = await operator.get("/metrics")
     assert "agentstop_tasks" in numbers
     return operator.program.text()[since:] + events + numbers
