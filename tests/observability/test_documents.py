@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
@@ -87,8 +88,8 @@ def test_the_plain_lines_are_those_that_are_written(capsys: pytest.CaptureFixtur
 def test_the_json_line_is_the_one_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     written = json.loads(logged(capsys, as_json=True)[-1])
     (documented,) = map(json.loads, example("json", '"uid"'))
-    assert documented.pop("time")
-    assert written.pop("time")
+    assert datetime.fromisoformat(documented.pop("time")).tzinfo is not None
+    assert datetime.fromisoformat(written.pop("time")).utcoffset() == timedelta(0)
     assert documented == written
 
 

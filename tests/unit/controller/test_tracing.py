@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 
 import pytest
-from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -28,6 +25,7 @@ from agentstop.api.task import (
 from agentstop.controller.otlp import Exporting
 from agentstop.controller.recorder import told_stop
 from agentstop.controller.tracing import NO_TRACING, Tracing, span_id, trace_id, tracing_from
+from tests.support.collector import Collector, collecting
 from tests.support.programs import free_port
 from tests.support.waiting import until
 from tests.unit.objects import Raw, at, task, when
@@ -223,32 +221,6 @@ def test_a_protocol_that_is_not_spoken_is_refused(caplog: pytest.LogCaptureFixtu
     assert "http/protobuf" in caplog.text
 
 
-class Receiver:
-    """A collector that takes OTLP/HTTP."""
-
-    def __init__(self) -> None:
-        self.spans: list[WireSpan] = []
-        self.services: set[str] = set()
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def take(self, request: web.Request) -> web.Response:
-        await self.answers.wait()
-        assert request.content_type == "application/x-protobuf"
-        message = ExportTraceServiceRequest.FromString(await request.read())
-        for each in message.resource_spans:
-            self.services |= {
-                item.value.string_value for item in each.resource.attributes if item.key == "service.name"
-            }
-            self.spans += [span for scope in each.scope_spans for span in scope.spans]
-        return web.Response(body=b"", content_type="application/x-protobuf")
-
-
-@pytest.fixture
-def receiver() -> Receiver:
-    return Receiver()
-
-
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     port = free_port()
@@ -259,28 +231,22 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.fixture
-async def collector(receiver: Receiver, port: int) -> AsyncIterator[Receiver]:
-    app = web.Application()
-    app.router.add_post("/v1/traces", receiver.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield receiver
-    receiver.answers.set()
-    await runner.cleanup()
+async def collector(port: int) -> AsyncIterator[Collector]:
+    async with collecting(port) as collector:
+        yield collector
 
 
 ENVIRONMENT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "given by the fixture"}
 
 
-async def test_a_collector_gets_it(collector: Receiver) -> None:
+async def test_a_collector_gets_it(collector: Collector) -> None:
     tracing = tracing_from(ENVIRONMENT)
     trace(tracing, RUNNING, STOPPING)
     await until(lambda: len(collector.spans) == 2, 10, "the first spans arrive")
     trace(tracing, STOPPING, STOPPED)
     await tracing.close()
 
-    assert [span.name for span in collector.spans] == ["request", "signal", "terminate", "confirm", "stop"]
+    assert collector.names == ["request", "signal", "terminate", "confirm", "stop"]
     assert {span.trace_id for span in collector.spans} == {trace_id("task-uid").to_bytes(16)}
     assert {span.parent_span_id for span in collector.spans[:-1]} == {collector.spans[-1].span_id}
     assert collector.services == {"agentstop"}
@@ -301,7 +267,7 @@ async def test_a_dead_collector_is_told_of_once(
     assert len([record for record in caplog.records if record.name.startswith(("agentstop", "opentelemetry"))]) == 1
 
 
-async def test_a_collector_that_hangs_holds_up_nothing(collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_collector_that_hangs_holds_up_nothing(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """More spans than the queue takes are handed over to a collector that never answers, and then it is left."""
     collector.answers.clear()
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
