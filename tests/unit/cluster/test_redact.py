@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from agentstop.cluster.errors import error_from
 from agentstop.cluster.redact import private_texts, without
+from agentstop.cluster.tasks import read_task
+from tests.unit.objects import raw_task
 
 CANARY = "sk-canary-7f3a"
 NAME = "a valid environment variable name must consist only of printable ASCII characters other than '='"
@@ -89,3 +92,12 @@ def test_a_message_of_admission_is_cut_wherever_it_quotes() -> None:
     message = f"denied: {text} and again {json.dumps(text)}, but agents may run"
 
     assert without(message, [text, "quoted"]) == 'denied: (withheld) and again "(withheld)", but agents may run'
+
+
+def test_a_task_that_does_not_fit_is_not_quoted() -> None:
+    """What an object holds is in no error about it either: those are logged."""
+    with pytest.raises(ValidationError) as caught:
+        read_task(raw_task({"podTemplate": CANARY, "agent": [CANARY]}))
+
+    assert "podTemplate" in str(caught.value)
+    assert CANARY not in str(caught.value)

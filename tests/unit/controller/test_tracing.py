@@ -185,6 +185,14 @@ def test_a_request_of_unknown_time_is_left_out(collected: Collected, fields: lis
     assert collected.seconds("stop") == (0.4, 3.5)
 
 
+def test_a_deletion_says_when_it_was_asked_for(collected: Collected) -> None:
+    record = CONFIRMED.but(source=StopSource.DELETION)
+    deleted = task(None, RUNNING.wire(), deletionTimestamp=when(0))
+    collected.process().changed(deleted, None, STOPPED.but(stop=record))
+
+    assert collected.seconds("request") == (0.0, 0.4)
+
+
 def test_a_mistake_in_tracing_is_logged_and_hurts_nobody(
     collected: Collected, caplog: pytest.LogCaptureFixture
 ) -> None:
