@@ -70,7 +70,8 @@ async def test_the_commands_of_the_runbooks_work(ns: Namespace, operator: Operat
 )
 def test_the_flags_of_the_runbooks_exist(runbook: str, command: str) -> None:
     words = shlex.split(command.split(" | ")[0])
-    known = kubectl([*words[:2], "--help"]).stdout + kubectl(["kubectl", "options"]).stdout
-    assert "Usage:" in known, f"there is no {' '.join(words[:2])}"
+    verb = words[: 3 if words[1] in {"auth", "rollout"} else 2]
+    known = kubectl([*verb, "--help"]).stdout + kubectl(["kubectl", "options"]).stdout
+    assert "Usage:" in known, f"there is no {' '.join(verb)}"
     for flag in (word.partition("=")[0] for word in words if word.startswith("-") and word != "-"):
         assert f"{flag}=" in known or f"{flag}," in known, f"{runbook}: {words[1]} has no {flag}"

@@ -184,7 +184,7 @@ def test_ten_thousand_tasks_cost_no_more_than_ten() -> None:
     for tasks in (10, 10_000):
         bench, stalls = Bench(), Stalls()
         bench.cache.listen(stalls.changed)
-        metrics = Metrics(bench.cache.phases, lambda: 0, lambda listener=stalls: listener)
+        metrics = Metrics(bench.cache.phases, lambda: 0, stalls.__iter__)
         recorder = Recorder(cast("EventPoster", bench.notes), metrics)
         held = STOPPING.but(conditions=(stalled("NodeUnreachable"),))
         for number in range(tasks):
