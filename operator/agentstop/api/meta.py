@@ -65,6 +65,7 @@ class Model(BaseModel):
         frozen=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # what does not fit may be a secret, and errors are logged
     )
 
     def wire(self) -> dict[str, Any]:

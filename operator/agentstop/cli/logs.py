@@ -14,10 +14,9 @@ def set_up_logs(*, json: bool, verbose: bool) -> None:
     """Log to standard error, one line an entry."""
     handler = logging.StreamHandler(sys.stderr)
     if json:
-        fields = "%(asctime)s %(levelname)s %(name)s %(message)s"
-        handler.setFormatter(
-            JsonFormatter(fields, rename_fields={"asctime": "time", "levelname": "level", "name": "logger"})
-        )
+        names = {"levelname": "level", "name": "logger"}
+        fields = "%(levelname)s %(name)s %(message)s"
+        handler.setFormatter(JsonFormatter(fields, rename_fields=names, timestamp="time"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     root = logging.getLogger()

@@ -1,7 +1,10 @@
 """What the API server answers when it does not do as asked."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
+
+from agentstop.cluster.redact import without, without_values
 
 FATAL_CODES: Final = frozenset({400, 403, 405, 422, 504})
 """HTTP codes that say no to the request itself; to ask again at once would bring the same answer. 504 is
@@ -39,12 +42,19 @@ class ApiError(Exception):
         """
         return self.code == 404 and self.reason == "NotFound"
 
+    def withholding(self, texts: Iterable[str]) -> "ApiError":
+        """Return the same error without these texts."""
+        return ApiError(self.code, self.reason, without(self.message, texts))
+
     def __str__(self) -> str:
         return f"{self.reason} ({self.code}): {self.message}" if self.code else self.message
 
 
 def error_from(code: int, body: bytes) -> ApiError:
-    """Return the error of an answer, from Kubernetes' Status object where the body holds one."""
+    """Return the error of an answer, from Kubernetes' Status object where the body holds one.
+
+    Without the values that the message quotes: it goes into logs and Events.
+    """
     status: dict[str, Any] = {}
     try:
         parsed = json.loads(body)
@@ -53,4 +63,4 @@ def error_from(code: int, body: bytes) -> ApiError:
     if isinstance(parsed, dict):
         status = parsed
     text = status.get("message") or body[:200].decode(errors="replace").strip() or "no message"
-    return ApiError(code, status.get("reason") or "Unknown", text)
+    return ApiError(code, status.get("reason") or "Unknown", without_values(text))

@@ -10,6 +10,7 @@ from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
 from agentstop.cluster.transport import JsonObject, Transport
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
@@ -85,7 +86,10 @@ class Gateway:
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
                 return await self._list_all(where, {"labelSelector": pods.selector})
             case Create(ref, body):
-                return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
+                try:
+                    return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
+                except ApiError as error:
+                    raise error.withholding(private_texts(body)) from None
             case Patch():
                 return await self._patch(request)
             case Delete(ref, uid, grace_seconds):

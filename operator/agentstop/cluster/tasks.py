@@ -1,6 +1,7 @@
 """Reading tasks as the API server has them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
@@ -33,6 +34,22 @@ def read_task(raw: Mapping[str, Any]) -> Task:
         deleting="deletionTimestamp" in metadata,
         orphaning="deletionTimestamp" in metadata and "orphan" in (metadata.get("finalizers") or ()),
         labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
+        requested_at=_requested_at(metadata, spec),
         created_at=parse_time(metadata.get("creationTimestamp")),
         protected=STOP_FINALIZER in (metadata.get("finalizers") or ()),
     )
+
+
+def _requested_at(metadata: Mapping[str, Any], spec: AgentTaskSpec) -> datetime | None:
+    """Return since when the switch is set, or the object deleted; the first who manages the switch has set it.
+
+    Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managed-fields
+    """
+    if not spec.stop_requested:
+        return parse_time(metadata.get("deletionTimestamp"))
+    times = [
+        entry.get("time")
+        for entry in metadata.get("managedFields") or ()
+        if "f:stopRequested" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    return min((moment for moment in map(parse_time, times) if moment is not None), default=None)

@@ -6,28 +6,32 @@ Their errors are never retried by kopf; what must be retried goes through our ow
 
 from typing import Any
 
+import aiohttp
 import kopf
 from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import GROUP, VERSION
-from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
+from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cluster.connection import load_configuration
+from agentstop.controller.contacts import Contacts
 from agentstop.controller.intake import Intake
+from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.workloads.objects import ObjectRef
 
 
-def build_registry(intake: Intake, orders: OrderKeeper, *, everywhere: bool) -> kopf.OperatorRegistry:
+def build_registry(intake: Intake, orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
     """Return kopf's registry with our handlers.
 
     `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.
     """
     registry = kopf.OperatorRegistry()
+    sessions = Sessions(metrics.contacts)
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await connection_info(await load_configuration())
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return sessions.session(await connection_info(await load_configuration()))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def on_task(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
@@ -40,19 +44,45 @@ def build_registry(intake: Intake, orders: OrderKeeper, *, everywhere: bool) -> 
 
     @kopf.on.event(GROUP, VERSION, ORDER_PLURAL, registry=registry)
     async def on_order(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+        metrics.heard(ORDER_KIND)
         orders.order(type, event["object"])
 
     if everywhere:
 
         @kopf.on.event(GROUP, VERSION, CLUSTER_ORDER_PLURAL, registry=registry)
         async def on_cluster_order(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+            metrics.heard(CLUSTER_ORDER_KIND)
             orders.order(type, event["object"])
 
         @kopf.on.event("", "v1", "namespaces", registry=registry)
         async def on_namespace(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
+            metrics.heard("Namespace")
             orders.namespace(type, event["object"])
 
     return registry
+
+
+class Sessions:
+    """kopf's connections: as it would make them itself, but they tell when the API server answers."""
+
+    def __init__(self, contacts: Contacts) -> None:
+        self._contacts = contacts
+        self._newest: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
+
+    def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+        """Return a session for these credentials.
+
+        The same credentials get the same session: so kopf sees that it has tried them, and does not try for ever.
+        """
+        if self._newest is None or self._newest[0] != info:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+                headers=info.as_http_headers(),
+                proxy=info.proxy_url,
+                trace_configs=[self._contacts.tracing()],
+            )
+            self._newest = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+        return self._newest[1]
 
 
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:

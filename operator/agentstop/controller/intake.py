@@ -41,7 +41,7 @@ class Intake:
         """Take in the event of a task."""
         metadata = raw["metadata"]
         key = TaskKey(metadata["namespace"], metadata["name"])
-        self._metrics.last_event.labels(KIND).set_to_current_time()
+        self._metrics.heard(KIND)
         try:
             taken = self._cache.put_task(raw, self._clock())
         except ValidationError as error:
@@ -79,7 +79,7 @@ class Intake:
         if isinstance(target, ObjectRef):
             self.object(target, kind, raw)
             return
-        self._metrics.last_event.labels("Pod").set_to_current_time()
+        self._metrics.heard("Pod")
         if kind == LISTED:
             self._cache.list_pods(target, raw["items"], self._clock())
         else:
@@ -89,7 +89,7 @@ class Intake:
 
     def object(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in the event of an object that a task stands for."""
-        self._metrics.last_event.labels(ref.kind).set_to_current_time()
+        self._metrics.heard(ref.kind)
         if kind == DELETED and (ref.kind != "Pod" or raw["metadata"].get("deletionGracePeriodSeconds") == 0):
             self._cache.see_absent(ref, self._clock(), raw)
         elif kind == DELETED:

@@ -1,17 +1,28 @@
-"""Metrics for Prometheus. Their cost grows with namespaces and phases, never with tasks."""
+"""Metrics for Prometheus. Their cost grows with namespaces and phases, never with tasks.
+
+Series of stops are there from the start with 0: Prometheus sees an increase only between two values, and the first
+stop of its kind would not be one.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agentstop import __version__
-from agentstop.api.task import Phase
+from agentstop.api.task import Phase, StopSource, Verdict
+from agentstop.controller.contacts import Contacts
+from agentstop.controller.stalls import Stall
 
-SIGNAL_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-DURATION_BUCKETS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+SIGNAL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+"""In seconds. 1 is a bound of its own, so that an alert on it is exact."""
+
+DURATION_BUCKETS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+"""In seconds: grace periods are 30 seconds by default, and an hour is long."""
+
+RESULTS: Final = ("success", "retry", "error")
 
 
 class _State(Collector):
@@ -21,23 +32,44 @@ class _State(Collector):
         self,
         phases: Mapping[tuple[str, Phase], int],
         depth: Callable[[], int],
-        stalled: Callable[[], Iterable[tuple[str, int]]],
+        stalled: Callable[[], Iterable[Stall]],
+        contacts: Contacts,
     ) -> None:
         self._phases = phases
         self._depth = depth
         self._stalled = stalled
+        self._contacts = contacts
 
     def collect(self) -> Iterator[Metric]:
         """Yield the state as it is now."""
         tasks = GaugeMetricFamily("agentstop_tasks", "Tasks by phase.", labels=["namespace", "phase"])
-        for (namespace, phase), count in list(self._phases.items()):
-            tasks.add_metric([namespace, phase], count)
+        phases = list(self._phases.items())
+        used = {namespace for (namespace, _), count in phases if count}  # namespaces come and go
+        for (namespace, phase), count in phases:
+            if namespace in used:
+                tasks.add_metric([namespace, phase], count)
         yield tasks
         yield GaugeMetricFamily("agentstop_queue_depth", "Tasks that wait to be worked on.", value=self._depth())
         stalled = GaugeMetricFamily("agentstop_stops_stalled", "Stops that something holds up.", labels=["reason"])
-        for reason, count in self._stalled():
-            stalled.add_metric([reason], count)
+        since = GaugeMetricFamily(
+            "agentstop_stops_stalled_since_timestamp_seconds",
+            "Unix time since when the oldest of the stops that something holds up is stalled.",
+            labels=["reason"],
+        )
+        for stall in self._stalled():
+            stalled.add_metric([stall.reason], stall.count)
+            if stall.since is not None:
+                since.add_metric([stall.reason], stall.since.timestamp())
         yield stalled
+        yield since
+        contact = GaugeMetricFamily(
+            "agentstop_watch_last_contact_timestamp_seconds",
+            "Unix time when the API server last answered a watch that has been silent for longest.",
+            labels=["kind"],
+        )
+        for kind, at in self._contacts.oldest():
+            contact.add_metric([kind], at)
+        yield contact
 
 
 class Metrics:
@@ -47,9 +79,11 @@ class Metrics:
         self,
         phases: Mapping[tuple[str, Phase], int],
         depth: Callable[[], int],
-        stalled: Callable[[], Iterable[tuple[str, int]]],
+        stalled: Callable[[], Iterable[Stall]],
     ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self.contacts = Contacts()
         self.stop_requests = Counter(
             "agentstop_stop_requests", "Stops that were accepted.", ["source"], registry=self.registry
         )
@@ -76,8 +110,26 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
-        self.leader = Gauge("agentstop_leader", "1 where this replica acts, 0 on standby.", registry=self.registry)
+        self.leader = Gauge(
+            "agentstop_leader",
+            "1 if this process acts, 0 if it stands by; always 1 without an election.",
+            registry=self.registry,
+        )
         self.leader.set(1)
         info = Gauge("agentstop_build_info", "1, with the version as a label.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
-        self.registry.register(_State(phases, depth, stalled))
+        self._begin_with_zero()
+        self.registry.register(_State(phases, depth, stalled, self.contacts))
+
+    def _begin_with_zero(self) -> None:
+        for source in StopSource:
+            self.stop_requests.labels(source)
+            self.stop_signal.labels(source)
+            for verdict in Verdict:
+                self.stop_duration.labels(source, verdict)
+        for result in RESULTS:
+            self.reconciles.labels(result)
+
+    def heard(self, kind: str) -> None:
+        """Take in that a watch brought something of this kind."""
+        self.last_event.labels(kind).set_to_current_time()

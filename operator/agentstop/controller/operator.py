@@ -3,19 +3,18 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
-from collections import Counter
-from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import kopf
 
-from agentstop.api.meta import GROUP, ConditionType
+from agentstop.api.meta import GROUP
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
-from agentstop.api.task import PLURAL, Phase
+from agentstop.api.task import PLURAL
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
@@ -39,6 +38,8 @@ from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import INTERVAL_SECONDS, Resync
 from agentstop.controller.settings import NoMemories, operator_settings, scope
+from agentstop.controller.stalls import Stalls
+from agentstop.controller.tracing import tracing_from
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ class Operator:
         self._background: list[asyncio.Task[None]] = []
         self._cache = Cache()
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
-        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), self._stalled)
+        stalls = Stalls()
+        self._cache.listen(stalls.changed)
+        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), lambda: stalls)
+        self._metrics.contacts.expect(options.namespaces)
         self._clock = ServerClock()
         self._tenure = Tenure()
         self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
@@ -121,7 +125,9 @@ class Operator:
             stack.push_async_callback(followers.close)
             now = self._clock.now
             events = EventPoster(gateway, now, lambda: len(self._queue) > 0)
-            recorder = Recorder(events, self._metrics)
+            tracing = tracing_from(os.environ)
+            stack.push_async_callback(tracing.close)
+            recorder = Recorder(events, self._metrics, tracing)
             orders = OrderKeeper(self._cache, self._queue, gateway, self._tenure, self._known.is_set, now)
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
@@ -212,7 +218,7 @@ class Operator:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=build_registry(self._intake, orders, everywhere=not self._options.namespaces),
+            registry=build_registry(self._intake, orders, self._metrics, everywhere=not self._options.namespaces),
             settings=operator_settings(),
             memories=NoMemories(),
             **scope(self._options.namespaces),
@@ -324,17 +330,6 @@ class Operator:
 
     def _unready(self) -> str | None:
         return None if self._known.is_set() else "the caches are not filled yet"
-
-    def _stalled(self) -> Iterable[tuple[str, int]]:
-        reasons: Counter[str] = Counter()
-        for _, task in self._cache.tasks():
-            if task.status.phase is Phase.STOPPING:
-                reasons.update(
-                    each.reason
-                    for each in task.status.conditions
-                    if each.type == ConditionType.STALLED and each.status == "True"
-                )
-        return reasons.items()
 
 
 def _allow_many_connections() -> None:

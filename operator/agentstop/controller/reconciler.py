@@ -106,7 +106,7 @@ class Reconciler:
             return
         try:
             if task.gone:
-                self._finish_gone(key, decision)
+                self._finish_gone(key, task, decision)
             elif await self._write(key, task, decision):
                 await self._tidy(key, task, decision.afterwards)
         except ApiError as error:
@@ -122,14 +122,18 @@ class Reconciler:
         task = self._cache.task(key)
         if task is not None and task.gone:
             kind, now = kind_of(task), self._clock()
-            self._finish_gone(key, decide(task, self._observe(key, task, kind, now), now))
-            task = self._cache.task(key)
+            decision = decide(task, self._observe(key, task, kind, now), now)
+            if decision.status.phase.terminal or not decision.effects:
+                self.forget(key)
+                return
         self._follow(key, task)
 
-    def _finish_gone(self, key: TaskKey, decision: Decision) -> None:
+    def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
         self._remember(key, decision)
         if decision.status.phase.terminal or not decision.effects:
+            if decision.status.phase.terminal:
+                self._recorder.ended(task, decision.status)
             self.forget(key)
 
     def forget(self, key: TaskKey) -> None:

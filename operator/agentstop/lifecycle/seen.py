@@ -31,6 +31,8 @@ class Task:
     """Whether the object itself is gone; then nothing can be written any more, only carried out."""
     stop_seen_at: datetime | None = None
     """When this process first saw the request to stop, the task's own or an ancestor's."""
+    requested_at: datetime | None = None
+    """When the API server took the request to stop or to delete it, in whole seconds; None where that is not known."""
     labels: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""

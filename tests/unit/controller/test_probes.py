@@ -1,11 +1,14 @@
 """What is served to the cluster."""
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from agentstop.controller.probes import PortInUseError, Probes
 
@@ -81,3 +84,24 @@ async def test_a_port_that_is_taken_is_named(probes: Probes, taken_port: int, wh
 
     with pytest.raises(PortInUseError, match=f"cannot listen on 127.0.0.1:{taken_port}: address already in use"):
         await probes.start("127.0.0.1", health, metrics)
+
+
+async def test_numbers_are_not_written_in_the_loop(free_port: int, state: State) -> None:
+    """However many there are, no stop waits for them."""
+    threads = []
+
+    class Many(Collector):
+        def collect(self) -> Iterator[Metric]:
+            threads.append(threading.current_thread())
+            yield from ()
+
+    registry = CollectorRegistry()
+    registry.register(Many())
+    threads.clear()
+    probes = Probes(lambda: None, lambda: None, registry)
+    await probes.start("127.0.0.1", None, free_port)
+    await get(free_port, "/metrics")
+    await probes.stop()
+
+    assert threads
+    assert threading.current_thread() not in threads

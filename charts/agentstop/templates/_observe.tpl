@@ -1,0 +1,66 @@
+{{/* Environment variables of the operator for observability: nothing, or a YAML list. */}}
+{{- define "agentstop.observeEnv" -}}
+{{- with .Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* What NOTES.txt says of observability; nothing, or lines of text. */}}
+{{- define "agentstop.observeNotes" -}}
+{{- if and (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") (not .Values.prometheusRule.enabled) -}}
+This cluster has the Prometheus operator. To be told when a stop hangs, and when nobody carries stops out:
+  --set metrics.serviceMonitor.enabled=true --set prometheusRule.enabled=true
+{{- end -}}
+{{- end -}}
+
+{{/* metadata of an object for observability: root, its values, and labels of its own. */}}
+{{- define "agentstop.observeMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+name: {{ include "agentstop.fullname" $root }}
+namespace: {{ $values.namespace | default $root.Release.Namespace }}
+labels:
+  {{- merge (include "agentstop.labels" $root | fromYaml) ($values.labels | default dict) | toYaml | nindent 2 }}
+{{- with $values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* What a ServiceMonitor and a PodMonitor have in common: root, values of the monitor. */}}
+{{- define "agentstop.monitorEndpoint" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+port: metrics
+path: /metrics
+# The namespace of a task is a label of its own, and must not become exported_namespace.
+honorLabels: true
+{{- with $values.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with $values.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+relabelings:
+# The alerts look for this job.
+- targetLabel: job
+  replacement: {{ include "agentstop.fullname" $root }}
+{{- with $values.relabelings }}
+{{ toYaml . }}
+{{- end }}
+{{- with $values.metricRelabelings }}
+metricRelabelings:
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Which namespace and pods a monitor looks at: root. */}}
+{{- define "agentstop.monitorSelector" -}}
+namespaceSelector:
+  matchNames: [{{ .Release.Namespace }}]
+selector:
+  matchLabels:
+    {{- include "agentstop.selectorLabels" . | nindent 4 }}
+    app.kubernetes.io/component: operator
+{{- end -}}

@@ -1,0 +1,1 @@
+"""Alerts, dashboard and documentation against what the operator really exposes."""

@@ -1,0 +1,71 @@
+"""What the operator really exposes, once everything that has a number has happened."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agentstop.api.task import StopSource, Verdict
+from agentstop.cluster.cache import Cache
+from agentstop.controller.metrics import Metrics
+from agentstop.controller.stalls import Stalls
+from tests.unit.objects import NOW, raw_task, when
+
+TARGET_LABELS = frozenset({"job", "instance", "pod", "namespace"})
+"""Labels that Prometheus itself puts on everything."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric."""
+
+    name: str
+    type: str
+    labels: frozenset[str]
+    samples: frozenset[str]
+    """The names that can be asked for."""
+
+
+def registered() -> Metrics:
+    """Return metrics in which everything has happened once."""
+    cache, stalls = Cache(), Stalls()
+    cache.listen(stalls.changed)
+    metrics = Metrics(cache.phases, lambda: 0, lambda: stalls)
+    metrics.contacts.expect(())
+    metrics.heard("Pod")
+    held = {
+        "type": "Stalled",
+        "status": "True",
+        "reason": "NodeUnreachable",
+        "message": "",
+        "lastTransitionTime": when(0),
+    }
+    cache.put_task(raw_task(None, {"phase": "Stopping", "conditions": [held]}), NOW)
+    metrics.stop_requests.labels(StopSource.USER).inc()
+    metrics.stop_signal.labels(StopSource.USER).observe(0.1)
+    metrics.stop_duration.labels(StopSource.USER, Verdict.GRACEFUL).observe(1.0)
+    return metrics
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Return all metrics by the names that the documentation gives them."""
+    found = {}
+    text = generate_latest(registered().registry).decode()
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        samples = {sample.name for sample in family.samples}
+        found[name] = Family(name, family.type, frozenset(labels), frozenset(samples))
+    return found
+
+
+@cache
+def samples() -> dict[str, frozenset[str]]:
+    """Return the labels of every name that can be asked for."""
+    return {
+        sample: family.labels | ({"le"} if sample.endswith("_bucket") else set())
+        for family in families().values()
+        for sample in family.samples
+    }
