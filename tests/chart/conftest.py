@@ -26,7 +26,10 @@ SECOND = "brake"
 """Another release."""
 
 SERVED = ("team-a", "team-b")
-"""Namespaces that are served, and have no release in them."""
+"""Namespaces that are served alone."""
+
+PLACES = (NAMESPACE, ELSEWHERE, *SERVED)
+"""All namespaces in which there may be something."""
 
 ACCOUNTS = ("agentstop", "agentstop-test", "agentstop-unprotect")
 
@@ -34,7 +37,7 @@ ACCOUNTS = ("agentstop", "agentstop-test", "agentstop-unprotect")
 def _users() -> list[str]:
     """Return the users that the service accounts of the chart's pods are, for all releases of these tests."""
     names = [*ACCOUNTS, *(f"{SECOND}-{name}" for name in ACCOUNTS)]
-    return [f"system:serviceaccount:{where}:{name}" for where in (NAMESPACE, ELSEWHERE) for name in names]
+    return [f"system:serviceaccount:{where}:{name}" for where in PLACES for name in names]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,7 +62,7 @@ class Site:
 
     async def clear(self) -> None:
         """Uninstall everything, and remove what stays of it: the tasks, and the definitions."""
-        for namespace in (NAMESPACE, ELSEWHERE):
+        for namespace in PLACES:
             with helm.connected(self.cluster.kubeconfig, namespace) as releases:
                 for name in await releases.names():
                     await releases.uninstall(name)
@@ -92,7 +95,7 @@ async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
             content = yaml.safe_load(cluster.kubeconfig.read_text())
             content["users"][0]["user"] = {"token": cluster.tokens[user]}
             (cluster.folder / f"{user.replace(':', '.')}.kubeconfig").write_text(yaml.safe_dump(content))
-        for name in (NAMESPACE, ELSEWHERE, *SERVED):
+        for name in PLACES:
             await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
         yield cluster
 
