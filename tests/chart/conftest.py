@@ -96,7 +96,8 @@ async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
             content["users"][0]["user"] = {"token": cluster.tokens[user]}
             (cluster.folder / f"{user.replace(':', '.')}.kubeconfig").write_text(yaml.safe_dump(content))
         for name in PLACES:
-            await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
+            labels = {} if name in SERVED else {"pod-security.kubernetes.io/enforce": "restricted"}
+            await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name, "labels": labels}})
         yield cluster
 
 

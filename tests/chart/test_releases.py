@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import helm_python
@@ -11,41 +12,12 @@ import yaml
 
 from tests.support import helm, manifests
 from tests.support.helm import CHART, NAMESPACE, RELEASE
-from tests.support.kube import (
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    CRDS,
-    DEPLOYMENTS,
-    JOBS,
-    PODS,
-    ROLE_BINDINGS,
-    ROLES,
-    TASKS,
-    Kind,
-    KubeError,
-)
+from tests.support.kube import CRDS, DEPLOYMENTS, JOBS, PODS, TASKS, Kind, KubeError, Object, missing_ignored
 from tests.support.programs import Program
 from tests.support.waiting import until
 
 from .conftest import ELSEWHERE, PATIENCE, SECOND, SERVED, Site
-from .options import MATRIX, Values
-
-MADE: dict[str, Kind] = {
-    "ClusterRole": CLUSTER_ROLES,
-    "ClusterRoleBinding": CLUSTER_ROLE_BINDINGS,
-    "ConfigMap": Kind("/api/v1", "configmaps"),
-    "CustomResourceDefinition": CRDS,
-    "Deployment": DEPLOYMENTS,
-    "Job": JOBS,
-    "NetworkPolicy": Kind("/apis/networking.k8s.io/v1", "networkpolicies"),
-    "Pod": PODS,
-    "PodDisruptionBudget": Kind("/apis/policy/v1", "poddisruptionbudgets"),
-    "Role": ROLES,
-    "RoleBinding": ROLE_BINDINGS,
-    "Service": Kind("/api/v1", "services"),
-    "ServiceAccount": Kind("/api/v1", "serviceaccounts"),
-}
-"""Every kind that the chart makes."""
+from .options import EVERYTHING, MATRIX, Values
 
 TASK = {"metadata": {"name": "kept"}, "spec": {"podTemplate": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}
 
@@ -86,16 +58,27 @@ async def served(site: Site) -> None:
     await until(is_served, PATIENCE, "tasks served")
 
 
+async def places(site: Site, objects: Iterable[Object]) -> dict[tuple[str, str], tuple[Kind, bool]]:
+    """Return where objects live, and whether in namespaces, by API version and kind; only what this cluster serves."""
+    found = {}
+    for version in sorted({each["apiVersion"] for each in objects}):
+        prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        with missing_ignored():
+            for each in (await site.cluster.kube.call("GET", prefix))["resources"]:
+                if "/" not in each["name"]:
+                    found[version, each["kind"]] = (Kind(prefix, each["name"]), each["namespaced"])
+    return found
+
+
 async def left(site: Site, name: str = RELEASE) -> list[str]:
-    """Return what there is of a release, but the definitions and what has its own time to go."""
+    """Return what there is of a release, but the definitions, and what has its own time to go."""
     query = {"labelSelector": f"app.kubernetes.io/instance={name}"}
+    made = helm.render(EVERYTHING)
+    where = await places(site, made)
     found = []
-    for kind in MADE.values():
-        if kind is not CRDS:
-            objects = await site.cluster.kube.list(kind, **query)
-            found += [
-                f"{kind.plural}/{e['metadata']['name']}" for e in objects if "deletionTimestamp" not in e["metadata"]
-            ]
+    for kind in {where[key][0] for each in made if (key := (each["apiVersion"], each["kind"])) in where} - {CRDS}:
+        objects = await site.cluster.kube.list(kind, **query)
+        found += [f"{kind.plural}/{e['metadata']['name']}" for e in objects if "deletionTimestamp" not in e["metadata"]]
     return found
 
 
@@ -126,12 +109,13 @@ def together(*values: Values) -> Values:
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 async def test_the_api_server_takes_everything(values: Values, site: Site) -> None:
     """Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields"""
-    for each in helm.render(values):
-        metadata = each["metadata"]
-        namespaced = not each["kind"].startswith(("Cluster", "Custom"))
-        namespace = metadata.get("namespace", NAMESPACE) if namespaced else ""
-        path = MADE[each["kind"]].path(namespace)
-        await site.cluster.kube.call("POST", path, each, query={"dryRun": "All", "fieldValidation": "Strict"})
+    objects = helm.render(values)
+    where = await places(site, objects)
+    for each in objects:
+        if (each["apiVersion"], each["kind"]) in where:
+            kind, namespaced = where[each["apiVersion"], each["kind"]]
+            path = kind.path(each["metadata"].get("namespace", NAMESPACE) if namespaced else "")
+            await site.cluster.kube.call("POST", path, each, query={"dryRun": "All", "fieldValidation": "Strict"})
 
 
 async def test_installed_tested_uninstalled_and_installed_elsewhere(site: Site) -> None:
