@@ -12,7 +12,7 @@ import helm_python
 import pytest
 import yaml
 
-from tests.docs.documents import ROOT, Block, blocks
+from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, name_of
 from tests.support import helm
 
 from .conftest import PATIENCE, SERVED, Site
@@ -47,8 +47,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def commands(block: Block) -> list[list[str]]:
-    lines = [shlex.split(line) for line in block.text.replace("\\\n", " ").splitlines() if line.strip()]
-    return lines if not block.language and lines and lines[0][0] in {"helm", "kubectl"} else []
+    lines = block.text.replace("\\\n", " ").splitlines()
+    ours = not block.language and lines and lines[0].startswith(("helm ", "kubectl "))
+    return [shlex.split(line) for line in lines] if ours else []
 
 
 def values_in(block: Block) -> dict[str, Any]:
@@ -58,6 +59,14 @@ def values_in(block: Block) -> dict[str, Any]:
 @pytest.mark.parametrize("block", [b for b in blocks(DOCUMENT) if b.text.startswith(VALUES)], ids=lambda b: b.text)
 def test_values_are_taken(block: Block) -> None:
     assert helm.render(values_in(block)) != helm.render()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_commands_are_understood(document: Path) -> None:
+    for block in blocks(document):
+        for words in commands(block):
+            if words[0] == "helm":
+                parser().parse_args(words[1:])
 
 
 class Reader:
