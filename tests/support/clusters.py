@@ -4,9 +4,9 @@ import enum
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class Cluster:
     """The API server, where it is a process of the tests."""
     operator_token: str | None = None
     """Token of `OPERATOR_USER`."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """By user, where the cluster was given users."""
     shares_namespaces: bool = False
     """Whether others use the cluster: then an operator must keep to its own namespaces."""
     job_controller: bool = False
@@ -113,14 +115,18 @@ async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluste
 
 
 @asynccontextmanager
-async def real(folder: Path) -> AsyncIterator[Cluster]:
-    """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node."""
+async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) -> AsyncIterator[Cluster]:
+    """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node.
+
+    `users` are known to it besides the usual ones; a service account is one by the name that Kubernetes gives it.
+    """
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
-        plane = await stack.enter_async_context(apiserver.control_plane(folder, [OPERATOR_USER]))
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, [OPERATOR_USER, *users]))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
-        await install_crds(kube)
+        if crds:
+            await install_crds(kube)
         await definitions.install(kube, definitions.sandboxes())
         features = {Feature.OWN_SERVER, Feature.RBAC, Feature.SANDBOX_QUIRKS}
         if job_controller:
@@ -134,6 +140,7 @@ async def real(folder: Path) -> AsyncIterator[Cluster]:
             folder,
             plane.server,
             plane.tokens[OPERATOR_USER],
+            plane.tokens,
             job_controller=job_controller,
         )
         await stack.enter_async_context(controllers.playground(plane.kubeconfig, folder, job_controller=job_controller))
