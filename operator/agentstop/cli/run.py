@@ -33,6 +33,11 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--health-port", type=_port, metavar="PORT", help="serve /healthz and /readyz on this port")
     parser.add_argument("--metrics-port", type=_port, metavar="PORT", help="serve /metrics on this port")
+    parser.add_argument(
+        "--trust-requested-by",
+        action="store_true",
+        help="write down who asked for a stop, as annotations say; only where admission policies stamp and guard these",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -53,6 +58,7 @@ def carry_out(options: argparse.Namespace) -> int:
             host=options.bind_address,
             health_port=options.health_port,
             metrics_port=options.metrics_port,
+            trust_requested_by=options.trust_requested_by,
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")

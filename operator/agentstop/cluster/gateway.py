@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -55,6 +56,9 @@ MANAGER: Final = "agentstop"
 """Field manager of all changes but those that stop, pause or resume a workload."""
 
 PAUSE_MANAGER: Final = "agentstop-pause"
+
+API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
+"""A path in which nothing stands that a server could take for a way to somewhere else."""
 
 ABSENT: Final = "ABSENT"
 LISTED: Final = "LISTED"
@@ -363,6 +367,8 @@ class Gateway:
         timeout: aiohttp.ClientTimeout,
         accept: str = "application/json",
     ) -> aiohttp.ClientResponse:
+        if not API_PATH.fullmatch(where):
+            raise ApiError(400, "BadRequest", f"{where} is no path of the API: a name in it holds what no name may")
         headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
         url = f"{self._client.configuration.host}{where}"

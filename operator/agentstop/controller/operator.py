@@ -72,6 +72,8 @@ class Options:
     """Address that the probes and metrics listen on."""
     health_port: int | None = None
     metrics_port: int | None = None
+    trust_requested_by: bool = False
+    """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
 
 
 def utc_now() -> datetime:
@@ -89,7 +91,7 @@ class Operator:
         self._filled = False
         self._said: dict[TaskKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._cache = Cache()
+        self._cache = Cache(trust_requested_by=options.trust_requested_by)
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
         self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), self._stalled)
         self._intake = Intake(self._cache, self._queue, self._metrics, utc_now)
@@ -115,7 +117,14 @@ class Operator:
             stack.push_async_callback(followers.close)
             events = EventPoster(gateway, utc_now, lambda: len(self._queue) > 0)
             recorder = Recorder(events, self._metrics)
-            orders = OrderKeeper(self._cache, self._queue, gateway, lambda: self._filled, utc_now)
+            orders = OrderKeeper(
+                self._cache,
+                self._queue,
+                gateway,
+                lambda: self._filled,
+                utc_now,
+                trust_requested_by=self._options.trust_requested_by,
+            )
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, utc_now)
             self._intake.forget_with(reconciler.forget)

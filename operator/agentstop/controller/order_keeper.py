@@ -75,13 +75,15 @@ class OrderKeeper:
         gateway: Gateway,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
+        *,
+        trust_requested_by: bool = False,
     ) -> None:
         self._cache = cache
         self._queue = queue
         self._gateway = gateway
         self._filled = filled
         self._clock = clock
-        self.book = OrderBook(self._ask)
+        self.book = OrderBook(self._ask, trust_requested_by=trust_requested_by)
         self._works: dict[OrderKey, _Work] = {}
         self._drill = Drill(cache, gateway, self.book, clock)
         cache.listen(self._changed)

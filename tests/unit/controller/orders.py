@@ -140,7 +140,9 @@ class Bench:
         self.cache = Cache()
         self.queue: KeyedQueue[TaskKey] = KeyedQueue()
         gateway = cast("Gateway", self.cluster)
-        self.keeper = OrderKeeper(self.cache, self.queue, gateway, lambda: self.filled, lambda: self.now)
+        self.keeper = OrderKeeper(
+            self.cache, self.queue, gateway, lambda: self.filled, lambda: self.now, trust_requested_by=True
+        )
 
     async def restart(self) -> None:
         await self.keeper.close()
