@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= build
+CHART := charts/agentstop
 
 # Only a KUBECONFIG that was given to make itself counts: nobody's cluster is played on because a shell exports it.
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format crds bench lock clean
+.PHONY: help setup demo test lint format crds chart bench lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,23 +24,32 @@ demo: $(READY) ## Play seven stops on real processes; KUBECONFIG=FILE plays them
 test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
-lint: $(READY) ## Check style, types, layers, YAML, and that crds/ is in step with the models.
+lint: $(READY) ## Check style, types, layers, YAML, and that what is generated is in step with its source.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PYTHONPATH=operator $(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
-	@mkdir -p $(OUT)/crds && $(BIN)/agentstop crds --directory $(OUT)/crds && diff -r crds $(OUT)/crds \
+	@mkdir -p $(OUT)/crds $(OUT)/templates \
+		&& $(BIN)/agentstop crds --directory $(OUT)/crds --templates $(OUT)/templates \
+		&& diff -r crds $(OUT)/crds && diff -r $(CHART)/templates/crds $(OUT)/templates \
 		&& $(BIN)/agentstop crds --reference | diff docs/reference.md - \
-		|| { echo "crds/ or docs/reference.md is not what the models say: run 'make crds'"; exit 1; }
+		|| { echo "crds/, $(CHART)/templates/crds/ or docs/reference.md is not what the models say: run 'make crds'"; exit 1; }
+	@$(BIN)/python -m tools.chart_values $(CHART)/values.yaml | diff docs/chart-values.md - \
+		|| { echo "docs/chart-values.md is not what $(CHART)/values.yaml says: run 'make chart'"; exit 1; }
 
 format: $(READY) ## Put the code into shape.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-crds: $(READY) ## Write crds/ anew from the models.
-	$(BIN)/agentstop crds --directory crds
+crds: $(READY) ## Write the CRDs and the chart's templates of them anew from the models.
+	$(BIN)/agentstop crds --directory crds --templates $(CHART)/templates/crds
 	$(BIN)/agentstop crds --reference > docs/reference.md
+
+chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
+	@mkdir -p $(OUT)
+	$(BIN)/python -m tools.chart_values $(CHART)/values.yaml > $(OUT)/chart-values.md
+	mv $(OUT)/chart-values.md docs/chart-values.md
 
 bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measures on that cluster.
 	$(BIN)/python -m benchmarks --out $(OUT)/bench $(CLUSTER) $(ARGS)

@@ -31,7 +31,7 @@ FOLLOWED = (
 )
 """Documents with commands for kubectl, except for how the operator is installed."""
 
-OPERATORS_OWN = {"run", "playground", "demo", "crds", "--help", "--version"}
+OPERATORS_OWN = {"run", "playground", "demo", "crds", "try", "unprotect", "--help", "--version"}
 
 INSTALLATION = "kubectl apply -f crds/"
 

@@ -162,3 +162,10 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
   verbs: [list, watch]
 {{- end }}
 {{- end }}
+
+{{/* What NOTES.txt says of rights and admission; nothing, or lines of text. */}}
+{{- define "agentstop.rightsNotes" -}}
+{{- if not (include "agentstop.stampVersion" .) }}
+Who asked for a stop is not written down: {{ if eq .Values.admission.requestedBy "never" }}admission.requestedBy is never{{ else }}that takes an API server with MutatingAdmissionPolicy{{ end }}.
+{{- end }}
+{{- end -}}

@@ -11,7 +11,7 @@ from typing import Final
 
 from agentstop.cli.errors import UserError
 
-VERBS: Final = ("run", "playground", "demo", "crds")
+VERBS: Final = ("run", "playground", "demo", "crds", "try", "unprotect")
 """Verbs with a parser in this module."""
 
 COMPLETION_VARIABLE: Final = "_AGENTSTOP_COMPLETE"
@@ -21,14 +21,14 @@ COMPLETION_VARIABLE: Final = "_AGENTSTOP_COMPLETE"
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the verbs that need no more than the operator does."""
     from agentstop import __version__
-    from agentstop.cli import crds, demo, playground, run
+    from agentstop.cli import crds, demo, playground, run, trying, unprotect
 
     parser = argparse.ArgumentParser(
         prog="agentstop", description="Stops AI-agent work on Kubernetes: fast, gracefully, and with proof."
     )
     parser.add_argument("--version", action="version", version=f"agentstop {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in (run, playground, demo, crds):
+    for verb in (run, playground, demo, crds, trying, unprotect):
         verb.add_parser(verbs)
     return parser
 

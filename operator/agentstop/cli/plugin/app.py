@@ -36,12 +36,14 @@ SECTIONS: Final = {
         "playground": "serve a small Kubernetes on this machine",
         "demo": "play stops of real agents and check how they end",
         "crds": "print the CustomResourceDefinitions",
+        "try": "run a task, stop it, and say how that ended",
+        "unprotect": "take the operator's finalizer off all tasks",
         "completion": "print the script that completes words in your shell",
     },
 }
 
 _MODULES: Final = {"resume": "pause", "list": "listing"}
-_OPERATORS_OWN: Final = ("run", "playground", "demo", "crds")
+_OPERATORS_OWN: Final = ("run", "playground", "demo", "crds", "try", "unprotect")
 
 
 class Verbs(click.Group):
