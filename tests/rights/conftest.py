@@ -40,7 +40,7 @@ class Users:
     _count: int = field(default=0)
 
     async def bind(self, user: str, role: str, namespace: str | None = None) -> Kube:
-        """Give a user one of the chart's roles, in the test's namespace or (empty) in all; return a client of theirs."""
+        """Give a user one of the chart's roles, in the test's namespace or (empty) in all; return a client."""
         await self._bind(user, {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": role}, namespace)
         return await self.client(user)
 
@@ -51,8 +51,12 @@ class Users:
         self._count += 1
         role = f"{user}-{self._count}"
         named = {"resourceNames": [name]} if name else {}
-        rights = [{"apiGroups": [group], "resources": [what], "verbs": list(verbs), **named} for group, what, verbs in rules]
-        await self.cluster.kube.create(ROLES, namespace or self.namespace, {"metadata": {"name": role}, "rules": rights})
+        rights = [
+            {"apiGroups": [group], "resources": [what], "verbs": list(verbs), **named} for group, what, verbs in rules
+        ]
+        await self.cluster.kube.create(
+            ROLES, namespace or self.namespace, {"metadata": {"name": role}, "rules": rights}
+        )
         await self._bind(user, {"apiGroup": API_GROUP, "kind": "Role", "name": role}, namespace)
         return await self.client(user)
 

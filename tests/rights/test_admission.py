@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import secrets
 from typing import Any
 
 import pytest
 
 from tests.support import agents, helm, installed, manifests
 from tests.support.clusters import Cluster
-from tests.support.kube import APPLY, JSON_PATCH, MERGE, PODS, TASKS, Kind, Kube, KubeError, Object
+from tests.support.kube import APPLY, JSON_PATCH, PODS, TASKS, Kind, KubeError, Object
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import API_VERSION, Namespace, pod_ref
 from tests.support.operators import Operator
@@ -60,7 +59,11 @@ async def test_who_asks_for_a_stop_is_stamped_and_written_down(ns: Namespace, us
     await ns.running("a")
     assert stamp_of(await jane.merge(TASKS, ns.name, "a", STOP)) == "jane"
     last = await ns.ended("a")
-    assert (status(last)["phase"], stop_of(last)["requestedBy"], stop_of(last)["verdict"]) == ("Stopped", "jane", "Graceful")
+    assert (status(last)["phase"], stop_of(last)["requestedBy"], stop_of(last)["verdict"]) == (
+        "Stopped",
+        "jane",
+        "Graceful",
+    )
 
 
 async def test_a_name_that_is_given_with_the_stop_is_overwritten(ns: Namespace, users: Users) -> None:
@@ -123,7 +126,10 @@ async def test_a_policy_that_fails_does_not_hold_up_a_stop(ns: Namespace, users:
     maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
     policy = helm.one(installed.policies(), "MutatingAdmissionPolicy", "agentstop-requested-by-tasks")
     kind, name = installed.kind_of(policy), policy["metadata"]["name"]
-    broken = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/no/where', value: 1}]"}}
+    broken = {
+        "patchType": "JSONPatch",
+        "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/no/where', value: 1}]"},
+    }
     count = 0
 
     async def stopped_without_a_name() -> bool:
@@ -285,24 +291,28 @@ async def test_kubectl_tells_who_may_stop(ns: Namespace, users: Users) -> None:
 async def test_where_the_verb_is_demanded(ns: Namespace, users: Users, cluster: Cluster) -> None:
     maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
     jane = await users.bind("jane", "agentstop-stop")
-    verb = [each for each in installed.policies({"admission": {"stopVerb": {"enabled": True}}}) if "stop-verb" in str(each["metadata"])]
+    verb = [
+        each
+        for each in installed.policies({"admission": {"stopVerb": {"enabled": True}}})
+        if "stop-verb" in str(each["metadata"])
+    ]
     assert len(verb) == 2
     await installed.install(cluster.kube, verb)
     try:
-        count = 0
+        count, said = 0, ""
 
         async def demanded() -> bool:
-            nonlocal count
+            nonlocal count, said
             count += 1
             await maker.create(TASKS, ns.name, task(f"t{count}"))
             try:
                 await maker.merge(TASKS, ns.name, f"t{count}", STOP)
             except KubeError as error:
-                assert f"maker may not stop agenttask t{count} in namespace {ns.name}" in error.message
-                return True
-            return False
+                said = error.message
+            return bool(said)
 
         await until(demanded, installed.ACTIVE_SECONDS, "the verb demanded")
+        assert f"maker may not stop agenttask t{count} in namespace {ns.name}" in said
         await maker.merge(TASKS, ns.name, f"t{count}", {"spec": {"stop": {"reason": "Later"}}})
         await jane.merge(TASKS, ns.name, f"t{count}", STOP)
         await maker.merge(TASKS, ns.name, f"t{count}", {"spec": {"stop": {"reason": "Again"}}})
@@ -329,11 +339,27 @@ def reference(version: str, kind: str) -> Object:
 ADOPTIONS = {
     "Pod": (reference("v1", "Pod"), [("", "pods", ("patch", "delete"))], "patch pods"),
     "Job": (reference("batch/v1", "Job"), [("batch", "jobs", ("patch",))], "patch jobs of API group batch"),
-    "Sandbox": (reference(manifests.SANDBOX_VERSION, "Sandbox"), [("agents.x-k8s.io", "sandboxes", ("patch",))], "sandboxes"),
-    "Deployment": (reference("apps/v1", "Deployment"), [("apps", "deployments/scale", ("patch",))], "deployments/scale"),
-    "StatefulSet": (reference("apps/v1", "StatefulSet"), [("apps", "statefulsets/scale", ("patch",))], "statefulsets/scale"),
+    "Sandbox": (
+        reference(manifests.SANDBOX_VERSION, "Sandbox"),
+        [("agents.x-k8s.io", "sandboxes", ("patch",))],
+        "sandboxes",
+    ),
+    "Deployment": (
+        reference("apps/v1", "Deployment"),
+        [("apps", "deployments/scale", ("patch",))],
+        "deployments/scale",
+    ),
+    "StatefulSet": (
+        reference("apps/v1", "StatefulSet"),
+        [("apps", "statefulsets/scale", ("patch",))],
+        "statefulsets/scale",
+    ),
     "a custom kind": (reference("example.com/v1", "Crew"), [("example.com", "crews/scale", ("patch",))], "crews/scale"),
-    "in -y": (reference("example.com/v1", "Factory"), [("example.com", "factories/scale", ("patch",))], "factories/scale"),
+    "in -y": (
+        reference("example.com/v1", "Factory"),
+        [("example.com", "factories/scale", ("patch",))],
+        "factories/scale",
+    ),
     "in -ey": (reference("example.com/v1", "Relay"), [("example.com", "relays/scale", ("patch",))], "relays/scale"),
     "in -x": (reference("example.com/v1", "Box"), [("example.com", "boxes/scale", ("patch",))], "boxes/scale"),
 }
@@ -345,7 +371,9 @@ async def test_an_adoption_takes_the_right_to_do_the_same(
 ) -> None:
     maker = await users.grant("maker", TASK_RIGHTS)
     error = await refused(maker.create(TASKS, ns.name, task("a", workloadRef=ref)))
-    assert f"maker may not {said}" in error.message or (error.message.count("maker may not patch") and said in error.message)
+    assert f"maker may not {said}" in error.message or (
+        error.message.count("maker may not patch") and said in error.message
+    )
     await users.grant("maker", *rights, name="another")
     await refused(maker.create(TASKS, ns.name, task("a", workloadRef=ref)))
     await users.grant("maker", *rights, name="x")
@@ -427,7 +455,9 @@ async def test_the_operator_may_give_more_time(ns: Namespace, operator: Operator
     assert stop_of(await ns.ended("a"))["gracePeriodSeconds"] == 20
 
 
-async def test_nobody_but_nodes_writes_what_became_of_containers(ns: Namespace, users: Users, operator: Operator) -> None:
+async def test_nobody_but_nodes_writes_what_became_of_containers(
+    ns: Namespace, users: Users, operator: Operator
+) -> None:
     await owned(ns)
     agent = await users.grant("agent", ("", "pods", EDIT), ("", "pods/status", EDIT))
     error = await refused(agent.merge(PODS, ns.name, "a", {"status": {"phase": "Succeeded"}}, "status"))

@@ -82,9 +82,7 @@ def test_each_role_is_bound_to_the_operator_alone() -> None:
         bindings = [each for each in objects if each["kind"].endswith("Binding")]
         assert len(bindings) == len(objects) / 2
         for each in bindings:
-            assert each["subjects"] == [
-                {"kind": "ServiceAccount", "name": helm.RELEASE, "namespace": helm.NAMESPACE}
-            ]
+            assert each["subjects"] == [{"kind": "ServiceAccount", "name": helm.RELEASE, "namespace": helm.NAMESPACE}]
 
 
 @pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a"]}], ids=["all namespaces", "one namespace"])
@@ -196,10 +194,22 @@ def test_policies_are_made_where_the_cluster_has_them() -> None:
 
 def test_policies_can_be_demanded_and_declined() -> None:
     settings = ("requestedBy", "stopOnly", "workloadRights")
-    always = {"admission": {**dict.fromkeys(settings, "always"), "podGuard": {"mode": "always"}, "gracePeriod": {"mode": "always"}}}
+    always = {
+        "admission": {
+            **dict.fromkeys(settings, "always"),
+            "podGuard": {"mode": "always"},
+            "gracePeriod": {"mode": "always"},
+        }
+    }
     assert names("ValidatingAdmissionPolicy", always, api_versions=()) == NAMES["auto"] | NAMES["stamps"]
     assert names("MutatingAdmissionPolicy", always, api_versions=()) == NAMES["stamps"]
-    never = {"admission": {**dict.fromkeys(settings, "never"), "podGuard": {"mode": "never"}, "gracePeriod": {"mode": "never"}}}
+    never = {
+        "admission": {
+            **dict.fromkeys(settings, "never"),
+            "podGuard": {"mode": "never"},
+            "gracePeriod": {"mode": "never"},
+        }
+    }
     assert names("ValidatingAdmissionPolicy", never) == names("MutatingAdmissionPolicy", never) == set()
     assert not trusts(never, api_versions=(installed.VALIDATING, installed.MUTATING))
     verb = {"admission": {"stopVerb": {"enabled": True}}}

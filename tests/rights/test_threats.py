@@ -7,7 +7,6 @@ from tests.support.clusters import Cluster
 from tests.support.kube import JSON_PATCH, PODS, ROLES, TASKS, Kind, KubeError, Object
 from tests.support.laws import exit_code, stalled, status, stop_of
 from tests.support.namespaces import Namespace, pod_ref
-from tests.support.operators import Operator
 from tests.support.waiting import until
 from tests.support.workloads import Workloads
 
@@ -60,7 +59,9 @@ async def test_an_agent_with_rights_on_pods_is_stopped_all_the_same(ns: Namespac
     with pytest.raises(KubeError):
         await agent.delete(PODS, ns.name, "a", grace=YEAR)
     with pytest.raises(KubeError):
-        await agent.merge(PODS, ns.name, "a", {"spec": {"activeDeadlineSeconds": YEAR, "terminationGracePeriodSeconds": YEAR}})
+        await agent.merge(
+            PODS, ns.name, "a", {"spec": {"activeDeadlineSeconds": YEAR, "terminationGracePeriodSeconds": YEAR}}
+        )
     await ns.stop("a")
     await ended_in(ns, "Graceful")
     await ns.patch_pod("a", {"metadata": {"finalizers": None}})
@@ -160,7 +161,9 @@ async def test_a_task_of_its_own_over_itself_is_stopped_with_the_rest(ns: Namesp
     await agent.create(TASKS, ns.name, task("mine", workloadRef=pod_ref("x")))
     await ns.running("mine")
     await ns.create_task("theirs", workloadRef=pod_ref("x"))
-    await ns.until("theirs", lambda each: stalled(each) is not None or status(each).get("phase") == "Failed", what="refused")
+    await ns.until(
+        "theirs", lambda each: stalled(each) is not None or status(each).get("phase") == "Failed", what="refused"
+    )
     jane = await users.bind("jane", "agentstop-stop")
     await jane.create(ORDERS, ns.name, {**order(), "spec": {"selector": {}}})
     await ended_in(ns, "Graceful", "mine")

@@ -59,7 +59,7 @@ class Cluster:
     operator_token: str | None = None
     """Token of `OPERATOR_USER`."""
     operator_kubeconfig: Path | None = None
-    """Of a user with the rights that the chart gives an operator, and no others, where the cluster tells rights apart."""
+    """Of a user with the chart's rights for an operator, and no others, where the cluster tells rights apart."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """Tokens of all users of a real API server, by name."""
     shares_namespaces: bool = False
@@ -128,7 +128,9 @@ async def real(folder: Path, users: Sequence[str] = ()) -> AsyncIterator[Cluster
     """
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
-        plane = await stack.enter_async_context(apiserver.control_plane(folder, [OPERATOR_USER, installed.USER, *users]))
+        plane = await stack.enter_async_context(
+            apiserver.control_plane(folder, [OPERATOR_USER, installed.USER, *users])
+        )
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
         await install_crds(kube)

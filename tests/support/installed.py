@@ -44,7 +44,7 @@ def _of(objects: Iterable[Object], *kinds: str) -> list[Object]:
 
 
 def operator_rights(custom: Mapping[str, str] | None = None, **values: Any) -> list[Object]:
-    """Return the roles and bindings of an operator; `custom` are groups and resources of kinds to be stopped by scaling."""
+    """Return an operator's roles and bindings; `custom` are groups and resources of kinds that it may scale."""
     extra = [rule for group, resource in (custom or {}).items() for rule in _scaling(group, resource)]
     found = rights({"rbac": {"extraRules": extra}, **values})
     bound = {each["roleRef"]["name"] for each in found if each["kind"].endswith("Binding")}
@@ -72,7 +72,9 @@ async def let_scale(kube: Kube, namespace: str, group: str, resource: str) -> No
     await install(kube, [{**role, "rules": _scaling(group, resource)}, binding])
 
 
-def rights(values: Mapping[str, Any] | None = None, *, api_versions: Sequence[str] = (VALIDATING, MUTATING)) -> list[Object]:
+def rights(
+    values: Mapping[str, Any] | None = None, *, api_versions: Sequence[str] = (VALIDATING, MUTATING)
+) -> list[Object]:
     """Return all roles and bindings of the chart."""
     objects = helm.render(values, api_versions=api_versions)
     return _of(objects, "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")

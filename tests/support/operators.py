@@ -41,7 +41,9 @@ class Operator:
         for namespace in namespaces:
             command += ["-n", namespace]
         log = cluster.folder / f"operator-{secrets.token_hex(4)}.log"
-        program = await Program.start(command, log, {"KUBECONFIG": str(kubeconfig or cluster.operator_kubeconfig or cluster.kubeconfig)})
+        program = await Program.start(
+            command, log, {"KUBECONFIG": str(kubeconfig or cluster.operator_kubeconfig or cluster.kubeconfig)}
+        )
         operator = cls(program, port)
         if wait:
             await operator.ready()

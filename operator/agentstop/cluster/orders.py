@@ -38,7 +38,7 @@ def key_of(raw: Mapping[str, Any]) -> OrderKey:
 def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Order:
     """Return the order of the API server's object.
 
-    `trust_requested_by` is whether its annotation that names who made it can have been written by admission alone.
+    `trust_requested_by` is whether nobody but admission can have written its annotation that names who made it.
     Raises pydantic.ValidationError if the object is not of this version.
     """
     metadata, spec = raw["metadata"], raw.get("spec") or {}

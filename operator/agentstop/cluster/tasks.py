@@ -16,7 +16,7 @@ weighs."""
 def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Task:
     """Return the task of the API server's object.
 
-    `trust_requested_by` is whether its annotation that names who asked for the stop can have been written by admission alone.
+    `trust_requested_by` is whether only admission can have written its annotation that names who asked for the stop.
     Raises pydantic.ValidationError if the object is not of this version.
     """
     metadata = raw["metadata"]
