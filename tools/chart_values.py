@@ -7,7 +7,7 @@ described key by key; one whose keys have none is described as a whole.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ SECTION = "## "
 HEAD = """\
 # Values of the chart
 
-Made from the comments in `charts/agentstop/values.yaml` by `make chart`. `helm install` refuses a value that is not listed
-here, or is of the wrong type. How to use them: [installation](installation.md).
+Made from the comments in `charts/agentstop/values.yaml` by `make chart`. `helm install` refuses a value that is not
+listed here, or is of the wrong type. How to use them: [installation](installation.md).
 """
 
 
@@ -39,18 +39,11 @@ class Value:
     text: str
 
 
-class _OneLine(yaml.SafeDumper):
-    """Writes no anchors."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
 def values(text: str) -> Iterator[Value]:
     """Yield the values of a values.yaml in their order. Raises UndocumentedError."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(root, yaml.MappingNode)
-    yield from _values(root, text.splitlines(), "")
+    if isinstance(root, yaml.MappingNode):
+        yield from _values(root, text.splitlines(), "")
 
 
 def reference(text: str) -> str:
@@ -67,7 +60,9 @@ def reference(text: str) -> str:
 def _values(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Value]:
     for key, value in node.value:
         path, line = f"{prefix}{key.value}", key.start_mark.line
-        if isinstance(value, yaml.MappingNode) and any(_comment(lines, each.start_mark.line) for each, _ in value.value):
+        if isinstance(value, yaml.MappingNode) and any(
+            _comment(lines, each.start_mark.line) for each, _ in value.value
+        ):
             yield from _values(value, lines, f"{path}.")
             continue
         text = _comment(lines, line)
@@ -92,7 +87,7 @@ def _section(lines: list[str], line: int) -> str:
 
 def _default(node: yaml.Node) -> str:
     value = yaml.safe_load(yaml.serialize(node, Dumper=yaml.SafeDumper))
-    text = yaml.dump(value, Dumper=_OneLine, default_flow_style=True, width=10**6, sort_keys=False)
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...").replace("''", '""') if value != "" else '""'
 
 
@@ -100,15 +95,15 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print the reference of the file that is named."""
     try:
-        sys.stdout.write(reference(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        sys.stdout.write(reference(Path(arguments[0]).read_text(encoding="utf-8")))
     except UndocumentedError as error:
-        print(f"{sys.argv[1]}, {error}", file=sys.stderr)
+        print(f"{arguments[0]}, {error}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

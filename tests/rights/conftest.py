@@ -88,7 +88,7 @@ class Users:
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     if reason := apiserver.missing():
         pytest.skip(reason)
-    async with clusters.real(tmp_path_factory.mktemp("guarded"), USERS) as cluster:
+    async with clusters.real(tmp_path_factory.mktemp("guarded"), users=USERS) as cluster:
         await installed.install(cluster.kube, installed.rights())
         await installed.install(cluster.kube, installed.policies())
         await _until_they_count(cluster)

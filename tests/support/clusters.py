@@ -121,19 +121,20 @@ async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluste
 
 
 @asynccontextmanager
-async def real(folder: Path, users: Sequence[str] = ()) -> AsyncIterator[Cluster]:
+async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) -> AsyncIterator[Cluster]:
     """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node.
 
-    Operators have the rights that the chart gives them; `users` have none.
+    `users` are known to it besides the usual ones; a service account is one by the name that Kubernetes gives it. With `crds`
+    our definitions are there, and operators run with the rights that the chart gives them, and no others.
     """
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
-        plane = await stack.enter_async_context(
-            apiserver.control_plane(folder, [OPERATOR_USER, installed.USER, *users])
-        )
+        known = [OPERATOR_USER, installed.USER, *users]
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, known))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
-        await install_crds(kube)
+        if crds:
+            await install_crds(kube)
         await definitions.install(kube, definitions.sandboxes())
         features = {Feature.OWN_SERVER, Feature.RBAC, Feature.SANDBOX_QUIRKS}
         if job_controller:
@@ -147,11 +148,12 @@ async def real(folder: Path, users: Sequence[str] = ()) -> AsyncIterator[Cluster
             folder,
             plane.server,
             plane.tokens[OPERATOR_USER],
-            tokens=plane.tokens,
+            plane.tokens,
             job_controller=job_controller,
         )
-        await installed.install(kube, installed.operator_rights(TESTED_KINDS))
-        cluster.operator_kubeconfig = cluster.kubeconfig_of(plane.tokens[installed.USER])
+        if crds:
+            await installed.install(kube, installed.operator_rights(TESTED_KINDS))
+            cluster.operator_kubeconfig = cluster.kubeconfig_of(plane.tokens[installed.USER])
         await stack.enter_async_context(controllers.playground(plane.kubeconfig, folder, job_controller=job_controller))
         await stack.enter_async_context(_node(cluster))
         yield cluster

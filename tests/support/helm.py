@@ -38,7 +38,7 @@ def templates(
 ) -> dict[str, str]:
     """Render every template, by its path in the chart's `templates/`.
 
-    `api_versions` are served besides the usual ones: `group/version`, and `group/version/Kind` where a template asks for it.
+    `api_versions` are served besides the usual ones: `group/version`, or `group/version/Kind` if a template asks so.
     Raises HelmValuesError for values that the schema refuses, HelmRenderError for templates that fail.
     """
     options = {

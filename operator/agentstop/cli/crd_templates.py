@@ -1,7 +1,7 @@
 """The CRDs as templates of the Helm chart.
 
-Helm installs what a chart has in `crds/` once and never upgrades it; as templates they are upgraded and rolled back with
-the release. Source: https://helm.sh/docs/chart_best_practices/custom_resource_definitions/
+Helm installs what a chart has in `crds/` once and never upgrades it; as templates they are upgraded and rolled back
+with the release. Source: https://helm.sh/docs/chart_best_practices/custom_resource_definitions/
 """
 
 from typing import Any, Final

@@ -1,0 +1,116 @@
+"""A real API server on which the chart is installed, and whose node runs the chart's pods as processes."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import apiserver, clusters, controllers, helm
+from tests.support.clusters import Cluster
+from tests.support.helm import NAMESPACE
+from tests.support.kube import CRDS, NAMESPACES, TASKS, KubeError, Object
+from tests.support.programs import ROOT, free_port
+from tests.support.waiting import until
+
+PATIENCE = 90.0
+"""Seconds after which a test gives up; nothing takes that long when it works."""
+
+ELSEWHERE = "elsewhere"
+"""Another namespace for releases."""
+
+SECOND = "brake"
+"""Another release."""
+
+SERVED = ("team-a", "team-b")
+"""Namespaces that are served, and have no release in them."""
+
+ACCOUNTS = ("agentstop", "agentstop-test", "agentstop-unprotect")
+
+
+def _users() -> list[str]:
+    """Return the users that the service accounts of the chart's pods are, for all releases of these tests."""
+    names = [*ACCOUNTS, *(f"{SECOND}-{name}" for name in ACCOUNTS)]
+    return [f"system:serviceaccount:{where}:{name}" for where in (NAMESPACE, ELSEWHERE) for name in names]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what needs the cluster run in the same process (xdist's --dist loadgroup)."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "site" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("chart"))
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster without anything of ours."""
+
+    cluster: Cluster
+    values: Object
+    """What a user would not set: with these the node can run the chart's pods as processes of this machine."""
+
+    async def definitions(self) -> list[Object]:
+        """Return our CustomResourceDefinitions."""
+        return [each for each in await self.cluster.kube.list(CRDS) if each["spec"]["group"] == "agentstop.dev"]
+
+    async def clear(self) -> None:
+        """Uninstall everything, and remove what stays of it: the tasks, and the definitions."""
+        for namespace in (NAMESPACE, ELSEWHERE):
+            with helm.connected(self.cluster.kubeconfig, namespace) as releases:
+                for name in await releases.names():
+                    await releases.uninstall(name)
+        for each in await self.definitions():
+            await self.cluster.kube.delete(CRDS, "", each["metadata"]["name"])
+
+        async def gone() -> bool:
+            return not await self.definitions()
+
+        await until(gone, PATIENCE, "the end of our definitions")
+
+    async def tasks(self, namespace: str) -> list[Object]:
+        """Return the tasks of a namespace; none where there is no such kind."""
+        try:
+            return await self.cluster.kube.list(TASKS, namespace)
+        except KubeError as error:
+            if error.code != 404:
+                raise
+            return []
+
+
+@pytest.fixture(scope="session")
+async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    if reason := apiserver.missing():
+        pytest.skip(reason)
+    if not controllers.has_manager():
+        pytest.skip(f"no {controllers.MANAGER} in $KUBEBUILDER_ASSETS or {apiserver.DEFAULT_ASSETS}")
+    async with clusters.real(tmp_path_factory.mktemp("chart"), users=_users(), crds=False) as cluster:
+        for user in _users():
+            content = yaml.safe_load(cluster.kubeconfig.read_text())
+            content["users"][0]["user"] = {"token": cluster.tokens[user]}
+            (cluster.folder / f"{user.replace(':', '.')}.kubeconfig").write_text(yaml.safe_dump(content))
+        for name in (NAMESPACE, ELSEWHERE, *SERVED):
+            await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
+        yield cluster
+
+
+@pytest.fixture
+async def site(bare: Cluster) -> AsyncIterator[Site]:
+    account = "system.serviceaccount.$(NAMESPACE).$(ACCOUNT).kubeconfig"
+    values = {
+        "metrics": {"port": free_port()},
+        "extraArgs": ["--bind-address=127.0.0.1", f"--health-port={free_port()}"],
+        "extraEnv": [
+            {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "ACCOUNT", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
+            {"name": "KUBECONFIG", "value": f"{bare.folder}/{account}"},
+            {"name": "PYTHONPATH", "value": str(ROOT / "operator")},
+            {"name": "PATH", "value": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        ],
+    }
+    found = Site(bare, values)
+    yield found
+    await found.clear()

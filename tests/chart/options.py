@@ -1,0 +1,47 @@
+"""Values to render the chart with."""
+
+from typing import Any
+
+from tests.support.helm import NAMESPACE
+
+Values = dict[str, Any]
+
+EVERYTHING: Values = {
+    "replicaCount": 2,
+    "leaderElection": {"leaseDurationSeconds": 30},
+    "logging": {"format": "plain", "verbose": True},
+    "extraArgs": ["--bind-address=::"],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "image": {"digest": f"sha256:{'0' * 64}", "pullPolicy": "Always", "repository": "registry:5000/agents/agentstop"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "crds": {"annotations": {"argocd.argoproj.io/sync-options": "Prune=false"}},
+    "commonLabels": {"team": "platform"},
+    "serviceAccount": {"annotations": {"example.com/role": "x"}},
+    "deploymentAnnotations": {"example.com/deployment": "x"},
+    "podAnnotations": {"example.com/pod": "x"},
+    "podLabels": {"example.com/pod": "y"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "extraVolumes": [{"name": "extra", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
+    "podDisruptionBudget": {"minAvailable": "50%"},
+    "networkPolicy": {"enabled": True},
+    "extraObjects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-map"}},
+        'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ include "agentstop.fullname" . }}-text\n',
+    ],
+}
+
+MATRIX: dict[str, Values] = {
+    "defaults": {},
+    "everything": EVERYTHING,
+    "two replicas": {"replicaCount": 2},
+    "one namespace": {"watchNamespaces": ["team-a"]},
+    "namespaces": {"watchNamespaces": ["team-a", "team-b", NAMESPACE]},
+    "without CRDs": {"crds": {"enabled": False}},
+    "without metrics": {"metrics": {"enabled": False}, "networkPolicy": {"enabled": True}},
+    "an account that is there": {"serviceAccount": {"create": False, "name": "mine"}},
+    "other names": {"nameOverride": "brake", "fullnameOverride": "emergency-brake"},
+    "no tolerations": {"tolerations": []},
+}
+"""By name; in each of them the chart must be whole and safe."""
