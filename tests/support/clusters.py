@@ -124,8 +124,8 @@ async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluste
 async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) -> AsyncIterator[Cluster]:
     """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node.
 
-    `users` are known to it besides the usual ones; a service account is one by the name that Kubernetes gives it. With `crds`
-    our definitions are there, and operators run with the rights that the chart gives them, and no others.
+    `users` are known to it besides the usual ones; a service account is one by the name that Kubernetes gives it.
+    With `crds` our definitions are there, and operators run with the rights that the chart gives them, and no others.
     """
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
@@ -148,7 +148,7 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
             folder,
             plane.server,
             plane.tokens[OPERATOR_USER],
-            plane.tokens,
+            tokens=plane.tokens,
             job_controller=job_controller,
         )
         if crds:
