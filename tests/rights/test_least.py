@@ -137,6 +137,19 @@ def test_the_roles_of_users() -> None:
         }
 
 
+def test_where_only_some_namespaces_are_served_there_are_roles_in_these() -> None:
+    found = installed.rights({"watchNamespaces": ["team-a"]})
+    made = {each["metadata"]["name"]: each for each in found if each["kind"] == "Role"}
+    for name, (tasks, orders) in USERS.items():
+        role = made[f"agentstop-{name}"]
+        assert role["metadata"]["namespace"] == "team-a"
+        assert not list(aggregated(role))
+        assert table(role) == {"agentstop.dev/agenttasks": tasks, "agentstop.dev/stoporders": orders}
+    assert [each["metadata"]["name"] for each in found if each["kind"] == "ClusterRole"] == [
+        "agentstop-system-agentstop"
+    ]
+
+
 def aggregated(role: Object) -> Iterator[str]:
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     return (label.removeprefix(prefix) for label in role["metadata"]["labels"] if label.startswith(prefix))
