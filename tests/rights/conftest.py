@@ -71,14 +71,14 @@ class Users:
         return self.cluster.kubeconfig_of(self.cluster.tokens[user])
 
     async def _bind(self, user: str, role: Object, namespace: str | None) -> None:
-        body = {
-            "metadata": {"name": f"{user}-{secrets.token_hex(4)}"},
+        name = f"{user}-{secrets.token_hex(4)}"
+        body: Object = {
+            "metadata": {"name": name},
             "roleRef": role,
             "subjects": [{"apiGroup": API_GROUP, "kind": "User", "name": user}],
         }
         if namespace == "":
             await self.cluster.kube.create(CLUSTER_ROLE_BINDINGS, "", body)
-            name = body["metadata"]["name"]
             self.stack.push_async_callback(self.cluster.kube.delete, CLUSTER_ROLE_BINDINGS, "", name)
         else:
             await self.cluster.kube.create(ROLE_BINDINGS, namespace or self.namespace, body)

@@ -77,7 +77,8 @@ def test_in_single_namespaces() -> None:
 
 
 def test_each_role_is_bound_to_the_operator_alone() -> None:
-    for values in ({}, {"watchNamespaces": ["team-a"]}):
+    settings: tuple[dict[str, Any], ...] = ({}, {"watchNamespaces": ["team-a"]})
+    for values in settings:
         objects = installed.operator_rights(**values)
         bindings = [each for each in objects if each["kind"].endswith("Binding")]
         assert len(bindings) == len(objects) / 2
@@ -192,15 +193,15 @@ def trusts(values: Object | None = None, **options: Any) -> bool:
 
 
 def test_policies_are_made_where_the_cluster_has_them() -> None:
-    both = {"api_versions": (installed.VALIDATING, installed.MUTATING)}
+    both: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING)}
     assert names("ValidatingAdmissionPolicy", **both) == NAMES["auto"] | NAMES["stamps"]
     assert names("MutatingAdmissionPolicy", **both) == NAMES["stamps"]
     assert trusts(**both)
-    older = {"api_versions": (installed.VALIDATING,)}
+    older: dict[str, Any] = {"api_versions": (installed.VALIDATING,)}
     assert names("ValidatingAdmissionPolicy", **older) == NAMES["auto"]
     assert names("MutatingAdmissionPolicy", **older) == set()
     assert not trusts(**older)
-    beta = {"api_versions": (installed.VALIDATING, installed.MUTATING.replace("v1/", "v1beta1/"))}
+    beta: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING.replace("v1/", "v1beta1/"))}
     assert names("MutatingAdmissionPolicy", **beta) == NAMES["stamps"]
     assert trusts(**beta)
 
