@@ -1,49 +1,76 @@
-"""The rights that the documentation asks for suffice to stop every kind of workload."""
+"""The rights that the documentation names are those of the chart, and they suffice to stop every kind of workload."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
-import yaml
 
-from tests.support import apiserver, clusters
-from tests.support.clusters import OPERATOR_USER, Cluster
-from tests.support.kube import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES
+from tests.support import apiserver, clusters, helm, installed
+from tests.support.clusters import Cluster
+from tests.support.kube import NAMESPACES
 from tests.support.operators import Operator
 
 from . import agents
 from .conftest import Place
-from .documents import ROOT, blocks
+from .documents import ROOT, table_below
 
-API_GROUP = "rbac.authorization.k8s.io"
+LISTED = re.compile(r", *")
+
+
+def of_the_chart() -> dict[str, set[str]]:
+    """Return the verbs that the operator gets, by API group and resource."""
+    found: dict[str, set[str]] = {}
+    for role in installed.operator_rights():
+        for rule in role.get("rules", ()):
+            for resource in rule["resources"]:
+                name = resource + (", its own" if "resourceNames" in rule else "")
+                found.setdefault(f"{rule['apiGroups'][0]}/{name}", set()).update(rule["verbs"])
+    return found
+
+
+def of_the_documentation() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for group, resources, verbs, _ in table_below("docs/rights.md", "## The operator's"):
+        own = resources.endswith(", its own")
+        for resource in [resources] if own else LISTED.split(resources):
+            assert f"{group}/{resource}" not in found
+            found[f"{group}/{resource}"] = set(LISTED.split(verbs))
+    return found
+
+
+def test_they_are_the_charts() -> None:
+    assert of_the_documentation() == of_the_chart()
+
+
+def test_the_roles_are_the_charts() -> None:
+    names = {row[0].strip("`") for row in table_below("docs/rights.md", "## People's and pipelines'")}
+    roles = {each["metadata"]["name"] for each in installed.rights() if each["kind"] == "ClusterRole"}
+    assert names == roles - {helm.RELEASE}
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/threat-model.md").read_text()))
+    written = "".join(path.read_text() for path in (ROOT / "tests/rights").glob("test_*.py"))
+    assert named
+    assert named <= set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
 
 
 @pytest.fixture
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """A cluster on which the operator's user has the rights of the documentation, and no others."""
+    """A cluster on which the operator has the rights of the chart, and no others."""
     if reason := apiserver.missing():
         pytest.skip(reason)
     async with clusters.real(tmp_path_factory.mktemp("rights")) as cluster:
-        (role,) = (
-            yaml.safe_load(block.text) for block in blocks(ROOT / "docs/operations.md") if "rules:" in block.text
-        )
-        name = role["metadata"]["name"]
-        await cluster.kube.create(CLUSTER_ROLES, "", role)
-        binding = {
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": API_GROUP, "kind": "User", "name": OPERATOR_USER}],
-        }
-        await cluster.kube.create(CLUSTER_ROLE_BINDINGS, "", binding)
         yield cluster
 
 
 async def test_they_suffice(guarded: Cluster) -> None:
-    assert guarded.operator_token is not None
-    kubeconfig = guarded.kubeconfig_of(guarded.operator_token)
-    operator = await Operator.start(guarded, kubeconfig=kubeconfig)
+    kubeconfig = guarded.operator_kubeconfig
+    assert kubeconfig is not None
+    operator = await Operator.start(guarded)
     try:
         for name in ("researcher", "job", "deployment", "sandbox", "claim"):
-            place = Place(guarded, name, kubeconfig)
+            place = Place(guarded, name, guarded.kubeconfig)
             await guarded.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
             objects = await agents.run(place, name)
             await agents.stop(place, objects)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support import agents, definitions, manifests
+from tests.support import agents, definitions, installed, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import CRDS, Kind, Object
 from tests.support.laws import conditions_of, exit_codes, kstatus, stalled, status, stop_of
@@ -51,7 +51,9 @@ class Teams:
         self.reference = reference(f"{self.group}/v1", "Team")
 
     async def install(self, *, scales: bool = True) -> None:
-        """Have the kind served."""
+        """Have the kind served, and let the operator stop its objects."""
+        if Feature.RBAC in self._ns.cluster.features:
+            await installed.let_scale(self._ns.kube, self._ns.name, self.group, "teams")
         free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         paths = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
         scale = {"scale": {**paths, "labelSelectorPath": ".status.selector"}} if scales else {}

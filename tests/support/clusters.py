@@ -14,7 +14,7 @@ import aiohttp
 import yaml
 
 from agentstop.api.crd import crds
-from tests.support import apiserver, controllers, definitions
+from tests.support import apiserver, controllers, definitions, installed
 from tests.support.apiserver import START_SECONDS
 from tests.support.kube import NODES, PODS, Kube, KubeError
 from tests.support.programs import Program, running
@@ -23,6 +23,10 @@ from tests.support.waiting import until
 NODE = "playground"
 OPERATOR_USER = "agentstop-operator"
 """User without any right of its own, for tests that give it some."""
+
+
+TESTED_KINDS = {"test.agentstop.dev": "crews"}
+"""Groups and resources of kinds that tests make: an operator may stop them because `rbac.extraRules` has them."""
 
 
 class Feature(enum.Enum):
@@ -54,8 +58,10 @@ class Cluster:
     """The API server, where it is a process of the tests."""
     operator_token: str | None = None
     """Token of `OPERATOR_USER`."""
+    operator_kubeconfig: Path | None = None
+    """Of a user with the chart's rights for an operator, and no others, where the cluster tells rights apart."""
     tokens: Mapping[str, str] = field(default_factory=dict)
-    """By user, where the cluster was given users."""
+    """Tokens of all users of a real API server, by name."""
     shares_namespaces: bool = False
     """Whether others use the cluster: then an operator must keep to its own namespaces."""
     job_controller: bool = False
@@ -119,10 +125,12 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
     """A real kube-apiserver with etcd, Kubernetes' own controllers where they are found, and the playground's node.
 
     `users` are known to it besides the usual ones; a service account is one by the name that Kubernetes gives it.
+    With `crds` our definitions are there, and operators run with the rights that the chart gives them, and no others.
     """
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
-        plane = await stack.enter_async_context(apiserver.control_plane(folder, [OPERATOR_USER, *users]))
+        known = [OPERATOR_USER, installed.USER, *users]
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, known))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
         if crds:
@@ -140,9 +148,12 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
             folder,
             plane.server,
             plane.tokens[OPERATOR_USER],
-            plane.tokens,
+            tokens=plane.tokens,
             job_controller=job_controller,
         )
+        if crds:
+            await installed.install(kube, installed.operator_rights(TESTED_KINDS))
+            cluster.operator_kubeconfig = cluster.kubeconfig_of(plane.tokens[installed.USER])
         await stack.enter_async_context(controllers.playground(plane.kubeconfig, folder, job_controller=job_controller))
         await stack.enter_async_context(_node(cluster))
         yield cluster

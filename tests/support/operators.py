@@ -32,14 +32,20 @@ class Operator:
         wait: bool = True,
         command: Sequence[str] = COMMAND,
         options: Sequence[str] = (),
+        trust: bool = True,
     ) -> "Operator":
         """Start an operator; no namespaces are all. Waits until it is ready, unless told not to."""
         port = free_port()
         command = [*command, "run", "--health-port", str(port), "--metrics-port", str(port), *options]
+        if trust:
+            # Whoever the tests say asked for a stop did: they stand in for the policies that stamp it.
+            command.append("--trust-requested-by")
         for namespace in namespaces:
             command += ["-n", namespace]
         log = cluster.folder / f"operator-{secrets.token_hex(4)}.log"
-        program = await Program.start(command, log, {"KUBECONFIG": str(kubeconfig or cluster.kubeconfig)})
+        program = await Program.start(
+            command, log, {"KUBECONFIG": str(kubeconfig or cluster.operator_kubeconfig or cluster.kubeconfig)}
+        )
         operator = cls(program, port)
         if wait:
             await operator.ready()

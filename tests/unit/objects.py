@@ -114,7 +114,7 @@ ADOPTS: Raw = {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"}}
 
 
 def task(spec: Raw | None = None, status: Raw | None = None, **metadata: Any) -> Task:
-    return read_task(raw_task(spec, status, **metadata))
+    return read_task(raw_task(spec, status, **metadata), trust_requested_by=True)
 
 
 def pod(**changes: Any) -> PodSeen:

@@ -15,10 +15,12 @@ TASK_LABEL: Final = f"{GROUP}/task"
 """Label on every pod that the operator makes; its value is the name of the task."""
 
 REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/stop-requested-by"
-"""Annotation on a task that names who asked for the stop; admission stamps it, nobody else."""
+"""Annotation on a task that names who asked for the stop; admission stamps it, nobody else.
+
+It counts only where the operator was told that this is so."""
 
 ORDERED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
-"""Annotation on an order that names who made it; admission stamps it, nobody else."""
+"""Annotation on an order that names who made it; the same holds for it."""
 
 STOP_FINALIZER: Final = f"{GROUP}/stop"
 """Finalizer on a task whose deletion must first stop a workload that the task does not own."""

@@ -103,21 +103,26 @@ class StopRequest(Model):
     """What to do when it cannot be proven that the processes are gone, for example because the node does not answer. Wait (the default) keeps the task in Stopping until there is proof; MarkStopped moves it to Stopped with verdict Unverified, a margin after its grace period."""  # noqa: E501
 
 
+NAME_PATTERN: Final = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+API_VERSION_PATTERN: Final = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]+$"
+"""What names look like. They become part of a path of the API: with a slash or dots alone, one could lead elsewhere."""
+
+
 class WorkloadRef(Model):
     """A workload in the task's own namespace that was made by somebody else."""
 
-    api_version: str = Field(min_length=1, max_length=317)
+    api_version: str = Field(min_length=1, max_length=317, pattern=API_VERSION_PATTERN)
     """API version of the workload, such as batch/v1."""
-    kind: str = Field(min_length=1, max_length=63)
+    kind: str = Field(min_length=1, max_length=63, pattern="^[A-Za-z][A-Za-z0-9]*$")
     """Kind of the workload: Pod, Job, Sandbox, SandboxClaim, or any kind that can be scaled, such as Deployment."""
-    name: str = Field(min_length=1, max_length=253)
+    name: str = Field(min_length=1, max_length=253, pattern=NAME_PATTERN)
     """Name of the workload."""
 
 
 class ParentRef(Model):
     """The task that this one is a part of."""
 
-    name: str = Field(min_length=1, max_length=63)
+    name: str = Field(min_length=1, max_length=63, pattern=NAME_PATTERN)
     """Name of the parent, a task in the same namespace."""
 
 

@@ -59,6 +59,11 @@ def add_parser(verbs: Any) -> None:
         metavar="SECONDS",
         help="time after which another replica acts if the leader shows no sign of life (%(default)s)",
     )
+    parser.add_argument(
+        "--trust-requested-by",
+        action="store_true",
+        help="write down who asked for a stop, as annotations say; only where admission policies stamp and guard these",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -81,6 +86,7 @@ def carry_out(options: argparse.Namespace) -> int:
             health_port=options.health_port,
             metrics_port=options.metrics_port,
             seat=seat,
+            trust_requested_by=options.trust_requested_by,
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")

@@ -18,10 +18,14 @@ Listener = Callable[[TaskKey, Task | None, Task | None], None]
 
 
 class Cache(Sightings):
-    """The newest known state of tasks and of all they have to do with. Decides nothing, and does no input or output."""
+    """The newest known state of tasks and of all they have to do with. Decides nothing, and does no input or output.
 
-    def __init__(self) -> None:
+    For `trust_requested_by` see `read_task`.
+    """
+
+    def __init__(self, *, trust_requested_by: bool = False) -> None:
         super().__init__()
+        self._trust_requested_by = trust_requested_by
         self._tasks: dict[TaskKey, Task] = {}
         self._families = Families(self._tasks)
         self._adopters: dict[ObjectRef, set[TaskKey]] = {}
@@ -66,7 +70,7 @@ class Cache(Sightings):
         same = known is not None and known.uid == metadata["uid"]
         if known is not None and not is_newer(metadata["resourceVersion"], known.resource_version):
             return None  # overtaken by a newer state, or by a newer task of the same name
-        task = read_task(raw)
+        task = read_task(raw, trust_requested_by=self._trust_requested_by)
         if known is not None and same and known.orphaning:
             task = replace(task, orphaning=True)
         accepted = self._accepted.get(task.uid)

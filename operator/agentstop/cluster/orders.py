@@ -35,8 +35,12 @@ def key_of(raw: Mapping[str, Any]) -> OrderKey:
     return OrderKey(raw["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
-def read_order(raw: Mapping[str, Any]) -> Order:
-    """Return the order of the API server's object. Raises pydantic.ValidationError if it is not of this version."""
+def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Order:
+    """Return the order of the API server's object.
+
+    `trust_requested_by` is whether nobody but admission can have written its annotation that names who made it.
+    Raises pydantic.ValidationError if the object is not of this version.
+    """
     metadata, spec = raw["metadata"], raw.get("spec") or {}
     model = StopOrderSpec if raw["kind"] == ORDER_KIND else ClusterStopOrderSpec
     return Order(
@@ -46,16 +50,20 @@ def read_order(raw: Mapping[str, Any]) -> Order:
         generation=metadata.get("generation", 0),
         spec=model.model_validate(spec),
         status=OrderStatus.model_validate(raw.get("status") or {}),
-        requested_by=(metadata.get("annotations") or {}).get(ORDERED_BY_ANNOTATION),
+        requested_by=(metadata.get("annotations") or {}).get(ORDERED_BY_ANNOTATION) if trust_requested_by else None,
         created_at=parse_time(metadata.get("creationTimestamp")),
     )
 
 
 class OrderBook:
-    """The orders that are known, and whom each of them stops. `ask` marks a task as asked to stop."""
+    """The orders that are known, and whom each of them stops.
 
-    def __init__(self, ask: Callable[[TaskKey], None]) -> None:
+    `ask` marks a task as asked to stop; for `trust_requested_by` see `read_order`.
+    """
+
+    def __init__(self, ask: Callable[[TaskKey], None], *, trust_requested_by: bool = False) -> None:
         self._ask = ask
+        self._trust_requested_by = trust_requested_by
         self._orders: dict[OrderKey, Order] = {}
         self._ledgers: dict[OrderKey, Ledger] = {}
         self._bound: dict[str, Ordered] = {}
@@ -76,7 +84,7 @@ class OrderBook:
 
     def put(self, raw: Mapping[str, Any]) -> Order | None:
         """Take in an order, and return it; None if something newer is known already."""
-        order = read_order(raw)
+        order = read_order(raw, trust_requested_by=self._trust_requested_by)
         known = self._orders.get(order.key)
         if known is not None and not is_newer(order.resource_version, known.resource_version):
             return None

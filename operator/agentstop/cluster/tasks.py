@@ -14,8 +14,12 @@ _USED_TEMPLATE: Final[dict[str, Any]] = {}
 weighs."""
 
 
-def read_task(raw: Mapping[str, Any]) -> Task:
-    """Return the task of the API server's object. Raises pydantic.ValidationError if it is not of this version."""
+def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Task:
+    """Return the task of the API server's object.
+
+    `trust_requested_by` is whether only admission can have written its annotation that names who asked for the stop.
+    Raises pydantic.ValidationError if the object is not of this version.
+    """
     metadata = raw["metadata"]
     status = AgentTaskStatus.model_validate(raw.get("status") or {})
     spec = AgentTaskSpec.model_validate(raw.get("spec") or {})
@@ -30,7 +34,7 @@ def read_task(raw: Mapping[str, Any]) -> Task:
         generation=metadata.get("generation", 0),
         spec=spec,
         status=status,
-        requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
+        requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION) if trust_requested_by else None,
         deleting="deletionTimestamp" in metadata,
         orphaning="deletionTimestamp" in metadata and "orphan" in (metadata.get("finalizers") or ()),
         labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},

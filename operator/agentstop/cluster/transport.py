@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -22,6 +23,9 @@ REQUEST_TIMEOUT_SECONDS: Final = 10.0
 KEEP_ALIVE_SECONDS: Final = 75.0
 WARM_SECONDS: Final = 20.0
 """How long an idle connection is kept, and how often one is used; API servers close theirs after 90 idle seconds."""
+
+API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
+"""A path in which nothing stands that a server could take for a way to somewhere else."""
 
 JsonObject = dict[str, Any]
 
@@ -125,6 +129,8 @@ class Transport:
         timeout: aiohttp.ClientTimeout,
         accept: str = "application/json",
     ) -> aiohttp.ClientResponse:
+        if not API_PATH.fullmatch(where):
+            raise ApiError(400, "BadRequest", f"{where} is no path of the API: a name in it holds what no name may")
         headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
         url = f"{self._client.configuration.host}{where}"

@@ -79,6 +79,8 @@ class Options:
     """Address that the probes and metrics listen on."""
     health_port: int | None = None
     metrics_port: int | None = None
+    trust_requested_by: bool = False
+    """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
     seat: Seat | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
@@ -93,7 +95,7 @@ class Operator:
         self._known = asyncio.Event()
         self._said: dict[TaskKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._cache = Cache()
+        self._cache = Cache(trust_requested_by=options.trust_requested_by)
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
         stalls = Stalls()
         self._cache.listen(stalls.changed)
@@ -128,7 +130,15 @@ class Operator:
             tracing = tracing_from(os.environ)
             stack.push_async_callback(tracing.close)
             recorder = Recorder(events, self._metrics, tracing)
-            orders = OrderKeeper(self._cache, self._queue, gateway, self._tenure, self._known.is_set, now)
+            orders = OrderKeeper(
+                self._cache,
+                self._queue,
+                gateway,
+                self._tenure,
+                self._known.is_set,
+                now,
+                trust_requested_by=self._options.trust_requested_by,
+            )
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
             self._intake.forget_with(reconciler.forget)

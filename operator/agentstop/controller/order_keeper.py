@@ -78,6 +78,8 @@ class OrderKeeper:
         tenure: Tenure,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
+        *,
+        trust_requested_by: bool = False,
     ) -> None:
         self._cache = cache
         self._queue = queue
@@ -85,7 +87,7 @@ class OrderKeeper:
         self._tenure = tenure
         self._filled = filled
         self._clock = clock
-        self.book = OrderBook(self._ask)
+        self.book = OrderBook(self._ask, trust_requested_by=trust_requested_by)
         self._works: dict[OrderKey, _Work] = {}
         self._drill = Drill(cache, gateway, self.book, clock)
         cache.listen(self._changed)

@@ -40,6 +40,15 @@ def test_resource_versions_are_numbers_of_any_length(version: str, than: str, ne
 # Tasks
 
 
+@pytest.mark.parametrize(("trusted", "who"), [(False, None), (True, "jane")])
+def test_who_asked_is_believed_only_where_nobody_can_forge_it(trusted: bool, who: str | None) -> None:
+    cache = Cache(trust_requested_by=trusted)
+    cache.put_task(raw_task(annotations={"agentstop.dev/stop-requested-by": "jane"}), NOW)
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.requested_by == who
+
+
 def test_the_newest_state_of_a_task_wins(cache: Cache) -> None:
     assert cache.put_task(raw_task(version=9), NOW) == KEY
     assert cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=10), NOW) == KEY

@@ -31,6 +31,16 @@ async def test_a_look(gateway: Gateway, server: Server) -> None:
     assert seen.headers["User-Agent"].startswith("agentstop/")
 
 
+@pytest.mark.parametrize("name", ["../../other/pods/x", "..", "x?y", "x#y", "x%2Fstatus", "", "x//y", "/x"])
+async def test_a_name_leads_nowhere_else(gateway: Gateway, server: Server, name: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        await gateway.send(Look(ObjectRef("Pod", "ns", name)))
+
+    assert caught.value.code == 400
+    assert caught.value.refused
+    assert not server.seen
+
+
 async def test_nodes_are_cluster_wide(gateway: Gateway, server: Server) -> None:
     await gateway.send(Look(ObjectRef("Node", "", "n")))
 

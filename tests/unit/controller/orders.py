@@ -142,7 +142,15 @@ class Bench:
         self.queue: KeyedQueue[TaskKey] = KeyedQueue()
         gateway = cast("Gateway", self.cluster)
         self.tenure = Tenure()
-        self.keeper = OrderKeeper(self.cache, self.queue, gateway, self.tenure, lambda: self.filled, lambda: self.now)
+        self.keeper = OrderKeeper(
+            self.cache,
+            self.queue,
+            gateway,
+            self.tenure,
+            lambda: self.filled,
+            lambda: self.now,
+            trust_requested_by=True,
+        )
 
     async def restart(self) -> None:
         await self.keeper.close()

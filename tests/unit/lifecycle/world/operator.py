@@ -112,7 +112,7 @@ class Process:
         self._server = server
         self._clock = clock
         self.gateway = gateway
-        self.cache = Cache()
+        self.cache = Cache(trust_requested_by=True)
         self.queue = ModelQueue(clock)
         self.followers = ModelFollowers()
         self.events = ModelEvents()
