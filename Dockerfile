@@ -24,7 +24,7 @@ RUN cd /opt/agentstop/lib/python3*/site-packages && \
     find . -depth -type d '(' -name tests -o -name __pycache__ ')' -exec rm -r '{}' + && \
     find . -type f '(' -name '*_test.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.proto' ')' -delete && \
     find /opt/agentstop/bin -type f ! -name agentstop -delete && \
-    python3 -m compileall -q --invalidation-mode unchecked-hash -x 'kubernetes/(aio/)?client/(api|models)/.' . && \
+    python3 -m compileall -q --invalidation-mode unchecked-hash -x 'kubernetes/aio/client/(api|models)/[a-z]' . && \
     /opt/agentstop/bin/agentstop --version && \
     /opt/agentstop/bin/python3 -c 'import agentstop.controller.operator, agentstop.cluster.connection, opentelemetry.sdk.trace.export'
 
@@ -32,7 +32,7 @@ FROM ${BASE_IMAGE}
 # Debian's packages compile Python's own library when they are installed; distroless images are not installed, and a
 # read-only root keeps nothing: without this, every start would compile it.
 USER 0:0
-RUN ["/usr/bin/python3", "-c", "import compileall as c, py_compile as p, sys, sysconfig; sys.exit(not c.compile_dir(sysconfig.get_path('stdlib'), quiet=1, invalidation_mode=p.PycInvalidationMode.UNCHECKED_HASH))"]
+RUN ["/usr/bin/python3", "-c", "import compileall as c, os, py_compile as p, sys; sys.exit(not c.compile_dir(os.path.dirname(os.__file__), quiet=1, invalidation_mode=p.PycInvalidationMode.UNCHECKED_HASH))"]
 COPY --from=build /opt/agentstop /opt/agentstop
 # HOME and USER are set so that any numeric user will do: Python and kopf ask /etc/passwd otherwise, which knows one.
 ENV PATH=/opt/agentstop/bin:/usr/bin HOME=/home/nonroot USER=agentstop PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1
