@@ -6,12 +6,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= build
 CHART := charts/agentstop
+IMAGE ?= agentstop:dev
+
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
+	--no-emit-index-url --no-emit-find-links
 
 # Only a KUBECONFIG that was given to make itself counts: nobody's cluster is played on because a shell exports it.
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format crds chart bench lock clean
+.PHONY: help setup demo test lint format crds chart bench image lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -54,10 +58,13 @@ chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
 bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measures on that cluster.
 	$(BIN)/python -m benchmarks --out $(OUT)/bench $(CLUSTER) $(ARGS)
 
+image: ## Build the operator's image with Docker; IMAGE=NAME names it.
+	docker build --tag $(IMAGE) .
+
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes.
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
-		--no-emit-options --no-emit-index-url --no-emit-find-links --extra cli --extra playground --extra tracing --extra dev \
-		--output-file requirements-dev.txt pyproject.toml
+	$(LOCK) --upgrade --extra cli --extra playground --extra tracing --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(LOCK) --constraint requirements-dev.txt --extra tracing --output-file requirements.txt pyproject.toml
+	$(LOCK) --constraint requirements-dev.txt --build-deps-for wheel --only-build-deps --output-file requirements-build.txt pyproject.toml
 
 clean: ## Remove what was made.
 	rm -rf $(VENV) $(OUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

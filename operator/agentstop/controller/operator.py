@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from agentstop.api.meta import GROUP
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
@@ -231,6 +232,8 @@ class Operator:
             registry=build_registry(self._intake, orders, self._metrics, everywhere=not self._options.namespaces),
             settings=operator_settings(),
             memories=NoMemories(),
+            # Its own way to a name asks for the user's, which not every user in a pod has.
+            identity=Identity("agentstop"),
             **scope(self._options.namespaces),
         )
         self._catch_signals()
