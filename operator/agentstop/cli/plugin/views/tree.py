@@ -66,8 +66,9 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
         facts.append(("agent", spec["agent"]))
     if stop:
         order = stop.get("order") or {}
-        via = f" ({order['kind']} {order['name']})" if order else ""
-        facts.append(("stopped by", f"{stop.get('requestedBy') or stop.get('source')}{via}"))
+        named = f"{order['kind']} {order['name']}" if order else stop.get("source")
+        by = stop.get("requestedBy")
+        facts.append(("stopped by", f"{by} ({named})" if by and order else by or named))
         because = ": ".join(filter(None, (stop.get("reason"), stop.get("message"))))
         if because:
             facts.append(("because", because))
