@@ -3,7 +3,8 @@
 import time
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit, PluginError

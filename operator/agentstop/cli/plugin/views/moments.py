@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import moment
 from agentstop.cli.plugin.tasks import clean, containers_of, created_at, status_of, stop_of
 

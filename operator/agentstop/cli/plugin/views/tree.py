@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, clock, moment, spell
 from agentstop.cli.plugin.output import COLOURS
 from agentstop.cli.plugin.story import Story
