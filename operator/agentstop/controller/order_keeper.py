@@ -44,8 +44,12 @@ LOOK: Final = timedelta(seconds=60)
 
 LONGEST_WAIT_SECONDS: Final = 86_400.0
 
-BATCH: Final = 500
-"""So many tasks are looked at at once: stops that come meanwhile wait for no more."""
+BATCH: Final = 25
+"""So many tasks are looked at at once. A single stop that comes meanwhile takes some ten turns of the event loop, and
+waits for so many tasks in each of them."""
+
+PAGE: Final = 500
+"""So many orders or namespaces are listed at once."""
 
 NAMESPACES: Final = Place("/api/v1", "namespaces")
 
@@ -331,7 +335,7 @@ class OrderKeeper:
 
     async def _list(self, place: Place, namespace: str = "") -> list[JsonObject]:
         found: list[JsonObject] = []
-        query = {"limit": str(BATCH)}
+        query = {"limit": str(PAGE)}
         while True:
             answer = await self._gateway.call("GET", place.collection(namespace), query)
             found += answer.get("items") or ()
