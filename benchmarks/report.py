@@ -123,6 +123,10 @@ def write_json(results: Results, path: Path) -> None:
             "signalSeconds": round(results.crowd.seconds, 3),
             "quietEffectMs": _wire(results.crowd.quiet),
             "busyEffectMs": _wire(results.crowd.busy),
+            "p99BusyToQuiet": {
+                name: round(each.p99_ms / results.crowd.quiet[name].p99_ms, 2)
+                for name, each in results.crowd.busy.items()
+            },
         }
     if results.startup is not None:
         document["startup"] = {
