@@ -66,7 +66,7 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
         facts.append(("agent", spec["agent"]))
     if stop:
         order = stop.get("order") or {}
-        named = f"{order['kind']} {order['name']}" if order else stop.get("source")
+        named = f"{order['kind']} {order['name']}" if order else str(stop.get("source"))
         by = stop.get("requestedBy")
         facts.append(("stopped by", f"{by} ({named})" if by and order else by or named))
         because = ": ".join(filter(None, (stop.get("reason"), stop.get("message"))))
