@@ -258,7 +258,7 @@ FORBIDDEN = (
     ("agentstop.dev", "agenttasks", "create"),
     ("agentstop.dev", "agenttasks", "update"),
     ("agentstop.dev", "stoporders", "create"),
-    ("agentstop.dev", "stoporders", "patch"),
+    ("agentstop.dev", "stoporders", "update"),
     ("apps", "deployments", "patch"),
     ("batch", "jobs", "create"),
     ("", "nodes", "list"),
@@ -282,7 +282,7 @@ async def test_a_stolen_token_of_the_operator(ns: Namespace, users: Users) -> No
 
 
 async def test_a_stolen_token_lifts_no_hold(ns: Namespace, users: Users) -> None:
-    await ns.create(ORDERS, order("o", hold=True))
+    await ns.create(ORDERS, {**order(), "spec": {"selector": {}, "hold": True}})
     thief = await users.client(installed.USER)
     marked = {"x": "y"}
     for change in ({"spec": {"hold": False}}, {"metadata": {"labels": marked}}, {"metadata": {"annotations": marked}}):

@@ -80,7 +80,7 @@ spec:
 CEL: whether the request comes from an operator. Nobody else has the right to write the status of tasks.
 */}}
 {{- define "agentstop.celOperator" -}}
-authorizer.group('agentstop.dev').resource('agenttasks').subresource('status').namespace(request.namespace).check('update').allowed()
+authorizer.group('agentstop.dev').resource('agenttasks').subresource('status').namespace(request.?namespace.orValue('')).check('update').allowed()
 {{- end -}}
 
 {{/* CEL: whether the request asks for the stop of a task, as against one that was asked to stop before. */}}
