@@ -187,6 +187,8 @@ async def test_an_upgrade_changes_the_definitions_and_a_rollback_changes_them_ba
         assert len(await site.definitions()) == 3
         await releases.upgrade(values=values)
         assert "ttlSecondsAfterFinished" in await fields(site)
+    # For a moment after a change of their definition, they can't be read.
+    await served(site)
     assert [each["metadata"]["name"] for each in await site.tasks("default")] == ["kept"]
 
 
