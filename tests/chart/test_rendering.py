@@ -281,11 +281,12 @@ def notes(values: Values | None = None) -> str:
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_notes_lead_to_a_first_stop(values: Values) -> None:
     text = notes(values)
-    (manifest,) = re.findall(r"<<EOF\n(.*?)\n  EOF", text, re.DOTALL)
+    # As it is pasted into a shell: only an EOF at the beginning of its line ends it.
+    (manifest,) = re.findall(r"<<EOF\n(.*?)\nEOF\n", text, re.DOTALL)
     task = yaml.safe_load(manifest)
     AgentTask.model_validate(task)
-    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("  kubectl ")]
-    served = values.get("watchNamespaces", [NAMESPACE])[-1]
+    commands = [shlex.split(line) for line in text.splitlines() if line.strip().startswith("kubectl ")]
+    served = values.get("watchNamespaces", ["default"])[-1]
     rollout, *rest = (words[words.index("--namespace") + 1] for words in commands)
     assert (rollout, set(rest)) == (NAMESPACE, {served})
     assert ["rollout", "status", f"deployment/{values.get('fullnameOverride', 'agentstop')}"] == commands[0][3:]

@@ -82,7 +82,21 @@ def test_where_there_are_no_sandboxes_that_step_is_skipped(tmp_path: Path) -> No
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
     assert "coder" not in ended.stdout
+    assert "the operator runs here, for this namespace alone" in ended.stdout
     assert "skipped: the cluster does not serve Sandbox of agents.x-k8s.io/v1beta1" in ended.stdout
+
+
+def test_an_operator_that_is_there_plays_the_stops(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with running(tmp_path, "playground", "--with-operator", "--kubeconfig", str(kubeconfig)):
+        until(kubeconfig.exists, "the kubeconfig")
+        ended = run(tmp_path, "demo", "--kubeconfig", str(kubeconfig))
+        orders = ask(kubeconfig, "/apis/agentstop.dev/v1alpha1/stoporders")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    check_ending(ended.stdout)
+    assert "an operator serves this namespace already" in ended.stdout
+    assert "agentstop run" not in ended.stdout
+    assert orders["items"] == []
 
 
 def test_it_plays_on_a_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> None:

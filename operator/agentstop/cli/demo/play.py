@@ -44,7 +44,10 @@ async def play(display: Display, kubeconfig: Path | None, namespace: str | None)
     if problems:
         for problem in problems:
             display.problem(problem)
-        display.say(f"the operator's log is {wings.operator_log}")
+        if wings.operator_log.exists():
+            display.say(f"the operator's log is {wings.operator_log}")
+        else:
+            wings.clear()
         return 1
     wings.clear()
     display.success(f"All of it came out as it should, in {display.seconds:.0f} s.")

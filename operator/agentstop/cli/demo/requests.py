@@ -1,9 +1,12 @@
 """The requests that the demo makes itself: to look, and to act where there is no kubectl."""
 
+import asyncio
 from typing import Any, Final
 
 from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
 
+from agentstop.api.meta import API_VERSION, GROUP
+from agentstop.api.order import ORDER_KIND, ORDER_PLURAL, OrderPhase
 from agentstop.cluster.discovery import Discovery
 from agentstop.cluster.errors import ApiError, error_from
 from agentstop.cluster.gateway import Gateway
@@ -18,6 +21,8 @@ MANAGER: Final = "agentstop"
 
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
+
+DRILL_POLL_SECONDS: Final = 0.1
 
 
 class Requests:
@@ -55,6 +60,33 @@ class Requests:
             if error.reason == NOT_SERVED:
                 return False
             raise
+        return True
+
+    async def answers_drill(self, namespace: str, seconds: float) -> bool:
+        """Return whether an operator serves a namespace: whether it answers a drill, which matches nothing, in time."""
+        collection = f"/apis/{API_VERSION}/namespaces/{namespace}/{ORDER_PLURAL}"
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": ORDER_KIND,
+            "metadata": {"generateName": "demo-"},
+            "spec": {"selector": {"matchLabels": {f"{GROUP}/nothing": "matches-this"}}, "drill": True},
+        }
+        try:
+            order = await self._transport.call("POST", collection, {"fieldManager": MANAGER}, body)
+        except ApiError as error:
+            if error.code == 404:  # the definition of an older version, or nobody's
+                return False
+            raise
+        where = f"{collection}/{order['metadata']['name']}"
+        try:
+            async with asyncio.timeout(seconds):
+                while order.get("status", {}).get("phase") != OrderPhase.DRILLED:
+                    await asyncio.sleep(DRILL_POLL_SECONDS)
+                    order = await self._transport.call("GET", where)
+        except TimeoutError:
+            return False
+        finally:
+            await self._transport.call("DELETE", where)
         return True
 
     async def read(self, ref: ObjectRef) -> dict[str, Any]:

@@ -31,6 +31,9 @@ READY_SECONDS: Final = 60.0
 
 POLL_SECONDS: Final = 0.05
 
+INSTALLED_SECONDS: Final = 5.0
+"""How long an operator that is installed on a cluster may take to answer; it takes a fraction of a second."""
+
 PLAYGROUND_START_SECONDS: Final = 30.0
 CLUSTER_START_SECONDS: Final = 180.0
 """How long a pod may take to start; a cluster may have to pull its image first."""
@@ -43,7 +46,8 @@ class Stage:
     requests: Requests
     hands: Stagehand
     place: Place
-    operator: Child
+    operator: Child | None
+    """The operator that plays the stops, where it is ours; None for one that the cluster has."""
     start_seconds: float
     """How long a pod may take to start."""
 
@@ -89,7 +93,11 @@ async def set_stage(
         await _install_crds(requests, hands, display)
         if not place.implied:
             await _make_namespace(stack, requests, hands, display, place.namespace)
-        operator = await _operator(stack, display, wings, place.namespace)
+        operator = None
+        if kubeconfig is not None and await requests.answers_drill(place.namespace, INSTALLED_SECONDS):
+            display.say("an operator serves this namespace already: it plays the stops, with the rights that it has")
+        else:
+            operator = await _operator(stack, display, wings, place.namespace)
         start_seconds = PLAYGROUND_START_SECONDS if kubeconfig is None else CLUSTER_START_SECONDS
         yield Stage(requests, hands, place, operator, start_seconds)
 

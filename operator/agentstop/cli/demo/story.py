@@ -68,6 +68,8 @@ class Story:
         await self._compare()
 
     async def _guard_the_operator(self) -> None:
+        if self._stage.operator is None:
+            return
         code = await self._stage.operator.wait()
         self._following.give_up(NotInTimeError(f"the operator ended by itself with exit code {code}"))
 
