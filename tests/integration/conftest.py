@@ -19,8 +19,12 @@ LOG_CHARACTERS = 6000
 
 HERE = Path(__file__).parent
 
-GROUPS = {"test_adoption": 1, "test_endings": 1, "test_rights": 1, "test_crashes": 2, "test_nodes": 2}
-"""Which files' tests run after one another in one process: three processes a cluster, with about as much to do each."""
+GROUPS = {
+    **dict.fromkeys(("test_adoption", "test_endings", "test_rights", "test_jobs", "test_sandboxes"), 1),
+    **dict.fromkeys(("test_crashes", "test_nodes", "test_failover"), 2),
+    **dict.fromkeys(("test_orders", "test_families", "test_pausing"), 3),
+}
+"""Which files' tests run after one another in one process: four processes a cluster, with about as much to do each."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
