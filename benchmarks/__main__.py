@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +15,21 @@ from agentstop.cluster.connection import NoConnectionError
 from benchmarks import servers
 from benchmarks.api import Api, RequestFailedError
 from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
+from benchmarks.crowd import crowd
 from benchmarks.family import family
 from benchmarks.idle import idle
 from benchmarks.jobs import job_path
 from benchmarks.marks import TooSlowError
 from benchmarks.mass import mass_stop
 from benchmarks.operator_process import OperatorFailedError
+from benchmarks.orders import NAMESPACES, WrongError, orders
 from benchmarks.report import missed, show, write_json, write_plot
 from benchmarks.results import Results
 from benchmarks.scale import scale
-from benchmarks.stage import install_crds, stage
+from benchmarks.stage import Stage, install_crds, stage
+from benchmarks.startup import StartFailedError, startup
 
-PARTS: Final = ("idle", "mass", "jobs", "family", "scale")
+PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "scale")
 SMALLEST_SCALE: Final = 50
 LINE_WIDTH: Final = 140
 
@@ -69,7 +72,19 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="tasks that run when the operator starts (%(default)s)",
     )
-    parser.add_argument("--skip", action="append", choices=PARTS, default=[], help="leave a part out; repeatable")
+    parser.add_argument(
+        "--ordered",
+        type=_count,
+        default=2000,
+        metavar="N",
+        help=f"tasks in {NAMESPACES} namespaces that an order stops (%(default)s)",
+    )
+    parser.add_argument(
+        "--crowd", type=_count, default=5000, metavar="N", help="tasks stopped during single stops (%(default)s)"
+    )
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--only", action="append", choices=PARTS, default=[], help="measure this part; repeatable")
+    some.add_argument("--skip", action="append", choices=PARTS, default=[], help="leave a part out; repeatable")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target that was measured is missed")
     return parser
 
@@ -80,16 +95,16 @@ def main() -> int:
     console = Console(width=LINE_WIDTH)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        with ExitStack() as stack:
-            folder = stack.enter_context(servers.scratch())
-            server = stack.enter_context(_server(options, folder))
-            results = asyncio.run(_measure(options, server, folder, console.log))
+        with servers.scratch() as folder:
+            results = asyncio.run(_run(options, folder, console.log))
     except (
         servers.ServerFailedError,
         NoConnectionError,
         OperatorFailedError,
         RequestFailedError,
+        StartFailedError,
         TooSlowError,
+        WrongError,
         OSError,
     ) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -104,10 +119,17 @@ def main() -> int:
     return 1 if options.check and missed(results) else 0
 
 
-def _server(options: argparse.Namespace, folder: Path) -> AbstractContextManager[servers.Server]:
+async def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Results:
+    async with _server(options, folder) as server:
+        return await _measure(options, server, folder, say)
+
+
+def _server(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[servers.Server]:
     if options.assets:
         return servers.assets(folder)
     kubeconfig = options.kubeconfig or os.environ.get("KUBECONFIG")
+    if kubeconfig and not Path(kubeconfig).exists():
+        raise servers.ServerFailedError(f"there is no kubeconfig at {kubeconfig}")
     return servers.given(Path(kubeconfig)) if kubeconfig else servers.playground(folder)
 
 
@@ -115,39 +137,51 @@ async def _measure(
     options: argparse.Namespace, server: servers.Server, folder: Path, say: Callable[[str], None]
 ) -> Results:
     results = Results(server.name, server.note)
+    parts = set(options.only or PARTS) - set(options.skip)
     contenders = [OURS, BARE] if server.jobs is servers.Jobs.NONE else [OURS, JOB, BARE]
     log = folder / "operator.log"
-    async with await Api.connect() as api:
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(await Api.connect())
         await install_crds(api)
-        with server.job_controller(UNLIMITED):
-            if "idle" not in options.skip:
-                async with stage(api, clean_up=not server.throwaway) as place:
+
+        @asynccontextmanager
+        async def part(namespaces: int = 1) -> AsyncIterator[Stage]:
+            async with stage(api, clean_up=not server.throwaway, namespaces=namespaces) as place:
+                yield place
+            results.load.append(round(os.getloadavg()[0], 1))
+
+        async with server.job_controller(UNLIMITED):
+            if "idle" in parts:
+                async with part() as place:
                     results.idle = await idle(place, contenders, options.idle, log, say)
-                results.load.append(round(os.getloadavg()[0], 1))
-            if "mass" not in options.skip:
-                async with stage(api, clean_up=not server.throwaway) as place:
+            if "mass" in parts:
+                async with part() as place:
                     results.mass = await mass_stop(place, contenders, options.tasks, options.rounds, log, say)
-                results.load.append(round(os.getloadavg()[0], 1))
-            if "jobs" not in options.skip and server.jobs is not servers.Jobs.NONE:
+            if "jobs" in parts and server.jobs is not servers.Jobs.NONE:
                 pair = (ADOPTED, UNADOPTED) if server.throwaway else run_by_kubelet(options.image)
                 nodes = "a simulated node" if server.throwaway else f"the cluster's nodes, with {options.image}"
-                async with stage(api, clean_up=not server.throwaway) as place:
+                async with part() as place:
                     results.jobs = await job_path(place, pair, options.jobs, nodes, log, say)
-                results.load.append(round(os.getloadavg()[0], 1))
-            if "family" not in options.skip:
-                async with stage(api, clean_up=not server.throwaway) as place:
+            if "family" in parts:
+                async with part() as place:
                     results.family = await family(place, options.families, log, say)
-                results.load.append(round(os.getloadavg()[0], 1))
-        if "mass" not in options.skip and server.jobs is servers.Jobs.OURS:
-            with server.job_controller(None):
-                async with stage(api, clean_up=not server.throwaway) as place:
-                    count = min(options.tasks, MOST_SHIPPED)
-                    results.mass |= await mass_stop(place, [SHIPPED_JOB], count, 1, log, say)
-        if "scale" not in options.skip:
-            counts = sorted({max(SMALLEST_SCALE, options.scale // part) for part in (100, 10, 3, 1)})
-            async with stage(api, clean_up=not server.throwaway) as place:
-                results.scale = await scale(place, counts, options.idle, log, say)
+        if "mass" in parts and server.jobs is servers.Jobs.OURS:
+            async with server.job_controller(None), part() as place:
+                count = min(options.tasks, MOST_SHIPPED)
+                results.mass |= await mass_stop(place, [SHIPPED_JOB], count, 1, log, say)
+        if "orders" in parts and server.throwaway:
+            # The operator serves all namespaces here, which on somebody's cluster would be those of others, too.
+            async with part(NAMESPACES) as place:
+                results.orders = await orders(place, options.ordered, options.rounds, log, say)
+            async with part() as place:
+                results.crowd = await crowd(place, options.crowd, options.idle, log, say)
+        if "startup" in parts:
+            results.startup = await startup(folder, say)
             results.load.append(round(os.getloadavg()[0], 1))
+        if "scale" in parts:
+            counts = sorted({max(SMALLEST_SCALE, options.scale // share) for share in (100, 10, 3, 1)})
+            async with part() as place:
+                results.scale = await scale(place, counts, options.idle, log, say)
     return results
 
 

@@ -20,6 +20,10 @@ JOBS_SHIPPED: Final = "Job controller, as shipped"
 RAW: Final = "raw API call"
 ONE_PATCH: Final = "one patch on the root"
 BY_HAND: Final = "a patch on every task"
+BY_ORDER: Final = "one order"
+
+ORDERED_AGENT: Final = "crowd"
+"""The agent of the tasks that an order stops: orders may select by it."""
 
 PODS_OF_JOB: Final = 3
 """So many pods has a Job that is stopped through its task, and the one beside it."""
@@ -59,13 +63,13 @@ def pod_spec() -> JsonObject:
     }
 
 
-def task_manifest(name: str) -> JsonObject:
+def task_manifest(name: str, agent: str = "researcher") -> JsonObject:
     """Return an AgentTask that runs the pod."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": name},
-        "spec": {"agent": "researcher", "podTemplate": {"spec": pod_spec()}},
+        "spec": {"agent": agent, "podTemplate": {"spec": pod_spec()}},
     }
 
 
@@ -150,6 +154,10 @@ BARE: Final = Contender(RAW, "r", pods_path, pod_manifest, {"spec": {"activeDead
 
 FAMILY: Final = replace(OURS, name=ONE_PATCH, letter="f")
 SINGLY: Final = replace(OURS, name=BY_HAND, letter="h")
+ORDERED: Final = replace(OURS, name=BY_ORDER, letter="o", manifest=partial(task_manifest, agent=ORDERED_AGENT))
+ARRIVING: Final = replace(OURS, letter="n")
+"""Tasks that a hold refuses: no pod is made for them."""
+
 ADOPTED: Final = replace(
     OURS,
     letter="w",
@@ -160,7 +168,8 @@ ADOPTED: Final = replace(
 UNADOPTED: Final = replace(JOB, letter="u", manifest=partial(job_manifest, pods=PODS_OF_JOB), pods=PODS_OF_JOB)
 """The Job path: a Job that is stopped through its task, and an equal one that is suspended."""
 
-_BY_LETTER: Final = {each.letter: each for each in (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ADOPTED, UNADOPTED)}
+_ALL: Final = (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ORDERED, ARRIVING, ADOPTED, UNADOPTED)
+_BY_LETTER: Final = {each.letter: each for each in _ALL}
 
 
 def run_by_kubelet(image: str) -> tuple[Contender, Contender]:

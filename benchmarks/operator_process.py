@@ -1,10 +1,7 @@
 """The operator as a process of its own, and what it takes of the machine."""
 
 import asyncio
-import contextlib
 import os
-import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -15,10 +12,9 @@ from pathlib import Path
 from typing import Final
 from urllib.error import URLError
 
-from agentstop.playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
+from tests.support.programs import Program, free_port, running
 
 READY_TIMEOUT_SECONDS: Final = 300.0
-STOP_TIMEOUT_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
 
 
@@ -55,38 +51,22 @@ class OperatorProcess:
 
 
 @asynccontextmanager
-async def operator(namespace: str, log: Path) -> AsyncIterator[OperatorProcess]:
-    """Start the operator for one namespace, wait until it is ready, and end it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "agentstop.cli.main", "run", "-n", namespace, "--health-port", str(port)]
-    with log.open("wb") as output:
-        started = time.perf_counter()
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, preexec_fn=end_with_us)
-        try:
-            await _until_ready(process, f"http://127.0.0.1:{port}/readyz", log)
-            yield OperatorProcess(process.pid, time.perf_counter() - started)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+async def operator(namespace: str | None, log: Path) -> AsyncIterator[OperatorProcess]:
+    """Start the operator for one namespace or for all, wait until it is ready, and end it afterwards."""
+    port = free_port()
+    command = [sys.executable, "-m", "agentstop.cli.main", "run", "--health-port", str(port)]
+    command += ["-n", namespace] if namespace is not None else []
+    started = time.perf_counter()
+    async with running(command, log) as program:
+        await _until_ready(program, f"http://127.0.0.1:{port}/readyz", log)
+        yield OperatorProcess(program.pid, time.perf_counter() - started)
 
 
-def end_with_us() -> None:
-    """Have this process end when the one that started it does: however a run ends, nothing of it stays."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-async def _until_ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
+async def _until_ready(program: Program, url: str, log: Path) -> None:
     end = time.perf_counter() + READY_TIMEOUT_SECONDS
     while time.perf_counter() < end:
-        if process.returncode is not None:
-            raise OperatorFailedError(f"the operator ended with code {process.returncode}; see {log}")
+        if not program.running:
+            raise OperatorFailedError(f"the operator ended; see {log}")
         if await asyncio.to_thread(_says_yes, url):
             return
         await asyncio.sleep(POLL_SECONDS)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import BY_HAND, JOBS, RAW
-from benchmarks.results import ByContender, Latencies, Results
+from benchmarks.results import BARE_PYTHON, ByContender, Latencies, Results
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -38,6 +38,16 @@ def show(results: Results, console: Console) -> None:
         what, beside = f"Family of {results.family.count}", {"by hand": BY_HAND}
         console.print(_table(results.family.effect, f"{what}: first patch until the last effect", beside))
         console.print(_table(results.family.end, f"{what}: first patch until all are Stopped", beside))
+    if results.orders is not None:
+        what = f"Order over {results.orders.count} tasks in {results.orders.namespaces} namespaces, one a round"
+        console.print(_table(results.orders.signal, f"{what}: until the last pod is asked to end", {"raw": RAW}))
+    if results.crowd is not None:
+        what = "Single stop: patch sent until the effect is accepted"
+        console.print(_table(results.crowd.quiet, f"{what}, with nothing else going on", {"raw": RAW}))
+        during = f"during an order over {results.crowd.count} tasks"
+        console.print(_table(results.crowd.busy, f"{what}, {during}", {"raw": RAW}))
+    if results.startup is not None:
+        console.print(_table(results.startup.seconds, "Start: until the program ends", {"bare": BARE_PYTHON}))
     if results.scale:
         console.print(_scale_table(results))
     table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left")
@@ -65,6 +75,9 @@ def write_json(results: Results, path: Path) -> None:
         },
         "jobs": None,
         "family": None,
+        "orders": None,
+        "crowd": None,
+        "startup": None,
         "scale": [
             {
                 "tasks": each.count,
@@ -94,6 +107,31 @@ def write_json(results: Results, path: Path) -> None:
             "tasks": results.family.count,
             "effectMs": _wire(results.family.effect),
             "endMs": _wire(results.family.end),
+        }
+    if results.orders is not None:
+        document["orders"] = {
+            "tasks": results.orders.count,
+            "namespaces": results.orders.namespaces,
+            "signalMs": _wire(results.orders.signal),
+            "haltMs": results.orders.halt.wire(),
+            "arrivedPerSecond": round(results.orders.arrived_per_second, 1),
+            "operatorShareOfProcessor": round(results.orders.operator_share, 2),
+        }
+    if results.crowd is not None:
+        document["crowd"] = {
+            "tasks": results.crowd.count,
+            "signalSeconds": round(results.crowd.seconds, 3),
+            "quietEffectMs": _wire(results.crowd.quiet),
+            "busyEffectMs": _wire(results.crowd.busy),
+            "p99BusyToQuiet": {
+                name: round(each.p99_ms / results.crowd.quiet[name].p99_ms, 2)
+                for name, each in results.crowd.busy.items()
+            },
+        }
+    if results.startup is not None:
+        document["startup"] = {
+            "p50Seconds": {name: round(each.percentile(0.5), 4) for name, each in results.startup.seconds.items()},
+            "ms": _wire(results.startup.seconds),
         }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

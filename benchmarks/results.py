@@ -112,6 +112,50 @@ class MassStop:
 
 
 @dataclass(frozen=True)
+class Orders:
+    """One order over many running tasks, and the same patches of pods sent by hand, while new tasks arrive."""
+
+    count: int
+    namespaces: int
+    halt: Latencies
+    """By the orders' own word, until the last process was proven gone; one for every round."""
+    signal: ByContender
+    """Until the API server accepted the change that ends the last pod; one for every round."""
+    arrived_per_second: float
+    """Tasks that were made meanwhile, in the round with the fewest."""
+    operator_share: float
+    """Of a processor, that the operator used until then, in the round with the most."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Single stops beside an order over many tasks."""
+
+    count: int
+    """So many tasks the order stops."""
+    seconds: float
+    """Until the API server accepted the change that ends the last of their pods."""
+    quiet: ByContender
+    """Single stops until the effect is accepted, with nothing else going on."""
+    busy: ByContender
+    """The same during the mass stop."""
+
+
+BARE_PYTHON: Final = "python -c pass"
+STOP_NAME: Final = "agentstop stop NAME"
+STOP_REQUEST: Final = "agentstop stop NAME, first request"
+COMPLETE_VERB: Final = "completion of a verb"
+COMPLETE_NAME: Final = "completion of a task's name"
+
+
+@dataclass(frozen=True)
+class Startup:
+    """Starts of the plugin's programs, until they end or make their first request."""
+
+    seconds: ByContender
+
+
+@dataclass(frozen=True)
 class Scale:
     """An operator that is started where many tasks run already."""
 
@@ -138,4 +182,7 @@ class Results:
     mass: dict[str, MassStop] = field(default_factory=dict)
     jobs: JobPath | None = None
     family: Family | None = None
+    orders: Orders | None = None
+    crowd: Crowd | None = None
+    startup: Startup | None = None
     scale: list[Scale] = field(default_factory=list)

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from agentstop.api.crd import crds
@@ -14,6 +14,9 @@ from benchmarks.api import Api, JsonObject, RequestFailedError
 from benchmarks.contenders import mark_pod, mark_task, pods_path, tasks_path
 from benchmarks.kubelet import FakeKubelet
 from benchmarks.marks import Marks, TooSlowError, Watching
+
+RUN_LABEL: Final = "agentstop-bench"
+"""On the namespaces of one stage, with a value of its own."""
 
 AT_ONCE: Final = 32
 """So many requests are under way at once, at most."""
@@ -27,39 +30,50 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Stage:
-    """A namespace that is watched."""
+    """Namespaces that are watched."""
 
     api: Api
-    namespace: str
+    namespaces: tuple[str, ...]
     marks: Marks
     watching: Watching
     kubelet: FakeKubelet
+    pods: set[tuple[str, str]] = field(default_factory=set)
+    """Namespace and name of every pod that ever was."""
+
+    @property
+    def namespace(self) -> str:
+        """The first namespace, for what needs only one."""
+        return self.namespaces[0]
 
     async def watch(self) -> None:
         """Begin to watch pods and tasks."""
 
         def on_pod(at: float, kind: str, pod: JsonObject) -> None:
+            self.pods.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
             mark_pod(self.marks, at, kind, pod)
             self.kubelet.see(kind, pod)
 
-        await self.watching.start(pods_path(self.namespace), on_pod)
-        await self.watching.start(tasks_path(self.namespace), lambda at, _, task: mark_task(self.marks, at, task))
+        for namespace in self.namespaces:
+            await self.watching.start(pods_path(namespace), on_pod)
+            await self.watching.start(tasks_path(namespace), lambda at, _, task: mark_task(self.marks, at, task))
 
 
 @asynccontextmanager
-async def stage(api: Api, *, clean_up: bool) -> AsyncIterator[Stage]:
-    """Make a namespace with a kubelet; take it away afterwards where `clean_up` is wanted."""
-    namespace = f"agentstop-bench-{secrets.token_hex(4)}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    await api.call("POST", "/api/v1/namespaces", body)
-    place = Stage(api, namespace, Marks(), Watching(api), FakeKubelet(api))
+async def stage(api: Api, *, clean_up: bool, namespaces: int = 1) -> AsyncIterator[Stage]:
+    """Make so many namespaces with one kubelet; take them away afterwards where `clean_up` is wanted."""
+    run = f"agentstop-bench-{secrets.token_hex(4)}"
+    names = tuple(f"{run}-{number}" for number in range(namespaces))
+    for name in names:
+        metadata = {"name": name, "labels": {RUN_LABEL: run}}
+        await api.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    place = Stage(api, names, Marks(), Watching(api), FakeKubelet(api))
     try:
         await place.kubelet.start()
         yield place
     finally:
         await place.watching.stop()
-        if clean_up:
-            await _remove(api, namespace)
+        for name in names if clean_up else ():
+            await _remove(api, name)
         await place.kubelet.stop()
 
 

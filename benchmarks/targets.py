@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.contenders import AGENTSTOP, BY_HAND, JOBS, JOBS_SHIPPED, ONE_PATCH
-from benchmarks.results import ByContender, Results, ratio_range
+from benchmarks.contenders import AGENTSTOP, BY_HAND, BY_ORDER, JOBS, JOBS_SHIPPED, ONE_PATCH, RAW
+from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByContender, Results, ratio_range
 
 MOST_IDLE_P50: Final = 1.2
 MOST_IDLE_P99: Final = 1.0
 MOST_JOB: Final = 1.3
 MOST_FAMILY: Final = 1.0
+MOST_ORDER: Final = 1.5
+MOST_BUSY: Final = 3.0
+"""A single stop takes two requests and two watches, where a raw call takes one of each."""
+MOST_START_SECONDS: Final = 0.3
+MOST_COMPLETION_SECONDS: Final = 0.15
 LEAST_THROUGHPUT: Final = 2.0
 SCALE_TASKS: Final = 10_000
 MOST_READY_SECONDS: Final = 15.0
@@ -29,7 +34,15 @@ class Target:
 
 def targets(results: Results) -> list[Target]:
     """Hold the results against the targets."""
-    return [*_idle(results), *_mass(results), *_jobs(results), *_family(results), *_scale(results)]
+    return [
+        *_idle(results),
+        *_mass(results),
+        *_jobs(results),
+        *_family(results),
+        *_orders(results),
+        *_startup(results),
+        *_scale(results),
+    ]
 
 
 def _idle(results: Results) -> list[Target]:
@@ -56,9 +69,35 @@ def _family(results: Results) -> list[Target]:
     ]
 
 
+def _orders(results: Results) -> list[Target]:
+    signal = results.orders.signal if results.orders is not None else {}
+    busy = results.crowd.busy if results.crowd is not None else {}
+    return [
+        _ratio("order, until the last signal", signal, 0.50, MOST_ORDER, (BY_ORDER, RAW)),
+        _ratio("single stop during a mass stop, p99 to effect", busy, 0.99, MOST_BUSY, (AGENTSTOP, RAW)),
+    ]
+
+
+def _startup(results: Results) -> list[Target]:
+    seconds = results.startup.seconds if results.startup is not None else {}
+    found = []
+    for name, most in (
+        (STOP_NAME, MOST_START_SECONDS),
+        (COMPLETE_VERB, MOST_COMPLETION_SECONDS),
+        (COMPLETE_NAME, MOST_COMPLETION_SECONDS),
+    ):
+        what, wanted = f"{name}, p50 to its end", f"< {most} s"
+        if name not in seconds:
+            found.append(_unmeasured(what, wanted))
+            continue
+        median = seconds[name].percentile(0.50)
+        found.append(Target(what, wanted, f"{median:.3f} s", median < most))
+    return found
+
+
 def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: tuple[str, str]) -> Target:
     """Hold the ratio of the percentiles of two contenders against a target."""
-    whose = {JOBS: "the Job controller's", BY_HAND: "with a patch on each"}[pair[1]]
+    whose = {JOBS: "the Job controller's", BY_HAND: "with a patch on each", RAW: "raw calls"}[pair[1]]
     wanted = f"<= {most} x {whose}"
     if not all(name in latencies for name in pair):
         return _unmeasured(what, wanted)

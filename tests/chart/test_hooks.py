@@ -6,10 +6,9 @@ import pytest
 
 from agentstop.api.meta import STOP_FINALIZER
 from agentstop.cli import main, trying, unprotect
-from agentstop.cli.plugin.api.client import Api, ApiError, UnreachableError
+from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import Target
-
-Object = dict[str, Any]
+from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
 
 RUNNING: Object = {"phase": "Running", "reason": "Running", "message": "Task runs"}
 STOPPED: Object = {
@@ -33,7 +32,8 @@ class Part:
     def __init__(self) -> None:
         self.target = Target("https://example", "default", "test")
         self.statuses: list[Object] = []
-        self.tasks: list[list[Object]] = []
+        self.found: dict[str, list[list[Object]]] = {}
+        """What is there at one look after the other, by plural."""
         self.refusals: list[ApiError] = []
         self.asked: list[tuple[Any, ...]] = []
 
@@ -60,7 +60,8 @@ class Part:
     def list(self, path: str) -> tuple[list[Object], str]:
         if self.refusals and self.refusals[-1].code in {403, 404}:
             raise self.refusals.pop()
-        return (self.tasks.pop(0) if self.tasks else []), "1"
+        looks = self.found.get(path.rsplit("/", 1)[1])
+        return (looks.pop(0) if looks else []), "1"
 
 
 @pytest.fixture
@@ -154,16 +155,28 @@ def task(name: str, *finalizers: str) -> Object:
 
 
 def test_only_our_finalizer_is_taken_off(part: Part, capsys: pytest.CaptureFixture[str]) -> None:
-    part.tasks = [[task("a", STOP_FINALIZER, "theirs/x"), task("b", "theirs/x"), task("c")]]
+    part.found["agenttasks"] = [[task("a", STOP_FINALIZER, "theirs/x"), task("b", "theirs/x"), task("c")]]
     assert main.main(["unprotect"]) == 0
     change = {"metadata": {"resourceVersion": "7", "finalizers": ["theirs/x"]}}
     assert part.asked == [("merge", "/apis/agentstop.dev/v1alpha1/namespaces/here/agenttasks/a", change)]
-    assert capsys.readouterr().out == "took the finalizer off 1 tasks\n"
+    assert capsys.readouterr().out == "took the finalizer off 1 tasks and orders\n"
+
+
+def test_it_is_taken_off_orders_too(part: Part) -> None:
+    part.found["stoporders"] = [[task("o", STOP_FINALIZER)]]
+    wide = task("w", STOP_FINALIZER)
+    del wide["metadata"]["namespace"]
+    part.found["clusterstoporders"] = [[wide]]
+    assert main.main(["unprotect"]) == 0
+    assert [each[1] for each in part.asked] == [
+        "/apis/agentstop.dev/v1alpha1/namespaces/here/stoporders/o",
+        "/apis/agentstop.dev/v1alpha1/clusterstoporders/w",
+    ]
 
 
 def test_a_task_that_is_changed_meanwhile_is_looked_at_again(part: Part) -> None:
     part.refusals = [ApiError(409, {})]
-    part.tasks = [[task("a", STOP_FINALIZER)], [], [], [task("a", STOP_FINALIZER)]]
+    part.found["agenttasks"] = [[task("a", STOP_FINALIZER)], [], [], [task("a", STOP_FINALIZER)]]
     assert main.main(["unprotect", "-n", "here"]) == 0
     assert [each[0] for each in part.asked] == ["merge", "merge"]
 
@@ -177,7 +190,7 @@ def test_an_operator_that_still_runs_is_told_of(
     part: Part, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(unprotect, "GIVE_UP_SECONDS", -1)
-    part.tasks = [[task("a", STOP_FINALIZER)]] * 9
+    part.found["agenttasks"] = [[task("a", STOP_FINALIZER)]] * 9
     assert main.main(["unprotect"]) == 1
     assert capsys.readouterr().err == "agentstop: the finalizer is put on again and again: end the operator first\n"
 

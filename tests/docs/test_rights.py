@@ -9,6 +9,7 @@ from tests.support import apiserver, clusters, helm, installed
 from tests.support.clusters import Cluster
 from tests.support.kube import NAMESPACES
 from tests.support.operators import Operator
+from tests.support.orders import Orders
 
 from . import agents
 from .conftest import Place
@@ -76,6 +77,17 @@ async def test_they_suffice(guarded: Cluster) -> None:
             await agents.stop(place, objects)
             status = await agents.ended(place, objects[-1]["metadata"]["name"])
             assert (status["phase"], status["stop"]["verdict"]) == ("Stopped", "Graceful")
+        for kind in ("StopOrder", "ClusterStopOrder"):
+            namespace = kind.lower()
+            place = Place(guarded, namespace, kubeconfig)
+            await guarded.kube.create(NAMESPACES, "", {"metadata": {"name": namespace}})
+            objects = await agents.run(place, "researcher")
+            orders = Orders(guarded, namespace)
+            order = await (orders.make() if kind == "StopOrder" else orders.make_wide())
+            status = await agents.ended(place, objects[-1]["metadata"]["name"])
+            assert (status["stop"]["source"], status["stop"]["order"]["kind"]) == ("StopOrder", kind)
+            await order.phase("Complete")
+            await orders.close()
     finally:
         await operator.program.end()
     assert "forbidden" not in operator.program.text().lower()

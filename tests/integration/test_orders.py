@@ -5,17 +5,19 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from agentstop.api.meta import STOP_FINALIZER
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import EVENTS, NAMESPACES, PODS, TASKS, KubeError, Object
 from tests.support.laws import exit_code, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
-from tests.support.orders import Order, Orders, counted, more_namespaces, outcomes
+from tests.support.orders import CLUSTER_ORDERS, ORDERS, Order, Orders, counted, more_namespaces, outcomes
 from tests.support.paper import PaperNode
 from tests.support.waiting import until
 from tests.support.workloads import Workloads
@@ -107,7 +109,8 @@ async def test_what_goes_on_record(ns: Namespace, operator: Operator, orders: Or
 
     task = await ns.ended("a")
     stop = stop_of(task)
-    assert (stop["source"], stop["order"]) == ("StopOrder", {"kind": "StopOrder", "name": "o"})
+    uid = (await order.get())["metadata"]["uid"]
+    assert (stop["source"], stop["order"]) == ("StopOrder", {"kind": "StopOrder", "name": "o", "uid": uid})
     assert (stop["reason"], stop["message"], stop["verdict"]) == ("SecurityIncident", "prompt injection", "Graceful")
     assert (status(task)["reason"], status(task)["manuallyStopped"]) == ("StopOrdered", True)
     assert "StopOrder o" in status(task)["message"]
@@ -446,8 +449,94 @@ async def test_an_order_that_is_deleted_in_the_middle_has_stopped_all(
     await order.delete()
 
     assert {stop_of(await ns.ended(name))["source"] for name in names} == {"StopOrder"}
+    await order.gone()
     await make(ns, "after")
     await ns.running("after")
+
+
+async def accepted_only(ns: Namespace, order: Order) -> None:
+    """Do to an order what an operator does on acceptance, and die before anything is sent to a task."""
+    where = ORDERS if order.namespace else CLUSTER_ORDERS
+    await ns.kube.merge(where, order.namespace, order.name, {"metadata": {"finalizers": [STOP_FINALIZER]}})
+    begun = {"phase": "Stopping", "startedAt": datetime.now(UTC).isoformat(timespec="microseconds")}
+    await ns.kube.merge(where, order.namespace, order.name, {"status": begun}, "status")
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["accepted", "accepted, and that not written"])
+async def test_an_order_that_is_deleted_between_acceptance_and_signals_while_no_operator_runs(
+    ns: Namespace, launch: Operators, orders: Orders, written: bool
+) -> None:
+    operator = await launch.start(ns.name)
+    for name in ("one", "two"):
+        await make(ns, name)
+        await ns.running(name)
+    await operator.program.kill()
+    order = await orders.make(hold=True, reason="Incident")
+    uid = (await order.get())["metadata"]["uid"]
+    if written:
+        await accepted_only(ns, order)
+    else:
+        await ns.kube.merge(ORDERS, ns.name, order.name, {"metadata": {"finalizers": [STOP_FINALIZER]}})
+    await order.delete()
+    await asyncio.sleep(1.1)  # creations are noted in whole seconds
+    await make(ns, "later")
+    await launch.start(ns.name)
+
+    for name in ("one", "two"):
+        stop = stop_of(await ns.ended(name))
+        assert (stop["source"], stop["order"]["uid"], stop["reason"]) == ("StopOrder", uid, "Incident")
+    await order.gone()
+    await ns.running("later")
+
+
+async def test_an_order_that_is_deleted_before_it_was_accepted_has_stopped_nothing(
+    ns: Namespace, launch: Operators, orders: Orders
+) -> None:
+    operator = await launch.start(ns.name)
+    await make(ns, "a")
+    await ns.running("a")
+    await operator.program.kill()
+    await (await orders.make(hold=True)).delete()
+    await launch.start(ns.name)
+    await ns.nothing_happens(1)
+
+    assert status(await ns.task("a"))["phase"] == "Running"
+
+
+async def test_an_order_has_no_finalizer_once_its_tasks_have_their_own_record(
+    ns: Namespace, operator: Operator, orders: Orders
+) -> None:
+    await make(ns, "a", agents.template(agents.graceful(3)))
+    await ns.running("a")
+    order = await orders.make()
+    await order.until(lambda found: "signaledAt" in found, "signaled")
+
+    async def free() -> bool:
+        return "finalizers" not in (await order.get())["metadata"]
+
+    await until(free, 10, "without a finalizer")
+    assert (await order.status())["phase"] == "Stopping"
+
+
+async def test_orders_that_are_deleted_when_the_operator_is_killed_at_random_moments(
+    ns: Namespace, launch: Operators, orders: Orders, request: pytest.FixtureRequest
+) -> None:
+    operator = await launch.start(ns.name)
+    for number in range(max(1, request.config.getoption("kills") // 3)):
+        names = [f"r{number}-{each}" for each in range(20)]
+        for name in names:
+            await make(ns, name, labels={"round": f"r{number}"})
+        for name in names:
+            await ns.phase(name, "Running", MANY_SECONDS)
+        order = await orders.make(f"o{number}", selector={"matchLabels": {"round": f"r{number}"}})
+        await order.phase("Stopping")
+        await asyncio.sleep(random.uniform(0, 0.3) ** 2)
+        await operator.program.kill()
+        await order.delete()
+        operator = await launch.start(ns.name, wait=False)
+
+        assert {stop_of(await ns.ended(name, MANY_SECONDS))["source"] for name in names} == {"StopOrder"}
+        await order.gone()
 
 
 async def test_tasks_that_end_by_themselves_or_are_removed_meanwhile(
@@ -616,14 +705,7 @@ async def test_an_order_goes_when_its_time_to_live_is_over(
     order = await orders.make(ttlSecondsAfterFinished=1, **spec)
     await order.until(lambda found: "finishedAt" in found, "finished")
 
-    async def gone() -> bool:
-        try:
-            await order.get()
-        except KubeError as error:
-            return error.code == 404
-        return False
-
-    await until(gone, 20, "the order gone")
+    await order.gone()
 
 
 async def test_an_order_over_nothing_is_complete_at_once(ns: Namespace, operator: Operator, orders: Orders) -> None:

@@ -29,7 +29,7 @@ FORGOTTEN_SECONDS = 60.0
 BASE: dict[str, Sequence[str]] = {
     "agentstop.dev/agenttasks": ("get", "list", "watch", "update", "patch", "delete"),
     "agentstop.dev/agenttasks/status": ("update", "patch"),
-    "agentstop.dev/stoporders": ("get", "list", "watch", "delete"),
+    "agentstop.dev/stoporders": ("get", "list", "watch", "patch", "delete"),
     "agentstop.dev/stoporders/status": ("update",),
     "events.k8s.io/events": ("create", "patch"),
     "/pods": ("get", "list", "watch", "create", "patch", "delete"),

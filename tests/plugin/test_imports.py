@@ -38,6 +38,12 @@ def test_a_stop_and_a_completion_import_little(module: str, words: tuple[str, ..
     assert not modules_of(module, *words) & heavy
 
 
+@pytest.mark.parametrize("module", ["agentstop.cli.complete", "agentstop.cli.main"])
+def test_what_asks_no_api_server_imports_nothing_that_does(module: str) -> None:
+    words = ("sto",) if module.endswith("complete") else ("stop", "--help")
+    assert not modules_of(module, *words) & {"http", "ssl", "socket", "email"}
+
+
 WITHOUT = """
 import sys
 sys.modules["click"] = sys.modules["rich"] = None

@@ -14,7 +14,7 @@ SEE = {"get", "list", "watch"}
 IN_NAMESPACES = {
     "agentstop.dev/agenttasks": SEE | {"patch", "delete"},
     "agentstop.dev/agenttasks/status": {"update"},
-    "agentstop.dev/stoporders": SEE | {"delete"},
+    "agentstop.dev/stoporders": SEE | {"patch", "delete"},
     "agentstop.dev/stoporders/status": {"update"},
     "/pods": SEE | {"create", "patch", "delete"},
     "events.k8s.io/events": {"create", "patch"},
@@ -28,7 +28,7 @@ IN_NAMESPACES = {
 OUTSIDE = {"/nodes": {"get"}, "authorization.k8s.io/selfsubjectaccessreviews": {"create"}}
 
 FOR_ALL_NAMESPACES = {
-    "agentstop.dev/clusterstoporders": SEE | {"delete"},
+    "agentstop.dev/clusterstoporders": SEE | {"patch", "delete"},
     "agentstop.dev/clusterstoporders/status": {"update"},
     "/namespaces": {"list", "watch"},
 }
@@ -174,7 +174,7 @@ def test_without_the_policy_the_stop_role_cannot_change_tasks() -> None:
 
 
 NAMES = {
-    "auto": {"grace-period", "pod-guard", "stop-only", "workload-rights"},
+    "auto": {"grace-period", "pod-guard", "stop-only", "stop-only-orders", "workload-rights"},
     "stamps": {"requested-by-tasks", "requested-by-orders"},
 }
 

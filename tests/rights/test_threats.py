@@ -2,6 +2,7 @@
 
 import pytest
 
+from agentstop.api.meta import STOP_FINALIZER
 from tests.support import agents, installed, manifests
 from tests.support.clusters import Cluster
 from tests.support.kube import JSON_PATCH, PODS, ROLES, TASKS, Kind, KubeError, Object
@@ -257,7 +258,7 @@ FORBIDDEN = (
     ("agentstop.dev", "agenttasks", "create"),
     ("agentstop.dev", "agenttasks", "update"),
     ("agentstop.dev", "stoporders", "create"),
-    ("agentstop.dev", "stoporders", "patch"),
+    ("agentstop.dev", "stoporders", "update"),
     ("apps", "deployments", "patch"),
     ("batch", "jobs", "create"),
     ("", "nodes", "list"),
@@ -278,6 +279,17 @@ async def test_a_stolen_token_of_the_operator(ns: Namespace, users: Users) -> No
     await refused(thief.create(ROLES, ns.name, {"metadata": {"name": "x"}, "rules": []}))
     for change in (STOP, {"spec": {"paused": True}}, {"metadata": {"labels": {"x": "y"}}}):
         await refused(thief.merge(TASKS, ns.name, "a", change))
+
+
+async def test_a_stolen_token_lifts_no_hold(ns: Namespace, users: Users) -> None:
+    await ns.create(ORDERS, {**order(), "spec": {"selector": {}, "hold": True}})
+    thief = await users.client(installed.USER)
+    marked = {"x": "y"}
+    for change in ({"spec": {"hold": False}}, {"metadata": {"labels": marked}}, {"metadata": {"annotations": marked}}):
+        await refused(thief.merge(ORDERS, ns.name, "o", change))
+    # What the operator does itself.
+    await thief.merge(ORDERS, ns.name, "o", {"metadata": {"finalizers": [STOP_FINALIZER]}})
+    await thief.merge(ORDERS, ns.name, "o", {"metadata": {"finalizers": None}})
 
 
 async def test_a_stolen_token_takes_no_stop_back(ns: Namespace, users: Users) -> None:

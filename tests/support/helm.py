@@ -117,9 +117,9 @@ class Helm:
         """Uninstall, and wait for the hooks."""
         await asyncio.to_thread(self._config.uninstall, name, timeout=seconds)
 
-    async def test(self, name: str = RELEASE, seconds: int = 120) -> str:
-        """Run `helm test` and return the logs; raises HelmReleaseError where it fails."""
-        return str((await asyncio.to_thread(self._config.test, name, timeout=seconds, logs=True)).get("logs", ""))
+    async def test(self, name: str = RELEASE, seconds: int = 120) -> None:
+        """Run `helm test`; raises HelmReleaseError where it fails."""
+        await asyncio.to_thread(self._config.test, name, timeout=seconds)
 
     async def names(self) -> list[str]:
         """Return the names of all releases, whatever became of them."""

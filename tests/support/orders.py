@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.clusters import Cluster
 from tests.support.history import PATIENCE
-from tests.support.kube import NAMESPACES, Kind, Kube, Object
+from tests.support.kube import NAMESPACES, Kind, Kube, KubeError, Object
 from tests.support.laws import TERMINAL, status, stop_of
 from tests.support.namespaces import API_VERSION, Namespace
 from tests.support.waiting import until
@@ -44,6 +44,18 @@ class Order:
     async def delete(self) -> None:
         """Delete it, if it is still there."""
         await self._kube.delete(self._where, self.namespace, self.name, missing_ok=True)
+
+    async def gone(self, seconds: float = PATIENCE) -> None:
+        """Wait until it is not there any more."""
+
+        async def absent() -> bool:
+            try:
+                await self.get()
+            except KubeError as error:
+                return error.code == 404
+            return False
+
+        await until(absent, seconds, f"{self.kind} {self.name} gone")
 
     async def until(self, wanted: Callable[[Object], bool], what: str, seconds: float = PATIENCE) -> Object:
         """Wait for a status."""

@@ -80,7 +80,7 @@ spec:
 CEL: whether the request comes from an operator. Nobody else has the right to write the status of tasks.
 */}}
 {{- define "agentstop.celOperator" -}}
-authorizer.group('agentstop.dev').resource('agenttasks').subresource('status').namespace(request.namespace).check('update').allowed()
+authorizer.group('agentstop.dev').resource('agenttasks').subresource('status').namespace(request.?namespace.orValue('')).check('update').allowed()
 {{- end -}}
 
 {{/* CEL: whether the request asks for the stop of a task, as against one that was asked to stop before. */}}
@@ -98,7 +98,7 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 
 {{/* What the operator asks for in the namespaces that it serves. */}}
 {{- define "agentstop.operatorRules" }}
-# Tasks: their status, the finalizer that holds a task until its workload has ended, and ttlSecondsAfterFinished.
+# Tasks and orders: their status, the finalizer that holds them until nothing would be lost, and ttlSecondsAfterFinished.
 - apiGroups: [agentstop.dev]
   resources: [agenttasks]
   verbs: [get, list, watch, patch, delete]
@@ -107,7 +107,7 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
   verbs: [update]
 - apiGroups: [agentstop.dev]
   resources: [stoporders]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [agentstop.dev]
   resources: [stoporders/status]
   verbs: [update]
@@ -153,7 +153,7 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 # Orders for all namespaces, and the namespaces' labels that they select by.
 - apiGroups: [agentstop.dev]
   resources: [clusterstoporders]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [agentstop.dev]
   resources: [clusterstoporders/status]
   verbs: [update]

@@ -23,7 +23,8 @@ ORDERED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 """Annotation on an order that names who made it; the same holds for it."""
 
 STOP_FINALIZER: Final = f"{GROUP}/stop"
-"""Finalizer on a task whose deletion must first stop a workload that the task does not own."""
+"""Finalizer on a task whose deletion must first stop a workload that the task does not own, and on an order for as
+long as there are tasks to stop that have no record of it."""
 
 
 def format_time(moment: datetime) -> str:

@@ -261,6 +261,8 @@ class OrderRef(Model):
     """StopOrder or ClusterStopOrder."""
     name: str
     """Name of the order."""
+    uid: str | None = None
+    """UID of the order, which tells it from others of the same name."""
 
 
 class StopStatus(Model):

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from agentstop.api.meta import API_VERSION
-from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
-from agentstop.cli.plugin.api.client import Api, ApiError, UnreachableError
+from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import Settings
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
 
 MANAGER: Final = "agentstop"
 """Field manager of what the hooks write."""
@@ -16,13 +16,11 @@ MANAGER: Final = "agentstop"
 PAUSE_SECONDS: Final = 0.5
 """Between two looks."""
 
-Object = dict[str, Any]
 
-
-def tasks(namespace: str = "", name: str = "") -> str:
-    """Return the path of a task, of all tasks of a namespace, or of all there are."""
+def path(plural: str, namespace: str = "", name: str = "") -> str:
+    """Return the path of one of our objects, of all of its kind in a namespace, or of all there are."""
     where = ("namespaces", namespace) if namespace else ()
-    return "/".join(part for part in (f"/apis/{API_VERSION}", *where, PLURAL, name) if part)
+    return "/".join(part for part in (f"/apis/{API_VERSION}", *where, plural, name) if part)
 
 
 @contextmanager

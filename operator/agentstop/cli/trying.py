@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
-from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, Object, api, tasks
+from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import Object
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""
@@ -33,8 +35,8 @@ def carry_out(options: argparse.Namespace) -> int:
     """Try a stop. Raises UserError with what it was that did not come about."""
     with api() as client:
         body = options.task | {"metadata": {"generateName": "agentstop-try-"}}
-        name = client.create(tasks(options.namespace), body, manager=MANAGER)["metadata"]["name"]
-        where = tasks(options.namespace, name)
+        name = client.create(path(PLURAL, options.namespace), body, manager=MANAGER)["metadata"]["name"]
+        where = path(PLURAL, options.namespace, name)
         try:
             _wait(client, where, "Running", options.timeout, lambda status: status.get("phase") == "Running")
             client.merge(where, {"spec": {"stopRequested": True}}, manager=MANAGER)

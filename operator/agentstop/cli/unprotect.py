@@ -1,16 +1,22 @@
-"""`agentstop unprotect`: takes the operator's finalizer off all tasks. The chart's uninstallation runs it."""
+"""`agentstop unprotect`: takes the operator's finalizer off tasks and orders. The chart's uninstallation runs it."""
 
 import argparse
 import time
 from typing import Any, Final
 
 from agentstop.api.meta import STOP_FINALIZER
+from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
+from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
-from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, Object, api, tasks
-from agentstop.cli.plugin.api.client import Api, ApiError
+from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, api, path
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object
 
 LOOKS: Final = 4
 """So many looks in a row must find nothing: an operator that is just ending may still put one on."""
+
+IN_NAMESPACES: Final = (PLURAL, ORDER_PLURAL)
+EVERYWHERE: Final = (*IN_NAMESPACES, CLUSTER_ORDER_PLURAL)
 
 GIVE_UP_SECONDS: Final = 60.0
 
@@ -19,8 +25,8 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "unprotect",
-        help="take the operator's finalizer off all tasks, before or after it is uninstalled",
-        description="Takes the operator's finalizer off all tasks, so that they can be deleted without an operator.",
+        help="take the operator's finalizer off tasks and orders, before or after it is uninstalled",
+        description="Takes the operator's finalizer off tasks and orders, so that they can be deleted without it.",
     )
     parser.add_argument(
         "-n",
@@ -38,23 +44,29 @@ def carry_out(options: argparse.Namespace) -> int:
     freed = set[str]()
     quiet = 0
     until = time.monotonic() + GIVE_UP_SECONDS
+    plurals = IN_NAMESPACES if options.namespace else EVERYWHERE
     with api() as client:
         while quiet < LOOKS:
-            found = [task for each in options.namespace or [""] for task in _protected(client, each)]
-            for task in found:
-                _unprotect(client, task)
-                freed.add(task["metadata"]["uid"])
+            found = [
+                (plural, each)
+                for namespace in options.namespace or [""]
+                for plural in plurals
+                for each in _protected(client, plural, namespace)
+            ]
+            for plural, each in found:
+                _unprotect(client, plural, each)
+                freed.add(each["metadata"]["uid"])
             quiet = 0 if found else quiet + 1
             if time.monotonic() > until:
                 raise UserError("the finalizer is put on again and again: end the operator first")
             time.sleep(PAUSE_SECONDS)
-    print(f"took the finalizer off {len(freed)} tasks")
+    print(f"took the finalizer off {len(freed)} tasks and orders")
     return 0
 
 
-def _protected(client: Api, namespace: str) -> list[Object]:
+def _protected(client: Api, plural: str, namespace: str) -> list[Object]:
     try:
-        found, _ = client.list(tasks(namespace))
+        found, _ = client.list(path(plural, namespace))
     except ApiError as error:
         if error.code != 404:
             raise
@@ -62,13 +74,13 @@ def _protected(client: Api, namespace: str) -> list[Object]:
     return [each for each in found if STOP_FINALIZER in (each["metadata"].get("finalizers") or ())]
 
 
-def _unprotect(client: Api, task: Object) -> None:
-    """Take it off one task; the next look sees to a task that was changed meanwhile."""
-    metadata = task["metadata"]
+def _unprotect(client: Api, plural: str, found: Object) -> None:
+    """Take it off one of them; the next look sees to one that was changed meanwhile."""
+    metadata = found["metadata"]
     kept = [each for each in metadata["finalizers"] if each != STOP_FINALIZER]
     change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": kept}}
     try:
-        client.merge(tasks(metadata["namespace"], metadata["name"]), change, manager=MANAGER)
+        client.merge(path(plural, metadata.get("namespace", ""), metadata["name"]), change, manager=MANAGER)
     except ApiError as error:
         if error.code not in {404, 409}:
             raise

@@ -1,7 +1,7 @@
 """What is known of the cluster: small records, the newest state of each object, and who belongs to whom."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -133,6 +133,11 @@ class Cache(Sightings):
         if task is not None:
             self._accepted[task.uid] = status
             self._replace(key, replace(task, status=_accepting(task.status, status)))
+
+    @property
+    def unwritten(self) -> KeysView[str]:
+        """UIDs of the tasks whose accepted stop is remembered here alone."""
+        return self._accepted.keys()
 
     def _replace(self, key: TaskKey, task: Task | None) -> None:
         before = self._tasks.pop(key, None)

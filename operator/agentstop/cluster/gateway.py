@@ -202,6 +202,11 @@ class Gateway:
         where = _order_path(order["kind"], metadata.get("namespace", ""), metadata["name"])
         return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, order)
 
+    async def patch_order(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
+        """Merge into an order; a resource version in the body makes it conditional."""
+        where = _order_path(kind, namespace, name)
+        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
+
     async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete an order, if it still is the same."""
         await self.call("DELETE", _order_path(kind, namespace, name), {}, {"preconditions": {"uid": uid}})

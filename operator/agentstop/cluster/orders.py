@@ -52,6 +52,8 @@ def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> O
         status=OrderStatus.model_validate(raw.get("status") or {}),
         requested_by=(metadata.get("annotations") or {}).get(ORDERED_BY_ANNOTATION) if trust_requested_by else None,
         created_at=parse_time(metadata.get("creationTimestamp")),
+        deleted_at=parse_time(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
 
 
@@ -100,9 +102,10 @@ class OrderBook:
     def accept(self, order: Order, now: datetime) -> Order:
         """Note that an order is accepted from now on, before that is written down; return it so.
 
-        What was made before the order is meant by it, whatever our clock says.
+        What was made before the order is meant by it, whatever our clock says. One that is being deleted was accepted
+        before that, by a process that did not come to write it down.
         """
-        started_at = max(now, order.created_at or now)
+        started_at = max(min(now, order.deleted_at or now), order.created_at or now)
         accepted = replace(order, status=order.status.but(phase=OrderPhase.STOPPING, started_at=started_at))
         self._orders[order.key] = accepted
         ledger = self.ledger(order.key)

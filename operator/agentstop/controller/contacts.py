@@ -24,6 +24,8 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """The kinds that are watched for as long as the operator runs, by their plural."""
 
+NEEDED: Final = frozenset({KIND, "Pod"})
+
 CLUSTER_WIDE: Final = frozenset({CLUSTER_ORDER_PLURAL, "namespaces"})
 
 
@@ -33,6 +35,7 @@ class Contacts:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._newest: dict[tuple[str, str], float] = {}
+        self._begun: set[tuple[str, str]] = set()
 
     def expect(self, namespaces: tuple[str, ...]) -> None:
         """Count from now on, for the watches of these namespaces or of all: one that never begins is blind, too."""
@@ -53,6 +56,11 @@ class Contacts:
         kind = KINDS.get(plural)
         if kind is not None:
             self._newest[kind, namespace] = self._now()
+            self._begun.add((kind, namespace))
+
+    def awaited(self) -> str | None:
+        """Return a kind without which no stop can be carried out, and of which a watch has not begun yet."""
+        return next((key[0] for key in self._newest if key[0] in NEEDED and key not in self._begun), None)
 
     def oldest(self) -> Iterator[tuple[str, float]]:
         """Yield each kind with the newest contact of that of its watches that has been silent for longest."""

@@ -30,8 +30,8 @@ from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import AskRight, Delete, Look, Patch
 
-BATCH: Final = 500
-"""So many tasks are looked at at once: stops that come meanwhile wait for no more."""
+BATCH: Final = 25
+"""So many tasks are looked at at once: stops that come meanwhile wait for so many in each turn of the event loop."""
 
 ACTIVE: Final = frozenset({Phase.RUNNING, Phase.STOPPING, Phase.PAUSING})
 

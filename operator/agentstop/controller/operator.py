@@ -342,7 +342,10 @@ class Operator:
         return f"{', '.join(ended)} ended" if ended and not self._stopping.is_set() else None
 
     def _unready(self) -> str | None:
-        return None if self._known.is_set() else "the caches are not filled yet"
+        if not self._known.is_set():
+            return "the caches are not filled yet"
+        awaited = self._metrics.contacts.awaited()
+        return f"the watch of {awaited} has not begun yet" if awaited else None
 
 
 def _allow_many_connections() -> None:

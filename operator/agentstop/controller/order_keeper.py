@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from agentstop.api.meta import API_VERSION
+from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.api.order import (
     CLUSTER_ORDER_KIND,
     CLUSTER_ORDER_PLURAL,
@@ -46,8 +46,12 @@ LOOK: Final = timedelta(seconds=60)
 
 LONGEST_WAIT_SECONDS: Final = 86_400.0
 
-BATCH: Final = 500
-"""So many tasks are looked at at once: stops that come meanwhile wait for no more."""
+BATCH: Final = 25
+"""So many tasks are looked at at once. A single stop that comes meanwhile takes some ten turns of the event loop, and
+waits for so many tasks in each of them."""
+
+PAGE: Final = 500
+"""So many orders or namespaces are listed at once."""
 
 NAMESPACES: Final = Place("/api/v1", "namespaces")
 
@@ -64,6 +68,8 @@ class _Work:
     """Whether all tasks were looked at for it."""
     certain: bool = False
     """Whether no task can be meant by it that is not known."""
+    unguarded: bool = False
+    """Whether the API server does not let us put our finalizer on it."""
     task: asyncio.Task[None] | None = None
 
 
@@ -229,9 +235,12 @@ class OrderKeeper:
     async def _advance(self, order: Order, work: _Work) -> datetime | None:
         """Do what is next for an order; return when to look again, if nothing happens before."""
         now = self._clock()
+        if order.withdrawn:
+            return None
         if order.status.phase.over:
             self.book.close(order.key)
-            return await self._expire(order, now)
+            settled = await self._guard(order, work, wanted=False)
+            return await self._expire(order, now) if settled else now
         if now - work.looked_at >= LOOK:
             work.looked_at = now
             return now if await self._look(order) else None
@@ -252,7 +261,7 @@ class OrderKeeper:
         for number, (key, _) in enumerate(self._cache.tasks()):
             task = self._cache.task(key)
             if task is not None:
-                self.book.meet(order, task, here=new)
+                self.book.meet(order, task, here=new and order.deleted_at is None)
             if number % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
         if new:
@@ -267,9 +276,15 @@ class OrderKeeper:
             if not self._filled():
                 return self._clock()  # counts that are not complete yet would be wrong
             ledger.take_over(order.status)
-        if order.stops and not work.certain and not ledger.unsignaled and self._filled():
+        if order.stops and not work.certain and not ledger.unrecorded and self._filled():
             await self._know_all(key.namespace)
-            work.certain = not ledger.unsignaled
+            work.certain = not ledger.unrecorded
+        # What asks for a stop is never lost: what no task has on its own record yet hangs on the order alone.
+        exposed = bool(ledger.unrecorded) or not self._cache.unwritten.isdisjoint(ledger.buckets)
+        order = self.book.order(key) or order
+        known = exposed or work.certain or not order.stops
+        if known and not await self._guard(order, work, wanted=exposed):
+            return self._clock()
         now = self._clock()
         order = self.book.order(key) or order
         status = progress(order, ledger, now, complete=work.certain)
@@ -278,6 +293,28 @@ class OrderKeeper:
             return now
         look_at = work.looked_at + LOOK
         return min(now + timedelta(seconds=RETRY_SECONDS), look_at) if order.stops else look_at
+
+    async def _guard(self, order: Order, work: _Work, *, wanted: bool) -> bool:
+        """Put our finalizer on an order or take it off it; return whether that is settled."""
+        if order.protected is wanted or (wanted and (work.unguarded or order.deleted_at is not None)):
+            return True
+        finalizers = [each for each in order.finalizers if each != STOP_FINALIZER] + [STOP_FINALIZER] * wanted
+        metadata = {"uid": order.uid, "resourceVersion": order.resource_version, "finalizers": finalizers}
+        try:
+            answer = await self._gateway.patch_order(*order.key, {"metadata": metadata})
+        except ApiError as error:
+            if wanted and error.refused:
+                log.error("%s would lose stops if it were deleted while no operator runs: %s", order.key, error)
+                work.unguarded = True
+                return True
+            if not error.absent and error.code != 409:
+                raise
+            await self._look(order)
+            return False
+        if "deletionTimestamp" in answer["metadata"]:
+            return False  # it goes with its last finalizer; the watch tells
+        self.order(None, answer)
+        return True
 
     async def _know_all(self, namespace: str) -> None:
         """Read the tasks that are not known yet; what is meant by an order is then asked to stop."""
@@ -313,7 +350,7 @@ class OrderKeeper:
 
     async def _list(self, place: Place, namespace: str = "") -> list[JsonObject]:
         found: list[JsonObject] = []
-        query = {"limit": str(BATCH)}
+        query = {"limit": str(PAGE)}
         while True:
             answer = await self._gateway.call("GET", place.collection(namespace), query)
             found += answer.get("items") or ()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
-from agentstop.api.meta import ConditionType
+from agentstop.api.meta import STOP_FINALIZER, ConditionType
 from agentstop.api.order import (
     MAX_LISTED,
     ClusterStopOrderSpec,
@@ -47,16 +47,30 @@ class Order:
     """Who made it, as admission stamped it."""
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""
+    deleted_at: datetime | None = None
+    """When its deletion was asked for, in whole seconds: a finalizer keeps it."""
+    finalizers: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether nothing that matches may start."""
-        return self.spec.hold and not self.spec.drill and self.status.phase is not OrderPhase.LIFTED
+        held = self.spec.hold and not self.spec.drill and self.deleted_at is None
+        return held and self.status.phase is not OrderPhase.LIFTED
 
     @property
     def stops(self) -> bool:
         """Whether tasks that match are still to be stopped."""
         return not self.spec.drill and self.status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
+
+    @property
+    def protected(self) -> bool:
+        """Whether our finalizer is on it."""
+        return STOP_FINALIZER in self.finalizers
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was deleted before it was accepted, and is only kept by somebody else's finalizer."""
+        return self.deleted_at is not None and not self.protected and self.status.started_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,7 @@ class Ordered:
 
     kind: str
     name: str
+    uid: str
     requested_by: str | None
     reason: str | None
     message: str | None
@@ -79,9 +94,6 @@ class Standing:
     hold: Word | None = None
     """Why it may not be started or resumed, if so."""
 
-
-CLOCKS_DIFFER: Final = timedelta(seconds=5)
-"""So much our clock and the API server's may differ before a task's stop is taken for that of an earlier order."""
 
 HELD: Final = "HeldByOrder"
 
@@ -145,9 +157,9 @@ def _in_namespace(order: Order, task: Task, namespaces: Mapping[str, Mapping[str
 
 def ordered_by(order: Order) -> Ordered:
     """Return the stop that an order asks for."""
-    spec = order.spec
+    spec, key = order.spec, order.key
     return Ordered(
-        order.key.kind, order.key.name, order.requested_by, spec.reason, spec.message, spec.grace_period_seconds
+        key.kind, key.name, order.uid, order.requested_by, spec.reason, spec.message, spec.grace_period_seconds
     )
 
 
@@ -175,10 +187,7 @@ def doubt_word(order: Order, namespace: str) -> Word:
 def is_the_orders(task: Task, order: Order) -> bool:
     """Whether the task's stop follows this order, as against an earlier one of the same name."""
     stop = task.status.stop
-    if stop is None or stop.order is None or order.key.namespace not in {"", task.namespace}:
-        return False
-    earlier = order.created_at is not None and stop.accepted_at + CLOCKS_DIFFER < order.created_at
-    return (stop.order.kind, stop.order.name) == (order.key.kind, order.key.name) and not earlier
+    return stop is not None and stop.order is not None and stop.order.uid == order.uid
 
 
 def was_there(task: Task, moment: datetime) -> bool:
@@ -216,6 +225,8 @@ class Ledger:
     """How many were in it when this process saw them first, where an earlier one had begun."""
     past: dict[str, int] = field(default_factory=dict)
     """The same of tasks that were counted by an earlier process, and are gone."""
+    unrecorded: set[str] = field(default_factory=set)
+    """UIDs of the tasks that have no record of a stop: nothing but the order asks for it."""
     unsignaled: set[str] = field(default_factory=set)
     """UIDs of the tasks whose SIGTERM is not on its way."""
     stalled: dict[str, ListedTask] = field(default_factory=dict)
@@ -246,10 +257,8 @@ class Ledger:
         self.buckets[task.uid] = bucket
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
         stop = task.status.stop
-        if bucket == STOPPING and (stop is None or stop.signaled_at is None):
-            self.unsignaled.add(task.uid)
-        else:
-            self.unsignaled.discard(task.uid)
+        _keep(self.unrecorded, task.uid, bucket == STOPPING and stop is None)
+        _keep(self.unsignaled, task.uid, bucket == STOPPING and (stop is None or stop.signaled_at is None))
         if stop is not None:
             self.signaled_at = _later(self.signaled_at, stop.signaled_at)
         self.ended_at = _later(self.ended_at, task.status.finished_at)
@@ -304,7 +313,7 @@ def progress(order: Order, ledger: Ledger, now: datetime, *, complete: bool) -> 
         status = _counted(status, ledger, now, complete=complete)
     if status.finished_at is None:
         return status.but(phase=OrderPhase.STOPPING)
-    if order.spec.hold:
+    if order.spec.hold and order.deleted_at is None:
         return status.but(phase=OrderPhase.HOLDING)
     if before.phase in {OrderPhase.HOLDING, OrderPhase.LIFTED}:
         return status.but(phase=OrderPhase.LIFTED, lifted_at=before.lifted_at or now)
@@ -337,6 +346,13 @@ def _counted(before: OrderStatus, ledger: Ledger, now: datetime, *, complete: bo
 
 def _seconds(start: datetime, end: datetime | None) -> float | None:
     return round(max((end - start).total_seconds(), 0.0), 3) if end is not None else None
+
+
+def _keep(uids: set[str], uid: str, there: bool) -> None:
+    if there:
+        uids.add(uid)
+    else:
+        uids.discard(uid)
 
 
 def _bucket(task: Task) -> str:

@@ -55,7 +55,7 @@ def accepted(case: Case) -> StopStatus | None:
     order = case.standing.stop
     if source is StopSource.STOP_ORDER and order is not None:
         return record.but(
-            order=OrderRef(kind=order.kind, name=order.name),
+            order=OrderRef(kind=order.kind, name=order.name, uid=order.uid),
             requested_by=order.requested_by,
             reason=order.reason,
             message=order.message,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.meta import ORDERED_BY_ANNOTATION
+from agentstop.api.meta import ORDERED_BY_ANNOTATION, STOP_FINALIZER
 from agentstop.api.order import OrderPhase
 from agentstop.cluster.families import TaskKey
-from agentstop.cluster.orders import OrderBook
+from agentstop.cluster.orders import OrderBook, read_order
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.orders import Order, OrderKey, progress
 from agentstop.lifecycle.seen import Task
@@ -64,8 +64,12 @@ def named(name: str, spec: Raw | None = None, status: Raw | None = None, **metad
     return task(spec, status, **{"name": name, "uid": f"uid-{name}", "creationTimestamp": when(-60), **metadata})
 
 
-def ordered(name: str, order: str = "o", seconds: float = 1, phase: str = "Stopping", **metadata: Any) -> Task:
-    stop: Raw = {"source": "StopOrder", "order": {"kind": "StopOrder", "name": order}, "acceptedAt": when(seconds)}
+def ordered(
+    name: str, order: str = "o", seconds: float = 1, phase: str = "Stopping", by: str | None = None, **metadata: Any
+) -> Task:
+    uid = by or ("order-uid" if order == "o" else f"uid-{order}")
+    stop: Raw = {"source": "StopOrder", "order": {"kind": "StopOrder", "name": order, "uid": uid}}
+    stop |= {"acceptedAt": when(seconds)}
     if phase == "Stopped":
         stop |= {"verdict": "NotStarted", "confirmedAt": when(seconds)}
     status = {"phase": phase, "stop": stop} | ({"finishedAt": when(seconds)} if phase == "Stopped" else {})
@@ -261,11 +265,11 @@ def test_another_order_of_the_same_name_begins_anew(bench: Bench) -> None:
 
 @pytest.mark.parametrize("hold", [False, True])
 def test_an_earlier_order_of_that_name_has_no_part_in_the_counts(bench: Bench, hold: bool) -> None:
-    old = ordered("old", seconds=-600, phase="Stopped")
+    old = ordered("old", seconds=-600, phase="Stopped", by="earlier")
     order = bench.accept({"hold": hold}, old)
 
     assert bench.book.ledger(KEY).buckets == {}
-    assert not bench.book.meet(order, ordered("elsewhere", namespace="other"), here=True)
+    assert not bench.book.meet(order, ordered("elsewhere", by="another", namespace="other"), here=True)
 
 
 # After a crash
@@ -345,6 +349,8 @@ class Walk:
         self.early: set[str] = set()
         """UIDs of those that were there then."""
         self.refused: set[str] = set()
+        self.deleted = self.gone = False
+        """Whether the order's deletion was asked for, and whether it is gone."""
         self.ends: dict[str, str] = {}
 
     @property
@@ -401,7 +407,7 @@ class Walk:
                 continue
             if one.status.stop is None:
                 assert stop is not None
-                record = {"source": "StopOrder", "order": {"kind": stop.kind, "name": stop.name}}
+                record = {"source": "StopOrder", "order": {"kind": stop.kind, "name": stop.name, "uid": stop.uid}}
                 self._put(raw | {"status": {"phase": "Stopping", "stop": record | {"acceptedAt": when(self.seconds)}}})
                 return
             if not one.status.phase.terminal:
@@ -442,8 +448,34 @@ class Walk:
                 return  # after a crash in the middle, nobody can tell that it did not match before
             self._put(raw | {"metadata": raw["metadata"] | {"labels": labels}})
 
+    def delete(self) -> None:
+        """The order is deleted; as long as it is guarded, it stays."""
+        if self.order is not None and not self.deleted:
+            self.deleted = True
+            self._change({"deletionTimestamp": when(int(self.seconds))})
+
+    def _change(self, metadata: Raw) -> None:
+        """The metadata of the order change, and with it what it means."""
+        self.version += 1
+        metadata = self.raw["metadata"] | metadata | {"resourceVersion": str(1000 + self.version)}
+        self.raw = self.raw | {"metadata": metadata}
+        self.order = read_order(self.raw)
+        self.gone = self.deleted and not metadata.get("finalizers")
+        if self.gone:
+            self.book.drop(KEY)
+        else:
+            assert self.book.put(self.raw) is not None
+
+    def guard(self) -> None:
+        """Put the finalizer on while anything is to be stopped that has no record of it, or take it off."""
+        exposed = bool(self.book.ledger(KEY).unrecorded)
+        if self.order is not None and self.order.protected is not exposed and not (exposed and self.deleted):
+            self._change({"finalizers": [STOP_FINALIZER] if exposed else []})
+
     def write(self) -> None:
-        if self.order is not None:
+        if not self.gone:
+            self.guard()
+        if self.order is not None and not self.gone:
             current = self.book.order(KEY)
             assert current is not None
             ledger = self.book.ledger(KEY)
@@ -460,6 +492,8 @@ class Walk:
         if (self.meant | self.refused) - set(self.tasks):
             self.write()  # nobody can tell what was removed from what ended within one pace of the writing
         self.bench = Bench()
+        if self.gone:
+            return
         order = self.book.put(self.raw)
         assert order is not None
         if self.order is None:
@@ -479,8 +513,11 @@ class Walk:
     def check(self) -> None:
         assert self.order is not None
         status = self.order.status
-        for name in sorted((self.meant | self.refused) & set(self.tasks)):
+        for name in sorted((self.meant if self.deleted else self.meant | self.refused) & set(self.tasks)):
             assert self._over(self.tasks[name]), f"{name} escaped"
+        if self.deleted:
+            assert self.gone, "the order hangs"
+            return
         wanted = [self.ends[name] for name in self.meant]
         assert status.stopped is not None
         found = (status.stopped.graceful, status.stopped.killed, status.stopped.not_started, status.stopped.other)
@@ -496,6 +533,7 @@ def test_whatever_happens_the_counts_end_right(group: int) -> None:
         walk = Walk(seed)
         steps = [walk.make] * 6 + [walk.work] * 4 + [walk.end_one, walk.remove, walk.relabel, walk.write, walk.crash]
         try:
+            steps += [walk.delete] * (seed % 2)
             for number in range(60):
                 walk.random.choice(steps)()
                 walk.pass_time()

@@ -37,10 +37,14 @@ class Cluster:
         """Verb and plural of what the operator may not do."""
         self.written: list[Raw] = []
         self.deleted: list[OrderKey] = []
+        self.finalizers: list[list[str]] = []
+        """What the finalizers of orders were set to."""
         self.reads: list[str] = []
         self.failures: list[ApiError] = []
         """What the next requests about orders are answered with."""
         self.before_write: Callable[[], None] = lambda: None
+        self.tell_order: Callable[[str, Raw], None] = lambda kind, raw: None
+        """The watch of orders."""
         self._version = 100
 
     def version(self) -> str:
@@ -71,6 +75,25 @@ class Cluster:
             raise ApiError(409, "Conflict", "changed meanwhile")
         self.written.append(order["status"])
         return self.change_order(key, status=order["status"])
+
+    async def patch_order(self, kind: str, namespace: str, name: str, body: Raw) -> Raw:
+        await asyncio.sleep(0)
+        if ("patch", f"{kind.lower()}s") in self.forbidden:
+            raise ApiError(403, "Forbidden", f"{kind.lower()}s is forbidden")
+        self._fail()
+        key = OrderKey(kind, namespace, name)
+        if key not in self.orders:
+            raise ApiError(404, "NotFound", "no such order")
+        metadata = self.orders[key]["metadata"]
+        if any(metadata[name] != body["metadata"][name] for name in ("uid", "resourceVersion")):
+            raise ApiError(409, "Conflict", "changed meanwhile")
+        self.finalizers.append(body["metadata"]["finalizers"])
+        metadata = metadata | {"finalizers": body["metadata"]["finalizers"], "resourceVersion": self.version()}
+        answer = self.orders[key] = self.orders[key] | {"metadata": metadata}
+        if "deletionTimestamp" in metadata and not metadata["finalizers"]:
+            del self.orders[key]
+            self.tell_order("DELETED", answer)
+        return answer
 
     def change_order(self, key: OrderKey = ORDER, **parts: Any) -> Raw:
         raw = self.orders[key]
@@ -151,6 +174,7 @@ class Bench:
             lambda: self.now,
             trust_requested_by=True,
         )
+        self.cluster.tell_order = self.keeper.order
 
     async def restart(self) -> None:
         await self.keeper.close()
@@ -180,7 +204,8 @@ class Bench:
         assert known is not None
         asked = self.keeper.book.standing(known).stop
         assert asked is not None, f"nobody stops {key}"
-        stop = {"source": "StopOrder", "order": {"kind": asked.kind, "name": asked.name}, "verdict": verdict}
+        by = {"kind": asked.kind, "name": asked.name, "uid": asked.uid}
+        stop = {"source": "StopOrder", "order": by, "verdict": verdict}
         stop |= dict.fromkeys(("acceptedAt", "signaledAt", "confirmedAt"), self.moment)
         self.set_status(key, {"phase": "Stopped", "finishedAt": self.moment, "stop": stop})
 
@@ -208,10 +233,18 @@ class Bench:
     def edit(self, key: OrderKey = ORDER, **spec: Any) -> None:
         self.keeper.order("MODIFIED", self.cluster.change_order(key, spec=spec))
 
-    def delete(self, key: OrderKey = ORDER) -> None:
-        raw = self.cluster.orders.pop(key)
+    def delete(self, key: OrderKey = ORDER, *, tell: bool = True) -> None:
+        """An order is deleted; with a finalizer it stays, and says so. `tell` is whether the operator runs."""
+        raw = self.cluster.orders[key]
         metadata = raw["metadata"] | {"resourceVersion": self.cluster.version()}
-        self.keeper.order("DELETED", raw | {"metadata": metadata})
+        kept = bool(metadata.get("finalizers"))
+        if kept:
+            metadata |= {"deletionTimestamp": self.moment}
+            self.cluster.orders[key] = raw | {"metadata": metadata}
+        else:
+            del self.cluster.orders[key]
+        if tell:
+            self.keeper.order("MODIFIED" if kept else "DELETED", raw | {"metadata": metadata})
 
     # What is seen of it
 

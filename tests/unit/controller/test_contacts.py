@@ -42,6 +42,17 @@ def test_a_watch_that_never_begins_is_silent_from_the_start(contacts: Contacts, 
     }
 
 
+def test_the_watches_without_which_nothing_is_stopped_are_awaited(contacts: Contacts) -> None:
+    contacts.expect(("one", "two"))
+    awaited = [contacts.awaited()]
+    for where in (f"{TASKS}/namespaces/%s/agenttasks", "/api/v1/namespaces/%s/pods"):
+        for namespace in ("one", "two"):
+            contacts.note(f"https://x{where % namespace}?watch=true")
+            awaited.append(contacts.awaited())
+
+    assert awaited == ["AgentTask", "AgentTask", "Pod", "Pod", None]
+
+
 def test_single_namespaces_have_no_watches_of_the_whole_cluster(contacts: Contacts) -> None:
     contacts.expect(("a", "b"))
 

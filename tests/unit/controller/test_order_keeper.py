@@ -7,6 +7,7 @@ from math import inf
 
 import pytest
 
+from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.controller import order_keeper
@@ -51,7 +52,8 @@ async def test_the_signal_is_written_down_before_the_end(bench: Bench) -> None:
     one = bench.task("one", None, RUNNING)
     bench.order()
     await bench.phase("Stopping")
-    stop = {"source": "StopOrder", "order": {"kind": "StopOrder", "name": "o"}, "acceptedAt": bench.moment}
+    by = {"kind": "StopOrder", "name": "o", "uid": "order-uid"}
+    stop = {"source": "StopOrder", "order": by, "acceptedAt": bench.moment}
     bench.now += timedelta(seconds=2)
     signaled = stop | {"signaledAt": bench.moment, "killAt": bench.moment}
     bench.set_status(one, {"phase": "Stopping", "stop": signaled})
@@ -272,6 +274,139 @@ async def test_an_api_server_that_is_away_is_asked_again(bench: Bench, caplog: p
 
     await bench.phase("Complete")
     assert "StopOrder ns/o is tried again" in caplog.text
+
+
+# Deleted while no operator runs
+
+
+GUARD = "agentstop.dev/stop"
+
+
+def recorded(bench: Bench) -> Raw:
+    stop = {"source": "StopOrder", "order": {"kind": "StopOrder", "name": "o", "uid": "order-uid"}}
+    return {"phase": "Stopping", "stop": stop | {"acceptedAt": bench.moment}}
+
+
+async def test_an_order_is_guarded_until_every_task_has_its_own_record(bench: Bench) -> None:
+    keys = [bench.task(name, None, RUNNING) for name in ("one", "two")]
+    bench.order(finalizers=["other/one"])
+    await bench.phase("Stopping")
+    assert bench.cluster.finalizers == [["other/one", GUARD]]
+
+    bench.set_status(keys[0], recorded(bench))
+    await bench.rest()
+    assert len(bench.cluster.finalizers) == 1
+    bench.set_status(keys[1], recorded(bench))
+    await until(lambda: bench.cluster.finalizers[-1] == ["other/one"], PATIENCE, "free")
+    assert bench.status()["phase"] == "Stopping"
+
+
+async def test_it_is_guarded_before_it_says_that_it_is_accepted(bench: Bench) -> None:
+    bench.task("one", None, RUNNING)
+    bench.cluster.before_write = lambda: seen.append(list(bench.cluster.finalizers))
+    seen: list[list[list[str]]] = []
+    bench.order()
+    await bench.phase("Stopping")
+
+    assert seen[0] == [[GUARD]]
+
+
+async def test_a_record_that_only_we_remember_is_none(bench: Bench) -> None:
+    one = bench.task("one", None, RUNNING)
+    bench.order()
+    await bench.phase("Stopping")
+    remembered = AgentTaskStatus.model_validate(recorded(bench))
+    bench.cache.accept(one, remembered)
+    await bench.rest()
+    assert bench.cluster.finalizers == [[GUARD]]
+
+    bench.set_status(one, remembered.wire())
+    await until(lambda: bench.cluster.finalizers[-1] == [], PATIENCE, "free")
+
+
+@pytest.mark.parametrize("spec", [{}, {"drill": True}, {"hold": True}], ids=["over nothing", "a drill", "a hold"])
+async def test_an_order_with_nothing_to_stop_is_not_guarded(bench: Bench, spec: Raw) -> None:
+    if "drill" in spec:
+        bench.task("one", None, RUNNING)
+    bench.order(spec)
+    await bench.phase({"drill": "Drilled", "hold": "Holding"}.get(next(iter(spec), ""), "Complete"))
+    if "hold" in spec:
+        bench.task("later", creationTimestamp=when(60))
+        await until(lambda: bench.status().get("refused") == 1, PATIENCE, "refused")
+
+    assert bench.cluster.finalizers == []
+
+
+async def test_what_an_order_has_accepted_is_stopped_though_it_is_deleted_meanwhile(bench: Bench) -> None:
+    one = bench.task("one", None, RUNNING)
+    bench.order({"hold": True})
+    await bench.phase("Stopping")
+    await bench.restart()
+    bench.delete(tell=False)
+    await bench.keeper.learn(["ns"])
+    bench.tell(one)
+    later = bench.task("later", creationTimestamp=when(60))
+
+    assert bench.stops(one)
+    assert (bench.stops(later), bench.held(later)) == (False, None)
+    bench.set_status(one, recorded(bench))
+    await until(lambda: not bench.cluster.orders, PATIENCE, "gone")
+    assert bench.keeper.book.order(ORDER) is None
+
+
+async def test_an_acceptance_that_was_not_written_goes_on_for_what_was_there_before_the_deletion(bench: Bench) -> None:
+    bench.unknown_order(finalizers=[GUARD])
+    bench.delete(tell=False)
+    one, later = bench.task("one", None, RUNNING), bench.task("later", creationTimestamp=when(60))
+    bench.now += timedelta(seconds=600)
+    await bench.keeper.learn(["ns"])
+    await until(lambda: bench.stops(one), PATIENCE, "stopped")
+
+    assert not bench.stops(later)
+
+
+async def test_what_was_deleted_before_it_was_accepted_stops_nothing(bench: Bench) -> None:
+    one = bench.task("one", None, RUNNING)
+    bench.unknown_order({"hold": True}, finalizers=["other/one"])
+    bench.delete(tell=False)
+    await bench.keeper.learn(["ns"])
+    await bench.rest()
+
+    assert (bench.stops(one), bench.held(one)) == (False, None)
+    assert (bench.cluster.finalizers, bench.cluster.written) == ([], [])
+
+
+async def test_deleted_in_the_middle_it_holds_nobody_and_goes_when_all_is_on_record(bench: Bench) -> None:
+    one = bench.task("one", None, RUNNING)
+    bench.order({"hold": True})
+    await bench.phase("Stopping")
+    bench.delete()
+    later = bench.task("later", creationTimestamp=when(60))
+    assert (bench.held(later), bench.stops(later), bench.stops(one)) == (None, False, True)
+    await bench.rest()
+    assert bench.cluster.orders
+
+    bench.stopped(one)
+    await until(lambda: not bench.cluster.orders, PATIENCE, "gone")
+    assert bench.cluster.finalizers == [[GUARD], []]
+
+
+async def test_without_the_right_to_guard_it_stops_all_the_same(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.cluster.forbidden = {("patch", "stoporders")}
+    one = bench.task("one", None, RUNNING)
+    bench.order()
+    await bench.phase("Stopping")
+    bench.stopped(one)
+    await bench.phase("Complete")
+
+    assert caplog.text.count("would lose stops") == 1
+
+
+async def test_a_guard_that_is_left_on_an_order_that_is_over_is_taken_off(bench: Bench) -> None:
+    over = {"phase": "Complete", "startedAt": when(0), "finishedAt": when(1)}
+    bench.order(status=over, finalizers=[GUARD])
+
+    await until(lambda: bench.cluster.finalizers == [[]], PATIENCE, "free")
 
 
 # Namespaces

@@ -102,40 +102,49 @@ def test_a_hold_says_which_order_and_why() -> None:
 
 # Whose stop it is
 
+RUNNING: Raw = {"phase": "Running"}
 
-def stopped_by(
-    kind: str = "StopOrder", name: str = "o", seconds: float = 1, verdict: str = "Graceful", **metadata: Any
-) -> Task:
-    stop = {"source": "StopOrder", "order": {"kind": kind, "name": name}, "acceptedAt": when(seconds)}
-    ended = {"verdict": verdict, "confirmedAt": when(seconds + 1), "signaledAt": when(seconds)}
-    return task(None, {"phase": "Stopped", "finishedAt": when(seconds + 1), "stop": stop | ended}, **metadata)
+
+def numbered(number: int, status: Raw) -> Task:
+    return task(None, status, uid=f"u{number}", name=f"t{number}")
+
+
+def stopped_by(uid: str | None = "order-uid", verdict: str = "Graceful", **metadata: Any) -> Task:
+    by = {"kind": "StopOrder", "name": "o"} | ({"uid": uid} if uid else {})
+    stop = {"source": "StopOrder", "order": by, "acceptedAt": when(1)}
+    ended = {"verdict": verdict, "confirmedAt": when(2), "signaledAt": when(1)}
+    return task(None, {"phase": "Stopped", "finishedAt": when(2), "stop": stop | ended}, **metadata)
 
 
 @pytest.mark.parametrize(
-    ("stopped", "cluster", "mine"),
-    [
-        (stopped_by(), False, True),
-        (stopped_by(name="other"), False, False),
-        (stopped_by("ClusterStopOrder"), False, False),
-        (stopped_by("ClusterStopOrder"), True, True),
-        (stopped_by(namespace="elsewhere"), False, False),
-        (stopped_by("ClusterStopOrder", namespace="elsewhere"), True, True),
-        (stopped_by(seconds=-60), False, False),
-        (stopped_by(seconds=-1), False, True),
-    ],
-    ids=[
-        "its own",
-        "another name",
-        "another kind",
-        "cluster-wide",
-        "one of that name in another namespace",
-        "cluster-wide, elsewhere",
-        "an earlier order of that name",
-        "clocks differ a little",
-    ],
+    ("stopped", "mine"),
+    [(stopped_by(), True), (stopped_by("earlier"), False), (stopped_by(None), False), (numbered(1, RUNNING), False)],
+    ids=["its own", "another order of that name", "of a record that does not say", "nobody's"],
 )
-def test_whose_stop_it_is(stopped: Task, cluster: bool, mine: bool) -> None:
-    assert is_the_orders(stopped, order(cluster=cluster)) is mine
+def test_whose_stop_it_is(stopped: Task, mine: bool) -> None:
+    assert is_the_orders(stopped, order()) is mine
+
+
+def test_an_order_that_is_being_deleted_holds_nothing_and_goes_on_stopping() -> None:
+    accepted_at = {"phase": "Stopping", "startedAt": when(0)}
+    deleting = order({"hold": True}, status=accepted_at, deletionTimestamp=when(5), finalizers=["agentstop.dev/stop"])
+    over = progress(deleting, ledger(stopped_by()), at(9), complete=True)
+
+    assert (deleting.holds, deleting.stops, deleting.withdrawn) == (False, True, False)
+    assert over.phase is OrderPhase.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "withdrawn"),
+    [
+        ({"finalizers": ["other/one"]}, {}, True),
+        ({"finalizers": ["other/one", "agentstop.dev/stop"]}, {}, False),
+        ({"finalizers": ["other/one"]}, {"phase": "Stopping", "startedAt": when(0)}, False),
+    ],
+    ids=["never accepted", "accepted, and that not written", "accepted"],
+)
+def test_what_was_deleted_before_it_was_accepted_is_withdrawn(metadata: Raw, status: Raw, withdrawn: bool) -> None:
+    assert order(status=status, deletionTimestamp=when(5), **metadata).withdrawn is withdrawn
 
 
 def test_what_was_made_in_the_second_of_the_acceptance_was_there_and_came_later() -> None:
@@ -148,7 +157,6 @@ def test_what_was_made_in_the_second_of_the_acceptance_was_there_and_came_later(
 
 # Counts
 
-RUNNING: Raw = {"phase": "Running"}
 STALLED: Raw = {"type": "Stalled", "status": "True", "reason": "NodeUnreachable", "message": "m"}
 STALLED |= {"lastTransitionTime": when(0)}
 
@@ -162,10 +170,6 @@ def ledger(*tasks: Task) -> Ledger:
     for each in tasks:
         made.put(each)
     return made
-
-
-def numbered(number: int, status: Raw) -> Task:
-    return task(None, status, uid=f"u{number}", name=f"t{number}")
 
 
 def stopping(number: int, signaled: float | None = None, *conditions: Raw) -> Task:

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from agentstop.cli.main import COMPLETION_VARIABLE
-from agentstop.cli.plugin.api.client import ApiError, UnreachableError, unreachable
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError, unreachable
 from agentstop.cli.plugin.command import write_options
 from agentstop.cli.plugin.exits import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options

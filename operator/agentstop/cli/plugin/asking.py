@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.client import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.exits import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.selecting import Selection

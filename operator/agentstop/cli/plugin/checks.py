@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.durations import ago, moment, now
 from agentstop.cli.plugin.names import (
     API_VERSION,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Follower, key_of
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit, PluginError

@@ -1,10 +1,10 @@
 """Making orders, and following them to their end."""
 
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit, PluginError
@@ -55,7 +55,7 @@ def follow_order(session: Session, order: Object, timeout: float | None) -> Obje
     kind = kind_of(order)
     follower = Follower(session.api, kind.path(session.namespace), name=name_of(order))
     follower.start(order)
-    aim = OrderAim(now(), _Sample(session.api, kind, session.namespace, name_of(order)))
+    aim = OrderAim(now(), _Sample(session.api, kind, session.namespace, order["metadata"]["uid"]))
     try:
         wait_for(follower, aim, make_display(), timeout)
     except KeyboardInterrupt:
@@ -70,10 +70,10 @@ def follow_order(session: Session, order: Object, timeout: float | None) -> Obje
 class _Sample:
     """Some of the tasks that an order is stopping; looked up now and then."""
 
-    def __init__(self, api: Api, kind: Kind, namespace: str, name: str) -> None:
+    def __init__(self, api: Api, kind: Kind, namespace: str, uid: str) -> None:
         self._api = api
         self._path = TASK.path(None if kind is CLUSTER_ORDER else namespace)
-        self._wanted: Mapping[str, str] = {"kind": kind.kind, "name": name}
+        self._uid = uid
         self._tasks: list[Object] = []
         self._asked_at = 0.0
 
@@ -87,7 +87,7 @@ class _Sample:
             items = self._api.page(self._path, query).get("items") or ()
         except ApiError:
             return []
-        self._tasks = [item for item in items if self._wanted.items() <= (stop_of(item).get("order") or {}).items()]
+        self._tasks = [item for item in items if (stop_of(item).get("order") or {}).get("uid") == self._uid]
         return self._tasks
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.session import colourful
 from agentstop.cli.plugin.tasks import clean
 

@@ -1,16 +1,19 @@
 """What the API server's refusals mean to people: one line that says what to do next, and an exit code."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exits import Exit, PluginError
 from agentstop.cli.plugin.names import GROUP, TASK, Kind
+
+if TYPE_CHECKING:
+    from agentstop.cli.plugin.api.client import Api
 
 LOOKED_AT: Final = 500
 """So many names are compared with one that is not there."""
 
 
-def problem_of(api: Api, error: ApiError) -> PluginError:
+def problem_of(api: "Api", error: ApiError) -> PluginError:
     """Return the problem that any refusal is, whatever was asked."""
     if error.code == 401:
         message = (
@@ -36,13 +39,13 @@ def is_unknown_kind(error: ApiError) -> bool:
     return error.code == 404 and not error.details.get("name")
 
 
-def no_such(api: Api, kind: Kind, namespace: str, name: str) -> PluginError:
+def no_such(api: "Api", kind: Kind, namespace: str, name: str) -> PluginError:
     """Return the problem that there is no object of this name, with what the user may have meant."""
     where = "" if kind.cluster_wide else f" in namespace {namespace}"
     return PluginError(f"there is no {kind.word} {name!r}{where}{_hint(api, kind, namespace, name)}", Exit.NOT_FOUND)
 
 
-def _hint(api: Api, kind: Kind, namespace: str, name: str) -> str:
+def _hint(api: "Api", kind: Kind, namespace: str, name: str) -> str:
     elsewhere = [] if kind.cluster_wide else _names(api, kind, None, {"fieldSelector": f"metadata.name={name}"})
     if elsewhere:
         places = sorted({place for place, _ in elsewhere})
@@ -60,7 +63,7 @@ def _hint(api: Api, kind: Kind, namespace: str, name: str) -> str:
     return f": see agentstop {verb} -n {namespace}, or agentstop {verb} -A"
 
 
-def _names(api: Api, kind: Kind, namespace: str | None, query: dict[str, str]) -> list[tuple[str, str]]:
+def _names(api: "Api", kind: Kind, namespace: str | None, query: dict[str, str]) -> list[tuple[str, str]]:
     """Return (namespace, name) of what can be seen; nothing where the user may not look."""
     try:
         page = api.page(kind.path(namespace), {**query, "limit": str(LOOKED_AT)})

@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import spell
 from agentstop.cli.plugin.output import COLOURS, paint, say
 from agentstop.cli.plugin.tasks import clean, exit_codes, has_ended, name_of, phase_of, status_of, stop_of

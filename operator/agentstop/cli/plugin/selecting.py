@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.names import ACTIVE_ONLY, MOST_TASK_NAMES
 
 

@@ -4,13 +4,16 @@ import os
 import sys
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object
 from agentstop.cli.plugin.api.config import Settings
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.exits import PluginError
 from agentstop.cli.plugin.names import TASK, Kind
 from agentstop.cli.plugin.problems import is_unknown_kind, no_such, problem_of
+
+if TYPE_CHECKING:
+    from agentstop.cli.plugin.api.client import Api
 
 
 class Session:
@@ -24,8 +27,10 @@ class Session:
         self.settings = replace(self.settings, **{name: value})
 
     @cached_property
-    def api(self) -> Api:
+    def api(self) -> "Api":
         """The API server, as the user."""
+        from agentstop.cli.plugin.api.client import Api
+
         return Api.open(self.settings)
 
     @property

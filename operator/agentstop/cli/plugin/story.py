@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.names import EVENT, TASK
 from agentstop.cli.plugin.tasks import name_of, namespace_of, spec_of, status_of
 

@@ -12,10 +12,8 @@ from urllib.parse import urlencode
 
 from agentstop.cli.plugin.api.config import Settings, Target, find_target
 from agentstop.cli.plugin.api.credentials import Credentials, find_credentials
+from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
 from agentstop.cli.plugin.api.transport import Transport
-from agentstop.cli.plugin.exits import Exit, PluginError
-
-Object = dict[str, Any]
 
 MERGE: Final = "application/merge-patch+json"
 REQUEST_SECONDS: Final = 30.0
@@ -23,21 +21,6 @@ WATCH_SECONDS: Final = 240
 PAGE: Final = 500
 PATIENT_TRIES: Final = 4
 """So often a request is sent that the API server is too busy for."""
-
-
-class ApiError(Exception):
-    """The API server said no, in a Kubernetes Status."""
-
-    def __init__(self, code: int, status: Mapping[str, Any]) -> None:
-        self.code = code
-        self.reason = str(status.get("reason") or "")
-        self.message = " ".join(str(status.get("message") or f"HTTP {code}").split())
-        self.details: Mapping[str, Any] = status.get("details") or {}
-        super().__init__(self.message)
-
-
-class UnreachableError(Exception):
-    """No answer came."""
 
 
 class Api:
@@ -243,12 +226,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def unreachable(target: Target, error: UnreachableError) -> PluginError:
-    """Return the one line for people."""
-    return PluginError(
-        f"cannot reach the API server {target.server} (context {target.context}): {error};"
-        " is the cluster up, and is this the right context?",
-        Exit.ERROR,
-    )

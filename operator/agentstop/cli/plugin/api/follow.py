@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Api, ApiError, Object, UnreachableError
+from agentstop.cli.plugin.api.client import Api
+from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
 
 POLL_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0

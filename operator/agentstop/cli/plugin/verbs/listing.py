@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit

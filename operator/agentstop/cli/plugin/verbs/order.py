@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.client import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.asking import confirm
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.durations import now

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import moment
 from agentstop.cli.plugin.tasks import clean, containers_of, created_at, status_of, stop_of
 
@@ -73,9 +73,10 @@ def _sortable(each: Moment, found: Sequence[Moment]) -> datetime:
 
 
 def _add_stop(stop: dict[str, Any], now: datetime, add: Callable[..., None]) -> None:
-    by = stop.get("requestedBy") or {"User": "a user", "Deadline": "its deadline"}.get(stop["source"], stop["source"])
-    order, why = stop.get("order") or {}, stop.get("reason")
-    through = f" through {order['kind']} {order['name']}" if order else ""
+    order, why, source = stop.get("order") or {}, stop.get("reason"), stop["source"]
+    named = f"{order['kind']} {order['name']}" if order else {"User": "a user", "Deadline": "its deadline"}.get(source)
+    by = stop.get("requestedBy") or named or source
+    through = f" through {named}" if order and by != named else ""
     through += f" at {stop['origin']}, further up its family" if stop.get("origin") else ""
     add(moment(stop.get("acceptedAt")), f"stop by {by}{through} accepted" + (f": {why}" if why else ""), "stop")
     add(moment(stop.get("signaledAt")), f"SIGTERM on its way (grace {stop.get('gracePeriodSeconds')}s)", "stop")

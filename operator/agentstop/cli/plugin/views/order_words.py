@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, spell
 from agentstop.cli.plugin.output import COLOURS, paint, table_lines
 from agentstop.cli.plugin.tasks import clean, created_at, name_of, namespace_of, phase_of, spec_of, status_of
@@ -37,7 +37,8 @@ def _lines(order: Object, now: datetime) -> Iterator[str]:
         yield from drill_lines(order)
         return
     if status:
-        yield f"  matched     {status.get('matched', 0)}, of which {status.get('stopping', 0)} have not ended yet"
+        left = status.get("stopping", 0)
+        yield f"  matched     {status.get('matched', 0)}{f', of which {left} have not ended yet' if left else ''}"
         yield from _counts(status)
     if status.get("stalledCount"):
         yield paint(f"  held up     {status['stalledCount']}", "red")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, spell
 from agentstop.cli.plugin.output import table_lines
 from agentstop.cli.plugin.tasks import (

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, clock, moment, spell
 from agentstop.cli.plugin.output import COLOURS
 from agentstop.cli.plugin.story import Story
@@ -66,8 +66,9 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
         facts.append(("agent", spec["agent"]))
     if stop:
         order = stop.get("order") or {}
-        via = f" ({order['kind']} {order['name']})" if order else ""
-        facts.append(("stopped by", f"{stop.get('requestedBy') or stop.get('source')}{via}"))
+        named = f"{order['kind']} {order['name']}" if order else str(stop.get("source"))
+        by = stop.get("requestedBy")
+        facts.append(("stopped by", f"{by} ({named})" if by and order else by or named))
         because = ": ".join(filter(None, (stop.get("reason"), stop.get("message"))))
         if because:
             facts.append(("because", because))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from agentstop.cli.plugin.api.client import Object
+from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Key, key_of
 from agentstop.cli.plugin.durations import moment, spell
 from agentstop.cli.plugin.exits import Exit
