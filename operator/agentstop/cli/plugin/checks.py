@@ -28,7 +28,9 @@ from agentstop.cli.plugin.tasks import name_of, namespace_of, phase_of, taken_up
 LATE: Final = timedelta(seconds=10)
 """A spec that nobody has taken up for so long says that no operator serves it."""
 
-PROBE_SECONDS: Final = 10.0
+PROBE_SECONDS: Final = 20.0
+"""How long an operator may take to answer: longer than the Lease of a leader that crashed holds the next one up."""
+
 LOOKED_AT: Final = 200
 
 
