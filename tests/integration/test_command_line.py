@@ -184,12 +184,18 @@ async def test_an_api_server_that_is_not_there_yet_is_waited_for(tmp_path: Path)
         assert await program.end(END_SECONDS) == 0
 
 
-async def test_logs_are_json_where_they_are_asked_for(bare: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["-v"]], ids=["short", "verbose"])
+async def test_logs_are_json_where_they_are_asked_for(bare: Cluster, tmp_path: Path, more: list[str]) -> None:
     await install_crds(bare.kube)
     log = tmp_path / "json.log"
-    command = [*COMMAND, "run", "--log-format", "json"]
+    command = [*COMMAND, "run", "--log-format", "json", *more]
     program = await Program.start(command, log, {"KUBECONFIG": str(bare.kubeconfig)})
     await until(lambda: '"message": "ready' in program.text(), 20, "ready")
+    ns = Namespace(bare, f"t-{secrets.token_hex(4)}")
+    await ns.open()
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await ns.close()
     assert await program.end(END_SECONDS) == 0
     for line in program.text().splitlines():
         assert {"time", "level", "message"} <= set(json.loads(line))

@@ -4,10 +4,14 @@ import logging
 import sys
 from typing import Final
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 NOISY: Final = ("kopf", "asyncio", "aiohttp", "kubernetes")
 """Loggers of libraries, heard only from warnings on unless more is asked for."""
+
+OF_KOPF: Final = ("settings", "k8s_skip")
+"""What kopf gives its entries for its own use; it is no text, and no business of a log's reader."""
 
 
 def set_up_logs(*, json: bool, verbose: bool) -> None:
@@ -16,7 +20,8 @@ def set_up_logs(*, json: bool, verbose: bool) -> None:
     if json:
         names = {"levelname": "level", "name": "logger"}
         fields = "%(levelname)s %(name)s %(message)s"
-        handler.setFormatter(JsonFormatter(fields, rename_fields=names, timestamp="time"))
+        reserved = [*RESERVED_ATTRS, *OF_KOPF]
+        handler.setFormatter(JsonFormatter(fields, rename_fields=names, timestamp="time", reserved_attrs=reserved))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     root = logging.getLogger()

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from agentstop.cluster import lease
 from agentstop.cluster.errors import ApiError
@@ -35,6 +35,12 @@ REQUEST_SHARE: Final = 1 / 5
 
 RETRY_SECONDS: Final = 0.25
 """Pause after a renewal that failed."""
+
+GIVE_BACK_TRIES: Final = 3
+"""So often is a lease given back that changes meanwhile: a renewal that was not answered in time may arrive late."""
+
+GIVE_BACK_SECONDS: Final = 3.0
+"""How long that may take in all: whoever asked the operator to end does not wait for long."""
 
 LEASES: Final = Place("/apis/coordination.k8s.io/v1", "leases")
 
@@ -73,6 +79,8 @@ class Election:
         self._clock = clock
         self._term = Term()
         self._said = ""
+        self._claim: asyncio.Task[Any] | None = None
+        """The last request for the lease. One that was cut off may be carried out all the same."""
         tenure.end()
 
     async def run(self) -> None:
@@ -90,15 +98,30 @@ class Election:
 
     async def give_back(self) -> None:
         """Let another replica lead at once; to be called when `run` has been cancelled, and nothing is under way."""
-        if self._term.holder != self._seat.identity:
+        if self._claim is None:
             return
         self._tenure.end()
         try:
-            await self._look()  # a renewal that was cut off may have been carried out
-            if self._term.raw is not None and self._term.holder == self._seat.identity:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await asyncio.wait((self._claim,))
+                await self._let_go()
+        except (ApiError, TimeoutError) as error:
+            log.warning(
+                "the lease %s is not given back, and runs out: %s", self._where, str(error) or "no answer in time"
+            )
+
+    async def _let_go(self) -> None:
+        for tries_left in reversed(range(GIVE_BACK_TRIES)):
+            await self._look()
+            if self._term.raw is None or self._term.holder != self._seat.identity:
+                return
+            try:
                 await self._write("")
-        except ApiError as error:
-            log.warning("the lease %s is not given back, and runs out: %s", self._where, error)
+            except ApiError as error:
+                if error.code != 409 or not tries_left:
+                    raise
+            else:
+                return
 
     async def _campaign(self) -> None:
         poll = self._seat.duration * POLL_SHARE
@@ -166,7 +189,10 @@ class Election:
         wanted = lease.body(self._term, seat.name, seat.namespace, identity, seat.duration, self._clock())
         new = self._term.raw is None
         method, where = ("POST", LEASES.collection(seat.namespace)) if new else ("PUT", self._path)
-        answer = await self._transport.exchange(method, where, {}, wanted, timeout=timeout)
+        request = self._transport.exchange(method, where, {}, wanted, timeout=timeout)
+        self._claim = asyncio.create_task(request, name="lease")
+        self._claim.add_done_callback(_take_note)
+        answer = await asyncio.shield(self._claim)
         self._term = lease.see(self._term, answer, self._tenure.now())
 
     @property
@@ -182,3 +208,9 @@ class Election:
         if text != self._said:
             self._said = text
             log.log(logging.INFO if text.startswith("on standby") else logging.WARNING, "%s", text)
+
+
+def _take_note(request: asyncio.Task[Any]) -> None:
+    """Have asyncio not complain of a request that failed when nobody waited for it any more."""
+    if not request.cancelled():
+        request.exception()

@@ -42,7 +42,7 @@ class Server:
         if there + back > timeout:
             await asyncio.sleep(timeout)
             raise ApiError(0, "Unreachable", "the API server did not answer in time")
-        answer = await carried_out
+        answer = await asyncio.shield(carried_out)
         await asyncio.sleep(back)
         if isinstance(answer, ApiError):
             raise answer
@@ -193,6 +193,22 @@ def test_a_lease_that_is_given_back_is_taken_at_once() -> None:
         await second.election.give_back()  # running still, it takes it again: nobody else is there
         assert stage.server.lease is not None
         assert stage.server.lease["spec"]["leaseTransitions"] == 1
+        await stage.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("after", [0.05 * each for each in range(60)])
+def test_a_lease_is_given_back_though_a_request_for_it_was_cut_off(after: float) -> None:
+    async def main() -> None:
+        stage = Stage(round(after * 100))
+        stage.server.slowest = 0.45
+        first = stage.add("a")
+        await asyncio.sleep(after)
+        await first.crash()
+        await first.election.give_back()
+        await asyncio.sleep(LONG_ENOUGH)  # whatever was under way has arrived
+        assert stage.server.lease is None or stage.server.lease["spec"]["holderIdentity"] == ""
         await stage.close()
 
     run(main())
