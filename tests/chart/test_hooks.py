@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agentstop.api.crd import UNSEEN
 from agentstop.api.meta import STOP_FINALIZER
 from agentstop.cli import main, trying, unprotect
 from agentstop.cli.plugin.api.client import Api
@@ -92,7 +93,7 @@ def test_a_try_runs_stops_and_removes_its_task(part: Part, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [
-        ([{}], "is not Running after 0 s: it is not looked at by any operator; see whether one runs"),
+        ([UNSEEN], "is not Running after 0 s: it is not looked at by any operator; see whether one runs"),
         (
             [{"phase": "Pending", "reason": "ImagePull", "message": "no image"}],
             "is not Running after 0 s: it is Pending (ImagePull: no image)",

@@ -13,6 +13,7 @@ import yaml
 from tests.support import helm, manifests
 from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.kube import CRDS, DEPLOYMENTS, EVENTS, JOBS, PODS, TASKS, Kind, KubeError, Object, missing_ignored
+from tests.support.laws import status
 from tests.support.programs import Program
 from tests.support.waiting import until
 
@@ -202,9 +203,9 @@ async def test_an_upgrade_replaces_the_operator(site: Site, previous: Path) -> N
 
         async def replaced() -> bool:
             deployment = await site.cluster.kube.get(DEPLOYMENTS, NAMESPACE, "agentstop")
-            status = deployment["status"]
-            current = status.get("observedGeneration") == deployment["metadata"]["generation"]
-            return bool(current and status.get("updatedReplicas") == status.get("availableReplicas") == 1)
+            found = deployment["status"]
+            current = found.get("observedGeneration") == deployment["metadata"]["generation"]
+            return bool(current and found.get("updatedReplicas") == found.get("availableReplicas") == 1)
 
         await until(replaced, PATIENCE, "the new operator")
         await releases.test()
@@ -269,7 +270,7 @@ async def test_a_release_that_serves_single_namespaces(site: Site) -> None:
             crds = {"crds": {"enabled": False}}
             await others.install(values=together(site.values, QUIET, crds, {"watchNamespaces": [SERVED[1]]}))
             await others.uninstall()
-        assert "status" not in (await site.cluster.kube.get(TASKS, SERVED[1], "kept"))
+        assert not status(await site.cluster.kube.get(TASKS, SERVED[1], "kept"))
         await releases.uninstall()
         await nothing_left(site)
 

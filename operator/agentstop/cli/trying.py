@@ -64,7 +64,7 @@ def _wait(client: Api, where: str, phase: str, seconds: float, there: Callable[[
 
 def _state(status: Object) -> str:
     """Return the phase, and what holds the task up if anything does."""
-    if not status:
+    if "phase" not in status:
         return "not looked at by any operator; see whether one runs that serves its namespace"
     stalled = [each for each in status.get("conditions") or () if (each["type"], each["status"]) == ("Stalled", "True")]
     reason, message = (

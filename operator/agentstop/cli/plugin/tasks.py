@@ -30,8 +30,9 @@ def namespace_of(item: Object) -> str:
 
 
 def status_of(item: Object) -> dict[str, Any]:
-    """Return the status, empty where nobody has written one."""
-    return item.get("status") or {}
+    """Return the status, empty where nobody has written one: the definitions' default says generation 0."""
+    found = item.get("status") or {}
+    return {} if found.get("observedGeneration") == 0 else found
 
 
 def spec_of(item: Object) -> dict[str, Any]:
