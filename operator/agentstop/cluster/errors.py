@@ -50,10 +50,10 @@ class ApiError(Exception):
         return f"{self.reason} ({self.code}): {self.message}" if self.code else self.message
 
 
-def error_from(code: int, body: bytes) -> ApiError:
+def error_from(code: int, body: bytes, *, whole: bool = False) -> ApiError:
     """Return the error of an answer, from Kubernetes' Status object where the body holds one.
 
-    Without the values that the message quotes: it goes into logs and Events.
+    Without the values that the message quotes, unless it is for whoever sent them: others read logs and Events.
     """
     status: dict[str, Any] = {}
     try:
@@ -63,4 +63,4 @@ def error_from(code: int, body: bytes) -> ApiError:
     if isinstance(parsed, dict):
         status = parsed
     text = status.get("message") or body[:200].decode(errors="replace").strip() or "no message"
-    return ApiError(code, status.get("reason") or "Unknown", without_values(text))
+    return ApiError(code, status.get("reason") or "Unknown", text if whole else without_values(text))

@@ -17,17 +17,29 @@ SHORTEST: Final = 6
 
 _ERROR = r"(Invalid value|Duplicate value|Unsupported value|Not found|Too long|Too many|Internal error)"
 _QUOTED: Final = re.compile(_ERROR + r': "(?:[^"\\]|\\.)*"')
+_OBJECT: Final = re.compile(_ERROR + r": (?=[{\[])")
 _PLAIN: Final = re.compile(_ERROR + rf": (?!{re.escape(WITHHELD)})(?!(?:-?[\d.]+|true|false|null|must|may)\b).*")
-"""What is neither a text, a number nor a word of the rule is a whole object, and nobody can tell where it ends."""
+"""What is neither a text, a number, a word of the rule nor JSON is an object of which nobody can tell where it ends."""
 
 
 def without_values(message: str) -> str:
     """Return a message of validation without the values that it quotes; of several lines, which show objects, the
     first."""
     first, more, _ = message.partition("\n")
-    text = _QUOTED.sub(rf"\1: {WITHHELD}", first)
+    text = _QUOTED.sub(rf"\1: {WITHHELD}", _without_objects(first))
     text = _PLAIN.sub(rf"\1: {WITHHELD}", text)
     return f"{text.rstrip()} {WITHHELD}" if more else text
+
+
+def _without_objects(text: str) -> str:
+    found = _OBJECT.search(text)
+    if found is None:
+        return text
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, found.end())
+    except ValueError:
+        return text  # it is no JSON, and cut to its end
+    return f"{text[: found.end()]}{WITHHELD}{_without_objects(text[end:])}"
 
 
 def without(message: str, texts: Iterable[str]) -> str:

@@ -43,7 +43,16 @@ class Transport:
     Raises ApiError for every answer that is not a success, and for none. To be made in the loop that uses it.
     """
 
-    def __init__(self, configuration: Configuration, tenure: Tenure | None = None, clock: ServerClock | None = None):
+    def __init__(
+        self,
+        configuration: Configuration,
+        tenure: Tenure | None = None,
+        clock: ServerClock | None = None,
+        *,
+        whole_errors: bool = False,
+    ) -> None:
+        """`whole_errors` is for whoever reads no answers but those to what he sent himself."""
+        self._whole_errors = whole_errors
         self._tenure = tenure or Tenure()
         self._clock = clock or ServerClock()
         self._client = ApiClient(configuration)
@@ -102,7 +111,7 @@ class Transport:
             raise _away(error) from error
         self._clock.hear(response.headers.get("Date"), sent_at)
         if response.status >= 400:
-            raise error_from(response.status, content)
+            raise error_from(response.status, content, whole=self._whole_errors)
         answer: JsonObject = json.loads(content)
         return answer
 

@@ -30,6 +30,14 @@ NAME = "a valid environment variable name must consist only of printable ASCII c
             'spec.restartPolicy: Unsupported value: (withheld): supported values: "Always", "Never"',
         ),
         (
+            f'x is invalid: [a: Invalid value: {{"a": "{CANARY}: "}}: it stays, b: Invalid value: ["{CANARY}"]: too]',
+            "x is invalid: [a: Invalid value: (withheld): it stays, b: Invalid value: (withheld): too]",
+        ),
+        (
+            f"x is invalid: a: Invalid value: {{no JSON {CANARY}}}: nobody knows where that ended",
+            "x is invalid: a: Invalid value: (withheld)",
+        ),
+        (
             "spec.activeDeadlineSeconds: Invalid value: -1: must be between 1 and 2147483647, inclusive",
             "spec.activeDeadlineSeconds: Invalid value: -1: must be between 1 and 2147483647, inclusive",
         ),

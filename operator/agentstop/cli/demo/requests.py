@@ -30,7 +30,7 @@ class Requests:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._transport = Transport(configuration)
+        self._transport = Transport(configuration, whole_errors=True)
         self.gateway = Gateway(self._transport)
         self._discovery = Discovery(lambda where: self._transport.call("GET", where))
 
