@@ -10,7 +10,7 @@ from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import Object
+from agentstop.cli.plugin.api.errors import ApiError, Object
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""
@@ -39,12 +39,26 @@ def carry_out(options: argparse.Namespace) -> int:
         where = path(PLURAL, options.namespace, name)
         try:
             _wait(client, where, "Running", options.timeout, lambda status: status.get("phase") == "Running")
-            client.merge(where, {"spec": {"stopRequested": True}}, manager=MANAGER)
+            _request_stop(client, where, options.timeout)
             ended = _wait(client, where, "Stopped", options.timeout, lambda status: "finishedAt" in status)
             print(_checked(name, ended))
         finally:
             client.delete(where)
     return 0
+
+
+def _request_stop(client: Api, where: str, seconds: float) -> None:
+    """Ask for the stop; again where the API server says 503, as it does until its policies know a new definition."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            client.merge(where, {"spec": {"stopRequested": True}}, manager=MANAGER)
+        except ApiError as error:
+            if error.code != 503 or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def _wait(client: Api, where: str, phase: str, seconds: float, there: Callable[[Object], bool]) -> Object:
