@@ -374,7 +374,7 @@ async def test_a_task_that_leaves_the_selector_in_the_middle_is_stopped_all_the_
     await make(ns, "a", agents.template(agents.graceful(2)), {"team": "a"})
     await ns.running("a")
     order = await orders.make(selector=TEAM)
-    await order.phase("Stopping")
+    await order.accepted()
     await label(ns, "a", team="b")
     await order.phase("Complete")
 
@@ -409,7 +409,7 @@ async def test_overlapping_orders_both_count_and_the_first_is_on_record(
     for name in ("both", "second"):
         await ns.running(name)
     first = await orders.make("first", selector=TEAM, reason="First")
-    await first.phase("Stopping")
+    await first.accepted()
     second = await orders.make("second", reason="Second")
     for order in (first, second):
         await order.phase("Complete")
@@ -445,7 +445,7 @@ async def test_an_order_that_is_deleted_in_the_middle_has_stopped_all(
     for name in names:
         await ns.phase(name, "Running", MANY_SECONDS)
     order = await orders.make()
-    await order.phase("Stopping")
+    await order.accepted()
     await order.delete()
 
     assert {stop_of(await ns.ended(name))["source"] for name in names} == {"StopOrder"}
@@ -529,7 +529,7 @@ async def test_orders_that_are_deleted_when_the_operator_is_killed_at_random_mom
         for name in names:
             await ns.phase(name, "Running", MANY_SECONDS)
         order = await orders.make(f"o{number}", selector={"matchLabels": {"round": f"r{number}"}})
-        await order.phase("Stopping")
+        await order.accepted()
         await asyncio.sleep(random.uniform(0, 0.3) ** 2)
         await operator.program.kill()
         await order.delete()

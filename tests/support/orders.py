@@ -75,6 +75,10 @@ class Order:
         """Wait for a phase."""
         return await self.until(lambda now: now.get("phase") == phase, phase, seconds)
 
+    async def accepted(self) -> Object:
+        """Wait until an operator has taken it up; all that it stops may have ended by then."""
+        return await self.until(lambda now: "startedAt" in now, "accepted")
+
 
 class Orders:
     """The orders of one test."""
