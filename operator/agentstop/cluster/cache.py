@@ -43,11 +43,6 @@ class Cache(Sightings):
         """Have every change of a task told: its key, the task before and after."""
         self._listeners.append(listener)
 
-    @property
-    def size(self) -> int:
-        """How many tasks and objects are known."""
-        return len(self._tasks) + len(self._sightings)
-
     # Tasks
 
     def task(self, key: TaskKey) -> Task | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
@@ -43,6 +43,16 @@ MANAGER: Final = "agentstop"
 """Field manager of all changes but those that stop, pause or resume a workload."""
 
 PAUSE_MANAGER: Final = "agentstop-pause"
+
+REFLECTED_SECONDS: Final = 30
+REFLECTED_SILENCE_SECONDS: Final = 35.0
+"""The same where all objects of a kind are watched: a connection that died without a word is found out soon."""
+
+BOOKMARK: Final = "BOOKMARK"
+"""Type of an event that brings nothing but a newer resource version.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks
+"""
 
 ABSENT: Final = "ABSENT"
 LISTED: Final = "LISTED"
@@ -176,15 +186,27 @@ class Gateway:
 
     async def _list_all(self, where: str, selector: Mapping[str, str]) -> JsonObject:
         """Return all objects, read from storage rather than from a cache that may be behind."""
-        query = {"limit": str(PAGE), **selector}
         found: JsonObject = {"items": []}
+        async for page in self._pages(where, selector):
+            found["metadata"] = page["metadata"]
+            found["items"] += page.get("items") or ()
+        return found
+
+    async def _pages(
+        self, where: str, selector: Mapping[str, str], accept: str = "application/json"
+    ) -> AsyncIterator[JsonObject]:
+        query = {"limit": str(PAGE), **selector}
         while True:
-            answer = await self._transport.call("GET", where, query, timeout=LIST_TIMEOUT_SECONDS)
-            found["metadata"] = answer["metadata"]
-            found["items"] += answer.get("items") or ()
-            if not answer["metadata"].get("continue"):
-                return found
-            query["continue"] = answer["metadata"]["continue"]
+            page = await self._transport.call("GET", where, query, accept=accept, timeout=LIST_TIMEOUT_SECONDS)
+            yield page
+            query["continue"] = page["metadata"].get("continue") or ""
+            if not query["continue"]:
+                return
+
+    async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[JsonObject]:
+        """Yield lists that together are all tasks or pods of a namespace (empty: of all), with these labels."""
+        async for page in self._pages(_all_of(kind, namespace), _by_label(selector)):
+            yield page
 
     async def write_status(self, task: JsonObject) -> JsonObject:
         """Write a task's status, if the task still is at the resource version given with it."""
@@ -226,17 +248,10 @@ class Gateway:
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
         """Return namespace, name and resource version of all tasks or pods."""
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
-        where = collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
         found: list[JsonObject] = []
-        while True:
-            answer = await self._transport.call(
-                "GET", where, query, accept=_METADATA_ONLY, timeout=LIST_TIMEOUT_SECONDS
-            )
-            found += [{each: item["metadata"][each] for each in _IDENTITY} for item in answer.get("items") or ()]
-            if not answer["metadata"].get("continue"):
-                return found
-            query["continue"] = answer["metadata"]["continue"]
+        async for page in self._pages(_all_of(kind, namespace), _by_label(selector), _METADATA_ONLY):
+            found += [{each: item["metadata"][each] for each in _IDENTITY} for item in page.get("items") or ()]
+        return found
 
     async def post_event(self, namespace: str, body: Mapping[str, Any]) -> None:
         """Create an Event."""
@@ -266,6 +281,8 @@ class Gateway:
             for item in listed["items"]:
                 yield "ADDED", await self._with_scale(target, item)
         async for kind, found in self._events(where, selector, listed["metadata"]["resourceVersion"]):
+            if kind == BOOKMARK:
+                continue
             if isinstance(target, PodsOf) or kind == "DELETED":
                 yield kind, found
             else:
@@ -281,28 +298,54 @@ class Gateway:
                 raise
             return raw
 
+    async def events(
+        self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
+    ) -> AsyncIterator[tuple[str, JsonObject]]:
+        """Yield the events of tasks or pods after a resource version, bookmarks too, for as long as one watch lasts.
+
+        `accepted` is called when the API server has accepted the watch. An event that is an error raises ApiError.
+        """
+        where, selected = _all_of(kind, namespace), _by_label(selector)
+        seconds, silence = REFLECTED_SECONDS, REFLECTED_SILENCE_SECONDS
+        async for event in self._events(where, selected, version, seconds, silence, accepted):
+            yield event
+
     async def _events(
-        self, where: str, selector: Mapping[str, str], version: str
+        self,
+        where: str,
+        selector: Mapping[str, str],
+        version: str,
+        seconds: int = WATCH_SECONDS,
+        silence: float = SILENCE_SECONDS,
+        accepted: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[tuple[str, JsonObject]]:
         query = {
             **selector,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(WATCH_SECONDS),
+            "timeoutSeconds": str(seconds),
         }
-        async for line in self._transport.lines(where, query, SILENCE_SECONDS):
+        async for line in self._transport.lines(where, query, silence, accepted):
             event = json.loads(line)
+            found: JsonObject = event["object"]
             if event["type"] == "ERROR":
-                return
-            if event["type"] != "BOOKMARK":
-                yield event["type"], event["object"]
+                raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
+            yield event["type"], found
 
     async def call(
         self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with."""
         return await self._transport.call(method, where, query, body)
+
+
+def _all_of(kind: str, namespace: str) -> str:
+    return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
+
+
+def _by_label(selector: str) -> dict[str, str]:
+    return {"labelSelector": selector} if selector else {}
 
 
 def _order_path(kind: str, namespace: str, name: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -115,14 +115,17 @@ class Transport:
         answer: JsonObject = json.loads(content)
         return answer
 
-    async def lines(self, where: str, query: Mapping[str, str], silence: float) -> AsyncIterator[bytes]:
-        """Yield the lines of an answer as they come, for at most so many seconds."""
+    async def lines(
+        self, where: str, query: Mapping[str, str], silence: float, accepted: Callable[[], None]
+    ) -> AsyncIterator[bytes]:
+        """Yield the lines of an answer as they come, for at most so many seconds; tell when it has begun."""
         timeout = aiohttp.ClientTimeout(total=silence, sock_connect=REQUEST_TIMEOUT_SECONDS)
         try:
             response = await self._request("GET", where, query, None, "application/json", timeout)
             async with response:
                 if response.status >= 400:
                     raise error_from(response.status, await response.read())
+                accepted()
                 async for line in _lines(response.content):
                     yield line
         except (aiohttp.ClientError, TimeoutError) as error:

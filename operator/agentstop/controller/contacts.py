@@ -1,8 +1,9 @@
 """When the watches last had contact with the API server: what tells a quiet cluster from a blind operator.
 
 A quiet cluster has no events, and kopf keeps bookmarks to itself. But every watch is asked for anew after 30 seconds
-(`settings.watching.server_timeout`), and the API server answers such a request at once. A watch that is alive
-therefore has contact at least that often, however little happens; one that is dead, refused or cut off has none.
+(kopf's `server_timeout`, `REFLECTED_SECONDS` for what we watch ourselves), and the API server answers such a request at
+once. A watch that is alive therefore has contact at least that often, however little happens; one that is dead, refused
+or cut off has none.
 """
 
 import time
@@ -55,8 +56,12 @@ class Contacts:
         namespace = above[-1] if above[-2:-1] == ["namespaces"] else ""
         kind = KINDS.get(plural)
         if kind is not None:
-            self._newest[kind, namespace] = self._now()
-            self._begun.add((kind, namespace))
+            self.heard(kind, namespace)
+
+    def heard(self, kind: str, namespace: str) -> None:
+        """Take in that a watch has contact."""
+        self._newest[kind, namespace] = self._now()
+        self._begun.add((kind, namespace))
 
     def awaited(self) -> str | None:
         """Return a kind without which no stop can be carried out, and of which a watch has not begun yet."""

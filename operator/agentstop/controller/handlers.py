@@ -1,4 +1,4 @@
-"""kopf's handlers: they hand events on, and do nothing else.
+"""kopf's handlers, for orders and namespaces: they hand events on, and do nothing else.
 
 They are `on.event` handlers alone and never fill `patch`: kopf would apply it, and make later events wait for the echo.
 Their errors are never retried by kopf; what must be retried goes through our own queue.
@@ -12,16 +12,13 @@ from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
-from agentstop.api.task import PLURAL
 from agentstop.cluster.connection import load_configuration
 from agentstop.controller.contacts import Contacts
-from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
-from agentstop.workloads.objects import ObjectRef
 
 
-def build_registry(intake: Intake, orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
+def build_registry(orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
     """Return kopf's registry with our handlers.
 
     `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.
@@ -32,15 +29,6 @@ def build_registry(intake: Intake, orders: OrderKeeper, metrics: Metrics, *, eve
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return sessions.session(await connection_info(await load_configuration()))
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def on_task(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
-        intake.task(type, event["object"])
-
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def on_pod(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)
-        metadata = event["object"]["metadata"]
-        intake.object(ObjectRef("Pod", metadata["namespace"], metadata["name"]), type, event["object"])
 
     @kopf.on.event(GROUP, VERSION, ORDER_PLURAL, registry=registry)
     async def on_order(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002  (kopf's name)

@@ -12,6 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import LISTED
 from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.reflector import Name
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.seen import Task
 from agentstop.workloads.objects import ObjectRef, Watch
@@ -36,6 +37,24 @@ class Intake:
     def forget_with(self, forget: Callable[[TaskKey], None]) -> None:
         """Have tasks that are gone forgotten by this function."""
         self._forget = forget
+
+    def changed(self, kind: str, event: str | None, raw: dict[str, Any]) -> None:
+        """Take in what the reflector of tasks or of pods tells of."""
+        if kind == KIND:
+            self.task(event, raw)
+        else:
+            metadata = raw["metadata"]
+            self.object(ObjectRef(kind, metadata["namespace"], metadata["name"]), event, raw)
+
+    def missing(self, kind: str, name: Name, uid: str) -> None:
+        """Take in that a task or pod went while its watch was blind."""
+        if kind != KIND:
+            self.object(ObjectRef(kind, *name), DELETED, {"metadata": {}})
+            return
+        key = TaskKey(*name)
+        task = self._cache.task(key)
+        if task is not None and task.uid == uid:
+            self.task_is_gone(key)
 
     def task(self, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in the event of a task."""

@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +14,9 @@ from typing import Final
 import kopf
 from kopf._core.engines.peering import Identity
 
-from agentstop.api.meta import GROUP
+from agentstop.api.meta import GROUP, TASK_LABEL
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
-from agentstop.api.task import PLURAL
+from agentstop.api.task import KIND, PLURAL
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
@@ -25,6 +26,7 @@ from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.resources import TASKS
 from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import Transport
@@ -49,10 +51,6 @@ URGENT_WORKERS: Final = 4
 """Workers that take nothing but stops, so that no amount of other work keeps a stop waiting."""
 
 CRD_POLL_SECONDS: Final = 2.0
-FILL_POLL_SECONDS: Final = 0.1
-FILL_POLLS: Final = 100
-"""After so many polls without progress, what is waited for is listed anew: some of it may be gone."""
-
 MOST_FILL_SECONDS: Final = 20.0
 """After so long work begins though not everything may be known: it may be that some of it can't be."""
 
@@ -96,6 +94,7 @@ class Operator:
         self._known = asyncio.Event()
         self._said: dict[TaskKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
+        self._reflecting: list[asyncio.Task[None]] = []
         self._cache = Cache(trust_requested_by=options.trust_requested_by)
         self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
         stalls = Stalls()
@@ -143,6 +142,7 @@ class Operator:
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
             self._intake.forget_with(reconciler.forget)
+            reflectors = self._reflectors(gateway)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)
             if self._options.seat is not None:
                 election = Election(
@@ -154,14 +154,21 @@ class Operator:
             self._background += [
                 asyncio.create_task(transport.keep_warm(), name="warmth"),
                 asyncio.create_task(events.run(), name="events"),
-                asyncio.create_task(self._keep_in_step(resync), name="resync"),
+                asyncio.create_task(self._keep_in_step(reflectors, resync), name="resync"),
                 *self._workers(reconciler, URGENT_WORKERS, urgent_only=True),
                 asyncio.create_task(self._begin(reconciler), name="beginning"),
             ]
             stack.push_async_callback(_cancel, self._background)
             self._catch_signals()
-            await self._watch(gateway, orders)
+            await self._watch(gateway, orders, reflectors)
             await self._finish()
+
+    def _reflectors(self, gateway: Gateway) -> list[Reflector]:
+        return [
+            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.contacts.heard)
+            for namespace in self._options.namespaces or ("",)
+            for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
+        ]
 
     def _workers(self, reconciler: Reconciler, number: int, *, urgent_only: bool) -> list[asyncio.Task[None]]:
         work = (self._work(reconciler, urgent_only=urgent_only) for _ in range(number))
@@ -180,8 +187,11 @@ class Operator:
         for key, task in self._cache.tasks() if leads else ():
             self._queue.add(key, lane=lane_of(task))
 
-    async def _watch(self, gateway: Gateway, orders: OrderKeeper) -> None:
-        """Run kopf, anew whenever it gives up: an operator that watches nothing is worse than one that tries."""
+    async def _watch(self, gateway: Gateway, orders: OrderKeeper, reflectors: Sequence[Reflector]) -> None:
+        """Watch, once the orders are known: nothing may start that one of them holds.
+
+        kopf is run anew whenever it gives up: an operator that watches nothing is worse than one that tries.
+        """
         if self._options.namespaces:
             log.warning("ClusterStopOrders are left to an operator of all namespaces; this one serves only some")
         while not self._stopping.is_set():
@@ -189,11 +199,18 @@ class Operator:
                 return
             try:
                 await self._learn(orders)
+                self._reflect(reflectors)
                 await self._run_kopf(orders)
             except Exception as error:  # noqa: BLE001  (kopf passes on whatever ended one of its watches)
                 log.error("the watches broke off and are begun anew: %s", error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), CRD_POLL_SECONDS)
+
+    def _reflect(self, reflectors: Sequence[Reflector]) -> None:
+        """Begin to reflect, if that has not begun yet; reflectors go on by themselves, whatever happens to kopf."""
+        if not self._reflecting:
+            self._reflecting = [asyncio.create_task(each.run(), name="reflector") for each in reflectors]
+            self._background += self._reflecting
 
     async def _learn(self, orders: OrderKeeper) -> None:
         """Read the orders before the tasks. Where that is refused, single stops must work all the same."""
@@ -229,7 +246,7 @@ class Operator:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=build_registry(self._intake, orders, self._metrics, everywhere=not self._options.namespaces),
+            registry=build_registry(orders, self._metrics, everywhere=not self._options.namespaces),
             settings=operator_settings(),
             memories=NoMemories(),
             # Its own way to a name asks for the user's, which not every user in a pod has.
@@ -300,10 +317,10 @@ class Operator:
         else:
             reconciler.attend(key)
 
-    async def _keep_in_step(self, resync: Resync) -> None:
-        """Find out when the caches are filled, and compare them with the cluster from time to time."""
-        while not await self._filled_by(resync):
-            pass
+    async def _keep_in_step(self, reflectors: Sequence[Reflector], resync: Resync) -> None:
+        """Wait until the caches are filled, and compare them with the cluster from time to time."""
+        for each in reflectors:
+            await each.listed.wait()
         self._settle()
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
@@ -311,23 +328,6 @@ class Operator:
                 await resync.run_once()
             except ApiError as error:
                 log.warning("the second look at the cluster did not come about: %s", error)
-
-    async def _filled_by(self, resync: Resync) -> bool:
-        """Wait until the watches have brought all that exists now; return false if they stand still."""
-        try:
-            awaited = await resync.listed()
-        except ApiError as error:
-            log.debug("the cluster cannot be listed yet: %s", error)
-            await asyncio.sleep(CRD_POLL_SECONDS)
-            return False
-        patience, known = FILL_POLLS, 0
-        while awaited and patience:
-            while awaited and resync.knows(awaited[-1]):
-                awaited.pop()
-            patience = FILL_POLLS if self._cache.size > known else patience - 1
-            known = self._cache.size
-            await asyncio.sleep(FILL_POLL_SECONDS)
-        return not awaited
 
     def _settle(self) -> None:
         """All that was there at the start is known: take it off the garbage collector's rounds."""

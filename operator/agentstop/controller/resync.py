@@ -11,7 +11,6 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.intake import Intake
-from agentstop.workloads.objects import ObjectRef
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +29,6 @@ class Resync:
         self._gateway = gateway
         self._intake = intake
         self._namespaces = namespaces or ("",)
-
-    async def listed(self) -> list[ObjectRef]:
-        """Return the tasks, and the pods of tasks, that exist."""
-        tasks, pods = await self._list(KIND, ""), await self._list("Pod", TASK_LABEL)
-        return [ObjectRef(KIND, *key) for key in tasks] + [ObjectRef("Pod", *key) for key in pods]
-
-    def knows(self, ref: ObjectRef) -> bool:
-        """Whether one of them is known."""
-        if ref.kind == KIND:
-            key = TaskKey(ref.namespace, ref.name)
-            return self._cache.task(key) is not None or key in self._cache.unreadable
-        return self._cache.knows(ref)
 
     async def run_once(self) -> None:
         """Compare the caches with the cluster, and have everything that has not ended decided on anew.

@@ -7,8 +7,6 @@ from typing import Any
 import kopf
 from kopf._core.reactor.inventory import ResourceMemories
 
-from agentstop.api.meta import TASK_LABEL
-
 
 class _Backoffs(Iterable[float]):
     """Pauses between tries of kopf's own requests, in seconds, without end: an API server may be away for long."""
@@ -67,7 +65,6 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = _NoProgress()
-    settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL
     # Short watches: a connection that died without a word is found out within seconds, not after minutes.
     settings.watching.server_timeout = 30
     settings.watching.inactivity_timeout = 35

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
+from agentstop.api.task import KIND
 from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, Gateway
@@ -191,11 +192,34 @@ async def test_a_watch_of_what_is_not_there_says_so(gateway: Gateway, server: Se
     assert await watched(gateway) == [(ABSENT, {})]
 
 
-async def test_a_watch_that_is_too_old_ends(gateway: Gateway, server: Server) -> None:
-    gone = {"type": "ERROR", "object": {"code": 410}}
-    stream(server, [], gone, {"type": "ADDED", "object": {"n": 1}})
+async def test_a_watch_that_is_too_old_is_an_error(gateway: Gateway, server: Server) -> None:
+    gone = {"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}
+    stream(server, [{"n": 1}], gone)
 
-    assert await watched(gateway) == [(ABSENT, {})]
+    with pytest.raises(ApiError) as caught:
+        await watched(gateway)
+    assert (caught.value.code, caught.value.reason) == (410, "Expired")
+
+
+async def test_all_of_a_kind_are_watched_from_a_version_on(gateway: Gateway, server: Server) -> None:
+    stream(server, [], {"type": "ADDED", "object": {"n": 1}}, {"type": "BOOKMARK", "object": {"n": 2}})
+    accepted: list[bool] = []
+    events = gateway.events("Pod", "", "a=b", "7", lambda: accepted.append(True))
+
+    assert [event async for event in events] == [("ADDED", {"n": 1}), ("BOOKMARK", {"n": 2})]
+    assert accepted == [True]
+    (seen,) = server.seen
+    assert seen.path == "/api/v1/pods"
+    assert (seen.query["resourceVersion"], seen.query["labelSelector"], seen.query["watch"]) == ("7", "a=b", "true")
+
+
+async def test_a_watch_that_is_not_accepted_is_no_contact(gateway: Gateway, server: Server) -> None:
+    stream(server, [], code=403)
+    accepted: list[bool] = []
+    with pytest.raises(ApiError):
+        await anext(gateway.events(KIND, "ns", "", "7", lambda: accepted.append(True)))
+
+    assert not accepted
 
 
 async def test_a_refused_watch_is_an_error(gateway: Gateway, server: Server) -> None:

@@ -5,9 +5,11 @@ import logging
 import pytest
 
 from agentstop.api.meta import STOP_FINALIZER
+from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.reflector import Name
 from agentstop.controller.intake import Intake, lane_of
 from agentstop.controller.metrics import Metrics
 from agentstop.workloads.objects import ObjectRef
@@ -164,7 +166,30 @@ def test_a_task_is_remembered_for_as_long_as_its_pod_has_to_be_ended(
     assert (cache.task(KEY) is not None) is kept
 
 
+@pytest.mark.parametrize(("uid", "known"), [("uid", False), ("another", True)])
+def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
+    intake: Intake, cache: Cache, uid: str, known: bool
+) -> None:
+    raw = raw_task()
+    intake.changed(KIND, None, raw)
+    intake.missing(KIND, Name(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
+
+    assert (cache.task(KEY) is not None) is known
+
+
 # Pods
+
+
+def test_a_pod_that_went_unseen_is_doubted_until_it_was_looked_at(
+    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+) -> None:
+    intake.changed(KIND, None, raw_task())
+    intake.changed("Pod", None, raw_pod())
+    drained(queue)
+    intake.missing("Pod", Name("ns", "x"), "pod-uid")
+
+    assert cache.around.sightings[POD_REF].doubted
+    assert len(queue) == 1
 
 
 def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]) -> None:

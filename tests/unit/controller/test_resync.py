@@ -13,7 +13,6 @@ from agentstop.cluster.queue import KeyedQueue
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
-from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
 
 KEY = TaskKey("ns", "x")
@@ -136,15 +135,3 @@ async def test_an_outage_is_passed_on_and_nothing_is_forgotten(bench: Bench, mon
         await bench.resync.run_once()
 
     assert bench.cache.task(KEY) is not None
-
-
-async def test_what_there_is_at_the_start() -> None:
-    bench = Bench("ns", "other")
-    bench.has(raw_task(), raw_pod())
-    bench.has(raw_task(name="y", namespace="elsewhere"))
-    refs = await bench.resync.listed()
-    assert set(refs) == {ObjectRef(KIND, "ns", "x"), POD_REF}
-    assert not any(bench.resync.knows(ref) for ref in refs)
-
-    bench.knows(raw_task(), raw_pod())
-    assert all(bench.resync.knows(ref) for ref in refs)
