@@ -11,6 +11,9 @@ IMAGE ?= agentstop:dev
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
 	--no-emit-index-url --no-emit-find-links
 
+# Tests wait for half of their time, so there are twice as many processes as processors.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
 # Only a KUBECONFIG that was given to make itself counts: nobody's cluster is played on because a shell exports it.
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
@@ -26,7 +29,7 @@ demo: $(READY) ## Play seven stops on real processes; KUBECONFIG=FILE plays them
 	@$(BIN)/agentstop demo $(CLUSTER)
 
 test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
-	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(READY) ## Check style, types, layers, YAML, and that what is generated is in step with its source.
 	$(BIN)/ruff check
