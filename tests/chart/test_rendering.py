@@ -105,6 +105,10 @@ def test_the_lease_is_the_one_that_the_operator_has_the_right_to() -> None:
     rules = one(objects, "Role", "brake-agentstop-leader-election")["rules"]
     assert [rule.get("resourceNames") for rule in rules] == [None, [options.leader_elect_resource_name]]
     assert {rule["apiGroups"][0] for rule in rules} == {"coordination.k8s.io"}
+    # A process that is started again in its pod holds the Lease at once, and no other pod's process does.
+    fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"]}
+    assert (fields["POD_NAME"], fields["POD_UID"]) == ("metadata.name", "metadata.uid")
+    assert options.leader_elect_identity == "$(POD_NAME)_$(POD_UID)"
 
 
 def test_a_list_of_namespaces_gives_no_right_in_others() -> None:

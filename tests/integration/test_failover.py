@@ -52,10 +52,17 @@ class Replicas:
         self.running: list[Operator] = []
 
     async def start(
-        self, *, lease: int = SHORT, skew: int | None = None, kubeconfig: Path | None = None, wait: bool = True
+        self,
+        *,
+        lease: int = SHORT,
+        skew: int | None = None,
+        kubeconfig: Path | None = None,
+        wait: bool = True,
+        identity: str | None = None,
     ) -> Operator:
         options = ["--leader-elect", "--leader-elect-resource-namespace", self._ns.name]
         options += ["--leader-elect-lease-duration", str(lease)]
+        options += ["--leader-elect-identity", identity] if identity is not None else []
         command = COMMAND if skew is None else (sys.executable, "-c", SKEWED, str(skew))
         replica = await self._launch.start(
             self._ns.name, kubeconfig=kubeconfig, wait=wait, command=command, options=options
@@ -155,6 +162,21 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(ns: Namespace, r
     assert await second.leads()
     assert await first.program.ended(5) == 0
     assert not first.mistakes()
+
+
+async def test_a_leader_that_is_started_again_under_its_name_acts_at_once(ns: Namespace, replicas: Replicas) -> None:
+    first = await replicas.start(lease=LONG, identity="pod-a")
+    await replicas.leads(first)
+    other = await replicas.start(lease=LONG, identity="pod-b")
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await replicas.kill(first)
+    again = await replicas.start(lease=LONG, identity="pod-a")
+    await ns.stop("a")
+    # It would take minutes for the lease to run out.
+    check_stopped_once(ns, "a", await ns.ended("a"))
+    assert await again.leads()
+    assert not await other.leads()
 
 
 async def test_a_leader_that_was_frozen_does_not_act_when_it_goes_on(ns: Namespace, replicas: Replicas) -> None:

@@ -60,6 +60,12 @@ def add_parser(verbs: Any) -> None:
         help="time after which another replica acts if the leader shows no sign of life (%(default)s)",
     )
     parser.add_argument(
+        "--leader-elect-identity",
+        metavar="NAME",
+        help="who holds the Lease: of one process at a time; started again under it after a crash, that acts at once"
+        " (default: the host's name and something random)",
+    )
+    parser.add_argument(
         "--trust-requested-by",
         action="store_true",
         help="write down who asked for a stop, as annotations say; only where admission policies stamp and guard these",
@@ -103,7 +109,7 @@ def carry_out(options: argparse.Namespace) -> int:
 
 def _seat(options: argparse.Namespace) -> "Seat":
     """Return what the replicas compete for. Raises UserError where no namespace is known for it."""
-    from agentstop.cluster.election import Seat
+    from agentstop.cluster.election import Seat, own_identity
 
     namespace = options.leader_elect_resource_namespace
     if namespace is None:
@@ -117,6 +123,7 @@ def _seat(options: argparse.Namespace) -> "Seat":
         namespace=namespace,
         name=options.leader_elect_resource_name,
         duration=options.leader_elect_lease_duration,
+        identity=options.leader_elect_identity or own_identity(),
     )
 
 

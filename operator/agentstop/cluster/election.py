@@ -9,7 +9,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,7 +58,8 @@ class Seat:
     name: str
     duration: float
     """Seconds for which the lease is held without a sign of life."""
-    identity: str = field(default_factory=own_identity)
+    identity: str
+    """Of one process at a time. Whoever has it holds what the process before it held, which must have ended."""
 
 
 class Election:
