@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -445,6 +446,22 @@ async def test_nobody_gives_a_tasks_pod_more_time(ns: Namespace, users: Users, o
     where = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}}
     await refused(agent.call("POST", PODS.path(ns.name, "a", "eviction"), where))
     await agent.delete(PODS, ns.name, "a", grace=5)
+    await ns.ended("a")
+
+
+async def test_nobody_evicts_a_pod_with_a_year(ns: Namespace, users: Users, operator: Operator) -> None:
+    """The operator may not evict, so that whoever does is somebody else."""
+    await owned(ns)
+    agent = await users.grant("agent", ("", "pods/eviction", ("create",)))
+
+    def evict(**options: Any) -> Awaitable[Any]:
+        metadata = {"name": "a", "namespace": ns.name}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+        return agent.call("POST", PODS.path(ns.name, "a", "eviction"), body)
+
+    assert "3600 at most" in (await refused(evict(gracePeriodSeconds=31_536_000))).message
+    assert "deletionTimestamp" not in (await ns.pod("a"))["metadata"]
+    await evict(gracePeriodSeconds=3600)
     await ns.ended("a")
 
 
