@@ -76,8 +76,11 @@ class History:
         """Wait until an object, the one with the UID `of` if that is given, is deleted; return its last state."""
 
         def found() -> Object | None:
-            last = self.of(name)[-1:]
-            return last[0] if last and self.gone(name) and of in {None, last[0]["metadata"]["uid"]} else None
+            if of is None:
+                return self.of(name)[-1] if self.gone(name) else None
+            # Another object may have its name by now.
+            ends = (state.object for state in self._states.get(name, ()) if state.kind == DELETED)
+            return next((each for each in ends if each["metadata"]["uid"] == of), None)
 
         return await self._until(found, seconds, lambda: f"{name} is still there: {self.of(name)[-1:]}")
 
