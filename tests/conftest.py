@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " and starts it with `start`; without it, what a dead kubelet does is not tried there",
     )
     group.addoption(
-        "--kills", type=int, default=10, metavar="N", help="kill the operator at so many random moments (%(default)s)"
+        "--kills", type=int, default=6, metavar="N", help="kill the operator at so many random moments (%(default)s)"
     )
 
 

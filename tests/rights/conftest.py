@@ -26,7 +26,7 @@ USERS = ("jane", "agent", "neighbour", "maker")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the API server run in one process (xdist's --dist loadgroup)."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and "users" in getattr(item, "fixturenames", ()):
+        if item.path.parent == Path(__file__).parent and "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rights"))
 
 
