@@ -47,8 +47,9 @@ from agentstop.controller.tracing import tracing_from
 log = logging.getLogger(__name__)
 
 WORKERS: Final = 8
-URGENT_WORKERS: Final = 4
-"""Workers that take nothing but stops, so that no amount of other work keeps a stop waiting."""
+URGENT_WORKERS: Final = 24
+"""Workers that take nothing but stops, so that no amount of other work keeps a stop waiting. A worker waits for the API
+server nearly all the time: with few of them, many stops at once get little of a server that others ask, too."""
 
 CRD_POLL_SECONDS: Final = 2.0
 MOST_FILL_SECONDS: Final = 20.0
