@@ -7,6 +7,7 @@ waits for their events: to kopf a single one costs more than to us all that foll
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from agentstop.cluster.errors import ApiError
@@ -92,6 +93,8 @@ class Reflector:
                     await asyncio.sleep(RENEWAL_PAUSE_SECONDS)
             except ApiError as error:
                 await self._wait_after(error)
+            except Exception as error:  # noqa: BLE001  (whoever stands between us and the API server may answer anything)
+                await self._wait_after(ApiError(0, "Unreadable", f"what came is no answer of the API: {error!r}"))
 
     async def _list(self) -> str:
         """Tell of all that there is, and of what is there no more; return the list's resource version."""
@@ -105,7 +108,7 @@ class Reflector:
                 found.add(_name(item))
                 self._tell(None, item)
         for name in self._uids.keys() - found:
-            self._listener.missing(self._source.kind, name, self._uids.pop(name))
+            self._pass_on(name, partial(self._listener.missing, self._source.kind, name, self._uids.pop(name)))
         return version
 
     async def _watch(self, version: str) -> str:
@@ -133,8 +136,11 @@ class Reflector:
             self._uids.pop(name, None)
         else:
             self._uids[name] = raw["metadata"]["uid"]
+        self._pass_on(name, partial(self._listener.changed, self._source.kind, event, raw))
+
+    def _pass_on(self, name: Name, tell: Callable[[], None]) -> None:
         try:
-            self._listener.changed(self._source.kind, event, raw)
+            tell()
         except Exception:
             # One object that we stumble over must not make us blind to all others.
             log.exception("%s %s/%s could not be taken in", self._source.kind, *name)

@@ -37,7 +37,7 @@ def bookmark(version: int) -> tuple[str, Raw]:
 class Script:
     """What the API server says, one entry after the other; stands for the gateway. Afterwards watches are silent."""
 
-    def __init__(self, lists: list[list[Raw] | ApiError], watches: list[list[tuple[str, Raw] | ApiError]]) -> None:
+    def __init__(self, lists: list[list[Raw] | Exception], watches: list[list[tuple[str, Raw] | Exception]]) -> None:
         self.lists = lists
         self.watches = watches
         self.listed = 0
@@ -47,7 +47,7 @@ class Script:
         assert (kind, namespace, selector) == tuple(SOURCE)
         self.listed += 1
         items = self.lists.pop(0)
-        if isinstance(items, ApiError):
+        if isinstance(items, Exception):
             raise items
         # One object a page, and one empty page: a cluster has that when the last objects of a list were deleted.
         for item in items:
@@ -63,7 +63,7 @@ class Script:
         if not self.watches:
             await asyncio.Event().wait()
         for event in self.watches.pop(0):
-            if isinstance(event, ApiError):
+            if isinstance(event, Exception):
                 raise event
             yield event
 
@@ -82,6 +82,8 @@ class Told:
 
     def missing(self, kind: str, name: Name, uid: str) -> None:
         self.all.append(("missing", name.name, uid))
+        if name.name == "stumbled-over":
+            raise ValueError("a mistake of ours")
 
     def contact(self, kind: str, namespace: str) -> None:
         assert (kind, namespace) == SOURCE[:2]
@@ -128,7 +130,7 @@ async def test_a_bookmark_is_contact_and_a_version_to_go_on_from() -> None:
 
 async def test_after_a_gap_it_tells_what_is_there_no_more() -> None:
     first = [pod("stays"), pod("goes"), pod("made-anew"), pod("deleted-before")]
-    events: list[tuple[str, Raw] | ApiError] = [("DELETED", pod("deleted-before")), ("ADDED", pod("came")), EXPIRED]
+    events: list[tuple[str, Raw] | Exception] = [("DELETED", pod("deleted-before")), ("ADDED", pod("came")), EXPIRED]
     script = Script([first, [pod("stays"), pod("made-anew", uid="another")]], [events])
     async with reflecting(script) as (told, _):
         *_, again, anew, one, other = told.all
@@ -162,3 +164,20 @@ async def test_an_object_that_it_stumbles_over_does_not_make_it_blind(caplog: py
         assert (None, "a") in told.all
         assert ("ADDED", "b") in told.all
     assert "Pod ns/stumbled-over could not be taken in" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("no JSON"), KeyError("object"), TypeError("a page of HTML")])
+async def test_what_is_no_answer_of_the_api_does_not_make_it_blind(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = Script([error, [pod("a")], [pod("a"), pod("b")]], [[error]])
+    async with reflecting(script) as (told, reflector):
+        assert told.all == [(None, "a"), (None, "a"), (None, "b")]
+        assert reflector.listed.is_set()
+    assert repr(error) in caplog.text
+
+
+async def test_a_missing_one_that_it_stumbles_over_does_not_make_it_blind() -> None:
+    script = Script([[pod("stumbled-over"), pod("goes")], [pod("b")]], [[EXPIRED]])
+    async with reflecting(script) as (told, _):
+        assert {("missing", "stumbled-over", "uid-stumbled-over"), ("missing", "goes", "uid-goes")} <= set(told.all)
