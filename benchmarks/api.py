@@ -14,6 +14,7 @@ from agentstop.cluster.connection import load_configuration
 JsonObject = dict[str, Any]
 
 MERGE: Final = "application/merge-patch+json"
+STRATEGIC_MERGE: Final = "application/strategic-merge-patch+json"
 WATCH_SECONDS: Final = 3600
 LARGEST_LINE: Final = 8 * 1024 * 1024
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND, PLURAL
-from benchmarks.api import Api, JsonObject
+from benchmarks.api import MERGE, STRATEGIC_MERGE, Api, JsonObject
 from benchmarks.kubelet import NODE
 from benchmarks.marks import Marks, Stage
 
@@ -142,8 +142,9 @@ class Contender:
         await api.call("POST", self.collection(namespace), self.manifest(name))
 
     async def patch(self, api: Api, namespace: str, name: str) -> None:
-        """Send the patch that stops one workload."""
-        await api.patch(f"{self.collection(namespace)}/{name}", self.stop)
+        """Send the patch that stops one workload, of the kind that the API server takes with the least work."""
+        kind = MERGE if self.has_tasks else STRATEGIC_MERGE
+        await api.call("PATCH", f"{self.collection(namespace)}/{name}", self.stop, kind)
 
 
 OURS: Final = Contender(AGENTSTOP, "a", tasks_path, task_manifest, {"spec": {"stopRequested": True}})

@@ -67,7 +67,7 @@ async def test_a_change_names_the_pod_and_leaves_its_mark(
 
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.query["fieldManager"]) == ("PATCH", POD_PATH, manager)
-    assert seen.headers["Content-Type"] == "application/merge-patch+json"
+    assert seen.headers["Content-Type"] == "application/strategic-merge-patch+json"
     assert seen.body == {"spec": {"activeDeadlineSeconds": 1}, "metadata": {"uid": "pod-uid"}}
 
 

@@ -61,6 +61,17 @@ async def test_a_job_is_changed_as_it_is(gateway: Gateway, server: Server) -> No
     assert (seen.method, seen.path) == ("PATCH", JOB_PATH)
     assert seen.query["fieldManager"] == "agentstop-stop"
     assert seen.body == {"spec": {"suspend": True}, "metadata": {"uid": "job-uid"}}
+    assert seen.headers["Content-Type"] == "application/strategic-merge-patch+json"
+
+
+async def test_somebody_elses_job_takes_no_strategic_patch(gateway: Gateway, server: Server) -> None:
+    path = "/apis/batch.example.com/v1/namespaces/ns/jobs/x"
+    resources: list[Raw] = [{"name": "jobs", "kind": "Job", "namespaced": True}]
+    serve(server, {"/apis/batch.example.com/v1": {"resources": resources}, path: {"kind": "Job"}})
+    await gateway.send(Patch(ObjectRef("Job", "ns", "x", "batch.example.com/v1"), "u", {"spec": {}}, Meaning.STOP))
+
+    assert server.seen[-1].path == path
+    assert server.seen[-1].headers["Content-Type"] == "application/merge-patch+json"
 
 
 async def test_a_resume_is_of_the_version_that_was_seen(gateway: Gateway, server: Server) -> None:
