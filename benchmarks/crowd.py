@@ -20,6 +20,9 @@ from benchmarks.stage import Stage
 MOST_SINGLE: Final = 500
 """So many single stops of each kind are made during the mass stop at most."""
 
+BUSY_PAUSE_SECONDS: Final = 0.03
+"""Between single stops during the mass stop, which never leaves the API server in peace anyway."""
+
 SINGLE: Final = (OURS, BARE)
 
 
@@ -59,9 +62,8 @@ async def _while_busy(place: Stage, names: dict[str, list[str]], mass: asyncio.T
     for turn in range(min(map(len, names.values()))):
         if mass.done():
             break
-        (effect,) = await take_turns(
-            place, SINGLE, {name: each[turn : turn + 1] for name, each in names.items()}, (Mark.EFFECT,)
-        )
+        one = {name: each[turn : turn + 1] for name, each in names.items()}
+        (effect,) = await take_turns(place, SINGLE, one, (Mark.EFFECT,), BUSY_PAUSE_SECONDS)
         for name, latencies in effect.items():
             found[name] += latencies.seconds
     return {name: Latencies(seconds) for name, seconds in found.items()}

@@ -16,8 +16,13 @@ from benchmarks.stage import Stage, for_all
 
 PREPARE_SECONDS: Final = 300.0
 STOP_SECONDS: Final = 30.0
-PAUSE_SECONDS: Final = 0.03
-"""Quiet time after a stop, so that the next one finds everything idle; a random bit more is added to it."""
+QUIET_SECONDS: Final = 0.2
+"""Quiet time after a stop, so that the next one finds everything idle; a random bit more is added to it.
+
+What follows a stop is over by then: Events, and the collection of the garbage that a few hundred requests leave in an
+API server, which takes the better part of a second where it holds 10,000 tasks. Stops in close succession would meet
+that far more often than one that comes out of the blue.
+"""
 
 WARM_UP: Final = 5
 """Stops of each contender before those that count."""
@@ -41,9 +46,13 @@ async def prepare(place: Stage, contenders: Sequence[Contender], prefix: str, co
 
 
 async def take_turns(
-    place: Stage, contenders: Sequence[Contender], names: dict[str, list[str]], stages: Sequence[Mark] = EFFECT_AND_END
+    place: Stage,
+    contenders: Sequence[Contender],
+    names: dict[str, list[str]],
+    stages: Sequence[Mark] = EFFECT_AND_END,
+    quiet: float = QUIET_SECONDS,
 ) -> tuple[ByContender, ...]:
-    """Stop the named workloads one at a time; return the seconds to each stage."""
+    """Stop the named workloads one at a time, with `quiet` seconds in between; return the seconds to each stage."""
     seconds: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in stages]
     for number in range(min(map(len, names.values()))):
         for contender in random.sample(contenders, len(contenders)):
@@ -52,7 +61,7 @@ async def take_turns(
             await contender.patch(place.api, place.namespace, name)
             for stage, found in zip(stages, seconds, strict=True):
                 found[contender.name].append(await place.marks.wait(name, stage, STOP_SECONDS) - started)
-            await asyncio.sleep(PAUSE_SECONDS * (1 + random.random()))
+            await asyncio.sleep(quiet * (1 + random.random()))
     return tuple({name: Latencies(each) for name, each in found.items()} for found in seconds)
 
 

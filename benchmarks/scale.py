@@ -19,7 +19,8 @@ from benchmarks.operator_process import operator
 from benchmarks.results import Scale
 from benchmarks.stage import Stage, for_all
 
-SETTLE_SECONDS: Final = 3.0
+SETTLE_SECONDS: Final = 10.0
+"""Until the API server is done with what the operator's start and the making of pods have left behind in it."""
 
 
 async def scale(place: Stage, counts: list[int], stops: int, log: Path, say: Callable[[str], None]) -> list[Scale]:
