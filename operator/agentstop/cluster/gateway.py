@@ -70,9 +70,10 @@ _BOUNDED: Final = {"timeout": "5s"}
 _MERGE: Final = "application/merge-patch+json"
 _STRATEGIC_MERGE: Final = "application/strategic-merge-patch+json"
 _BUILT_IN: Final = frozenset({("v1", "Pod"), ("batch/v1", "Job")})
-"""API versions and kinds that take strategic merge patches, as no custom one does: the API server applies them with less work, since it
-need not write and read the whole object as JSON in between. To what we set, both mean the same.
+"""API versions and kinds that take strategic merge patches, as no custom one does.
 
+The API server applies these with less work, since it need not write the whole object as JSON and read it again; to what
+we set, both mean the same.
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
 """
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"

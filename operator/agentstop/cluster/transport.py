@@ -101,19 +101,14 @@ class Transport:
         timeout: float,
     ) -> JsonObject:
         """Do the same whether we may act or not; for the election itself."""
-        total = aiohttp.ClientTimeout(total=timeout)
-        sent_at = self._clock.local()
-        try:
-            response = await self._request(method, where, query or {}, body, content_type, total, accept)
-            async with response:
-                content = await response.read()
-        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise _away(error) from error
-        self._clock.hear(response.headers.get("Date"), sent_at)
-        if response.status >= 400:
-            raise error_from(response.status, content, whole=self._whole_errors)
+        content = await self._content(method, where, query, body, content_type, accept=accept, timeout=timeout)
         answer: JsonObject = json.loads(content)
         return answer
+
+    async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
+        """Return an answer that is no object, as a log is not."""
+        content = await self._content("GET", where, query, accept="*/*", timeout=REQUEST_TIMEOUT_SECONDS)
+        return content.decode(errors="replace")
 
     async def lines(
         self, where: str, query: Mapping[str, str], silence: float, accepted: Callable[[], None]
@@ -130,6 +125,30 @@ class Transport:
                     yield line
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _away(error) from error
+
+    async def _content(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        *,
+        accept: str,
+        timeout: float,
+    ) -> bytes:
+        total = aiohttp.ClientTimeout(total=timeout)
+        sent_at = self._clock.local()
+        try:
+            response = await self._request(method, where, query or {}, body, content_type, total, accept)
+            async with response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise _away(error) from error
+        self._clock.hear(response.headers.get("Date"), sent_at)
+        if response.status >= 400:
+            raise error_from(response.status, content, whole=self._whole_errors)
+        return content
 
     async def _request(
         self,

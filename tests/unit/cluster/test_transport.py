@@ -56,6 +56,19 @@ async def test_a_change_that_is_under_way_when_the_tenure_ends_is_given_up(
     await limited.close()
 
 
+async def test_what_is_no_object_is_read_as_it_is(limited: Transport, server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"line 1\nline \xff, not ended")
+
+    server.answer = answer
+    assert await limited.text("/log", {"tailLines": "2"}) == "line 1\nline \ufffd, not ended"
+    assert (server.seen[0].query, server.seen[0].headers["Accept"]) == ({"tailLines": "2"}, "*/*")
+    server.says(404, {"kind": "Status", "reason": "NotFound", "message": "no such pod"})
+    with pytest.raises(ApiError, match="no such pod"):
+        await limited.text("/log")
+    await limited.close()
+
+
 async def test_answers_tell_what_time_it_is(server: Server) -> None:
     configuration = Configuration()
     configuration.host = server.url

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any, Final
 
-from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
+from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import API_VERSION, GROUP
 from agentstop.api.order import ORDER_KIND, ORDER_PLURAL, OrderPhase
 from agentstop.cluster.discovery import Discovery
-from agentstop.cluster.errors import ApiError, error_from
+from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import path, task_ref
 from agentstop.cluster.transport import Transport
@@ -29,7 +29,6 @@ class Requests:
     """An API server as the demo uses it. All methods raise ApiError."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
         self._transport = Transport(configuration, whole_errors=True)
         self.gateway = Gateway(self._transport)
         self._discovery = Discovery(lambda where: self._transport.call("GET", where))
@@ -112,10 +111,4 @@ class Requests:
 
     async def log(self, namespace: str, pod: str, lines: int) -> str:
         """Return the last lines of a pod's log."""
-        async with ApiClient(self._configuration) as client:
-            api = CoreV1Api(client)
-            answer = await api.read_namespaced_pod_log_without_preload_content(pod, namespace, tail_lines=lines)
-            content = await answer.read()
-        if answer.status >= 400:
-            raise error_from(answer.status, content)
-        return str(content.decode(errors="replace"))
+        return await self._transport.text(f"{path(ObjectRef('Pod', namespace, pod))}/log", {"tailLines": str(lines)})
