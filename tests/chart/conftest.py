@@ -84,7 +84,7 @@ class Site:
             return []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     if reason := apiserver.missing():
         pytest.skip(reason)

@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"docs {callspec.params['cluster']}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     folder = tmp_path_factory.mktemp(f"docs-{request.param}")
     given = request.config.getoption("kubeconfig")
@@ -43,7 +43,7 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
     operators = Operators(cluster)
     yield operators

@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     given = metafunc.config.getoption("kubeconfig") is not None
     names = [name for name in CLUSTERS if given or name != "whole"]
-    metafunc.parametrize("cluster", names, indirect=True, scope="session")
+    metafunc.parametrize("cluster", names, indirect=True, scope="package")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,7 +58,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "playground":
@@ -76,7 +76,7 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
     operators = Operators(cluster)
     yield operators

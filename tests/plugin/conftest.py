@@ -26,14 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("plugin with operator" if acted else "plugin"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """A playground where no operator runs."""
     async with clusters.playground(tmp_path_factory.mktemp("bare")) as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def operated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """A playground with an operator."""
     async with clusters.playground(tmp_path_factory.mktemp("operated")) as cluster:

@@ -84,7 +84,7 @@ class Users:
             await self.cluster.kube.create(ROLE_BINDINGS, namespace or self.namespace, body)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     if reason := apiserver.missing():
         pytest.skip(reason)
@@ -120,7 +120,7 @@ async def _until_they_count(cluster: Cluster) -> None:
         await jane.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
     operators = Operators(cluster)
     yield operators

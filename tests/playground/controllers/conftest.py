@@ -23,7 +23,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "endpoint" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         endpoints = OURS[:1] if "playground_only" in marks else OURS if "ours" in marks else ALL
-        metafunc.parametrize("endpoint", endpoints, indirect=True, scope="session")
+        metafunc.parametrize("endpoint", endpoints, indirect=True, scope="package")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "playground_only: not for a real API server")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoint]:
     """Each of the API servers in turn."""
     if request.param == "playground":

@@ -24,7 +24,7 @@ async def playground(folder: Path) -> AsyncIterator[Endpoint]:
     await server.stop()
 
 
-@pytest.fixture(scope="session", params=["playground", "kube-apiserver"])
+@pytest.fixture(scope="package", params=["playground", "kube-apiserver"])
 async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoint]:
     folder = tmp_path_factory.mktemp("apiserver")
     if request.param == "playground":

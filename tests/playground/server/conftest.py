@@ -15,7 +15,7 @@ from .api import PATIENCE, Api, Endpoint
 from .objects import DEFINITION, FLEETS, SCALED, WIDGETS
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def playground() -> AsyncIterator[ApiServer]:
     """A playground server with the tests' definitions."""
     server = ApiServer(token=secrets.token_urlsafe(16), crds=[DEFINITION, SCALED])
@@ -24,7 +24,7 @@ async def playground() -> AsyncIterator[ApiServer]:
     await server.stop()
 
 
-@pytest_asyncio.fixture(scope="session", params=["playground", "kube-apiserver"])
+@pytest_asyncio.fixture(scope="package", params=["playground", "kube-apiserver"])
 async def endpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, playground: ApiServer
 ) -> AsyncIterator[Endpoint]:
@@ -39,7 +39,7 @@ async def endpoint(
         yield Endpoint(plane.url, plane.token, plane.ssl(), real=True)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as opened:
         yield opened
@@ -52,7 +52,7 @@ async def _in_namespace(endpoint: Endpoint, session: aiohttp.ClientSession) -> A
     return api
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def defined(endpoint: Endpoint, session: aiohttp.ClientSession) -> Endpoint:
     """The server, once it serves the tests' kinds."""
     api = Api(endpoint, session, "default")
