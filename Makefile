@@ -11,8 +11,11 @@ IMAGE ?= agentstop:dev
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
 	--no-emit-index-url --no-emit-find-links
 
-# Tests wait for much of their time, so there is a process more than there are processors.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+# Tests wait for much of their time, so there are twice as many processes as processors.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
+# Bytecode is kept whatever the shell says: the tests start some hundreds of programs.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Only a KUBECONFIG that was given to make itself counts: nobody's cluster is played on because a shell exports it.
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
