@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from agentstop.cluster.connection import NoConnectionError
-from benchmarks import servers
+from benchmarks import machine, servers
 from benchmarks.api import Api, RequestFailedError
 from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
 from benchmarks.crowd import crowd
@@ -146,9 +146,9 @@ async def _measure(
 
         @asynccontextmanager
         async def part(namespaces: int = 1) -> AsyncIterator[Stage]:
-            async with stage(api, clean_up=not server.throwaway, namespaces=namespaces) as place:
-                yield place
-            results.load.append(round(os.getloadavg()[0], 1))
+            with machine.noted(results):
+                async with stage(api, clean_up=not server.throwaway, namespaces=namespaces) as place:
+                    yield place
 
         async with server.job_controller(UNLIMITED):
             if "idle" in parts:
@@ -176,8 +176,8 @@ async def _measure(
             async with part() as place:
                 results.crowd = await crowd(place, options.crowd, options.idle, log, say)
         if "startup" in parts:
-            results.startup = await startup(folder, say)
-            results.load.append(round(os.getloadavg()[0], 1))
+            with machine.noted(results):
+                results.startup = await startup(folder, say)
         if "scale" in parts:
             counts = sorted({max(SMALLEST_SCALE, options.scale // share) for share in (100, 10, 3, 1)})
             async with part() as place:

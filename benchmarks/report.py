@@ -23,6 +23,7 @@ def show(results: Results, console: Console) -> None:
     console.print(f"\nMeasured on: {results.server} ({results.note})")
     processors = os.cpu_count() or 1
     console.print(f"Load average after each part: {results.load}, on {processors} processors")
+    console.print(f"Seconds of processor time in each part that the machine's host kept for others: {results.stolen}")
     if results.idle is not None:
         beside = {"Jobs": JOBS, "raw": RAW}
         console.print(_table(results.idle.effect, "Idle stop: patch sent until the effect is accepted", beside))
@@ -62,6 +63,7 @@ def write_json(results: Results, path: Path) -> None:
         "server": results.server,
         "note": results.note,
         "loadAverages": results.load,
+        "stolenSeconds": results.stolen,
         "idle": None,
         "mass": {
             name: {

@@ -178,6 +178,9 @@ class Results:
     note: str
     load: list[float] = field(default_factory=list)
     """The machine's load average (1 minute) after each part: what else ran beside the measurement shows here."""
+    stolen: list[float] = field(default_factory=list)
+    """Processor seconds of each part that a virtual machine's host kept for others: the tail of all latencies hangs on
+    it, ours and theirs."""
     idle: Idle | None = None
     mass: dict[str, MassStop] = field(default_factory=dict)
     jobs: JobPath | None = None
