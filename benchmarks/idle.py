@@ -20,7 +20,7 @@ QUIET_SECONDS: Final = 0.2
 """Quiet time after a stop, so that the next one finds everything idle; a random bit more is added to it.
 
 What follows a stop is over by then: Events, and the collection of the garbage that a few hundred requests leave in an
-API server, which takes the better part of a second where it holds 10,000 tasks. Stops in close succession would meet
+API server, which takes the better part of a second where it holds 12,000 tasks. Stops in close succession would meet
 that far more often than one that comes out of the blue.
 """
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -101,14 +101,16 @@ class Transport:
         timeout: float,
     ) -> JsonObject:
         """Do the same whether we may act or not; for the election itself."""
-        content = await self._content(method, where, query, body, content_type, accept=accept, timeout=timeout)
-        answer: JsonObject = json.loads(content)
+        total = aiohttp.ClientTimeout(total=timeout)
+        asked = self._request(method, where, query or {}, body, content_type, total, accept)
+        answer: JsonObject = json.loads(await self._content(asked))
         return answer
 
     async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
         """Return an answer that is no object, as a log is not."""
-        content = await self._content("GET", where, query, accept="*/*", timeout=REQUEST_TIMEOUT_SECONDS)
-        return content.decode(errors="replace")
+        total = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
+        asked = self._request("GET", where, query or {}, None, "application/json", total, accept="*/*")
+        return (await self._content(asked)).decode(errors="replace")
 
     async def lines(
         self, where: str, query: Mapping[str, str], silence: float, accepted: Callable[[], None]
@@ -126,22 +128,11 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _away(error) from error
 
-    async def _content(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-        *,
-        accept: str,
-        timeout: float,
-    ) -> bytes:
-        total = aiohttp.ClientTimeout(total=timeout)
+    async def _content(self, asked: Awaitable[aiohttp.ClientResponse]) -> bytes:
+        """Return what a request that is not sent yet is answered with."""
         sent_at = self._clock.local()
         try:
-            response = await self._request(method, where, query or {}, body, content_type, total, accept)
-            async with response:
+            async with await asked as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise _away(error) from error
