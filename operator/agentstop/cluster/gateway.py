@@ -69,13 +69,6 @@ _BOUNDED: Final = {"timeout": "5s"}
 
 _MERGE: Final = "application/merge-patch+json"
 _STRATEGIC_MERGE: Final = "application/strategic-merge-patch+json"
-_BUILT_IN: Final = frozenset({("v1", "Pod"), ("batch/v1", "Job")})
-"""API versions and kinds that take strategic merge patches, as no custom one does.
-
-The API server applies these with less work, since it need not write the whole object as JSON and read it again; to what
-we set, both mean the same.
-Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
-"""
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _IDENTITY: Final = ("namespace", "name", "resourceVersion")
@@ -188,7 +181,7 @@ class Gateway:
         place = await self._discovery.place(ref)
         where = f"{place.collection(ref.namespace)}/{ref.name}{'/scale' if request.scale else ''}"
         query = {"fieldManager": _MANAGERS[request.meaning]} | _BOUNDED
-        merge = _STRATEGIC_MERGE if (ref.api_version, ref.kind) in _BUILT_IN else _MERGE
+        merge = _STRATEGIC_MERGE if place.strategic else _MERGE
         answer = await self._transport.call("PATCH", where, query, {**request.body, "metadata": metadata}, merge)
         # The answer of a subresource is not the object: that is looked at, after the change has taken place.
         return await self._look(ref) if request.scale else answer
