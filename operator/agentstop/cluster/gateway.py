@@ -281,24 +281,25 @@ class Gateway:
             if not listed["items"]:
                 yield ABSENT, {}
             for item in listed["items"]:
-                yield "ADDED", await self._with_scale(target, item)
+                yield await self._with_scale(target, "ADDED", item)
         async for kind, found in self._events(where, selector, listed["metadata"]["resourceVersion"]):
             if kind == BOOKMARK:
                 continue
             if isinstance(target, PodsOf) or kind == "DELETED":
                 yield kind, found
             else:
-                yield kind, await self._with_scale(target, found)
+                yield await self._with_scale(target, kind, found)
 
-    async def _with_scale(self, ref: ObjectRef, raw: JsonObject) -> JsonObject:
+    async def _with_scale(self, ref: ObjectRef, kind: str, raw: JsonObject) -> tuple[str, JsonObject]:
+        """Return an event with what the scale says: without it, an object seems to want no pods and to have none."""
         if not by_scale(ref) or not (await self._discovery.place(ref)).scales:
-            return raw
+            return kind, raw
         try:
-            return await self._look(ref)
+            return kind, await self._look(ref)
         except ApiError as error:
             if not error.absent:
                 raise
-            return raw
+            return "DELETED", raw
 
     async def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]

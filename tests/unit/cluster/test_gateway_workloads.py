@@ -191,12 +191,18 @@ async def test_a_watch_of_what_can_be_scaled_brings_its_scale(gateway: Gateway, 
     assert await watched(gateway, FLEET) == [("ADDED", both), ("MODIFIED", both), ("DELETED", {"n": 3})]
 
 
-async def test_what_is_gone_by_then_is_brought_without(gateway: Gateway, server: Server) -> None:
-    listed = {"metadata": {"resourceVersion": "7"}, "items": []}
+@pytest.mark.parametrize(
+    ("items", "first"), [([], (ABSENT, {})), ([{"n": 1}], ("DELETED", {"n": 1}))], ids=["not there", "just gone"]
+)
+async def test_what_is_gone_before_its_scale_was_read_is_said_to_be_gone(
+    gateway: Gateway, server: Server, items: list[Raw], first: tuple[str, Raw]
+) -> None:
+    """Without its scale it would seem to be one that asks for no pods, and of which nobody knows any."""
+    listed = {"metadata": {"resourceVersion": "7"}, "items": items}
     answers = DISCOVERY | {"/apis/example.com/v1/namespaces/ns/fleets": listed}
-    serve(server, answers, events=({"type": "ADDED", "object": {"n": 1}},))
+    serve(server, answers, events=({"type": "MODIFIED", "object": {"n": 2}},))
 
-    assert await watched(gateway, FLEET) == [(ABSENT, {}), ("ADDED", {"n": 1})]
+    assert await watched(gateway, FLEET) == [first, ("DELETED", {"n": 2})]
 
 
 # Families
