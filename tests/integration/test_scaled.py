@@ -7,12 +7,12 @@ import pytest
 
 from tests.support import agents, definitions, manifests
 from tests.support.clusters import Cluster
-from tests.support.kube import CRDS, PODS, REPLICA_SETS, Kind, Object
+from tests.support.kube import CRDS, DEPLOYMENTS, PODS, REPLICA_SETS, Kind, Object
 from tests.support.laws import conditions_of, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
-from tests.support.operators import Operator
+from tests.support.operators import Operator, Operators
 from tests.support.waiting import until
-from tests.support.workloads import Workloads
+from tests.support.workloads import Workloads, controller_of
 
 Manifest = Callable[..., Object]
 
@@ -26,6 +26,10 @@ KINDS = pytest.mark.parametrize(
 
 def replicas(made: Object) -> int:
     return int(made["spec"]["replicas"])
+
+
+def two_pods(task: Object) -> bool:
+    return (status(task).get("workload") or {}).get("podCount") == 2
 
 
 @KINDS
@@ -153,6 +157,50 @@ async def test_the_replica_set_of_a_deployment_is_refused_and_the_deployment_nam
     assert "point workloadRef at Deployment worker" in status(task)["message"]
     assert replicas(await ns.kube.get(REPLICA_SETS, ns.name, name)) == 1
     assert "deletionTimestamp" not in (await ns.pod(pod["metadata"]["name"]))["metadata"]
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["operator up", "operator down"])
+async def test_a_replica_set_that_its_deployment_leaves_behind_is_stopped_in_its_place(
+    ns: Namespace, launch: Operators, workloads: Workloads, up: bool
+) -> None:
+    """Whoever deletes a Deployment with `--cascade=orphan` has its agents run on, and made again."""
+    operator = await launch.start(ns.name)
+    made = await workloads.create(manifests.deployment("worker", agents.graceful(), replicas=2))
+    await workloads.adopt("a", made)
+    first, second = (pod["metadata"]["name"] for pod in await workloads.running(made, 2))
+    await ns.until("a", two_pods, what="of two pods")
+    if not up:
+        await operator.program.kill()
+    await ns.kube.delete(DEPLOYMENTS, ns.name, "worker", propagation="Orphan")
+    (found,) = await ns.kube.list(REPLICA_SETS, ns.name)
+    left = await ns.kube.get(REPLICA_SETS, ns.name, found["metadata"]["name"])
+    await workloads.until(left, lambda each: controller_of(each) is None, what="an orphan")
+    if not up:
+        await launch.start(ns.name)
+    for name in (first, second):
+        await ns.delete_pod(name)
+        await ns.pods.until_gone(name)
+        await workloads.running(left, 2)
+    await ns.nothing_happens(1)
+    assert status(await ns.task("a"))["phase"] == "Running"
+    await ns.stop("a")
+    task = await ns.ended("a")
+    assert (status(task)["phase"], status(task)["workload"]["uid"]) == ("Stopped", made["metadata"]["uid"])
+    assert exit_codes(task) == [0, 0, 0, 0]
+    assert not await workloads.pods(left)
+    assert replicas(await workloads.get(left)) == 0
+    assert stop_of(task)["acceptedAt"] <= stop_of(task)["signaledAt"]
+
+
+async def test_a_deployment_that_somebody_deletes(ns: Namespace, operator: Operator, workloads: Workloads) -> None:
+    made = await workloads.create(manifests.deployment("worker", agents.graceful(1)))
+    await workloads.adopt("a", made)
+    await workloads.running(made)
+    await ns.phase("a", "Running")
+    await workloads.patch(made, progressDeadlineSeconds=77)
+    await workloads.delete(made)
+    task = await ns.ended("a")
+    assert (status(task)["phase"], status(task)["reason"], exit_codes(task)) == ("Failed", "WorkloadLost", [0])
 
 
 # A kind that nobody knew before, and that nobody but its own controller (here: the test) makes pods for

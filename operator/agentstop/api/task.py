@@ -252,6 +252,8 @@ class WorkloadStatus(Model):
     """To how many pods it was scaled when it last ran; absent where it cannot be scaled."""
     bound_to: BoundTo | None = None
     """What runs in its place: the Sandbox of a SandboxClaim."""
+    selector: str | None = None
+    """Label selector that finds its pods (`kubectl get pods -l`), where a controller makes them."""
 
 
 class OrderRef(Model):

@@ -13,7 +13,7 @@ from agentstop.workloads.helping import before_its_controller, help_due, help_to
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import Part, ending_of_parts, finding, part_of, signaled_at
+from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at
 from agentstop.workloads.requests import (
     AskRight,
     Delete,
@@ -47,8 +47,6 @@ class Traits:
     """What is merged into it to have them made again, from what is on record of it."""
     deed: str
     """What was done to it, for people: suspended, scaled to 0."""
-    selector: Callable[[WorkloadStatus], str | None] = lambda _: None
-    """Finds its pods by what is on record of it, once it is gone."""
     scale: bool = False
     """Whether that goes to its scale subresource."""
     refuses: Callable[[ObjectRef, OwnerSeen], Word | None] = lambda _ref, _owner: None
@@ -93,6 +91,8 @@ class Controlled:
                 ]
                 if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     looks += [LookAtPods(part.pods), *self._again(task)]
+                elif not asked and part.gone and part.quiet and not part.listed_since(part.sighting.at):
+                    looks.append(LookAtPods(part.pods))
             looks += part.members.looks(part.group, task.status.stop, around, now)
             if not asked and _unasked(part.ref, around, now):
                 looks.append(AskRight(part.ref, self._traits.scale))
@@ -156,19 +156,10 @@ class Controlled:
             return
         owner = _subject(task, sighting)
         known = task.status.workload
+        if owner is None and known is not None:
+            sighting, owner = former(known.uid, sighting)
         if owner is not None:
             yield part_of(task, _target(task), sighting, owner, around)
-        elif known is not None:
-            # It is gone, or another one has its name: what is on record of it still leads to its pods.
-            former = OwnerSeen(
-                uid=known.uid,
-                resource_version="",
-                generation=0,
-                controller=None,
-                selector=self._traits.selector(known),
-            )
-            gone = Sighting(seen=former, absent=True, at=sighting.since or sighting.at)
-            yield part_of(task, _target(task), gone, former, around)
 
     def _refusal(self, ref: ObjectRef, owner: OwnerSeen) -> Word | None:
         if owner.deleting:
@@ -176,7 +167,8 @@ class Controlled:
             return Word("WorkloadBeingDeleted", message)
         return self._traits.refuses(ref, owner)
 
-    def _bound_to(self, _parts: list[Part]) -> BoundTo | None:
+    def _bound_to(self, _current: Part) -> BoundTo | None:
+        """Return what runs in the workload's place, by the part whose pods are the latest."""
         return None
 
     # What is seen
@@ -216,6 +208,8 @@ class Controlled:
     def _idle(self, parts: list[Part]) -> Word | None:
         """Say whose controller does not act, where that is what holds up the end."""
         for part in parts:
+            if part.gone:
+                continue  # nobody but us ends its pods
             left = [each for each in part.members.live if each.pod.deletion_at is None]
             if not left and (part.owner.settled or part.members.live):
                 continue
@@ -239,7 +233,9 @@ class Controlled:
         former = before.replicas if before is not None else None
         held = task.status.phase in {Phase.PAUSING, Phase.PAUSED} and former is not None
         replicas = former if held else owner.replicas or former
-        bound_to = self._bound_to(parts)
+        current = next((part for part in parts if part.members.live), parts[-1]) if parts else None
+        bound_to = self._bound_to(current) if current is not None else None
+        selector = current.pods.selector if current is not None and current.pods is not None else None
         return WorkloadStatus(
             api_version=ref.api_version,
             kind=ref.kind,
@@ -249,6 +245,7 @@ class Controlled:
             pod_count=max(count, before.pod_count if before is not None else 0),
             replicas=replicas,
             bound_to=bound_to or (before.bound_to if before is not None else None),
+            selector=selector or (before.selector if before is not None else None),
         )
 
     def _waiting(self, task: Task, parts: list[Part]) -> Word | None:

@@ -1,14 +1,15 @@
 """The kinds of workloads whose pods are made by a controller."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from agentstop.api.task import BoundTo, WorkloadStatus
 from agentstop.lifecycle.seen import Task, Word
 from agentstop.workloads.controlled import Controlled, Traits
-from agentstop.workloads.objects import ObjectRef, PodsOf, Sighting, Surroundings
-from agentstop.workloads.ownerseen import OwnerSeen, job_selector, sandbox_selector
-from agentstop.workloads.parts import NO_GROUP, Part, part_of
+from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
+from agentstop.workloads.ownerseen import OwnerSeen
+from agentstop.workloads.parts import NO_GROUP, Part, former, heirs, part_of, pods_of
 from agentstop.workloads.requests import Look
 
 SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
@@ -43,11 +44,39 @@ JOB: Final = Controlled(
         halt={"spec": {"suspend": True}},
         resume=lambda _: {"spec": {"suspend": False}},
         deed="suspended",
-        selector=lambda known: job_selector(known.uid),
     )
 )
 
-SCALED: Final = Controlled(
+
+class _Scaled(Controlled):
+    """What can be scaled may leave a controller behind that goes on making its pods: an orphaned ReplicaSet."""
+
+    def _needed(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
+        yield from super()._needed(task, around)
+        for part in super()._parts(task, around):
+            yield from heirs(part, around)
+
+    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
+        for part in super()._parts(task, around):
+            left = [_heir(task, part, ref, uid, around) for ref, uid in heirs(part, around).items()]
+            theirs = {each.pod.uid for heir in left if heir is not None for each in heir.members.seen}
+            own = tuple(each for each in part.members.seen if each.pod.uid not in theirs)
+            yield replace(part, members=replace(part.members, seen=own))
+            yield from filter(None, left)
+
+
+def _heir(task: Task, former: Part, ref: ObjectRef, uid: str, around: Surroundings) -> Part | None:
+    sighting = around.sightings.get(ref)
+    owner = sighting.seen if sighting is not None else None
+    if sighting is None or not isinstance(owner, OwnerSeen) or owner.uid != uid:
+        return None
+    # It is looked for by the selector of what left it behind: its own one finds no other pods of its own.
+    owner = replace(owner, selector=former.pods.selector if former.pods is not None else None)
+    elsewhere = {each.uid for each in former.members.vanished} | {each.pod.uid for each in former.members.seen}
+    return part_of(task, ref, sighting, owner, around, elsewhere=elsewhere)
+
+
+SCALED: Final = _Scaled(
     Traits(
         halt={"spec": {"replicas": 0}},
         resume=_former_number,
@@ -62,7 +91,6 @@ _SANDBOX: Final = Traits(
     halt={"spec": {"operatingMode": "Suspended"}},
     resume=lambda _: {"spec": {"operatingMode": "Running"}},
     deed="suspended",
-    selector=lambda known: sandbox_selector(known.name),
     refuses=_unclaimed,
 )
 
@@ -85,28 +113,27 @@ class _Claim(Controlled):
         sandboxes: list[tuple[ObjectRef, Sighting, OwnerSeen]] = []
         for ref in self._sandboxes(task, around):
             sighting = around.sightings.get(ref)
-            if sighting is None or not isinstance(sighting.seen, OwnerSeen):
+            if sighting is None:
                 continue
-            owner = sighting.seen
+            owner = sighting.seen if isinstance(sighting.seen, OwnerSeen) else None
+            if bound is not None and ref.name == bound.name and (owner is None or owner.uid != bound.uid):
+                sandboxes.append((ref, *former(bound.uid, sighting)))
+            if owner is None:
+                continue
             recorded = bound is not None and owner.uid == bound.uid
             held = claim is not None and owner.controller is not None and owner.controller.uid == claim.owner.uid
             if recorded or (held and not sighting.absent):
                 sandboxes.append((ref, sighting, owner))
         # Each pod on record is one Sandbox's; of which nobody can tell it any more, the first one's.
         listed = {each.uid for each in task.status.workload.pods} if task.status.workload is not None else set()
-        found = [
-            set(around.groups.get(PodsOf(ref.namespace, owner.selector or ""), NO_GROUP).pods)
-            for ref, _, owner in sandboxes
-        ]
+        groups = [pods_of(task, ref, owner) for ref, _, owner in sandboxes]
+        found = [set(around.groups.get(each, NO_GROUP).pods) if each is not None else set() for each in groups]
         for number, (ref, sighting, owner) in enumerate(sandboxes):
             elsewhere = listed - found[number] if number else set[str]().union(*found[1:])
             yield part_of(task, ref, sighting, owner, around, elsewhere=elsewhere)
 
-    def _bound_to(self, parts: list[Part]) -> BoundTo | None:
-        if not parts:
-            return None
-        last = next((part for part in parts if part.members.live), parts[-1])
-        return BoundTo(api_version=SANDBOX_API, kind="Sandbox", name=last.ref.name, uid=last.owner.uid)
+    def _bound_to(self, current: Part) -> BoundTo | None:
+        return BoundTo(api_version=SANDBOX_API, kind="Sandbox", name=current.ref.name, uid=current.owner.uid)
 
     def _waiting(self, task: Task, parts: list[Part]) -> Word | None:
         if parts:

@@ -7,10 +7,11 @@ from typing import Final
 
 from agentstop.api.task import Phase
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
-from agentstop.workloads.members import STRENGTH, Members, members_of
+from agentstop.workloads.members import LONGEST_CHAIN, STRENGTH, Members, controller_ref, members_of, unlooked
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import Finding
+from agentstop.workloads.podseen import Controller, PodSeen
 
 SETTLING: Final = timedelta(seconds=2)
 """How long after the halt of a workload whose pods were just being made its controller may still make one, because it
@@ -49,6 +50,12 @@ class Part:
         return self.halted and (self.gone or self.owner.settled) and not self.members.live
 
     @property
+    def accounted_for(self) -> bool:
+        """Whether it is gone, and all pods that it left behind are known."""
+        looked_for = not self.members.strangers and not any(unlooked(self.members, self.group))
+        return self.gone and looked_for and self.listed_since(self.sighting.at)
+
+    @property
     def over(self) -> bool:
         """Whether the end that its controller reports is one for good: not that of a pod which is replaced."""
         stand = (each.pod for each in self.members.seen if not each.sighting.absent)
@@ -81,11 +88,50 @@ def part_of(
     elsewhere: Collection[str] = (),
 ) -> Part:
     """Return an object that makes pods, with what is known of them; `elsewhere` are UIDs of other parts' pods."""
-    pods = PodsOf(ref.namespace, owner.selector) if owner.selector else None
+    pods = pods_of(task, ref, owner)
     group = around.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
     listed = [each for each in (known.pods if known is not None else ()) if each.uid not in elsewhere]
     return Part(ref, sighting, owner, members_of(owner.uid, group, listed, around), group, pods)
+
+
+def pods_of(task: Task, ref: ObjectRef, owner: OwnerSeen) -> PodsOf | None:
+    """Return what finds the pods of an object: what it says itself, or else what is on record of it."""
+    known = task.status.workload
+    selector = owner.selector or (known.selector if known is not None else None)
+    return PodsOf(ref.namespace, selector) if selector else None
+
+
+def former(uid: str, sighting: Sighting) -> tuple[Sighting, OwnerSeen]:
+    """Return what is known of an object that is gone, or whose name another one has."""
+    owner = OwnerSeen(uid=uid, resource_version="", generation=0, controller=None)
+    return Sighting(seen=owner, absent=True, at=sighting.since or sighting.at), owner
+
+
+def heirs(part: Part, around: Surroundings) -> dict[ObjectRef, str]:
+    """Return the controllers, with their UIDs, that an object which is gone has left behind: they still make its pods.
+
+    Source: https://kubernetes.io/docs/tasks/administer-cluster/use-cascading-deletion/#set-orphan-deletion-policy
+    """
+    if not part.gone:
+        return {}
+    found = (_heir_of(each.pod, part.owner.uid, around) for each in part.members.seen if each.certain)
+    return {controller_ref(each, part.ref.namespace): each.uid for each in found if each is not None}
+
+
+def _heir_of(pod: PodSeen, uid: str, around: Surroundings) -> Controller | None:
+    """Return the highest controller of a pod under the one with this UID, as far as it is known."""
+    heir, controller = None, pod.controller
+    for _ in range(LONGEST_CHAIN):
+        if controller is None or controller.uid == uid:
+            break
+        sighting = around.sightings.get(controller_ref(controller, pod.namespace))
+        if sighting is None:
+            return controller  # which has to be read before anything above it is known
+        if sighting.absent or not isinstance(sighting.seen, OwnerSeen) or sighting.seen.uid != controller.uid:
+            break
+        heir, controller = controller, sighting.seen.controller
+    return heir
 
 
 def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: datetime) -> Finding:
@@ -122,6 +168,8 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     if not parts or any(part.members.live for part in parts):
         return None
     if all(part.gone for part in parts):
+        if not all(part.accounted_for for part in parts):
+            return None
         name = f"{parts[0].ref.kind} {parts[0].ref.name}"
         word = Word("WorkloadLost", f"{name} was deleted by somebody else before it ended")
         return Ending(succeeded=False, word=word, at=None)

@@ -108,10 +108,11 @@ def test_a_job_that_is_gone_proves_nothing_while_its_pods_live() -> None:
     ],
 )
 def test_the_ends_of_its_pods_are_taken_down_though_it_is_gone(raw: Raw | None) -> None:
-    seen = observe(STOPPING, around(raw, ENDED_POD, absent=True, listed=15))
+    on_record = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD | {"selector": JOB_PODS.selector}})
+    seen = observe(on_record, around(raw, ENDED_POD, absent=True, listed=15))
 
     assert seen.workload is not None
-    assert seen.workload.uid == "job-uid"
+    assert (seen.workload.uid, seen.workload.selector) == ("job-uid", JOB_PODS.selector)
     assert [each.exit_code for pod in seen.workload.pods for each in pod.containers] == [143]
 
 

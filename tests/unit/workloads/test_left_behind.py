@@ -1,0 +1,173 @@
+"""Workloads that are gone: the pods that they left behind are found, and so is what goes on making them."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.lifecycle.seen import Proof
+from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
+from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
+from agentstop.workloads.ownerseen import read_owner, read_scaled, sandbox_selector
+from agentstop.workloads.podseen import read_pod
+from agentstop.workloads.requests import Delete, Look, LookAtMember, LookAtPods, Meaning, Patch
+from tests.unit.objects import NAMESPACE, Raw, at, raw_pod, task, when
+
+from .adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, HALT, OVER, looks, observe, sent
+from .owners import controller, raw_owner
+
+SET_REF = ObjectRef("ReplicaSet", NAMESPACE, "x-1", "apps/v1")
+DEPLOYMENT = controller("Deployment", "x", "deployment-uid", "apps/v1")
+SET = controller("ReplicaSet", "x-1", "set-uid", "apps/v1")
+
+SPEC: Raw = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+LISTED: Raw = {"name": "a", "uid": "a-uid", "node": "n", "phase": "Running"}
+WORKLOAD: Raw = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "name": "x",
+    "uid": "deployment-uid",
+    "selector": DEPLOYMENT_PODS.selector,
+    "pods": [LISTED],
+    "podCount": 1,
+}
+RUNNING = task(SPEC, {"phase": "Running", "workload": WORKLOAD, "startedAt": when(1)})
+STOPPING = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED})
+
+
+def set_pod(name: str, **changes: Any) -> Raw:
+    metadata: Raw = {"name": name, "labels": {"app": "x"}, "ownerReferences": [SET]}
+    return raw_pod(metadata=metadata, uid=f"{name}-uid", **changes)
+
+
+def raw_set(*owners: Raw, uid: str = "set-uid", replicas: int = 2) -> Raw:
+    return raw_owner(
+        "deployment",
+        scale={
+            "spec": {"replicas": replicas},
+            "status": {"replicas": replicas, "selector": "app=x,pod-template-hash=1"},
+        },
+        name="x-1",
+        uid=uid,
+        ownerReferences=list(owners),
+    )
+
+
+def around(*pods: Raw, left: Raw | None = None, gone: bool = False, listed: float | None = 15) -> Surroundings:
+    """The Deployment is gone, and was never seen; `left` is its ReplicaSet, which may be `gone`, too."""
+    known = {DEPLOYMENT_REF: Sighting(seen=None, absent=True, at=at(11))}
+    if left is not None:
+        known[SET_REF] = Sighting(seen=read_scaled(left), absent=gone, at=at(11))
+    read = [read_pod(each) for each in pods]
+    group = PodGroup({each.uid: Sighting(seen=each, at=at(11)) for each in read}, at(listed) if listed else None)
+    return Surroundings(known, groups={DEPLOYMENT_PODS: group})
+
+
+# Pods
+
+
+def test_pods_of_what_is_gone_are_looked_for_before_it_is_called_lost() -> None:
+    unlisted = around(listed=None)
+
+    assert LookAtMember(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", DEPLOYMENT_PODS) in looks(RUNNING, unlisted)
+    assert LookAtPods(DEPLOYMENT_PODS) in looks(RUNNING, unlisted)
+    assert observe(RUNNING, unlisted).ending is None
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(around(set_pod("a"), left=raw_set(), gone=True), id="a pod lives"),
+        pytest.param(around(set_pod("a", status=OVER), left=raw_set(), gone=True, listed=9), id="the list is older"),
+        pytest.param(around(set_pod("b", status=OVER), left=raw_set(), gone=True), id="one on record was not found"),
+        pytest.param(around(set_pod("a", status=OVER), set_pod("b")), id="nobody knows yet whose another one is"),
+    ],
+)
+def test_what_is_gone_is_not_lost_while(known: Surroundings) -> None:
+    assert observe(RUNNING, known).ending is None
+
+
+def test_what_is_gone_with_all_its_pods_is_lost() -> None:
+    ending = observe(RUNNING, around(set_pod("a", status=OVER), left=raw_set(), gone=True)).ending
+
+    assert ending is not None
+    assert (ending.word.reason, "Deployment x" in ending.word.message) == ("WorkloadLost", True)
+
+
+# Controllers
+
+
+def test_a_controller_in_between_is_read_once_what_it_belonged_to_is_gone() -> None:
+    assert looks(RUNNING, around(set_pod("a"))) == (Look(SET_REF),)
+
+
+@pytest.mark.parametrize("owners", [[], [DEPLOYMENT]], ids=["orphaned", "not yet collected"])
+def test_it_is_halted_in_its_place(owners: list[Raw]) -> None:
+    known = around(set_pod("a"), set_pod("b"), left=raw_set(*owners))
+
+    scaled = {"spec": {"replicas": 0}}
+    assert sent(STOPPING, HALT, known) == (Patch(SET_REF, "set-uid", scaled, Meaning.STOP, scale=True),)
+    workload = observe(STOPPING, known).workload
+    assert workload is not None
+    assert [each.name for each in workload.pods] == ["a", "b"]
+
+
+def test_nothing_is_over_while_it_may_make_pods() -> None:
+    ended = (set_pod("a", status=OVER),)
+    halted = raw_set(replicas=0)
+
+    assert observe(RUNNING, around(*ended, left=raw_set())).ending is None
+    assert observe(STOPPING, around(*ended, left=raw_set())).proof is None
+    assert observe(STOPPING, around(*ended, left=halted)).proof is Proof.ENDED
+
+
+def test_a_controller_that_is_gone_too_or_another_one_is_not_touched() -> None:
+    another = around(set_pod("a"), left=raw_set(uid="another-uid"))
+    away = around(set_pod("a"), left=raw_set(), gone=True)
+
+    delete = Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None)
+    assert sent(STOPPING, HALT, another) == sent(STOPPING, HALT, away) == (delete,)
+
+
+def test_the_highest_of_several_is_halted() -> None:
+    fleet = controller("Fleet", "f", "fleet-uid", "example.com/v1")
+    known = around(set_pod("a"), left=raw_set(fleet))
+    fleet_ref = ObjectRef("Fleet", NAMESPACE, "f", "example.com/v1")
+    orphan = read_owner(raw_owner("deployment", uid="fleet-uid", name="f"))
+    higher = Surroundings({**known.sightings, fleet_ref: Sighting(seen=orphan, at=at(11))}, groups=known.groups)
+
+    assert looks(RUNNING, known) == (Look(fleet_ref),)
+    assert [each.ref for each in sent(STOPPING, HALT, higher) if isinstance(each, Patch)] == [fleet_ref]
+
+
+# Claims
+
+CLAIM_REF = ObjectRef("SandboxClaim", NAMESPACE, "x", CLAIM_API)
+BOX_REF = ObjectRef("Sandbox", NAMESPACE, "pool-9", SANDBOX_API)
+BOX_PODS = PodsOf(NAMESPACE, sandbox_selector("pool-9"))
+
+
+@pytest.mark.parametrize("seen", [None, read_owner(raw_owner("sandbox", uid="another-uid"))], ids=["none", "another"])
+def test_the_pods_of_a_claims_former_sandbox_are_on_record(seen: Any) -> None:
+    workload = {
+        "apiVersion": CLAIM_API,
+        "kind": "SandboxClaim",
+        "name": "x",
+        "uid": "claim-uid",
+        "boundTo": {"apiVersion": SANDBOX_API, "kind": "Sandbox", "name": "pool-9", "uid": "pool-9-uid"},
+        "selector": BOX_PODS.selector,
+        "pods": [LISTED],
+    }
+    spec = {"workloadRef": {"apiVersion": CLAIM_API, "kind": "SandboxClaim", "name": "x"}}
+    stopping = task(spec, {"phase": "Stopping", "workload": workload, "startedAt": when(1), "stop": ACCEPTED})
+    gone = Sighting(seen=None, absent=True, at=at(11))
+    known = {CLAIM_REF: gone, BOX_REF: Sighting(seen=seen, absent=seen is None, at=at(11))}
+    box = controller("Sandbox", "pool-9", "pool-9-uid", SANDBOX_API)
+
+    def found(**changes: Any) -> Surroundings:
+        pod = read_pod(raw_pod(metadata={"name": "a", "ownerReferences": [box]}, uid="a-uid", **changes))
+        return Surroundings(known, groups={BOX_PODS: PodGroup({"a-uid": Sighting(seen=pod, at=at(11))}, at(15))})
+
+    assert observe(stopping, Surroundings(known)).proof is None
+    assert observe(stopping, found()).proof is None
+    assert observe(stopping, found(status=OVER)).proof is Proof.ENDED
+    assert sent(stopping, HALT, found()) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
