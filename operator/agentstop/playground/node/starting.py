@@ -92,7 +92,8 @@ class Starter:
         log_file = self.log_file(item.name, attempt)
         for folder in (home, temporary, log_file.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        outdated = self.log_file(item.name, attempt - 2)
+        # Until this attempt has begun, the last but one is the previous one.
+        outdated = self.log_file(item.name, attempt - 3)
         for file in (outdated, outdated.with_name(outdated.name + ".1")):
             file.unlink(missing_ok=True)
         log_file.touch()
