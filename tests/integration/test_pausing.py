@@ -173,8 +173,7 @@ async def test_a_stop_right_after_the_end_of_the_pause(ns: Namespace, operator: 
     await paused(ns, "a")
     await ns.patch("a", paused=False)
     await ns.stop("a")
-    # Where the new pod was bound in the moment of its deletion, only its node's next reports prove that it is over.
-    task = await ns.ended("a", 60)
+    task = await ns.ended("a")
     assert status(task)["phase"] == "Stopped"
     last = _made(ns)
     await ns.nothing_happens(1)

@@ -12,9 +12,6 @@ from tests.support.operators import Operator
 
 RACES = 10
 
-FORGOTTEN_SECONDS = 100.0
-"""How long the proof may take for a pod that was bound to a node and removed before its kubelet said a word of it."""
-
 
 async def test_an_agent_that_ends_by_itself_while_the_stop_travels(ns: Namespace, operator: Operator) -> None:
     names = [f"a{number}" for number in range(RACES)]
@@ -48,7 +45,7 @@ async def test_a_stop_at_any_moment_of_a_start(ns: Namespace, operator: Operator
         await ns.create_task(name, agents.template(grace=1))
         await asyncio.sleep(random.uniform(0, 0.5))
         await ns.stop(name)
-        task = await ns.ended(name, FORGOTTEN_SECONDS)
+        task = await ns.ended(name)
         assert status(task)["phase"] == "Stopped"
         assert stop_of(task)["verdict"] in {"NotStarted", "Graceful", "Killed"}
 

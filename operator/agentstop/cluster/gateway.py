@@ -105,6 +105,8 @@ class Gateway:
                 return await self._patch(request)
             case Delete(ref, uid, grace_seconds):
                 options: JsonObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+                if request.resource_version is not None:
+                    options["preconditions"]["resourceVersion"] = request.resource_version
                 if grace_seconds is not None:
                     options["gracePeriodSeconds"] = grace_seconds
                 return await self.call("DELETE", path(ref), _BOUNDED, options)

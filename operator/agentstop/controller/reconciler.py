@@ -273,9 +273,10 @@ class Reconciler:
         elif error.absent and isinstance(request, Look | Patch):
             self._cache.see_absent(request.ref, self._clock())
         elif error.code == 409 and isinstance(request, Create | Patch | Delete):
-            # Another object has that name, or another UID: what is known of it is out of date.
+            # Another object has that name, or another UID or version: what is known of it is out of date.
             await self._send(Look(request.ref))
-            if not isinstance(request, Create) and self._cache.is_there(request.ref, request.uid):
+            decided_anew = isinstance(request, Delete) and request.resource_version is not None
+            if not isinstance(request, Create) and not decided_anew and self._cache.is_there(request.ref, request.uid):
                 raise error
         elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
             self._cache.doubt(request.ref)  # nobody knows whether it was carried out
@@ -386,8 +387,9 @@ class Reconciler:
 
 
 def _identity(request: Request) -> Hashable:
-    """Return what makes a request the same as another one: the verb, the object, and the grace period."""
-    return request.verb, request.ref, getattr(request, "uid", None), getattr(request, "grace_seconds", None)
+    """Return what makes a request the same as another one: the verb, the object as it is known, the grace period."""
+    named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds"))
+    return request.verb, request.ref, *named
 
 
 def _missing(review: JsonObject) -> str | None:

@@ -17,6 +17,16 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-te
 """
 
 
+def deletion(ref: ObjectRef, pod: PodSeen, grace_seconds: int | None) -> Delete:
+    """Return the deletion of a pod; of one without a node only as long as it has none.
+
+    The API server gives a pod without a node no grace period, and keeps to that if the pod is bound in this very
+    moment: it would be gone by force, and nobody could tell whether a kubelet had begun with it.
+    Source: CheckGracefulDelete in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/registry/core/pod/strategy.go
+    """
+    return Delete(ref, pod.uid, grace_seconds, resource_version=pod.resource_version if pod.node is None else None)
+
+
 def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime) -> Patch | Delete | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
@@ -40,8 +50,8 @@ def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now
     if in_place and around.refusal(ref, Patch.verb, now) is None:
         return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
     if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
-        return Delete(ref, pod.uid, None)
-    return Delete(ref, pod.uid, max(asked or 0, SHORTEST_GRACE_SECONDS))
+        return deletion(ref, pod, None)
+    return deletion(ref, pod, max(asked or 0, SHORTEST_GRACE_SECONDS))
 
 
 def _sooner(ref: ObjectRef, pod: PodSeen, halt: Halt, now: datetime) -> Delete | None:

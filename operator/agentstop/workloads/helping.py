@@ -6,7 +6,7 @@ from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion
 from agentstop.workloads.members import Member, stuck
 from agentstop.workloads.parts import Part, signaled_at
 from agentstop.workloads.requests import Delete
@@ -33,7 +33,7 @@ def before_its_controller(part: Part, halt: Halt) -> Iterator[Delete]:
     asked = halt.grace_seconds
     for each in part.members.live:
         if asked is not None and asked < each.pod.grace_seconds and each.certain and each.pod.deletion_at is None:
-            yield Delete(each.ref, each.pod.uid, asked)
+            yield deletion(each.ref, each.pod, asked)
 
 
 def help_due(part: Part) -> datetime | None:
@@ -51,7 +51,7 @@ def _help_one(member: Member, halt: Halt, now: datetime, *, alone: bool) -> Iter
     if pod.deletion_at is None:
         if alone or sooner:
             grace = asked if sooner else (None if pod.grace_seconds else SHORTEST_GRACE_SECONDS)
-            yield Delete(member.ref, pod.uid, grace)
+            yield deletion(member.ref, pod, grace)
         return
     shorter = asked is not None and asked < pod.deletion_grace_seconds
     kill_at = halt.kill_at

@@ -91,6 +91,8 @@ class Delete:
     grace_seconds: int | None = None
     """Grace period in seconds, at least 1; None for the object's own."""
     ends_processes: bool = True
+    resource_version: str | None = None
+    """Also only if it still is at this version."""
 
 
 LiveLook = Look | LookAtPods | LookAtMember | AskRight

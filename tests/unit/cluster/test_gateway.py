@@ -72,12 +72,13 @@ async def test_a_change_names_the_pod_and_leaves_its_mark(
 
 
 @pytest.mark.parametrize("grace", [None, 1, 60])
-async def test_a_deletion_names_the_pod(gateway: Gateway, server: Server, grace: int | None) -> None:
-    await gateway.send(Delete(POD_REF, "pod-uid", grace))
+@pytest.mark.parametrize("version", [{}, {"resourceVersion": "8"}])
+async def test_a_deletion_names_the_pod(gateway: Gateway, server: Server, grace: int | None, version: Raw) -> None:
+    await gateway.send(Delete(POD_REF, "pod-uid", grace, resource_version=version.get("resourceVersion")))
 
     (seen,) = server.seen
     assert (seen.method, seen.path) == ("DELETE", POD_PATH)
-    assert seen.body["preconditions"] == {"uid": "pod-uid"}
+    assert seen.body["preconditions"] == {"uid": "pod-uid", **version}
     assert seen.body.get("gracePeriodSeconds") == grace
 
 

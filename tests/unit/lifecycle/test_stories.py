@@ -67,6 +67,22 @@ def test_a_pod_whose_creation_was_not_answered_is_not_forgotten(world: World, ch
     assert not any(each.running for each in world.node.sandboxes.values())
 
 
+def test_a_pod_that_was_bound_before_it_is_deleted_is_ended_in_the_same_pass(world: World) -> None:
+    world.create_task("a", TEMPLATE)
+    operator = world.operator
+    assert operator is not None
+    operator.watch(KIND)
+    world.work(1)
+    world.schedule()
+    world.patch_spec("a", stopRequested=True)
+    operator.watch(KIND)  # the watch of pods is late
+    world.work(1)
+
+    (pod,) = world.server.pods()
+    assert pod["spec"]["nodeName"]
+    assert pod["metadata"]["deletionGracePeriodSeconds"] == 30
+
+
 def test_a_grandchild_under_a_child_that_has_ended_does_not_escape(world: World) -> None:
     world.create_task("a", TEMPLATE)
     brief = {

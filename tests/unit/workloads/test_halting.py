@@ -30,6 +30,7 @@ from tests.unit.objects import (
 IN_PLACE = Patch(POD_REF, POD_UID, {"spec": {"activeDeadlineSeconds": 1}}, Meaning.STOP)
 STOPPED_IN_PLACE = {"activeDeadlineSeconds": 1}
 UNTAKEN: Raw = {"phase": "Pending", "startTime": None, "containerStatuses": None}
+UNSCHEDULED: Raw = {"status": UNTAKEN, "spec": {"nodeName": None}}
 ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
 
 
@@ -37,8 +38,8 @@ def going(left: float, grace: int) -> Raw:
     return {"deletionTimestamp": when(left), "deletionGracePeriodSeconds": grace}
 
 
-def delete(grace: int | None, *, ends_processes: bool = True) -> Delete:
-    return Delete(POD_REF, POD_UID, grace, ends_processes)
+def delete(grace: int | None, *, ends_processes: bool = True, version: str | None = None) -> Delete:
+    return Delete(POD_REF, POD_UID, grace, ends_processes, version)
 
 
 def keep(grace: int | None = None, kill_at: datetime | None = None) -> Halt:
@@ -63,7 +64,8 @@ def sent(halt: Halt, refusals: dict[str, Refusal] | None = None, now: datetime =
         pytest.param(keep(60), {}, delete(60), id="longer"),
         pytest.param(keep(1), {}, delete(1), id="at once"),
         pytest.param(keep(), {"status": UNTAKEN}, delete(None), id="no kubelet took it yet"),
-        pytest.param(keep(), {"status": UNTAKEN, "spec": {"nodeName": None}}, delete(None), id="unscheduled"),
+        pytest.param(keep(), {**UNSCHEDULED, "version": 8}, delete(None, version="8"), id="unscheduled"),
+        pytest.param(keep(5), {**UNSCHEDULED, "version": 8}, delete(5, version="8"), id="unscheduled, shorter"),
         pytest.param(keep(), {"spec": {"activeDeadlineSeconds": 3600}}, IN_PLACE, id="a deadline of its own"),
         pytest.param(keep(), {"spec": STOPPED_IN_PLACE}, None, id="stopped in place already"),
         pytest.param(keep(30, at(-1)), {"spec": STOPPED_IN_PLACE}, None, id="its own grace is over"),

@@ -153,7 +153,7 @@ class ModelGateway:
             case Patch():
                 return self._patched(request)
             case Delete(ref, uid, grace):
-                return self._server.delete(ref, uid, grace)
+                return self._server.delete(ref, uid, grace, request.resource_version)
 
     def _patched(self, request: Patch) -> Raw:
         ref, wanted = request.ref, request.body["spec"]
