@@ -150,7 +150,10 @@ class Election:
         while True:
             await asyncio.sleep(min(pause, max(self._tenure.left(), 0.0)))
             try:
-                await self._renew()
+                if not await self._renew():
+                    # What was heard while it might not act was passed over: to begin anew has all of it looked at.
+                    log.error("this replica leads no more: the lease was renewed too late")
+                    return
                 pause = self._seat.duration * RENEWAL_SHARE
             except ApiError as error:
                 pause = RETRY_SECONDS
@@ -170,10 +173,13 @@ class Election:
             return False
         return self._term.raw is not None and self._term.holder != self._seat.identity
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
+        """Write the lease; return whether this replica could act all the time until that was done."""
         sent_at = self._tenure.now()
         await self._write(self._seat.identity)
+        held = self._tenure.holds
         self._tenure.last_until(sent_at + self._seat.duration * TENURE_SHARE)
+        return held
 
     async def _look(self) -> None:
         try:

@@ -232,6 +232,30 @@ def test_a_leader_that_may_not_renew_ends_before_another_one_begins() -> None:
     run(main())
 
 
+def test_a_leader_whose_renewal_comes_late_begins_anew() -> None:
+    """What it heard while it could not act was passed over, so it has to be told to look at all of it again."""
+
+    async def lapses(seed: int) -> int:
+        stage = Stage(seed)
+        first = stage.add("a")
+        await stage.leader(1)
+        stage.server.slowest = 1000.0
+        unheard: list[int] = []
+        for tick in range(round(LONG_ENOUGH / STEP)):
+            if tick * STEP == 7:
+                stage.server.slowest = 1.4  # what is sent before the tenure ends may be answered after it
+            held = first.tenure.holds
+            await asyncio.sleep(STEP)
+            if held and not first.tenure.holds:
+                unheard.append(len(first.heard))
+        assert first.tenure.holds
+        assert all(True in first.heard[before:] for before in unheard)
+        await stage.close()
+        return len(unheard)
+
+    assert sum(run(lapses(seed)) for seed in range(20)) > 5
+
+
 def test_a_lease_that_somebody_deletes_is_made_again_by_its_holder() -> None:
     async def main() -> None:
         stage = Stage()

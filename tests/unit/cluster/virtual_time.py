@@ -3,7 +3,9 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class _Idle(selectors.DefaultSelector):
@@ -28,7 +30,7 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.idle.now
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in a time of its own."""
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a time of its own, and return its result."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(main)
+        return runner.run(main)
