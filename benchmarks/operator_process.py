@@ -57,7 +57,7 @@ async def operator(namespace: str | None, log: Path) -> AsyncIterator[OperatorPr
     command = [sys.executable, "-m", "agentstop.cli.main", "run", "--health-port", str(port)]
     command += ["-n", namespace] if namespace is not None else []
     started = time.perf_counter()
-    async with running(command, log) as program:
+    async with running(Program.start(command, log)) as program:
         await _until_ready(program, f"http://127.0.0.1:{port}/readyz", log)
         yield OperatorProcess(program.pid, time.perf_counter() - started)
 

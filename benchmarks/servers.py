@@ -57,7 +57,7 @@ async def playground(folder: Path) -> AsyncIterator[Server]:
     """Start the playground's API server in a process of its own."""
     kubeconfig = folder / "kubeconfig"
     command = [sys.executable, str(serve_playground.__file__), str(kubeconfig)]
-    async with running(command, folder / "playground.log") as program:
+    async with running(Program.start(command, folder / "playground.log")) as program:
         await _wait(lambda: program.check() and kubeconfig.exists(), "the playground", folder)
         with _environment(kubeconfig):
             note = "the playground has no Job controller to compare with"
@@ -84,7 +84,9 @@ async def assets(folder: Path) -> AsyncIterator[Server]:
             jobs=Jobs.OURS,
             note="the Job controller runs without its limit of 20 requests a second, except where it says 'as shipped'",
             job_controller=lambda rate: running(
-                _job_controller(plane.kubeconfig, rate), folder / f"job-controller-{rate or 'shipped'}.log"
+                Program.start(
+                    _job_controller(plane.kubeconfig, rate), folder / f"job-controller-{rate or 'shipped'}.log"
+                )
             ),
         )
 

@@ -15,7 +15,7 @@ from tests.support import agents, clusters
 from tests.support.clusters import Cluster, install_crds
 from tests.support.laws import exit_code, stop_of
 from tests.support.namespaces import Namespace
-from tests.support.operators import COMMAND, Operator
+from tests.support.operators import MODULE, Operator
 from tests.support.programs import Program, free_port
 from tests.support.waiting import until
 
@@ -26,7 +26,7 @@ MANIFEST = "kubectl apply -f crds/"
 
 
 async def outcome(tmp_path: Path, *arguments: str, kubeconfig: str) -> tuple[int, str]:
-    program = await Program.start([*COMMAND, *arguments], tmp_path / "out.log", {"KUBECONFIG": kubeconfig})
+    program = await Program.fork(MODULE, arguments, tmp_path / "out.log", {"KUBECONFIG": kubeconfig})
     try:
         return await program.ended(20), program.text()
     finally:
@@ -174,7 +174,7 @@ async def test_an_api_server_that_is_not_there_yet_is_waited_for(tmp_path: Path)
         f"contexts: [{{name: x, context: {{cluster: x, user: x}}}}]\nusers: [{{name: x, user: {{}}}}]\n",
         encoding="utf-8",
     )
-    program = await Program.start([*COMMAND, "run"], tmp_path / "out.log", {"KUBECONFIG": str(path)})
+    program = await Program.fork(MODULE, ["run"], tmp_path / "out.log", {"KUBECONFIG": str(path)})
     try:
         await until(lambda: "waiting" in program.text(), 20, "waiting")
         assert program.running
@@ -188,8 +188,8 @@ async def test_an_api_server_that_is_not_there_yet_is_waited_for(tmp_path: Path)
 async def test_logs_are_json_where_they_are_asked_for(bare: Cluster, tmp_path: Path, more: list[str]) -> None:
     await install_crds(bare.kube)
     log = tmp_path / "json.log"
-    command = [*COMMAND, "run", "--log-format", "json", *more]
-    program = await Program.start(command, log, {"KUBECONFIG": str(bare.kubeconfig)})
+    arguments = ["run", "--log-format", "json", *more]
+    program = await Program.fork(MODULE, arguments, log, {"KUBECONFIG": str(bare.kubeconfig)})
     await until(lambda: '"message": "ready' in program.text(), 20, "ready")
     ns = Namespace(bare, f"t-{secrets.token_hex(4)}")
     await ns.open()

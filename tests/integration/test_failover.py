@@ -17,7 +17,7 @@ from tests.support.clusters import Cluster, Feature
 from tests.support.kube import ROLE_BINDINGS, ROLES, Kind, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
-from tests.support.operators import COMMAND, Operator, Operators
+from tests.support.operators import Operator, Operators
 from tests.support.orders import Orders, counted, outcomes
 from tests.support.waiting import until
 
@@ -63,7 +63,7 @@ class Replicas:
         options = ["--leader-elect", "--leader-elect-resource-namespace", self._ns.name]
         options += ["--leader-elect-lease-duration", str(lease)]
         options += ["--leader-elect-identity", identity] if identity is not None else []
-        command = COMMAND if skew is None else (sys.executable, "-c", SKEWED, str(skew))
+        command = None if skew is None else (sys.executable, "-c", SKEWED, str(skew))
         replica = await self._launch.start(
             self._ns.name, kubeconfig=kubeconfig, wait=wait, command=command, options=options
         )

@@ -3,7 +3,6 @@
 import enum
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -105,10 +104,10 @@ class Cluster:
 async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluster]:
     """The playground: its API server, its controllers, its node."""
     kubeconfig = folder / "kubeconfig"
-    script = Path(__file__).with_name("serve_playground.py")
     async with AsyncExitStack() as stack:
-        command = [sys.executable, str(script), str(kubeconfig), *([] if crds else ["--without-crds"])]
-        server = await stack.enter_async_context(running(command, folder / "server.log"))
+        arguments = [str(kubeconfig), *([] if crds else ["--without-crds"])]
+        starting = Program.fork("tests.support.serve_playground", arguments, folder / "server.log")
+        server = await stack.enter_async_context(running(starting))
         await until(lambda: server.check() and kubeconfig.exists(), START_SECONDS, "playground serving")
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
@@ -130,7 +129,7 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
         known = [OPERATOR_USER, installed.USER, *users]
-        plane = await stack.enter_async_context(apiserver.control_plane(folder, known))
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, known, controllers.GO))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
         if crds:
@@ -205,10 +204,9 @@ async def install_crds(kube: Kube) -> None:
 
 @asynccontextmanager
 async def _node(cluster: Cluster) -> AsyncIterator[None]:
-    command = [sys.executable, "-m", "agentstop.playground.node", "--name", NODE]
-    command += ["--kubeconfig", str(cluster.kubeconfig), "--data-dir", str(cluster.folder / "node")]
+    arguments = ["--name", NODE, "--kubeconfig", str(cluster.kubeconfig), "--data-dir", str(cluster.folder / "node")]
     cluster.features |= {Feature.REHEARSAL, Feature.PROCESSES, Feature.PAPER_NODES}
-    async with running(command, cluster.folder / "node.log") as node:
+    async with running(Program.fork("agentstop.playground.node", arguments, cluster.folder / "node.log")) as node:
 
         async def ready() -> bool:
             return node.check() and any(is_ready(each) for each in await cluster.kube.list(NODES))

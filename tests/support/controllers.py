@@ -1,8 +1,7 @@
 """Controllers as processes of the tests: Kubernetes' own where they are found, and the playground's for the rest."""
 
 import secrets
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,6 +27,9 @@ THEIRS = (
 
 REQUESTS_PER_SECOND = 1000
 """What the controller manager may ask for; the 20 that it is shipped with hold up a test of many pods."""
+
+GO = {"GOGC": "400"}
+"""Environment of Kubernetes' own programs: what they spend on collecting garbage is better spent on tests."""
 
 PROBES: dict[str, tuple[Kind, Object]] = {
     "job": (JOBS, manifests.job("probe", suspend=True)),
@@ -69,7 +71,8 @@ async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[None]:
     command = [str(assets() / MANAGER), f"--kubeconfig={plane.kubeconfig}", f"--controllers={','.join(THEIRS)}"]
     command += ["--leader-elect=false", "--secure-port=0"]
     command += [f"--kube-api-qps={REQUESTS_PER_SECOND}", f"--kube-api-burst={REQUESTS_PER_SECOND}"]
-    async with _connected(command, folder / f"{MANAGER}.log", plane.kubeconfig) as (program, kube):
+    starting = Program.start(command, folder / f"{MANAGER}.log", GO)
+    async with _connected(starting, plane.kubeconfig) as (program, kube):
         await _until_it_works(program, kube, "job", "default", propagation="Foreground")
         yield
 
@@ -80,20 +83,22 @@ async def playground(
 ) -> AsyncIterator[None]:
     """Run the playground's, in all namespaces if none are named; `job_controller`: those for sandboxes alone."""
     wanted = FOR_SANDBOXES if job_controller else ALL
-    command = [sys.executable, "-m", "agentstop.playground.controllers", "--kubeconfig", str(kubeconfig)]
-    command += [word for name in sorted(wanted) for word in ("--only", name)]
-    command += [word for name in namespaces for word in ("--namespace", name)]
-    async with _connected(command, folder / f"controllers-{secrets.token_hex(4)}.log", kubeconfig) as (program, kube):
+    arguments = ["--kubeconfig", str(kubeconfig)]
+    arguments += [word for name in sorted(wanted) for word in ("--only", name)]
+    arguments += [word for name in namespaces for word in ("--namespace", name)]
+    log = folder / f"controllers-{secrets.token_hex(4)}.log"
+    starting = Program.fork("agentstop.playground.controllers", arguments, log)
+    async with _connected(starting, kubeconfig) as (program, kube):
         for name in sorted(PROBES.keys() & wanted):
             await _until_it_works(program, kube, name, [*namespaces, "default"][0])
         yield
 
 
 @asynccontextmanager
-async def _connected(command: Sequence[str], log: Path, kubeconfig: Path) -> AsyncIterator[tuple[Program, Kube]]:
+async def _connected(starting: Awaitable[Program], kubeconfig: Path) -> AsyncIterator[tuple[Program, Kube]]:
     kube = await Kube.open(kubeconfig)
     try:
-        async with running(command, log) as program:
+        async with running(starting) as program:
             yield program, kube
     finally:
         await kube.close()

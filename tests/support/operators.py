@@ -1,7 +1,6 @@
 """The operator under test, as the process that a user would run."""
 
 import secrets
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tests.support.programs import Program, free_port
 from tests.support.waiting import until
 
 READY_SECONDS = 30.0
-COMMAND = (sys.executable, "-m", "agentstop.cli.main")
+MODULE = "agentstop.cli.main"
 
 
 class Operator:
@@ -30,22 +29,27 @@ class Operator:
         *,
         kubeconfig: Path | None = None,
         wait: bool = True,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
         options: Sequence[str] = (),
         trust: bool = True,
     ) -> "Operator":
-        """Start an operator; no namespaces are all. Waits until it is ready, unless told not to."""
+        """Start an operator; no namespaces are all. Waits until it is ready, unless told not to.
+
+        `command` is a program that takes the place of the console script.
+        """
         port = free_port()
-        command = [*command, "run", "--health-port", str(port), "--metrics-port", str(port), *options]
+        arguments = ["run", "--health-port", str(port), "--metrics-port", str(port), *options]
         if trust:
             # Whoever the tests say asked for a stop did: they stand in for the policies that stamp it.
-            command.append("--trust-requested-by")
+            arguments.append("--trust-requested-by")
         for namespace in namespaces:
-            command += ["-n", namespace]
+            arguments += ["-n", namespace]
         log = cluster.folder / f"operator-{secrets.token_hex(4)}.log"
-        program = await Program.start(
-            command, log, {"KUBECONFIG": str(kubeconfig or cluster.operator_kubeconfig or cluster.kubeconfig)}
-        )
+        environment = {"KUBECONFIG": str(kubeconfig or cluster.operator_kubeconfig or cluster.kubeconfig)}
+        if command is None:
+            program = await Program.fork(MODULE, arguments, log, environment)
+        else:
+            program = await Program.start([*command, *arguments], log, environment)
         operator = cls(program, port)
         if wait:
             await operator.ready()
@@ -110,7 +114,7 @@ class Operators:
         *,
         kubeconfig: Path | None = None,
         wait: bool = True,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
         options: Sequence[str] = (),
     ) -> Operator:
         """Start a private operator for one namespace, the shared one having been ended."""

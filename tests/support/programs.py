@@ -5,11 +5,13 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from agentstop.playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
+from tests.support.forks import Fork
 
 ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
@@ -36,31 +38,60 @@ def free_port() -> int:
             return port
 
 
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    paths = [str(ROOT / "operator"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(more or {})}
+
+
 def _end_with_us() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process(Protocol):
+    """What is needed of a process."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code; None while it runs."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
 
 
 class Program:
     """One process, with its output in a file."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self._process = process
         self.log = log
 
     @classmethod
     async def start(cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "Program":
         """Start a program; standard output and error go to the file `log`."""
-        paths = [str(ROOT / "operator"), *filter(None, [os.environ.get("PYTHONPATH")])]
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+                env=_environment(environment),
                 preexec_fn=_end_with_us,
             )
         return cls(process, log)
+
+    @classmethod
+    async def fork(
+        cls, module: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> "Program":
+        """Start a module of ours as `python -m` would, but sooner."""
+        return cls(await Fork.start(module, arguments, log, _environment(environment)), log)
 
     @property
     def pid(self) -> int:
@@ -107,9 +138,9 @@ class Program:
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], log: Path) -> AsyncIterator[Program]:
+async def running(starting: Awaitable[Program]) -> AsyncIterator[Program]:
     """Start a program, and end it on leaving."""
-    program = await Program.start(command, log)
+    program = await starting
     try:
         yield program
     finally:
