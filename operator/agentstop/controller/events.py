@@ -52,24 +52,26 @@ class EventPoster:
         self._gateway = gateway
         self._clock = clock
         self._busy = busy
-        self._queue: asyncio.Queue[tuple[Task, Note, datetime]] = asyncio.Queue(WAITING)
+        self._queues = [asyncio.Queue[tuple[Task, Note, datetime]](WAITING // POSTERS) for _ in range(POSTERS)]
         self._series: OrderedDict[tuple[str, Note], _Series] = OrderedDict()
         self._instance = socket.gethostname()[:128]
 
     def post(self, task: Task, note: Note) -> None:
         """Post a note about the task, some time soon."""
+        # All of one task's go one after the other: a repetition must find the Event that it repeats.
+        queue = self._queues[hash(task.uid) % POSTERS]
         try:
-            self._queue.put_nowait((task, note, self._clock()))
+            queue.put_nowait((task, note, self._clock()))
         except asyncio.QueueFull:
             log.debug("too many events are waiting; dropped %s of %s/%s", note.reason, task.namespace, task.name)
 
     async def run(self) -> None:
         """Post what there is to post, until cancelled."""
-        await asyncio.gather(*(self._post_all() for _ in range(POSTERS)))
+        await asyncio.gather(*map(self._post_all, self._queues))
 
-    async def _post_all(self) -> None:
+    async def _post_all(self, queue: asyncio.Queue[tuple[Task, Note, datetime]]) -> None:
         while True:
-            task, note, at = await self._queue.get()
+            task, note, at = await queue.get()
             for _ in range(int(PATIENCE_SECONDS / STEP_SECONDS)):
                 if not self._busy():
                     break

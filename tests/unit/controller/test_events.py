@@ -22,10 +22,13 @@ class Posted:
         self.created: list[Raw] = []
         self.patched: list[tuple[str, Raw]] = []
         self.fail = False
+        self.slow = False
 
     async def post_event(self, namespace: str, body: Raw) -> None:
         if self.fail:
             raise ApiError(403, "Forbidden", "no")
+        if self.slow:
+            await asyncio.sleep(0)
         assert namespace == "ns"
         self.created.append(body)
 
@@ -78,7 +81,9 @@ async def test_an_event_has_what_the_api_asks_for(bench: Bench) -> None:
     }
 
 
-async def test_the_same_again_is_a_series(bench: Bench) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["after it", "while it is posted"])
+async def test_the_same_again_is_a_series(bench: Bench, slow: bool) -> None:
+    bench.posted.slow = slow
     for _ in range(3):
         bench.poster.post(task(), NOTE)
         bench.now += timedelta(seconds=10)
