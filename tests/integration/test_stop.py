@@ -272,5 +272,6 @@ async def test_a_pod_that_is_started_again_after_the_stop_is_stopped_again(ns: N
         await ns.pods.until_gone("a", of=again["metadata"]["uid"])
         event = await ns.event("a", "StoppedAgain", repeated=count)
         assert (event["type"], event["action"]) == ("Warning", "Stop")
+        assert event.get("series", {"count": 1})["count"] == count
     assert len([each for each in await ns.events("a") if each["reason"] == "StoppedAgain"]) == 1
     assert status(await ns.task("a")) == status(task)

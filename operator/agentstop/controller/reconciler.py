@@ -161,6 +161,7 @@ class Reconciler:
         Returns the decision with the task that it was made on: the newest there is, since a stop may come meanwhile.
         """
         sent: set[Hashable] = set()
+        told = False
         await self._know_ancestors(key, task)
         for _ in range(ROUNDS):
             now = self._clock()
@@ -177,8 +178,9 @@ class Reconciler:
                 continue
             if not await self._send_new(self._requests(task, kind, decision, now), sent, failed):
                 break
-            if task.status.phase.terminal:
+            if task.status.phase.terminal and not told:
                 self._recorder.tell(task, decision)
+                told = True
         return task, decision
 
     async def _know_ancestors(self, key: TaskKey, task: Task) -> None:
