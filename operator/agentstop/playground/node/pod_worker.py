@@ -60,6 +60,7 @@ class PodWorker:
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._preparing: set[asyncio.Task[None]] = set()
+        self._starts: dict[Container, asyncio.Task[None]] = {}
         self._stop: Stop | None = None
         self._failure: tuple[str, str] | None = None
         self._object_gone = False
@@ -185,6 +186,7 @@ class PodWorker:
         for item in decided.start:
             item.starting = True
             task = asyncio.create_task(self._start(item))
+            self._starts[item] = task
             self._tasks.add(task)
             self._preparing.add(task)
             task.add_done_callback(functools.partial(self._start_ended, item))
@@ -193,6 +195,8 @@ class PodWorker:
     def _start_ended(self, item: Container, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._preparing.discard(task)
+        if self._starts[item] is not task:
+            return  # what it started has ended before this is heard, and is being started again
         if not task.cancelled() and task.exception() is not None:
             # Reported as a failed start, so that it is repeated with back-off and not at once.
             log.error("container %s of pod %s", item.name, self._path, exc_info=task.exception())
