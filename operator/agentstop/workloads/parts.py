@@ -7,7 +7,7 @@ from typing import Final
 
 from agentstop.api.task import Phase
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
-from agentstop.workloads.members import LONGEST_CHAIN, STRENGTH, Members, controller_ref, members_of, unlooked
+from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import Finding
@@ -120,18 +120,20 @@ def heirs(part: Part, around: Surroundings) -> dict[ObjectRef, str]:
 
 
 def _heir_of(pod: PodSeen, uid: str, around: Surroundings) -> Controller | None:
-    """Return the highest controller of a pod under the one with this UID, as far as it is known."""
-    heir, controller = None, pod.controller
-    for _ in range(LONGEST_CHAIN):
-        if controller is None or controller.uid == uid:
-            break
-        sighting = around.sightings.get(controller_ref(controller, pod.namespace))
-        if sighting is None:
-            return controller  # which has to be read before anything above it is known
-        if sighting.absent or not isinstance(sighting.seen, OwnerSeen) or sighting.seen.uid != controller.uid:
-            break
-        heir, controller = controller, sighting.seen.controller
-    return heir
+    """Return the controller of a pod if it was under the one with this UID, or may have been and is not known yet.
+
+    One that has another controller by now is not: whoever made that one has taken it over.
+    """
+    controller = pod.controller
+    if controller is None or controller.uid == uid:
+        return None
+    sighting = around.sightings.get(controller_ref(controller, pod.namespace))
+    if sighting is None:
+        return controller
+    owner = sighting.seen
+    if sighting.absent or not isinstance(owner, OwnerSeen) or owner.uid != controller.uid:
+        return None
+    return controller if owner.controller is None or owner.controller.uid == uid else None
 
 
 def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: datetime) -> Finding:

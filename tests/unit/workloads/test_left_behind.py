@@ -128,15 +128,12 @@ def test_a_controller_that_is_gone_too_or_another_one_is_not_touched() -> None:
     assert sent(STOPPING, HALT, another) == sent(STOPPING, HALT, away) == (delete,)
 
 
-def test_the_highest_of_several_is_halted() -> None:
-    fleet = controller("Fleet", "f", "fleet-uid", "example.com/v1")
-    known = around(set_pod("a"), left=raw_set(fleet))
-    fleet_ref = ObjectRef("Fleet", NAMESPACE, "f", "example.com/v1")
-    orphan = read_owner(raw_owner("deployment", uid="fleet-uid", name="f"))
-    higher = Surroundings({**known.sightings, fleet_ref: Sighting(seen=orphan, at=at(11))}, groups=known.groups)
+def test_a_controller_that_somebody_has_taken_over_is_left_alone() -> None:
+    """A new Deployment with the same selector adopts the ReplicaSet that the former one left behind."""
+    successor = controller("Deployment", "x", "another-uid", "apps/v1")
+    known = around(set_pod("a"), left=raw_set(successor))
 
-    assert looks(RUNNING, known) == (Look(fleet_ref),)
-    assert [each.ref for each in sent(STOPPING, HALT, higher) if isinstance(each, Patch)] == [fleet_ref]
+    assert sent(STOPPING, HALT, known) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
 
 
 # Claims
