@@ -5,10 +5,18 @@ from typing import Final
 from agentstop.lifecycle.seen import Ending, Word
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY
 from agentstop.workloads.objects import Sighting
-from agentstop.workloads.podseen import ContainerSeen, PodSeen, Role
+from agentstop.workloads.podseen import ContainerSeen, Disruption, PodSeen
+from agentstop.workloads.restarting import Restart, Role
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 """Reason that the kubelet gives a pod that it ended for its deadline, ours included."""
+
+THROWN_OUT: Final = frozenset({"Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
+"""Reasons that a kubelet gives a pod which it ends to have its place.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+and https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/
+"""
 
 
 def lost(name: str) -> Ending:
@@ -26,6 +34,9 @@ def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
         pod.marked_at is not None and pod.stopped_in_place_at is not None and pod.reason == DEADLINE_EXCEEDED
     ):
         return Ending(succeeded=False, word=Word("Stopped", "The workload was stopped"), at=at, by_stop=True)
+    thrown_out = _thrown_out(pod)
+    if thrown_out is not None:
+        return Ending(succeeded=False, word=thrown_out, at=None if pod.ended_on_request else at)
     if pod.ended_on_request:
         return lost(pod.name)
     if pod.phase == "Succeeded":
@@ -48,8 +59,29 @@ def main_ending_of(pod: PodSeen, main: str, sighting: Sighting) -> Ending | None
 
 
 def _ended_for_good(container: ContainerSeen) -> bool:
-    """Whether it is over; success ends the main container even where the pod's policy would start it again."""
-    return container.over or (container.exit_code == 0 and container.finished_at is not None)
+    """Whether it is over; success ends the main container even where the pod's policy would start it again.
+
+    Not where its own policy or rules do: these were written for this container, so that is what its author wants.
+    """
+    succeeded = container.exit_code == 0 and container.finished_at is not None
+    return container.over or (succeeded and container.restart is not Restart.OWN_RULE)
+
+
+def _thrown_out(pod: PodSeen) -> Word | None:
+    """Return why a pod was thrown out before its work was done, if it was: its exit code 0 is no success then.
+
+    An eviction that leaves nothing but an Event cannot be told from an end.
+    """
+    disruption = pod.disruption
+    if disruption is not None and not _ended_before(pod, disruption):
+        return Word(disruption.reason, disruption.message or f"Pod {pod.name} was thrown out before it ended")
+    if pod.reason in THROWN_OUT:
+        return Word(pod.reason, pod.message or f"Pod {pod.name} was thrown out before it ended")
+    return None
+
+
+def _ended_before(pod: PodSeen, disruption: Disruption) -> bool:
+    return disruption.at is not None and pod.ended_at is not None and pod.ended_at < disruption.at
 
 
 def _failure(pod: PodSeen) -> Word:

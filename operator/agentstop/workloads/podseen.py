@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agentstop.api.meta import TASK_LABEL, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
+from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
 """Field manager of the one change that stops a pod in place. The API server records it with its time in the pod's
@@ -22,15 +23,6 @@ ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"
 """Reason that the kubelet gives for a container that it cannot find any more."""
-
-
-class Role(StrEnum):
-    """What a container is for."""
-
-    INIT = "init"
-    SIDECAR = "sidecar"
-    MAIN = "main"
-    EPHEMERAL = "ephemeral"
 
 
 class State(StrEnum):
@@ -54,8 +46,10 @@ class ContainerSeen:
     signal: int | None
     started_at: datetime | None
     finished_at: datetime | None
-    restarts: bool
-    """Whether the kubelet would start it again after the end that it had."""
+    restart: Restart
+    """Whether the kubelet starts it again after the end that it had, and by whose rule."""
+    starts_slowly: bool
+    """Whether its image is pulled anew at every start, or a hook runs then."""
 
     @property
     def ran(self) -> bool:
@@ -67,7 +61,24 @@ class ContainerSeen:
     @property
     def over(self) -> bool:
         """Whether it has ended and is not started again."""
-        return self.state is State.TERMINATED and not self.restarts
+        return self.state is State.TERMINATED and self.restart is Restart.NO
+
+    @property
+    def starting(self) -> bool:
+        """Whether the kubelet may be busy with starting it, or have started it without saying so yet.
+
+        It says nothing, and hears nothing, while it pulls an image, waits for a volume or runs a start hook, however
+        long that takes. To start a container again takes it a moment, if neither image nor hook holds it up.
+        Source: https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
+        """
+        again = self.finished_at is not None
+        comes = self.state is State.WAITING or (self.state is State.TERMINATED and self.restart is not Restart.NO)
+        return comes and self.role is not Role.EPHEMERAL and (self.starts_slowly or not again)
+
+    def ended_since(self, moment: datetime | None) -> bool:
+        """Whether it ended after this moment, if there is one: no container of a pod that is to go is started again."""
+        over_at = self.finished_at if self.state is State.TERMINATED else None
+        return moment is not None and over_at is not None and over_at >= moment.replace(microsecond=0)
 
     def evidence(self) -> ContainerEnd:
         """Return what a task's status says of it: no exit code where nothing ran, whatever stands in for one."""
@@ -81,6 +92,17 @@ class ContainerSeen:
             started_at=self.started_at,
             finished_at=self.finished_at,
         )
+
+
+class Disruption(NamedTuple):
+    """Why somebody threw a pod out: the scheduler, the node, or whoever evicts.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    """
+
+    reason: str
+    message: str | None
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,8 @@ class PodSeen:
     message: str | None
     unscheduled: str | None
     """Why the scheduler found no node for it, in its words."""
+    disruption: Disruption | None
+    """Why it was thrown out, if it was."""
     taken_at: datetime | None
     """When a kubelet took it (its status' start time)."""
     grace_seconds: int
@@ -153,6 +177,14 @@ class PodSeen:
         return any(container.ran for container in self.containers)
 
     @property
+    def starting(self) -> ContainerSeen | None:
+        """Return a container that a kubelet may be starting at this moment, if there is one."""
+        if self.taken_at is None or self.ended:
+            return None
+        asked_at = self.deletion_requested_at or self.stopped_in_place_at
+        return next((each for each in self.containers if each.starting and not each.ended_since(asked_at)), None)
+
+    @property
     def ended(self) -> bool:
         """Whether the node has reported every process of it as gone.
 
@@ -185,13 +217,14 @@ class PodSeen:
             return self
         return replace(self, deletion_requested_at=before.deletion_requested_at)
 
-    def evidence(self) -> PodEvidence:
-        """Return what a task's status says of it."""
+    def evidence(self, boot_id: str | None = None) -> PodEvidence:
+        """Return what a task's status says of it, and of its node where that is needed."""
         shown = [each for each in self.containers if each.ran or each.role is not Role.INIT]
         return PodEvidence(
             name=self.name,
             uid=self.uid,
             node=self.node,
+            boot_id=boot_id,
             phase=self.phase,
             containers=tuple(each.evidence() for each in shown),
         )
@@ -203,9 +236,17 @@ def has_ended(evidence: PodEvidence) -> bool:
     return evidence.phase in ENDED_PHASES and not running
 
 
+def unstarted(evidence: PodEvidence) -> str | None:
+    """Return a container that was not started yet by what is on record of a pod, if there is one."""
+    if evidence.phase in ENDED_PHASES:
+        return None
+    return next((each.name for each in evidence.containers if each.started_at is None), None)
+
+
 def read_pod(raw: Mapping[str, Any]) -> PodSeen:
     """Return the record of a pod from the API server's object."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
     deletion_grace = metadata.get("deletionGracePeriodSeconds") or 0
     return PodSeen(
@@ -219,7 +260,8 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         phase=intern(status.get("phase") or "Pending"),
         reason=_intern(status.get("reason")),
         message=status.get("message"),
-        unscheduled=_unscheduled(status.get("conditions") or ()),
+        unscheduled=_unscheduled(conditions),
+        disruption=_disruption(conditions),
         taken_at=parse_time(status.get("startTime")),
         grace_seconds=_or(spec.get("terminationGracePeriodSeconds"), 30),
         deadline_seconds=spec.get("activeDeadlineSeconds"),
@@ -248,11 +290,19 @@ def read_controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
     return None
 
 
-def _unscheduled(conditions: Iterable[Mapping[str, Any]]) -> str | None:
-    for condition in conditions:
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return condition.get("message") or condition.get("reason")
-    return None
+def _unscheduled(conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
+    condition = conditions.get("PodScheduled", {})
+    if condition.get("status") != "False":
+        return None
+    return condition.get("message") or condition.get("reason")
+
+
+def _disruption(conditions: Mapping[str, Mapping[str, Any]]) -> Disruption | None:
+    condition = conditions.get("DisruptionTarget", {})
+    if condition.get("status") != "True":
+        return None
+    reason = condition.get("reason") or "DisruptionTarget"
+    return Disruption(intern(reason), condition.get("message"), parse_time(condition.get("lastTransitionTime")))
 
 
 def _marked_at(managers: Iterable[Mapping[str, Any]]) -> datetime | None:
@@ -269,27 +319,17 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[
         ("containers", "containerStatuses", Role.MAIN),
         ("ephemeralContainers", "ephemeralContainerStatuses", Role.EPHEMERAL),
     )
+    everything = restarts_all(spec, status)
     for specs, statuses, role in groups:
-        own_policies = {each["name"]: each.get("restartPolicy") for each in spec.get(specs) or ()}
+        own = {each["name"]: each for each in spec.get(specs) or ()}
         for entry in status.get(statuses) or ():
-            own = own_policies.get(entry["name"])
-            sidecar = role is Role.INIT and own == "Always"
-            yield _container(entry, Role.SIDECAR if sidecar else role, _effective(own or policy, role, sidecar))
+            wanted = own.get(entry["name"], {})
+            sidecar = role is Role.INIT and wanted.get("restartPolicy") == "Always"
+            seen = _container(entry, wanted, Role.SIDECAR if sidecar else role, policy)
+            yield replace(seen, restart=Restart.OWN_RULE) if everything and role is not Role.EPHEMERAL else seen
 
 
-def _effective(policy: str, role: Role, sidecar: bool) -> str:
-    """Return the restart policy that the kubelet applies: an init container that succeeds is never started again.
-
-    Source: https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#detailed-behavior
-    """
-    if role is Role.EPHEMERAL:
-        return "Never"
-    if role is Role.INIT and not sidecar:
-        return "Never" if policy == "Never" else "OnFailure"
-    return policy
-
-
-def _container(entry: Mapping[str, Any], role: Role, policy: str) -> ContainerSeen:
+def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, policy: str) -> ContainerSeen:
     state, details = next(iter((entry.get("state") or {"waiting": {}}).items()))
     details = details or {}
     kind = State(state)
@@ -307,7 +347,8 @@ def _container(entry: Mapping[str, Any], role: Role, policy: str) -> ContainerSe
         signal=end.get("signal"),
         started_at=_started_at(end.get("startedAt") or details.get("startedAt")),
         finished_at=parse_time(end.get("finishedAt")),
-        restarts=policy == "Always" or (policy == "OnFailure" and exit_code != 0),
+        restart=restart_after(wanted, policy, role, exit_code),
+        starts_slowly=wanted.get("imagePullPolicy") == "Always" or "postStart" in (wanted.get("lifecycle") or {}),
     )
 
 

@@ -46,6 +46,29 @@ def test_ended_by_itself(status: Raw, succeeded: bool, reason: str) -> None:
     assert (ending.succeeded, ending.word.reason, ending.by_stop) == (succeeded, reason, False)
 
 
+def thrown_out(at: float, status: str = "True") -> Raw:
+    moment = {"lastTransitionTime": when(at)}
+    reason = {"reason": "PreemptionByScheduler", "message": "for a pod that matters more"}
+    return {"conditions": [{"type": "DisruptionTarget", "status": status, **reason, **moment}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "metadata", "reason"),
+    [
+        pytest.param(thrown_out(4), None, "PreemptionByScheduler", id="it ended well when it was thrown out"),
+        pytest.param(thrown_out(4), GOING, "PreemptionByScheduler", id="it is deleted for it"),
+        pytest.param({"reason": "Terminated"}, None, "Terminated", id="its node is shut down"),
+        pytest.param(thrown_out(9), None, "Completed", id="it had ended before"),
+        pytest.param(thrown_out(4, "False"), None, "Completed", id="it was spared"),
+    ],
+)
+def test_what_was_thrown_out_is_not_done(status: Raw, metadata: Raw | None, reason: str) -> None:
+    ending = end_of({"phase": "Succeeded", "containerStatuses": [ended()], **status}, metadata)
+
+    assert ending is not None
+    assert (ending.word.reason, ending.succeeded) == (reason, reason == "Completed")
+
+
 def test_running_is_no_ending() -> None:
     assert end_of({}) is None
     assert end_of({"phase": "Failed"}) is None
@@ -148,3 +171,23 @@ def test_what_a_stop_ended_is_no_end_of_its_own(signal: datetime, counts: bool) 
 def test_somebody_elses_deletion_is_no_end_of_its_own_either() -> None:
     assert main_end({"containerStatuses": [ended(finished=9)]}, metadata=GOING) is None
     assert main_end({"containerStatuses": [ended(finished=2)]}, metadata=GOING) is not None
+
+
+RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+
+
+@pytest.mark.parametrize(
+    ("main", "code", "over"),
+    [
+        pytest.param({}, 42, True, id="no rule"),
+        pytest.param({"restartPolicy": "Never", "restartPolicyRules": [RULE]}, 42, False, id="its rule"),
+        pytest.param({"restartPolicy": "Never", "restartPolicyRules": [RULE]}, 1, True, id="another exit code"),
+        pytest.param({"restartPolicy": "OnFailure"}, 1, False, id="its own policy"),
+        pytest.param({"restartPolicy": "Always"}, 0, False, id="its own policy starts it again after success, too"),
+    ],
+)
+def test_a_main_container_that_its_own_rules_start_again_has_not_ended(main: Raw, code: int, over: bool) -> None:
+    spec = {"containers": [{"name": "main", **main}]}
+    seen = pod(spec=spec, status={"containerStatuses": [ended(code=code)]})
+
+    assert (main_ending_of(seen, "main", sighting(seen)) is not None) is over

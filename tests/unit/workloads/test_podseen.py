@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.podseen import STOP_MANAGER, Role, State
+from agentstop.workloads.podseen import STOP_MANAGER, State
+from agentstop.workloads.restarting import Role
 from tests.unit.objects import at, end, ended, never_found, pod, running, waiting, when
 
 Raw = dict[str, Any]
