@@ -212,6 +212,8 @@ class PodEvidence(Model):
     """UID of the pod."""
     node: str | None = None
     """Node that the pod was bound to."""
+    boot_id: str | None = Field(None, alias="bootID")
+    """Boot ID of the node where only its reboot can prove the end: the pod was removed by force while a container of it was being started."""  # noqa: E501
     phase: str | None = None
     """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good."""
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))

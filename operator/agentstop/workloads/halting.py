@@ -31,9 +31,10 @@ def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
     In place, by the kubelet's own deadline, wherever that gives the grace period that was asked for: the pod object
-    stays, and with it logs and exit codes. By deletion where the pod has not been taken by a kubelet yet (the deadline
-    counts from then), where the grace period is another one than the pod's own, and where the API server refuses the
-    change. A kubelet does not shorten a grace period that is running: a shorter one must be the first that it hears.
+    stays, and with it logs and exit codes. By deletion where no container of the pod was ever started: there are no
+    logs to keep, and only a deletion has the kubelet give up waiting for a volume or an image. So, too, where the grace
+    period is another one than the pod's own, and where the API server refuses the change. A kubelet does not shorten a
+    grace period that is running: a shorter one must be the first that it hears.
     """
     if pod.ended:
         tidy = halt.policy is PodPolicy.DELETE and pod.deletion_at is None
@@ -46,7 +47,7 @@ def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now
         over = halt.kill_at is not None and halt.kill_at <= now
         return Delete(ref, pod.uid, SHORTEST_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
-    in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and own
+    in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own
     if in_place and around.refusal(ref, Patch.verb, now) is None:
         return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
     if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:

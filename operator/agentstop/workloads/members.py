@@ -15,12 +15,14 @@ from agentstop.workloads.podproof import (
     STALE,
     UNKNOWN_GRACE,
     Finding,
+    boot_id_of,
     look_at_node,
     node_in_question,
+    proof_by_boot,
     proof_by_node,
     proof_of,
 )
-from agentstop.workloads.podseen import Controller, PodSeen, has_ended
+from agentstop.workloads.podseen import Controller, PodSeen, has_ended, unstarted
 from agentstop.workloads.requests import Look
 
 LONGEST_CHAIN: Final = 4
@@ -38,6 +40,8 @@ class Member:
     sighting: Sighting
     certain: bool = True
     """Whether it is known to be the workload's; what may be somebody else's is waited for, and left alone."""
+    boot_id: str | None = None
+    """Boot ID of its node, where only a reboot can prove its end."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -139,7 +143,7 @@ class Members:
 
     def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
         """Say what is proven about the processes of all of them."""
-        found = [proof_of(each.pod, each.sighting, stop, around, now) for each in self.seen]
+        found = [proof_of(each.pod, each.sighting, stop, around, now, each.boot_id) for each in self.seen]
         found += [_of_vanished(each, group, stop, around, now) for each in self.vanished]
         blocked = next((word for _, word in found if word is not None), None)
         proofs = {proof for proof, _ in found}
@@ -163,7 +167,7 @@ class Members:
     def evidence(self) -> tuple[PodEvidence, ...]:
         """Return what the status lists of them: those that run first, then the latest."""
         order = sorted((each for each in self.seen if each.certain), key=_rank, reverse=True)
-        return (*(each.pod.evidence() for each in order), *self.vanished)[:MAX_LISTED_PODS]
+        return (*(each.pod.evidence(each.boot_id) for each in order), *self.vanished)[:MAX_LISTED_PODS]
 
 
 def members_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], around: Surroundings) -> Members:
@@ -179,9 +183,20 @@ def members_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], a
         if isinstance(whose, ObjectRef):
             strangers.append(whose)
         elif whose is not Whose.OTHERS:
-            seen.append(Member(pod, sighting, certain=whose is Whose.OURS))
-            listed.pop(pod_uid, None)
-    return Members(tuple(seen), tuple(listed.values()), tuple(dict.fromkeys(strangers)))
+            on_record = listed.pop(pod_uid, None)
+            cut_off = sighting.absent and pod.starting is not None
+            boot_id = boot_id_of(pod.node, on_record, around) if cut_off else None
+            seen.append(Member(pod, sighting, certain=whose is Whose.OURS, boot_id=boot_id))
+    vanished = tuple(_with_boot_id(each, group, around) for each in listed.values())
+    return Members(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
+
+
+def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, around: Surroundings) -> PodEvidence:
+    """Return what is on record of a pod that is gone, with its node's boot ID where only a reboot proves its end."""
+    sighting = group.pods.get(evidence.uid) if group is not None else None
+    if sighting is None or not sighting.absent or unstarted(evidence) is None:
+        return evidence
+    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, around))
 
 
 def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodSeen]]:
@@ -213,6 +228,9 @@ def _of_vanished(
     if sighting is None or not sighting.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
     due = sighting.at + UNKNOWN_GRACE
+    being_started = unstarted(evidence)
+    if being_started is not None and evidence.node is not None:
+        return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, around, now)
     proof, blocked = proof_by_node(evidence.node, due, around, now)
     if proof is Proof.GONE and stop is not None and due <= stop.accepted_at:
         return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it

@@ -33,7 +33,8 @@ class NodeSeen:
     ready: bool
     ready_since: datetime | None
     out_of_service: bool
-
+    boot_id: str | None
+    """Changes with every boot of the machine, and no process outlives one."""
     heartbeat_at: datetime | None
     """When its kubelet reported last, as far as its object says."""
 
@@ -57,5 +58,6 @@ def read_node(raw: Mapping[str, Any]) -> NodeSeen:
         ready=ready.get("status") == "True",
         ready_since=parse_time(ready.get("lastTransitionTime")),
         heartbeat_at=parse_time(ready.get("lastHeartbeatTime")),
+        boot_id=(raw.get("status", {}).get("nodeInfo") or {}).get("bootID"),
         out_of_service=any(taint.get("key") == OUT_OF_SERVICE_TAINT for taint in taints),
     )

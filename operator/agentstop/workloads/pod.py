@@ -13,12 +13,14 @@ from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.podproof import (
     STALE,
     UNKNOWN_GRACE,
+    boot_id_of,
     look_at_node,
     node_in_question,
+    proof_by_boot,
     proof_by_node,
     proof_of,
 )
-from agentstop.workloads.podseen import PodSeen, State, has_ended
+from agentstop.workloads.podseen import PodSeen, State, has_ended, unstarted
 from agentstop.workloads.requests import Create, Delete, LiveLook, Look, Request
 
 RETRY: Final = timedelta(seconds=25)
@@ -155,7 +157,13 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
     if known.pods and has_ended(known.pods[0]):
         return Seen(presence=Presence.PRESENT, workload=known, halted=True, ending=lost(known.name), proof=Proof.ENDED)
     due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
-    proof, blocked = proof_by_node(node, due, around, now)
+    being_started = unstarted(known.pods[0]) if known.pods else None
+    if being_started is not None and node is not None:
+        (evidence, *_) = known.pods
+        proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, around, now)
+        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, around)),))
+    else:
+        proof, blocked = proof_by_node(node, due, around, now)
     return Seen(
         presence=Presence.PRESENT,
         workload=known,
@@ -174,7 +182,9 @@ def _controlled(pod: PodSeen) -> Word:
 
 
 def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
-    proof, blocked = proof_of(pod, sighting, task.status.stop, around, now)
+    known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
+    boot_id = boot_id_of(pod.node, known, around) if sighting.absent and pod.starting is not None else None
+    proof, blocked = proof_of(pod, sighting, task.status.stop, around, now, boot_id)
     ending = ending_of(pod, sighting)
     if ending is None and sighting.absent:
         ending = lost(pod.name)
@@ -182,7 +192,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
     return Seen(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
-            api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(),), pod_count=1
+            api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(boot_id),), pod_count=1
         ),
         started_at=pod.started_at,
         active=pod.started_at is not None and proof is None and not sighting.absent,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import StopStatus
+from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.seen import Proof, Word
 from agentstop.workloads.node import SETTLING, NodeSeen
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
@@ -16,18 +16,29 @@ STALE: Final = timedelta(seconds=5)
 UNKNOWN_GRACE: Final = timedelta(seconds=30)
 """Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
 
+KUBELET_BUSY: Final = "KubeletBusy"
+
 Finding = tuple[Proof | None, Word | None]
 """Why no process can be left, if that is proven; and what keeps it from being proven."""
 
 
-def proof_of(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
-    """Say what is proven about the processes of a pod that was seen."""
+def proof_of(
+    pod: PodSeen,
+    sighting: Sighting,
+    stop: StopStatus | None,
+    around: Surroundings,
+    now: datetime,
+    boot_id: str | None = None,
+) -> Finding:
+    """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`."""
     if pod.ended:
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
     going = sighting.absent or pod.deletion_at is not None
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.
         return (Proof.NEVER_STARTED if going else None), None
+    if sighting.absent and pod.starting is not None:
+        return proof_by_boot(pod.name, pod.starting.name, pod.node, boot_id, around, now)
     if sighting.absent:
         proof, blocked = proof_by_node(pod.node, _due(pod, sighting), around, now)
         if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
@@ -50,8 +61,7 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
     if node is None:
         return (Proof.GONE if due + SETTLING <= now else None), None
     if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
-        message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
-        return None, Word("NodeReadForbidden", message)
+        return None, _unreadable(node)
     sighting = around.node(node)
     if sighting is None:
         return None, None
@@ -61,6 +71,44 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
     if isinstance(seen, NodeSeen) and seen.ready:
         return (Proof.GONE if seen.has_ended(due, sighting.at) else None), None
     return None, _unreachable(node)
+
+
+def proof_by_boot(
+    pod: str, container: str, node: str, boot_id: str | None, around: Surroundings, now: datetime
+) -> Finding:
+    """Say what is proven of a pod that was removed by force while its kubelet was starting a container of it.
+
+    Such a kubelet does not hear of the removal before the start is done: until then it pulls, waits or runs a hook, and
+    starts the container all the same. That the node answers proves nothing; only its end or its reboot (another boot ID
+    than `boot_id`, the one on record) does.
+    Source: https://github.com/kubernetes/kubernetes/issues/116032
+    """
+    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
+        return None, _unreadable(node)
+    sighting = around.node(node)
+    if sighting is None:
+        return None, None
+    seen = sighting.seen
+    if sighting.absent or not isinstance(seen, NodeSeen) or seen.out_of_service:
+        return Proof.NODE_FENCED, None
+    if boot_id is not None and seen.boot_id is not None and seen.boot_id != boot_id:
+        return Proof.GONE, None
+    if not seen.ready:
+        return None, _unreachable(node)
+    message = (
+        f"Pod {pod} was removed by force while the kubelet of node {node} was starting container {container}, which may"
+        f" run on or be started yet; end it there, then reboot node {node}, or delete the Node object"
+    )
+    return None, Word(KUBELET_BUSY, message)
+
+
+def boot_id_of(node: str | None, known: PodEvidence | None, around: Surroundings) -> str | None:
+    """Return the boot ID to keep on record for a pod: the one that is, or that of the node as it is now."""
+    if known is not None and known.boot_id is not None:
+        return known.boot_id
+    sighting = around.node(node) if node is not None else None
+    seen = sighting.seen if sighting is not None else None
+    return seen.boot_id if isinstance(seen, NodeSeen) else None
 
 
 def node_in_question(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, now: datetime) -> str | None:
@@ -89,6 +137,11 @@ def _due(pod: PodSeen, sighting: Sighting) -> datetime:
     """Return when the kubelet ends the processes of a pod that is gone, however it went."""
     told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
     return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
+
+
+def _unreadable(node: str) -> Word:
+    message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
+    return Word("NodeReadForbidden", message)
 
 
 def _unreachable(node: str) -> Word:

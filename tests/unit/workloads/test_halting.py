@@ -18,6 +18,7 @@ from tests.unit.objects import (
     Raw,
     around,
     at,
+    end,
     ended,
     owner,
     pod,
@@ -31,6 +32,8 @@ IN_PLACE = Patch(POD_REF, POD_UID, {"spec": {"activeDeadlineSeconds": 1}}, Meani
 STOPPED_IN_PLACE = {"activeDeadlineSeconds": 1}
 UNTAKEN: Raw = {"phase": "Pending", "startTime": None, "containerStatuses": None}
 UNSCHEDULED: Raw = {"status": UNTAKEN, "spec": {"nodeName": None}}
+STARTING: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
+AGAIN: Raw = {"containerStatuses": [waiting(reason="CrashLoopBackOff", last=end(1))]}
 ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
 
 
@@ -64,6 +67,8 @@ def sent(halt: Halt, refusals: dict[str, Refusal] | None = None, now: datetime =
         pytest.param(keep(60), {}, delete(60), id="longer"),
         pytest.param(keep(1), {}, delete(1), id="at once"),
         pytest.param(keep(), {"status": UNTAKEN}, delete(None), id="no kubelet took it yet"),
+        pytest.param(keep(), {"status": STARTING}, delete(None), id="no container was started: the kubelet waits"),
+        pytest.param(keep(), {"status": AGAIN}, IN_PLACE, id="it waits for its second start: there are logs to keep"),
         pytest.param(keep(), {**UNSCHEDULED, "version": 8}, delete(None, version="8"), id="unscheduled"),
         pytest.param(keep(5), {**UNSCHEDULED, "version": 8}, delete(5, version="8"), id="unscheduled, shorter"),
         pytest.param(keep(), {"spec": {"activeDeadlineSeconds": 3600}}, IN_PLACE, id="a deadline of its own"),

@@ -237,7 +237,9 @@ def test_what_holds_up_one_of_them_is_named() -> None:
 DONE = PodEvidence(
     name="z", uid="z-uid", node="n", phase="Succeeded", containers=(ContainerEnd(name="m", finished_at=at(5)),)
 )
-RAN = PodEvidence(name="z", uid="z-uid", node="n", phase="Running", containers=(ContainerEnd(name="m"),))
+RAN = PodEvidence(
+    name="z", uid="z-uid", node="n", phase="Running", containers=(ContainerEnd(name="m", started_at=at(1)),)
+)
 
 
 def gone_since(moment: float) -> PodGroup:

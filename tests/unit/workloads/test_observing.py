@@ -1,12 +1,13 @@
 """What is seen of a task's pod, and what is looked at before."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task
 from agentstop.workloads.kinds import SCALED
-from agentstop.workloads.node import read_node
+from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings, Watch
 from agentstop.workloads.pod import POD
 from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
@@ -18,6 +19,7 @@ from tests.unit.objects import (
     POD_UID,
     Raw,
     at,
+    end,
     ended,
     owner,
     pod,
@@ -246,6 +248,61 @@ OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExec
 )
 def test_a_pod_whose_object_is_gone(seen: Sighting, node: Sighting | None, now: float, expected: Proof | None) -> None:
     assert see(task(None, STOPPING), seen, node, now).proof is expected
+
+
+STARTING: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
+HOOKED: Raw = {"containers": [{"name": "main", "lifecycle": {"postStart": {}}}], "restartPolicy": "Always"}
+AGAIN: Raw = {"containerStatuses": [waiting(reason="CrashLoopBackOff", last=end(1))]}
+REMOVED = [sighting(pod(metadata=GOING, status=STARTING), absent=True), sighting(None, absent=True)]
+
+
+def booted(read_at: float, boot_id: str, **more: Any) -> Sighting:
+    seen = node(read_at, **more)
+    assert isinstance(seen.seen, NodeSeen)
+    return replace(seen, seen=replace(seen.seen, boot_id=boot_id))
+
+
+def recorded(boot_id: str | None, **container: Any) -> Raw:
+    """A stop whose pod was on record, with a container that had not been started."""
+    evidence = {
+        "name": "x",
+        "uid": POD_UID,
+        "node": "n",
+        "bootID": boot_id,
+        "containers": [{"name": "main", **container}],
+    }
+    return STOPPING | {"workload": KNOWN | {"pods": [evidence]}}
+
+
+@pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
+def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_that_answers(seen: Sighting) -> None:
+    first = see(task(None, recorded(None)), seen, booted(900, "one"), 900)
+    assert (first.proof, first.blocked and first.blocked.reason) == (None, "KubeletBusy")
+    assert first.workload is not None
+    assert first.workload.pods[0].boot_id == "one", "what a reboot is told by is on record"
+
+    stopping = task(None, recorded("one"))
+    assert see(stopping, seen, booted(2000, "one", since=1500), 2000).proof is None, "it was away, and is the same"
+    assert see(stopping, seen, booted(2000, "two"), 2000).proof is Proof.GONE
+    assert see(stopping, seen, node(900, "Unknown", taints=OUT_OF_SERVICE), 900).proof is Proof.NODE_FENCED
+    unknown = see(stopping, seen, booted(900, "one", ready="Unknown"), 900).blocked
+    assert unknown is not None
+    assert unknown.reason == "NodeUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "proven"),
+    [
+        pytest.param({}, HOOKED, True, id="it runs: its hook is over"),
+        pytest.param(AGAIN, {"restartPolicy": "Always"}, True, id="started again, which takes a moment"),
+        pytest.param(AGAIN, HOOKED, False, id="started again with a hook"),
+        pytest.param({"containerStatuses": [running(), ended("second")]}, {}, True, id="one of two has ended for good"),
+    ],
+)
+def test_only_a_start_makes_a_kubelet_busy(status: Raw, spec: Raw, proven: bool) -> None:
+    seen = sighting(pod(metadata=GOING, status=status, spec=spec), absent=True)
+
+    assert (see(task(None, STOPPING), seen, node(900), 900).proof is Proof.GONE) is proven
 
 
 def test_a_pod_whose_end_nobody_saw() -> None:

@@ -33,7 +33,10 @@ class Actors:
             "lives": self.choose([1, 1, 30] if init else [None, None, 3, 20]),
             "code": self.choose([0, 0, 0, 1] if init else [0, 0, 1]),
         }
-        return {"name": name, "behaviour": behaviour, **more}
+        hook = self.choose([0] * 7 + [20]) if not init else 0
+        if hook:
+            more |= {"lifecycle": {"postStart": {}}}
+        return {"name": name, "behaviour": behaviour | {"hook": hook}, **more}
 
     def _pod_spec(self) -> Raw:
         spec: Raw = {

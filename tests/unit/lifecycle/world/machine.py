@@ -24,6 +24,8 @@ class Process:
     """Seconds that it runs if nobody ends it; None for one that runs on and on."""
     code: int = 0
     """Exit code when it ends by itself or on SIGTERM."""
+    hook: float = 0
+    """Seconds that its start hook takes: the kubelet neither hears nor says anything of its pod meanwhile."""
     running: bool = False
     ever_ran: bool = False
     first_at: datetime | None = None
@@ -36,6 +38,10 @@ class Process:
     """Whether SIGKILL ended it when its grace ran out."""
     over: bool = False
     """Whether it is never started again."""
+
+    def hooked(self, now: datetime) -> bool:
+        """Whether its start hook runs."""
+        return self.running and self.started_at is not None and now < self.started_at + timedelta(seconds=self.hook)
 
     def start(self, now: datetime) -> None:
         self.running = self.ever_ran = True
@@ -78,6 +84,10 @@ class Sandbox:
     @property
     def ever_ran(self) -> bool:
         return any(each.ever_ran for each in self.processes)
+
+    def busy(self, now: datetime) -> bool:
+        """Whether the kubelet is held up by a start hook of it."""
+        return any(each.hooked(now) for each in self.processes)
 
     def terminate(self, now: datetime, grace: int, reason: str | None = None) -> None:
         """Send SIGTERM, or shorten the grace period that is running."""
@@ -146,20 +156,20 @@ class Sandbox:
             return True
         return all(each.over for each in self.processes if each.role != "init")
 
-    def status(self, old: dict[str, Any]) -> dict[str, Any]:
+    def status(self, now: datetime) -> dict[str, Any]:
         """Return the pod's status as the kubelet reports it.
 
         It never reports a terminal phase while a container may still run.
         Source: mergePodStatus in k8s.io/kubernetes/pkg/kubelet/status/status_manager.go
         """
-        status: dict[str, Any] = {"phase": self._phase(), "startTime": whole(self.taken_at)}
+        status: dict[str, Any] = {"phase": self._phase(now), "startTime": whole(self.taken_at)}
         if self.finished and self.reason is not None:
             status["reason"] = self.reason
             status["message"] = "Pod was active on the node longer than the specified deadline"
-        inits = [self._container(each) for each in self.processes if each.role != "main"]
+        inits = [self._container(each, now) for each in self.processes if each.role != "main"]
         if inits:
             status["initContainerStatuses"] = inits
-        status["containerStatuses"] = [self._container(each) for each in self.processes if each.role == "main"]
+        status["containerStatuses"] = [self._container(each, now) for each in self.processes if each.role == "main"]
         return status
 
     def _initialized(self) -> bool:
@@ -167,14 +177,17 @@ class Sandbox:
             each.ever_ran and (each.running or each.exit_code == 0) for each in self.processes if each.role == "init"
         )
 
-    def _phase(self) -> str:
+    def _phase(self, now: datetime) -> str:
         if self.finished:
             mains = [each for each in self.processes if each.role == "main"]
             good = all(each.exit_code == 0 for each in mains) and self.reason is None and mains[0].ever_ran
             return "Succeeded" if good else "Failed"
-        return "Running" if any(each.role == "main" and each.ever_ran for each in self.processes) else "Pending"
+        started = any(each.role == "main" and each.ever_ran and not each.hooked(now) for each in self.processes)
+        return "Running" if started else "Pending"
 
-    def _container(self, each: Process) -> dict[str, Any]:
+    def _container(self, each: Process, now: datetime) -> dict[str, Any]:
+        if each.hooked(now):
+            return {"name": each.name, "state": {"waiting": {"reason": "ContainerCreating"}}}
         if each.running:
             assert each.started_at is not None
             return {"name": each.name, "state": {"running": {"startedAt": whole(each.started_at)}}}
@@ -222,6 +235,7 @@ def sandbox_of(raw: dict[str, Any], now: datetime, *, shortens: bool) -> Sandbox
                     dies_in=each["behaviour"]["dies_in"],
                     lives=each["behaviour"]["lives"],
                     code=each["behaviour"]["code"],
+                    hook=each["behaviour"].get("hook", 0),
                 )
             )
     return Sandbox(

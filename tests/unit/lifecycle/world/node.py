@@ -32,6 +32,7 @@ class Node:
     """Pods that are over and cleaned up."""
     heard_at: datetime | None = None
     shortens: bool = False
+    boots: int = 1
 
     def __post_init__(self) -> None:
         self.register()
@@ -40,8 +41,11 @@ class Node:
         if NODE not in self.server.objects:
             since = self.clock.now - timedelta(hours=1) if not self.server.history else self.clock.now
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
-            self.server.create(NODE, {"spec": {}, "status": {"conditions": [ready]}})
+            self.server.create(NODE, {"spec": {}, "status": self._status([ready])})
         self.heard_at = self.clock.now
+
+    def _status(self, conditions: list[Raw]) -> Raw:
+        return {"conditions": conditions, "nodeInfo": {"bootID": f"boot-{self.boots}"}}
 
     def truth(self, uid: str) -> Sandbox | None:
         return self.sandboxes.get(uid) or self.done.get(uid)
@@ -58,7 +62,9 @@ class Node:
     def boot(self) -> None:
         """Power and kubelet are back; what ran before does not run any more."""
         self.powered = self.kubelet_runs = True
+        self.boots += 1
         self.register()
+        self.server.change(NODE, lambda raw: raw.update(status=self._status(raw["status"]["conditions"])))
         self._say_ready(ready=True)
         self._taint(tainted=False)
 
@@ -118,6 +124,8 @@ class Node:
                 self.done[uid] = self.sandboxes.pop(uid)
 
     def _end_if_due(self, sandbox: Sandbox, raw: Raw | None, now: datetime) -> None:
+        if sandbox.busy(now):
+            return
         if raw is None:
             sandbox.terminate(now, sandbox.grace)
             return
@@ -135,8 +143,10 @@ class Node:
             raw = self.server.objects.get(ref)
             if raw is None or raw["metadata"]["uid"] != uid:
                 continue
+            if sandbox.busy(self.clock.now) and "startTime" in raw["status"]:
+                continue
             if raw["status"]["phase"] not in {"Succeeded", "Failed"} or sandbox.finished:
-                status = sandbox.status(raw["status"])
+                status = sandbox.status(self.clock.now)
                 if raw["status"]["phase"] in {"Succeeded", "Failed"}:
                     status |= {
                         key: raw["status"][key] for key in ("phase", "reason", "message") if key in raw["status"]

@@ -8,6 +8,7 @@ from agentstop.lifecycle.seen import Task
 from agentstop.workloads.requests import Meaning, Patch, Request
 
 from .jobs import JobController
+from .machine import Process
 from .memory import Memory, Written, read
 from .rules import lost
 from .server import Raw, Server
@@ -64,6 +65,7 @@ class JobRules:
     def _check_verdict(self, written: Written) -> None:
         stop = written.after.stop
         assert stop is not None
+        assert written.after.workload is not None
         uids = self._memory.pods_of(written.task, written.after, written.number)
         truths = [truth for uid in uids if (truth := self._memory.truth(uid)) is not None]
         since = parse_time(written.task["metadata"]["creationTimestamp"])
@@ -75,7 +77,9 @@ class JobRules:
         if stop.verdict is Verdict.KILLED:
             assert any(each.killed for each in processes) or any(map(lost, truths)), "Killed, but nothing was"
         if stop.verdict is Verdict.NOT_STARTED:
-            assert not any(each.ever_ran for each in processes), "NotStarted, but it ran"
+            # What was removed by force in the middle of its start, before the operator saw it, left nothing to find.
+            missed = not written.after.workload.pod_count and all(any(map(_hook, each.processes)) for each in truths)
+            assert missed or not any(each.ever_ran for each in processes), "NotStarted, but it ran"
         if stop.verdict is Verdict.GRACEFUL and stop.kill_at is not None:
             late = [each for each in processes if each.killed and each.finished_at and each.finished_at > stop.kill_at]
             assert not late, "Graceful, but killed when the grace period was over"
@@ -118,3 +122,7 @@ class JobRules:
                     self._stopped.pop(workload.uid, None)
         self._slow |= self._controller.lag > QUICK and bool(self._memory.resumed)
         self._read = len(self._server.history)
+
+
+def _hook(process: Process) -> float:
+    return process.hook

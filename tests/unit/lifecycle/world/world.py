@@ -8,6 +8,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.kin import inherited_stop
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.podproof import KUBELET_BUSY
 from agentstop.workloads.requests import Request
 
 from .clock import Clock
@@ -221,6 +222,13 @@ class World:
         if self.operator is None:
             self.start_operator()
 
+    def _follow_advice(self) -> None:
+        """An administrator reboots the node where only that can prove an end."""
+        conditions = [each for raw in self.tasks() for each in raw["status"].get("conditions") or ()]
+        if any(each["status"] == "True" and each["reason"] == KUBELET_BUSY for each in conditions):
+            self.node.power_off()
+            self.node.boot()
+
     def settle(self) -> None:
         """Let a good while pass in which all goes well."""
         self.schedule()
@@ -228,6 +236,7 @@ class World:
         for _ in range(2):
             self.pass_time(300, attentive=True, step=20)
             assert self.operator is not None
+            self._follow_advice()
             self.operator.look_again()
             self.schedule()
             self.pass_time(120, attentive=True, step=3)
