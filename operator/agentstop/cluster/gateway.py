@@ -62,6 +62,7 @@ _MANAGERS: Final = {
     Meaning.STOP: STOP_MANAGER,
     Meaning.PAUSE: PAUSE_MANAGER,
     Meaning.RESUME: PAUSE_MANAGER,
+    Meaning.UNTRACK: MANAGER,
 }
 
 _BOUNDED: Final = {"timeout": "5s"}
@@ -177,7 +178,7 @@ class Gateway:
     async def _patch(self, request: Patch) -> JsonObject:
         """Carry out a change, if the object still has this UID: another one makes the API server answer 409."""
         ref = request.ref
-        metadata = {"uid": request.uid}
+        metadata = {**request.body.get("metadata", {}), "uid": request.uid}
         if request.resource_version is not None:
             metadata["resourceVersion"] = request.resource_version
         place = await self._discovery.place(ref)

@@ -311,7 +311,8 @@ class Reconciler:
             case Look(ref, link):
                 self._cache.see(ref, answer, now, link=link)
             case Patch(ref):
-                self._cache.see(ref, answer, now, signal=request.meaning is not Meaning.RESUME)
+                signal = None if request.meaning is Meaning.UNTRACK else request.meaning is not Meaning.RESUME
+                self._cache.see(ref, answer, now, signal=signal)
             case Create(ref) | Delete(ref) if answer.get("kind") == ref.kind:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
                 self._cache.see(ref, answer, now, signal=signal)

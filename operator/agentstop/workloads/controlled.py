@@ -9,7 +9,7 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
-from agentstop.workloads.helping import before_its_controller, help_due, help_to_end
+from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
@@ -133,8 +133,12 @@ class Controlled:
                 if task.status.phase.terminal:
                     return tuple(patches)
                 if patches:
-                    return (*patches, *(each for part in there for each in before_its_controller(part, effect)))
-                return tuple(each for part in parts for each in help_to_end(part, effect, now))
+                    ahead = tuple(each for part in there for each in before_its_controller(part, effect, around, now))
+                    untracking = tuple(each for each in ahead if isinstance(each, Patch))
+                    seen_at = task.stop_seen_at
+                    first = untracking and seen_at is not None and now < seen_at + UNTRACK_FIRST
+                    return untracking if first else (*patches, *ahead)
+                return tuple(each for part in parts for each in help_to_end(part, effect, around, now))
 
     def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
         return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)

@@ -8,32 +8,39 @@ from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion
 from agentstop.workloads.members import Member, stuck
+from agentstop.workloads.objects import Surroundings
 from agentstop.workloads.parts import Part, signaled_at
-from agentstop.workloads.requests import Delete
+from agentstop.workloads.podseen import JOB_TRACKING
+from agentstop.workloads.requests import Delete, Meaning, Patch
 
 HELP_AFTER: Final = timedelta(seconds=2)
 """So long a controller has time to begin with a pod: some end one after the other, and some are not there at all."""
 
+UNTRACK_FIRST: Final = timedelta(seconds=1)
+"""So long the halt of a Job may wait until its pods are not counted any more, where a stop gives them less time than
+they have of their own: the deletion has to come before the controller's. Nothing holds a halt up for longer."""
 
-def help_to_end(part: Part, halt: Halt, now: datetime) -> Iterator[Delete]:
-    """Yield the deletions that it takes where nobody else ends a pod, or not soon enough.
 
-    Each of them is of a pod that stays away once it is gone, since what makes it was halted before.
+def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:
+    """Yield the requests that it takes where nobody else ends a pod, or not soon enough.
+
+    Each pod stays away once it is gone, since what makes it was halted before. For a pause a controller that is late is
+    waited for, however long: whatever it has not done itself it may take for the end of the work.
     """
-    due = help_due(part)
+    due = _nobody_else(part) if halt.pause else help_due(part)
     for each in filter(lambda member: member.certain, part.members.live):
-        yield from _help_one(each, halt, now, alone=due is not None and due <= now)
+        yield from _help_one(each, halt, around, now, alone=due is not None and due <= now)
 
 
-def before_its_controller(part: Part, halt: Halt) -> Iterator[Delete]:
-    """Yield the deletions that go out with the halt itself, where the stop asks for less than the pods' own time.
+def before_its_controller(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:
+    """Yield what goes out with the halt itself, where the stop asks for less than the pods' own time.
 
     A node does not shorten a grace period that runs: it has to hear of the shorter one before the controller's own.
     """
     asked = halt.grace_seconds
     for each in part.members.live:
         if asked is not None and asked < each.pod.grace_seconds and each.certain and each.pod.deletion_at is None:
-            yield deletion(each.ref, each.pod, asked)
+            yield _removal(each, asked, around, now)
 
 
 def help_due(part: Part) -> datetime | None:
@@ -41,17 +48,38 @@ def help_due(part: Part) -> datetime | None:
     told_at = signaled_at(part)
     if told_at is None or all(each.pod.deletion_at is not None for each in part.members.live):
         return None
+    return _nobody_else(part) or told_at + HELP_AFTER
+
+
+def _nobody_else(part: Part) -> datetime | None:
+    """Return since when nobody but us ends the pods, if that is so."""
     several = part.owner.unsettled is not None and part.owner.unsettled.reason == "MultiplePods"
-    return told_at if part.gone or several else told_at + HELP_AFTER
+    return signaled_at(part) if part.gone or several else None
 
 
-def _help_one(member: Member, halt: Halt, now: datetime, *, alone: bool) -> Iterator[Delete]:
+def _removal(member: Member, grace_seconds: int | None, around: Surroundings, now: datetime) -> Patch | Delete:
+    """Return what comes next in removing a pod: of a Job's, that its end is not counted.
+
+    The Job controller takes a pod that somebody deletes for a failure, or for a success if it exits with 0: a Job that
+    is only suspended would be over for good. It counts no pod without its finalizer.
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-tracking-with-finalizers
+    """
+    pod = member.pod
+    if JOB_TRACKING in pod.finalizers and around.refusal(member.ref, Patch.verb, now) is None:
+        body = {"metadata": {"$deleteFromPrimitiveList/finalizers": [JOB_TRACKING]}}
+        return Patch(member.ref, pod.uid, body, Meaning.UNTRACK)
+    return deletion(member.ref, pod, grace_seconds)
+
+
+def _help_one(
+    member: Member, halt: Halt, around: Surroundings, now: datetime, *, alone: bool
+) -> Iterator[Patch | Delete]:
     pod, asked = member.pod, halt.grace_seconds
     sooner = asked is not None and asked < pod.grace_seconds
     if pod.deletion_at is None:
         if alone or sooner:
             grace = asked if sooner else (None if pod.grace_seconds else SHORTEST_GRACE_SECONDS)
-            yield deletion(member.ref, pod, grace)
+            yield _removal(member, grace, around, now)
         return
     shorter = asked is not None and asked < pod.deletion_grace_seconds
     kill_at = halt.kill_at

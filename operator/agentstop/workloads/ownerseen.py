@@ -70,7 +70,7 @@ def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
     return OwnerSeen(
         **_identity(metadata),
         halted=bool(spec.get("suspend")) or ending is not None,
-        settled=not status.get("active") and (ending is not None or _holds(conditions, "Suspended")),
+        settled=not running if _decided(conditions) else not status.get("active") and _holds(conditions, "Suspended"),
         settled_at=parse_time(conditions.get("Suspended", {}).get("lastTransitionTime")) if ending is None else None,
         selector=job_selector(metadata["uid"]),
         running=running,
@@ -78,6 +78,15 @@ def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
         marked_at=_marked_at(metadata, "suspend"),
         ending=ending,
     )
+
+
+def _decided(conditions: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether it is certain how a Job ends: it makes no pod any more, suspended or not.
+
+    One that is suspended in that moment may never say that it has ended.
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#termination-of-job-pods
+    """
+    return any(_holds(conditions, each) for each in ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"))
 
 
 def _job_ending(name: str, status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> Ending | None:

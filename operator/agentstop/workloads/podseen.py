@@ -19,6 +19,9 @@ STOP_DEADLINE_SECONDS: Final = 1
 """The deadline that stops a pod in place: the least that the API server takes, so that nobody can lower it further, and
 the field cannot be raised."""
 
+JOB_TRACKING: Final = "batch.kubernetes.io/job-tracking"
+"""Finalizer by which the Job controller keeps a pod until its end is counted."""
+
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"

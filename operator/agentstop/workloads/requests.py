@@ -64,6 +64,8 @@ class Meaning(StrEnum):
     """It ends them until they are wanted again."""
     RESUME = "resume"
     """It has them started again."""
+    UNTRACK = "untrack"
+    """It does nothing to them: whoever made the object counts its end no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """When the pods of a controlled workload are proven gone, who helps them to it, and what holds it up."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,18 +8,20 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Halt
 from agentstop.lifecycle.seen import Proof
-from agentstop.workloads.objects import ObjectRef, Sighting
-from agentstop.workloads.ownerseen import read_owner
+from agentstop.workloads.objects import ObjectRef, Refusal, Sighting
+from agentstop.workloads.ownerseen import read_job, read_owner
+from agentstop.workloads.podseen import JOB_TRACKING
 from agentstop.workloads.requests import (
     Delete,
     LookAtMember,
     LookAtPods,
+    Meaning,
     Patch,
 )
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, owner, task, when
 
 from .adopted import ACCEPTED, GOING, HALT, OVER, RUNNING, SPEC, STOPPING, WORKLOAD, around, looks, observe, sent
-from .owners import JOB_PODS, MARK, job_pod, raw_owner, suspended_job
+from .owners import JOB_PODS, JOB_REF, MARK, job_pod, raw_owner, suspended_job
 
 # Proof
 
@@ -145,6 +148,13 @@ def test_a_scale_without_a_selector_proves_nothing_and_says_so() -> None:
 
 # Help
 
+UNTRACKED: Raw = {"finalizers": []}
+
+
+def untracking(name: str) -> Patch:
+    body = {"metadata": {"$deleteFromPrimitiveList/finalizers": [JOB_TRACKING]}}
+    return Patch(ObjectRef("Pod", NAMESPACE, name), f"{name}-uid", body, Meaning.UNTRACK)
+
 
 def test_its_controller_ends_the_pods_and_is_given_time_for_it() -> None:
     known = around(suspended_job(), job_pod("a"), signaled=10)
@@ -154,19 +164,21 @@ def test_its_controller_ends_the_pods_and_is_given_time_for_it() -> None:
 
 
 def test_pods_that_it_leaves_alone_are_ended_one_by_one() -> None:
-    known = around(suspended_job(), job_pod("a"), job_pod("b", metadata=GOING), signaled=10)
+    known = around(suspended_job(), job_pod("a", metadata=UNTRACKED), job_pod("b", metadata=GOING), signaled=10)
 
     assert sent(STOPPING, HALT, known, 12) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
 
 
 def test_pods_that_lost_their_controller_are_ended_at_once() -> None:
-    known = around(raw_owner("job"), job_pod("a"), absent=True)
+    known = around(raw_owner("job"), job_pod("a", metadata=UNTRACKED), absent=True)
 
     assert sent(STOPPING, HALT, known, 10) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
 
 
 def test_a_pod_whose_own_grace_is_zero_is_not_deleted_by_force() -> None:
-    known = around(suspended_job(), job_pod("a", spec={"terminationGracePeriodSeconds": 0}), signaled=10)
+    known = around(
+        suspended_job(), job_pod("a", metadata=UNTRACKED, spec={"terminationGracePeriodSeconds": 0}), signaled=10
+    )
 
     assert sent(STOPPING, HALT, known, 12) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", 1),)
 
@@ -174,7 +186,7 @@ def test_a_pod_whose_own_grace_is_zero_is_not_deleted_by_force() -> None:
 @pytest.mark.parametrize(
     ("metadata", "asked", "kill_at", "expected"),
     [
-        pytest.param({}, 5, None, 5, id="nobody ends it yet"),
+        pytest.param({"finalizers": []}, 5, None, 5, id="nobody ends it yet"),
         pytest.param({}, 60, None, None, id="a longer one: that of the pod"),
         pytest.param(GOING, 5, 15, 4, id="its controller ends it, later than asked for"),
         pytest.param(GOING, 5, 5, 1, id="the time is up"),
@@ -190,6 +202,44 @@ def test_a_shorter_grace_period_is_brought_to_the_pods(
     wanted = (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", expected),) if expected is not None else ()
 
     assert sent(STOPPING, halt, known, 11) == wanted
+
+
+def test_the_job_controller_is_to_count_no_pod_that_we_end() -> None:
+    """It takes such a pod for a failure or a success, and the suspended Job for over."""
+    known = around(suspended_job(), job_pod("a"), signaled=10)
+    untrack = untracking("a")
+
+    assert sent(STOPPING, HALT, known, 12) == (untrack,)
+    refused = replace(known, refusals={(untrack.ref, "patch"): Refusal(403, "Forbidden", "no", at(12))})
+    assert sent(STOPPING, HALT, refused, 12) == (Delete(untrack.ref, "a-uid", None),), "an agent runs on otherwise"
+
+
+def test_a_shorter_grace_period_waits_until_nobody_counts_the_pods_but_not_for_long() -> None:
+    halt = Halt(5, PodPolicy.KEEP, None)
+    seen = replace(STOPPING, stop_seen_at=at(10))
+    suspend = Patch(JOB_REF, "job-uid", {"spec": {"suspend": True}}, Meaning.STOP)
+
+    known = around(raw_owner("job"), job_pod("a"))
+    assert sent(seen, halt, known, 10.5) == (untracking("a"),)
+    assert sent(seen, halt, known, 11) == (suspend, untracking("a"))
+    untracked = around(raw_owner("job"), job_pod("a", metadata=UNTRACKED))
+    assert sent(seen, halt, untracked, 10.5) == (suspend, Delete(untracking("a").ref, "a-uid", 5))
+
+
+def test_a_pause_leaves_the_pods_to_their_controller_however_late_it_is() -> None:
+    pause = Halt(None, PodPolicy.DELETE, None, pause=True)
+
+    assert sent(STOPPING, pause, around(suspended_job(), job_pod("a"), signaled=10), 500) == ()
+    orphaned = around(raw_owner("job"), job_pod("a"), absent=True)
+    assert sent(STOPPING, pause, orphaned, 10) == (untracking("a"),), "nobody else ends them"
+
+
+@pytest.mark.parametrize("target", ["FailureTarget", "SuccessCriteriaMet"])
+@pytest.mark.parametrize(("status", "settled"), [({}, True), ({"active": 1}, False), ({"terminating": 1}, False)])
+def test_a_job_whose_end_is_certain_need_not_say_that_it_is_suspended(target: str, status: Raw, settled: bool) -> None:
+    raw = {**raw_owner("job"), "status": status | {"conditions": [{"type": target, "status": "True"}]}}
+
+    assert read_job(raw).settled is settled
 
 
 def test_a_pod_that_is_stuck_gets_one_second_and_no_more() -> None:

@@ -156,12 +156,16 @@ class ModelGateway:
                 return self._server.delete(ref, uid, grace, request.resource_version)
 
     def _patched(self, request: Patch) -> Raw:
-        ref, wanted = request.ref, request.body["spec"]
+        ref, wanted = request.ref, request.body.get("spec", {})
         raw = self._server.get(ref)
         if raw["metadata"]["uid"] != request.uid:
             raise ApiError(409, "Conflict", f"{ref}: the UID differs")
         if request.resource_version not in {None, raw["metadata"]["resourceVersion"]}:
             raise ApiError(409, "Conflict", f"{ref} has been modified")
+        if request.meaning is Meaning.UNTRACK:
+            (dropped,) = request.body["metadata"]["$deleteFromPrimitiveList/finalizers"]
+            kept = [each for each in raw["metadata"].get("finalizers") or () if each != dropped]
+            return self._server.change(ref, lambda each: each["metadata"].update(finalizers=kept))
         old, new = raw["spec"].get("activeDeadlineSeconds"), wanted.get("activeDeadlineSeconds")
         if old is not None and new is not None and new > old:
             raise ApiError(422, "Invalid", "spec.activeDeadlineSeconds may only be lowered")

@@ -8,6 +8,7 @@ from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.seen import Task
 from agentstop.lifecycle.transitions import EDGES
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.podseen import JOB_TRACKING
 from agentstop.workloads.requests import Create, Delete, Meaning, Patch, Request
 
 from .clock import Clock
@@ -39,6 +40,9 @@ class Rules:
                 assert not task.gone
                 assert body["metadata"]["labels"][TASK_LABEL] == task.name
                 assert body["metadata"]["ownerReferences"][0]["uid"] == task.uid
+            case Patch(ref, uid, body, Meaning.UNTRACK):
+                self._check_victim(task, ref, uid, inherits=inherits)
+                assert body == {"metadata": {"$deleteFromPrimitiveList/finalizers": [JOB_TRACKING]}}
             case Patch(ref, uid, body, meaning) if ref.kind == "Pod":
                 self._check_victim(task, ref, uid, inherits=inherits)
                 assert body == {"spec": {"activeDeadlineSeconds": 1}}, "rule 8: only the change that stops"
