@@ -287,13 +287,13 @@ class StopStatus(Model):
     accepted_at: Time
     """When the operator saw the request. From here on only Stopped can follow."""
     signaled_at: Time | None = None
-    """When the API server accepted the change that ends the workload: SIGTERM is on its way."""
+    """When the API server accepted the change that ends the workload: from then on the node can act, and SIGTERM is on its way, unless the kubelet is busy with starting a container."""  # noqa: E501
     kill_at: Time | None = None
-    """When the grace period ends and SIGKILL follows."""
+    """When the kubelet sends SIGKILL: at the end of the grace period that it heard of first. A shorter one that is asked for later changes nothing about it."""  # noqa: E501
     confirmed_at: Time | None = None
     """When the proof was in hand that no process is left."""
     grace_period_seconds: Seconds | None = None
-    """The grace period in force, in seconds."""
+    """The shortest grace period that was asked for, in seconds, or the workload's own."""
     duration_seconds: float | None = None
     """Seconds from acceptance to confirmation."""
     verdict: Verdict | None = None

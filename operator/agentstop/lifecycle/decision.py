@@ -21,8 +21,7 @@ RECHECK: Final = timedelta(seconds=10)
 
 NOT_CONFIRMED: Final = Word(
     "NotConfirmed",
-    "The grace period is over, and the node has not reported the end of the workload; look at its kubelet, which also"
-    " lets an earlier, longer grace period come to its end",
+    "The grace period is over, and the node has not reported the end of the workload; look at its kubelet",
 )
 
 

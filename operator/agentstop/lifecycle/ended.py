@@ -64,7 +64,7 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
     if overdue and request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         return Decision(status=_ended(case, ending))
     word = Word(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
-    stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     asked = request.grace_period_seconds
     return Decision(
         status=next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True),

@@ -52,7 +52,7 @@ def _ending(case: Case) -> Decision:
     grace = timedelta(seconds=seen.own_grace_seconds)
     kill_at = seen.killed_by or (seen.signaled_at + grace if seen.signaled_at is not None else None)
     overdue = kill_at is not None and kill_at + MARGIN <= now
-    stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     recorded = case.phase is Phase.PAUSING
     again = seen.look_again_at if seen.look_again_at is not None and seen.look_again_at > now else now + RECHECK
     return Decision(

@@ -1,10 +1,20 @@
 """The record of a stop: what it comes from, when it was accepted, and how far it has come."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import Case
 from agentstop.lifecycle.seen import Task
+
+SHORTEST_KUBELET_SECONDS: Final = 2
+"""The least time that a kubelet leaves a container, however little was asked for.
+
+Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
+"""
+
+WHOLE_SECOND: Final = timedelta(seconds=1)
+"""Kubernetes writes moments to the second: one that differs by less from ours is the same."""
 
 
 def source_of(case: Case) -> StopSource | None:
@@ -82,12 +92,26 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
         signaled_at = max(seen.signaled_at, record.accepted_at)
     kill_at = record.kill_at
     if signaled_at is not None:
-        moments = [signaled_at + timedelta(seconds=grace), record.kill_at, seen.killed_by]
-        kill_at = max(signaled_at, min(moment for moment in moments if moment is not None))
-        if record.kill_at is not None:
-            # What is shortened now is over now at the earliest, wherever it is counted from.
-            kill_at = max(kill_at, min(record.kill_at, case.now))
+        # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
+        kill_at = kill_at or signaled_at + timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+        if seen.killed_by is not None and abs(seen.killed_by - kill_at) > WHOLE_SECOND:
+            kill_at = seen.killed_by
+        kill_at = max(signaled_at, kill_at)
     return record.but(grace_period_seconds=grace, signaled_at=signaled_at, kill_at=kill_at)
+
+
+def asked_kill(record: StopStatus) -> datetime | None:
+    """Return when SIGKILL was asked for: earlier than it comes, where a longer grace period ran already."""
+    if record.signaled_at is None or record.kill_at is None or record.grace_period_seconds is None:
+        return record.kill_at
+    return min(record.kill_at, record.signaled_at + timedelta(seconds=record.grace_period_seconds))
+
+
+def runs_longer(record: StopStatus) -> bool:
+    """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
+    asked = asked_kill(record)
+    least = timedelta(seconds=SHORTEST_KUBELET_SECONDS) + WHOLE_SECOND
+    return asked is not None and record.kill_at is not None and record.kill_at - asked > least
 
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:

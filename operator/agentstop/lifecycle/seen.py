@@ -121,5 +121,7 @@ class Seen:
     """What it waits for before it runs; not final."""
     blocked: Word | None = None
     """What holds up its start or its end, as far as anybody can tell."""
+    late: Word | None = None
+    """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None
     """From when on it can be looked at for a proof that could not be had before."""

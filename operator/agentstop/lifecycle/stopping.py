@@ -5,7 +5,7 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
 from agentstop.lifecycle.effects import Halt, Protect
-from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
+from agentstop.lifecycle.record import accepted, asked_kill, confirmed, latest_kill, progressed, runs_longer
 from agentstop.lifecycle.seen import Presence, Proof, Task, Word
 from agentstop.lifecycle.verdict import verdict_of
 
@@ -32,7 +32,7 @@ def stopping(case: Case) -> Decision | None:
     word = _word(case.task, record)
     verdict = None
     if proof is not None:
-        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), record.kill_at, now)
+        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), asked_kill(record), now)
     elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         verdict = Verdict.UNVERIFIED
     if verdict is not None and case.kin.all_ended:
@@ -44,7 +44,9 @@ def stopping(case: Case) -> Decision | None:
         stalled = case.kin.holding
         word = Word(word.reason, f"{word.message}; it waits for the tasks that descend from it")
     else:
-        stalled = seen.blocked or (NOT_CONFIRMED if overdue else None)
+        stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
+    if runs_longer(record):
+        word = Word(word.reason, f"{word.message}{_longer(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
         status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record),
@@ -58,7 +60,7 @@ def halt(case: Case, record: StopStatus) -> Halt:
     """Return the effect that ends the workload as this stop asks for."""
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     policy = PodPolicy.DELETE if case.task.gone else case.request.pod_policy
-    return Halt(asked, policy, record.kill_at if asked is not None else None)
+    return Halt(asked, policy, asked_kill(record) if asked is not None else None)
 
 
 def unprotected(task: Task) -> bool:
@@ -68,6 +70,15 @@ def unprotected(task: Task) -> bool:
 
 def _stopped(case: Case, record: StopStatus, word: Word) -> AgentTaskStatus:
     return next_status(case, Phase.STOPPED, word, stop=record, finished_at=record.confirmed_at)
+
+
+def _longer(record: StopStatus) -> str:
+    """Say that less time was asked for than runs already; only people who know can help themselves."""
+    assert record.kill_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    return (
+        f"; {record.grace_period_seconds} s were asked for when a longer grace period ran already, which no kubelet"
+        f" shortens: SIGKILL comes at {record.kill_at:%H:%M:%S} UTC"
+    )
 
 
 def _word(task: Task, record: StopStatus) -> Word:

@@ -206,6 +206,7 @@ class Controlled:
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
             blocked=blocked or _forbidden(_target(task), parts, around, now),
+            late=next(filter(None, (each.late for each in seen_pods)), None),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
         )
 

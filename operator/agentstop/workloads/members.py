@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.seen import Proof, Word
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
 from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
@@ -16,6 +16,7 @@ from agentstop.workloads.podproof import (
     UNKNOWN_GRACE,
     Finding,
     boot_id_of,
+    late_word,
     look_at_node,
     node_in_question,
     proof_by_boot,
@@ -140,6 +141,11 @@ class Members:
         moments = [each.pod.killed_by for each in self.live]
         known = [moment for moment in moments if moment is not None]
         return max(known) if known and len(known) == len(moments) else None
+
+    @property
+    def late(self) -> Word | None:
+        """What the proof of the first of them waits for that has not ended."""
+        return next(filter(None, (late_word(each.pod, each.sighting) for each in self.seen)), None)
 
     def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
         """Say what is proven about the processes of all of them."""

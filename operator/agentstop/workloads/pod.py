@@ -14,6 +14,7 @@ from agentstop.workloads.podproof import (
     STALE,
     UNKNOWN_GRACE,
     boot_id_of,
+    late_word,
     look_at_node,
     node_in_question,
     proof_by_boot,
@@ -204,6 +205,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         main_ending=main_ending_of(pod, main, sighting) if main else None,
         proof=proof,
         waiting=_waiting(pod),
+        late=late_word(pod, sighting),
         blocked=blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )
 

@@ -102,6 +102,25 @@ def proof_by_boot(
     return None, Word(KUBELET_BUSY, message)
 
 
+def late_word(pod: PodSeen, sighting: Sighting) -> Word | None:
+    """Say what the proof of a pod's end waits for, where its last state tells."""
+    if pod.ended or pod.node is None:
+        return None
+    if sighting.absent:
+        message = (
+            f"Pod {pod.name} was removed before its end was reported; node {pod.node} has to answer for a while yet, by"
+            " when its kubelet has ended what it should not run"
+        )
+        return Word("AwaitingNode", message)
+    if pod.starting is None:
+        return None
+    message = (
+        f"The kubelet of node {pod.node} is still starting container {pod.starting.name}: it pulls the image, waits for"
+        f" a volume or runs the start hook, and only then ends it; see kubectl describe pod {pod.name}"
+    )
+    return Word(KUBELET_BUSY, message)
+
+
 def boot_id_of(node: str | None, known: PodEvidence | None, around: Surroundings) -> str | None:
     """Return the boot ID to keep on record for a pod: the one that is, or that of the node as it is now."""
     if known is not None and known.boot_id is not None:

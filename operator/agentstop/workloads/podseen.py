@@ -145,6 +145,8 @@ class PodSeen:
     deletion_at: datetime | None
     """When its grace period ends, if it is being deleted."""
     deletion_grace_seconds: int
+    deletion_killed_by: datetime | None
+    """When the kubelet sends SIGKILL by the first deletion that it heard of: a later one changes nothing for it."""
     deletion_requested_at: datetime | None
     """When it was asked to go, if it was: deletion timestamp less grace period, in the earliest state with one."""
     finalizers: tuple[str, ...]
@@ -162,12 +164,11 @@ class PodSeen:
 
     @property
     def killed_by(self) -> datetime | None:
-        """When the kubelet sends SIGKILL, if the pod is being ended: the earlier of what the two ways to end it say."""
-        in_place = self.stopped_in_place_at
-        ends = [in_place + timedelta(seconds=self.grace_seconds)] if in_place is not None else []
-        if self.deletion_at is not None and (self.deletion_grace_seconds > 0 or not self.ended):
-            ends.append(self.deletion_at)  # else it is the moment at which the kubelet let go of what had ended
-        return min(ends, default=None)
+        """When the kubelet sends SIGKILL, if the pod is being ended: what it heard of first is what it keeps to."""
+        in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
+        if in_place is not None and (deleted_at is None or in_place <= deleted_at):
+            return in_place + timedelta(seconds=self.grace_seconds)
+        return self.deletion_killed_by
 
     @property
     def started_at(self) -> datetime | None:
@@ -218,11 +219,14 @@ class PodSeen:
         """
         if before.deletion_requested_at is None:
             return self
-        return replace(self, deletion_requested_at=before.deletion_requested_at)
+        killed_by = before.deletion_killed_by or self.deletion_killed_by
+        return replace(self, deletion_requested_at=before.deletion_requested_at, deletion_killed_by=killed_by)
 
     def evidence(self, boot_id: str | None = None) -> PodEvidence:
         """Return what a task's status says of it, and of its node where that is needed."""
-        shown = [each for each in self.containers if each.ran or each.role is not Role.INIT]
+        # What somebody put in to debug the pod is no part of its work, and its end none of the stop's.
+        own = [each for each in self.containers if each.role is not Role.EPHEMERAL]
+        shown = [each for each in own if each.ran or each.role is not Role.INIT]
         return PodEvidence(
             name=self.name,
             uid=self.uid,
@@ -271,6 +275,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
+        deletion_killed_by=deletion_at if deletion_grace > 0 else None,
         deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
         finalizers=tuple(metadata.get("finalizers") or ()),
         containers=tuple(_containers(spec, status)),

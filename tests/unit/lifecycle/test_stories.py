@@ -1,9 +1,11 @@
 """Histories that went wrong once, told from beginning to end, in the world and by the rules of the random ones."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from agentstop.api.meta import parse_time
 from agentstop.api.task import KIND
 from agentstop.workloads.objects import ObjectRef
 
@@ -228,3 +230,101 @@ def test_a_job_whose_controller_is_away_is_ended_all_the_same(world: World) -> N
     world.jobs.start()
     goes_well(world, 5)
     assert phase(world, "a") == "Stopped"
+
+
+def deaf(grace: int) -> Raw:
+    container = CONTAINER | {"behaviour": {"dies_in": None, "lives": None, "code": 0}}
+    return {"podTemplate": {"spec": POD | {"terminationGracePeriodSeconds": grace, "containers": [container]}}}
+
+
+def test_a_grace_period_that_is_shortened_while_it_runs_is_not_said_to_be_over(world: World) -> None:
+    world.create_task("a", deaf(300))
+    goes_well(world, 3)
+    world.patch_spec("a", stopRequested=True, stop={"gracePeriodSeconds": 60})
+    goes_well(world, 1)
+    due = status(world, "a")["stop"]["killAt"]
+    world.patch_spec("a", stop={"gracePeriodSeconds": 2})
+    goes_well(world, 20)
+
+    after = status(world, "a")
+    assert (after["stop"]["killAt"], after["stop"]["gracePeriodSeconds"]) == (due, 2)
+    assert "no kubelet shortens" in after["message"]
+    assert stalled(after) is None, "nothing is wrong with the kubelet"
+    goes_well(world, 45)
+    after = status(world, "a")
+    assert (after["phase"], after["stop"]["verdict"]) == ("Stopped", "Killed")
+    (sandbox,) = world.node.done.values() if world.node.done else world.node.sandboxes.values()
+    killed_at = sandbox.processes[0].finished_at
+    assert killed_at is not None
+    assert abs((killed_at - parse_time_of(due)).total_seconds()) <= 1
+
+
+def test_what_the_kubelet_is_busy_with_is_said_once_the_stop_is_late(world: World) -> None:
+    hooked = CONTAINER | {"behaviour": CONTAINER["behaviour"] | {"hook": 120}, "lifecycle": {"postStart": {}}}
+    world.create_task("a", {"podTemplate": {"spec": POD | {"containers": [hooked]}}})
+    goes_well(world, 3)
+    world.patch_spec("a", stopRequested=True, stop={"gracePeriodSeconds": 5})
+    goes_well(world, 10)
+    assert stalled(status(world, "a")) is None, "its time is not over"
+    goes_well(world, 10)
+    assert stalled(status(world, "a")) == "KubeletBusy"
+    goes_well(world, 120)
+    assert phase(world, "a") == "Stopped"
+
+
+def test_a_node_that_is_ready_and_reports_no_end_is_not_confirmed_once_the_grace_period_is_over(world: World) -> None:
+    world.create_task("a", deaf(5))
+    goes_well(world, 3)
+    world.node.kubelet_runs = False
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 14)
+    assert stalled(status(world, "a")) is None
+    goes_well(world, 3)
+    assert stalled(status(world, "a")) == "NotConfirmed"
+
+
+def stalled(status: Raw) -> str | None:
+    for each in status["conditions"]:
+        if each["type"] == "Stalled" and each["status"] == "True":
+            return str(each["reason"])
+    return None
+
+
+def parse_time_of(text: str) -> datetime:
+    moment = parse_time(text)
+    assert moment is not None
+    return moment
+
+
+def test_a_pause_waits_for_a_controller_that_is_late(world: World) -> None:
+    world.create_job(A_JOB | {"completions": 1, "backoffLimit": 0})
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 5)
+    world.jobs.stop()
+    world.patch_spec("a", paused=True)
+    goes_well(world, 20)
+    assert phase(world, "a") == "Pausing"
+    world.jobs.start()
+    goes_well(world, 10)
+    assert phase(world, "a") == "Paused"
+    world.patch_spec("a", paused=False)
+    goes_well(world, 10)
+    assert phase(world, "a") == "Running"
+
+
+def test_a_job_is_not_complete_because_its_stop_was_helped_along(world: World) -> None:
+    world.create_job(A_JOB | {"completions": 1, "backoffLimit": 0})
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 5)
+    world.jobs.stop()
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 20)
+    assert not any(each.running for each in world.node.sandboxes.values()), "nobody waits for the controller"
+    world.jobs.start()
+    goes_well(world, 10)
+
+    assert phase(world, "a") == "Stopped"
+    conditions = {
+        each["type"] for each in world.server.objects[JOB]["status"]["conditions"] if each["status"] == "True"
+    }
+    assert conditions == {"Suspended"}

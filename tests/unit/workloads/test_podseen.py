@@ -200,14 +200,18 @@ def test_a_mark_without_the_deadline_stops_nothing() -> None:
     assert seen.killed_by is None
 
 
-def test_when_it_is_killed_is_the_earlier_of_the_two_ways() -> None:
+def test_it_is_killed_when_the_grace_period_ends_that_the_kubelet_heard_of_first() -> None:
     in_place = {"managedFields": [manager()]}
     going = {"deletionTimestamp": when(20), "deletionGracePeriodSeconds": 10}
     deadline = {"activeDeadlineSeconds": 1}
 
     assert pod(metadata=in_place, spec=deadline).killed_by == at(38)
     assert pod(metadata=going).killed_by == at(20)
-    assert pod(metadata=in_place | going, spec=deadline).killed_by == at(20)
+    assert pod(metadata=in_place | going, spec=deadline).killed_by == at(38), "no kubelet shortens what runs"
+    shortened = {"deletionTimestamp": when(13), "deletionGracePeriodSeconds": 2}
+    assert pod(metadata=shortened).following(pod(metadata=going)).killed_by == at(20)
+    by_force = {"deletionTimestamp": when(11), "deletionGracePeriodSeconds": 0}
+    assert pod(metadata=by_force).killed_by is None
 
 
 def test_letting_go_of_a_pod_does_not_change_when_it_was_asked_to_go() -> None:

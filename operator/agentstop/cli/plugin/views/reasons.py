@@ -172,9 +172,12 @@ def _facts(task: Object, now: datetime) -> list[str]:
     accepted, signaled = moment(stop.get("acceptedAt")), moment(stop.get("signaledAt"))
     if accepted:
         facts.append(f"accepted at {date_and_clock(accepted, now)}, {ago(accepted, now)} ago")
-    if accepted and signaled:
+    killed = moment(stop.get("killAt"))
+    if accepted and signaled and killed:
         after = spell((signaled - accepted).total_seconds())
-        facts.append(f"SIGTERM was on its way {after} later, with {stop.get('gracePeriodSeconds')}s until SIGKILL")
+        patience = spell((killed - signaled).total_seconds())
+        asked = f"{stop.get('gracePeriodSeconds')}s were asked for"
+        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL is due {patience} after it; {asked}")
     if stop.get("durationSeconds") is not None:
         facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
     return facts
