@@ -94,6 +94,8 @@ class ConditionType(StrEnum):
     """The work cannot go on as things are; the reason names what holds it up."""
     STOPPED = "Stopped"
     """The stop is proven; false while it is under way, absent where none was accepted."""
+    CONTROLLED_ELSEWHERE = "ControlledElsewhere"
+    """Somebody else's controller has the workload, and may make another one in its place; absent where none has."""
 
 
 class Condition(Model):

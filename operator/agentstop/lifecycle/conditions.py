@@ -37,13 +37,20 @@ def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: da
 
 
 def conditions(
-    phase: Phase, word: Word, stalled: Word | None, previous: Sequence[Condition], now: datetime, *, busy: bool = False
+    phase: Phase,
+    word: Word,
+    stalled: Word | None,
+    previous: Sequence[Condition],
+    now: datetime,
+    *,
+    busy: bool = False,
+    elsewhere: Word | None = None,
 ) -> tuple[Condition, ...]:
     """Return the conditions of a task in this phase.
 
     `stalled` names what holds it up, if anything does; `busy` says that work is under way in a phase that is settled
-    otherwise. A condition keeps its transition time for as long as its
-    status stays the same.
+    otherwise; `elsewhere` names a controller that goes on by itself. A condition keeps its transition time for as long
+    as its status stays the same.
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
@@ -54,6 +61,8 @@ def conditions(
     ]
     if phase in {Phase.STOPPING, Phase.STOPPED}:
         wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
+    if elsewhere is not None:
+        wanted.append((ConditionType.CONTROLLED_ELSEWHERE, True, elsewhere))
     return _dated(wanted, previous, now)
 
 

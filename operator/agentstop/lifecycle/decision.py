@@ -102,7 +102,7 @@ def next_status(
         stop=stop,
         workload=seen.workload or before.workload,
         children=case.kin.children,
-        conditions=conditions(phase, word, stalled, before.conditions, case.now, busy=busy),
+        conditions=conditions(phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=seen.elsewhere),
     )
     return status.but(**changes) if changes else status
 

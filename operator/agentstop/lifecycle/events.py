@@ -50,8 +50,11 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         notes += _PHASE_NOTES.get(after.phase, ())
     if after.stop is not None:
         notes += _about_the_stop(before, after)
-    stalled = _stalled(after)
-    if stalled and stalled != _stalled(before) and not after.phase.terminal:
+    elsewhere = _holds(after, ConditionType.CONTROLLED_ELSEWHERE)
+    if elsewhere and elsewhere != _holds(before, ConditionType.CONTROLLED_ELSEWHERE):
+        notes.append(Note(Severity.WARNING, elsewhere[0], Action.OBSERVE, elsewhere[1]))
+    stalled = _holds(after, ConditionType.STALLED)
+    if stalled and stalled != _holds(before, ConditionType.STALLED) and not after.phase.terminal:
         action = Action.STOP if after.phase is Phase.STOPPING else Action.START
         notes.append(Note(Severity.WARNING, stalled[0], action, stalled[1]))
     if after.phase is not before.phase and after.phase in {Phase.COMPLETED, Phase.FAILED}:
@@ -83,9 +86,9 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
     return notes
 
 
-def _stalled(status: AgentTaskStatus) -> tuple[str, str] | None:
+def _holds(status: AgentTaskStatus, kind: ConditionType) -> tuple[str, str] | None:
     for condition in status.conditions:
-        if condition.type == ConditionType.STALLED and condition.status == "True":
+        if condition.type == kind and condition.status == "True":
             return condition.reason, condition.message
     return None
 

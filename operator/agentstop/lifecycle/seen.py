@@ -121,6 +121,8 @@ class Seen:
     """What it waits for before it runs; not final."""
     blocked: Word | None = None
     """What holds up its start or its end, as far as anybody can tell."""
+    elsewhere: Word | None = None
+    """Whose controller has it besides, which may make another one in its place."""
     late: Word | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None

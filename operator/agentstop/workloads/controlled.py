@@ -14,6 +14,7 @@ from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at
+from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import (
     AskRight,
     Delete,
@@ -49,6 +50,8 @@ class Traits:
     """What was done to it, for people: suspended, scaled to 0."""
     scale: bool = False
     """Whether that goes to its scale subresource."""
+    goes_on: Callable[[ObjectRef, Controller], Word | None] = lambda _ref, _controller: None
+    """Says what goes on though it is stopped, where it has a controller of its own."""
     refuses: Callable[[ObjectRef, OwnerSeen], Word | None] = lambda _ref, _owner: None
     """Says why it cannot be the workload of a task, if it can't."""
 
@@ -206,9 +209,16 @@ class Controlled:
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
             blocked=blocked or _forbidden(_target(task), parts, around, now),
+            elsewhere=self._elsewhere(_target(task), owner),
             late=next(filter(None, (each.late for each in seen_pods)), None),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
         )
+
+    def _elsewhere(self, ref: ObjectRef, owner: OwnerSeen | None) -> Word | None:
+        """Say who controls the object besides, where that may make others like it."""
+        if owner is None or owner.controller is None:
+            return None
+        return self._traits.goes_on(ref, owner.controller)
 
     def _idle(self, parts: list[Part]) -> Word | None:
         """Say whose controller does not act, where that is what holds up the end."""

@@ -10,6 +10,7 @@ from agentstop.workloads.controlled import Controlled, Traits
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.parts import NO_GROUP, Part, former, heirs, part_of, pods_of
+from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import Look
 
 SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
@@ -39,11 +40,24 @@ def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
     return Word("SandboxUnclaimed", message)
 
 
+def _made_by_another(ref: ObjectRef, controller: Controller) -> Word:
+    other = f"{controller.kind} {controller.name}"
+    if controller.kind == "CronJob":
+        message = (
+            f"{ref.kind} {ref.name} was made by {other}, which goes on: it makes the next one at its time, or, with"
+            f" concurrencyPolicy Forbid, none for as long as {ref.name} is there; suspend {other}, or delete {ref.name}"
+        )
+        return Word("MadeByCronJob", message)
+    message = f"{ref.kind} {ref.name} is controlled by {other}, which may make another one; stop {other} as well"
+    return Word("WorkloadTakenOver", message)
+
+
 JOB: Final = Controlled(
     Traits(
         halt={"spec": {"suspend": True}},
         resume=lambda _: {"spec": {"suspend": False}},
         deed="suspended",
+        goes_on=_made_by_another,
     )
 )
 
@@ -82,6 +96,7 @@ SCALED: Final = _Scaled(
         resume=_former_number,
         deed="scaled to 0",
         scale=True,
+        goes_on=_made_by_another,
         refuses=_controlled_by_another,
     )
 )

@@ -182,6 +182,18 @@ def _controlled(pod: PodSeen) -> Word:
     return Word("WorkloadHasController", message)
 
 
+def _taken_over(task: Task, pod: PodSeen) -> Word | None:
+    """Say who has taken over a pod that was adopted: a ReplicaSet takes whatever its selector finds.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#non-template-pod-acquisitions
+    """
+    if task.spec.workload_ref is None or pod.controller is None:
+        return None
+    owner = f"{pod.controller.kind} {pod.controller.name}"
+    message = f"{owner} has taken over pod {pod.name}, and makes another one when it ends; stop {owner} as well"
+    return Word("WorkloadTakenOver", message)
+
+
 def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, around) if sighting.absent and pod.starting is not None else None
@@ -205,6 +217,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         main_ending=main_ending_of(pod, main, sighting) if main else None,
         proof=proof,
         waiting=_waiting(pod),
+        elsewhere=_taken_over(task, pod),
         late=late_word(pod, sighting),
         blocked=blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )

@@ -22,6 +22,15 @@ def status(phase: Phase, stop: StopStatus | None = None, stalled: Word | None = 
     return AgentTaskStatus(phase=phase, reason="Why", stop=stop, conditions=conditions(phase, word, stalled, (), at(0)))
 
 
+def test_whose_controller_goes_on_is_told_once() -> None:
+    taken = Word("WorkloadTakenOver", "ReplicaSet rs has taken over pod x")
+    before = status(Phase.RUNNING)
+    after = before.but(conditions=conditions(Phase.RUNNING, BLOCK, None, (), at(0), elsewhere=taken))
+
+    assert [each.reason for each in notes_between(before, after)] == ["WorkloadTakenOver"]
+    assert notes_between(after, after) == ()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reasons"),
     [

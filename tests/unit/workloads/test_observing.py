@@ -125,6 +125,15 @@ def test_a_pod_with_a_controller_is_refused_and_the_controller_named() -> None:
     assert "point workloadRef at Job nightly" in seen.refused.message
 
 
+def test_a_pod_that_somebody_takes_over_after_it_was_adopted_goes_on_elsewhere() -> None:
+    taken_over = sighting(pod(metadata={"ownerReferences": [owner(uid="rs-uid", kind="ReplicaSet", name="rs")]}))
+    elsewhere = see(task(ADOPTS, {"workload": KNOWN, "phase": "Running"}), taken_over).elsewhere
+
+    assert elsewhere is not None
+    assert "ReplicaSet rs" in elsewhere.message
+    assert see(task(None, {"workload": KNOWN, "phase": "Running"}), sighting(pod())).elsewhere is None, "our own"
+
+
 def test_a_pod_that_was_gone_before_it_was_adopted_is_none() -> None:
     bare = pod(metadata={"ownerReferences": []})
 

@@ -143,10 +143,16 @@ def _alive(task: Object, now: datetime) -> Answer:
     return Answer(
         phase,
         f"{name_of(task)} is {phase}{since}, and nobody has asked to stop it",
-        (message,),
+        (message, *_elsewhere(task)),
         held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
         advice=advice,
     )
+
+
+def _elsewhere(task: Object) -> list[str]:
+    """Return what a stop of this task does not end."""
+    found = condition(task, "ControlledElsewhere")
+    return [clean(f"it goes on elsewhere: {found.get('message')}")] if found.get("status") == "True" else []
 
 
 def _by(stop: dict[str, Any]) -> str:
@@ -167,6 +173,7 @@ def _facts(task: Object, now: datetime) -> list[str]:
     because = ": ".join(clean(each) for each in (stop.get("reason"), stop.get("message")) if each)
     if because:
         facts.append(f"they said: {because}")
+    facts += _elsewhere(task)
     if not stop.get("requestedBy") and stop.get("source") in {"User", "StopOrder"}:
         facts.append("nothing in this cluster stamps who asks for a stop, so it is not on record")
     accepted, signaled = moment(stop.get("acceptedAt")), moment(stop.get("signaledAt"))
