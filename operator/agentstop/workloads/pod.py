@@ -178,6 +178,10 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
 def _controlled(pod: PodSeen) -> Word:
     assert pod.controller is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
     owner = f"{pod.controller.kind} {pod.controller.name}"
+    if pod.controller.kind == "Node":
+        # https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
+        message = f"Pod {pod.name} is a static pod of {owner}; only the removal of its manifest from that node ends it"
+        return Word("StaticPod", message)
     message = f"Pod {pod.name} is controlled by {owner}, which would replace it; point workloadRef at {owner}"
     return Word("WorkloadHasController", message)
 

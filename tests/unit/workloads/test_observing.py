@@ -125,6 +125,14 @@ def test_a_pod_with_a_controller_is_refused_and_the_controller_named() -> None:
     assert "point workloadRef at Job nightly" in seen.refused.message
 
 
+def test_a_static_pod_is_refused_with_what_really_ends_it() -> None:
+    mirror = pod(metadata={"ownerReferences": [owner(uid="node-uid", kind="Node", name="n")]})
+    refused = see(task(ADOPTS), sighting(mirror)).refused
+
+    assert refused is not None
+    assert (refused.reason, "manifest" in refused.message) == ("StaticPod", True)
+
+
 def test_a_pod_that_somebody_takes_over_after_it_was_adopted_goes_on_elsewhere() -> None:
     taken_over = sighting(pod(metadata={"ownerReferences": [owner(uid="rs-uid", kind="ReplicaSet", name="rs")]}))
     elsewhere = see(task(ADOPTS, {"workload": KNOWN, "phase": "Running"}), taken_over).elsewhere
