@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from agentstop.api.meta import TASK_LABEL, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
+from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
@@ -167,7 +168,7 @@ class PodSeen:
         """When the kubelet sends SIGKILL, if the pod is being ended: what it heard of first is what it keeps to."""
         in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
         if in_place is not None and (deleted_at is None or in_place <= deleted_at):
-            return in_place + timedelta(seconds=self.grace_seconds)
+            return in_place + timedelta(seconds=max(self.grace_seconds, SHORTEST_KUBELET_SECONDS))
         return self.deletion_killed_by
 
     @property
@@ -275,11 +276,17 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
-        deletion_killed_by=deletion_at if deletion_grace > 0 else None,
+        deletion_killed_by=_deletion_killed_by(deletion_at, deletion_grace),
         deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
         finalizers=tuple(metadata.get("finalizers") or ()),
         containers=tuple(_containers(spec, status)),
     )
+
+
+def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int) -> datetime | None:
+    if deletion_at is None or grace_seconds <= 0:
+        return None
+    return deletion_at + timedelta(seconds=max(0, SHORTEST_KUBELET_SECONDS - grace_seconds))
 
 
 def _intern(text: str | None) -> str | None:

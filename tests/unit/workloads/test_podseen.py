@@ -210,6 +210,8 @@ def test_it_is_killed_when_the_grace_period_ends_that_the_kubelet_heard_of_first
     assert pod(metadata=in_place | going, spec=deadline).killed_by == at(38), "no kubelet shortens what runs"
     shortened = {"deletionTimestamp": when(13), "deletionGracePeriodSeconds": 2}
     assert pod(metadata=shortened).following(pod(metadata=going)).killed_by == at(20)
+    at_once = {"deletionTimestamp": when(11), "deletionGracePeriodSeconds": 1}
+    assert pod(metadata=at_once).killed_by == at(12), "a kubelet leaves 2 seconds"
     by_force = {"deletionTimestamp": when(11), "deletionGracePeriodSeconds": 0}
     assert pod(metadata=by_force).killed_by is None
 
