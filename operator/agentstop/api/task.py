@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, Condition, Model, Time, rule, schema
+from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
 from agentstop.api.podtemplate import pod_template_schema
 
 KIND: Final = "AgentTask"
@@ -136,7 +136,7 @@ def _describe_template(node: dict[str, Any]) -> None:
 class AgentTaskSpec(Model):
     """What is wanted of the task."""
 
-    agent: str | None = Field(None, min_length=1, max_length=253)
+    agent: str | None = Field(None, min_length=1, max_length=253, json_schema_extra=schema(HARMLESS))
     """Which agent this task is a run of. Can be selected by: kubectl get atask --field-selector spec.agent=NAME"""
     pod_template: dict[str, Any] | None = Field(None, json_schema_extra=_describe_template)
     """The pod to run. The operator makes it, with the name of the task, and owns it. Exactly one of podTemplate and workloadRef is given; neither can be changed."""  # noqa: E501
