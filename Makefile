@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format crds chart bench image lock clean
+.PHONY: help setup demo test lint format crds podspec chart bench image lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,6 +55,14 @@ format: $(READY) ## Put the code into shape.
 crds: $(READY) ## Write the CRDs and the chart's templates of them anew from the models.
 	$(BIN)/agentstop crds --directory crds --templates $(CHART)/templates/crds
 	$(BIN)/agentstop crds --reference > docs/reference.md
+
+podspec: $(READY) ## Take over a cluster's PodSpec for the CRD: KUBECONFIG=FILE, or OPENAPI=FILE.
+	@test -n "$(OPENAPI)$(CLUSTER)" || { echo "say which cluster's: KUBECONFIG=FILE, or OPENAPI=FILE with what GET /openapi/v3/api/v1 answers"; exit 1; }
+	@mkdir -p $(OUT)
+	$(if $(OPENAPI),cat "$(OPENAPI)",kubectl $(CLUSTER) get --raw /openapi/v3/api/v1) > $(OUT)/openapi.json
+	$(BIN)/python -m tools.podspec < $(OUT)/openapi.json > $(OUT)/podspec.json
+	mv $(OUT)/podspec.json operator/agentstop/api/podspec.json
+	@$(MAKE) --no-print-directory crds
 
 chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
 	@mkdir -p $(OUT)

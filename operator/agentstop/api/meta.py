@@ -59,6 +59,14 @@ def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
     return {**({"x-kubernetes-validations": list(rules)} if rules else {}), **keys}
 
 
+AGENT_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
+"""What the name of an agent looks like. It is completed in people's shells, which read something into all else."""
+
+HARMLESS: Final = rule(
+    f"self.matches('{AGENT_NAME}')", "must begin with a letter or digit, and have none but these and . _ - / : @"
+)
+
+
 class Model(BaseModel):
     """Base of all models: camelCase on the wire, immutable, blind to fields of newer versions."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, Condition, Model, Time, rule, schema
+from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
 from agentstop.api.task import CAMEL_CASE, MAX_SECONDS, Seconds
 
 ORDER_KIND: Final = "StopOrder"
@@ -60,6 +60,7 @@ def _fixed(name: str) -> dict[str, Any]:
     return schema(rule("self == oldSelf", f"{name} is immutable: create a new order instead"))
 
 
+Agents = tuple[Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=schema(HARMLESS))], ...]
 Names = tuple[Annotated[str, Field(min_length=1, max_length=253)], ...]
 
 
@@ -68,7 +69,7 @@ class _OrderSpec(Model):
 
     selector: Selector = Field(json_schema_extra=_fixed("selector"))
     """Which tasks are stopped, by their labels; {} is all of them. agents and taskNames narrow it further."""
-    agents: Names | None = Field(
+    agents: Agents | None = Field(
         None, max_length=64, json_schema_extra={**_fixed("agents"), "x-kubernetes-list-type": "set"}
     )
     """Only tasks whose spec.agent is one of these."""

@@ -1,7 +1,7 @@
 """The field reference, generated from the CRDs: what `kubectl explain` shows, on one page."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from agentstop.api.crd import crds
 
@@ -10,6 +10,9 @@ _HEAD = """\
 
 Generated from the models by `make crds`; `kubectl explain agenttask.spec --recursive` shows the same on a cluster.
 """
+
+_ELSEWHERE: Final = frozenset({"podTemplate.spec"})
+"""What Kubernetes' own reference describes."""
 
 
 def reference() -> str:
@@ -37,6 +40,8 @@ def _fields(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
         yield f"| `{path}` | {_type(field)} | {_meaning(field)} |"
+        if path in _ELSEWHERE:
+            continue
         yield from _fields(field, f"{path}.")
         yield from _fields(field.get("items", {}), f"{path}[].")
 
@@ -56,6 +61,9 @@ def _meaning(field: Mapping[str, Any]) -> str:
         limits.append(f"{field.get('minimum', 0)} to {field['maximum']:,}" if "maximum" in field else "0 or more")
     if "maxLength" in field:
         limits.append(f"at most {field['maxLength']} characters")
+    if "maxProperties" in field:
+        longest = field["additionalProperties"]["maxLength"]
+        limits.append(f"at most {field['maxProperties']}, each of at most {longest:,} characters")
     if "default" in field:
         limits.append(f"default `{str(field['default']).lower() if field['type'] == 'boolean' else field['default']}`")
     text = str(field["description"]).replace("|", "\\|")

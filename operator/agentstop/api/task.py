@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, Condition, Model, Time, rule, schema
+from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
+from agentstop.api.podtemplate import pod_template_schema
 
 KIND: Final = "AgentTask"
 PLURAL: Final = "agenttasks"
@@ -126,39 +127,18 @@ class ParentRef(Model):
     """Name of the parent, a task in the same namespace."""
 
 
-_POD_TEMPLATE_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": None,
-    "properties": {
-        "metadata": {
-            "type": "object",
-            "description": "Labels and annotations for the pod. Its name is the name of the task.",
-            "properties": {
-                name: {
-                    "type": "object",
-                    "description": f"{name.capitalize()} of the pod.",
-                    "additionalProperties": {"type": "string"},
-                }
-                for name in ("labels", "annotations")
-            },
-        },
-        "spec": {
-            "type": "object",
-            "description": "The pod's spec, as in core/v1: see `kubectl explain pod.spec`. restartPolicy is Never"
-            " where it is not given.",
-            "x-kubernetes-preserve-unknown-fields": True,
-        },
-    },
-    **schema(rule("self == oldSelf", "podTemplate is immutable: create a new task instead")),
-}
+def _describe_template(node: dict[str, Any]) -> None:
+    """Give the field its schema. It is large, and read only where a CRD is made."""
+    node.pop("anyOf", None)
+    node.update(pod_template_schema())
 
 
 class AgentTaskSpec(Model):
     """What is wanted of the task."""
 
-    agent: str | None = Field(None, min_length=1, max_length=253)
+    agent: str | None = Field(None, min_length=1, max_length=253, json_schema_extra=schema(HARMLESS))
     """Which agent this task is a run of. Can be selected by: kubectl get atask --field-selector spec.agent=NAME"""
-    pod_template: dict[str, Any] | None = Field(None, json_schema_extra=_POD_TEMPLATE_SCHEMA)
+    pod_template: dict[str, Any] | None = Field(None, json_schema_extra=_describe_template)
     """The pod to run. The operator makes it, with the name of the task, and owns it. Exactly one of podTemplate and workloadRef is given; neither can be changed."""  # noqa: E501
     workload_ref: WorkloadRef | None = Field(
         None,

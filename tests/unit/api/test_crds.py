@@ -1,5 +1,7 @@
 """The CRDs: in step with the models, described, bounded, and named as the design says."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 import yaml
 
 from agentstop.api.crd import TASK_RULES, crds, task_crd
+from agentstop.api.podtemplate import kubernetes_version
 from agentstop.api.reference import reference
 from agentstop.cli.main import main
 
@@ -15,7 +18,7 @@ FOLDER = Path(__file__).parents[3] / "crds"
 VERSION: dict[str, Any] = task_crd()["spec"]["versions"][0]
 SCHEMA: dict[str, Any] = VERSION["schema"]["openAPIV3Schema"]
 FREE = frozenset({"spec.podTemplate.spec", "metadata"})
-"""What Kubernetes itself describes and checks."""
+"""What Kubernetes itself describes."""
 
 Node = Mapping[str, Any]
 
@@ -106,11 +109,58 @@ def test_every_text_of_the_spec_is_bounded(path: str) -> None:
     assert "enum" in node or node["maxLength"] > 0
 
 
-def test_nothing_is_left_open_but_the_pods_own_spec() -> None:
-    open_ones = {path for path, node in FIELDS.items() if node.get("x-kubernetes-preserve-unknown-fields")}
+def below(schema: Node, path: str = "", depth: int = 0) -> Iterator[tuple[str, Node, int]]:
+    """Every node of a schema, whatever describes it, with how deep it is nested."""
+    yield path, schema, depth
+    for name, child in schema.get("properties", {}).items():
+        yield from below(child, f"{path}.{name}".lstrip("."), depth + 1)
+    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if word in schema:
+            yield from below(schema[word], path + mark, depth + 1)
 
-    assert open_ones == {"spec.podTemplate.spec"}
-    assert all("type" in node or "$ref" not in node for node in FIELDS.values())
+
+KINDS = {name: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for name, crd in crds().items()}
+POD_SPEC: dict[str, Any] = FIELDS["spec.podTemplate.spec"]  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_nested_deeper_than_the_schema_says(kind: str) -> None:
+    """An object of any depth would blind whoever lists its kind; so no field of any kind is left open."""
+    for path, node, depth in below(KINDS[kind]):
+        assert "x-kubernetes-preserve-unknown-fields" not in node, path
+        assert "x-kubernetes-embedded-resource" not in node, path
+        assert node.get("additionalProperties") is not True, path
+        assert node.get("type") in {"object", "array", "string", "integer", "number", "boolean"} or node.get(
+            "x-kubernetes-int-or-string"
+        ), path
+        assert depth < 24, path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_file_can_be_applied(kind: str) -> None:
+    """kubectl keeps it in an annotation.
+
+    Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/ (256 KiB for all of them)
+    """
+    assert len(json.dumps(crds()[kind], separators=(",", ":"))) < 100_000
+
+
+def test_every_text_list_and_map_of_a_template_is_bounded() -> None:
+    bounds = {"string": "maxLength", "array": "maxItems"}
+    for path, node, _ in below(FIELDS["spec.podTemplate"]):
+        bound = "maxProperties" if "additionalProperties" in node else bounds.get(str(node.get("type", "string")))
+        assert bound is None or node[bound] > 0, path
+
+
+def test_a_template_gets_no_default_and_no_judgement_of_values() -> None:
+    """The pod's own API does both, and does it as the cluster's version does."""
+    for path, node, _ in below(POD_SPEC):
+        assert not {"default", "enum", "pattern", "minimum"} & node.keys(), path
+
+
+def test_the_schema_names_its_version_of_kubernetes() -> None:
+    assert re.fullmatch(r"1\.\d+", kubernetes_version())
+    assert f"Kubernetes {kubernetes_version()}" in POD_SPEC["description"]
 
 
 @pytest.mark.parametrize("word", ["anyOf", "$ref", "$defs", "title", "const"])

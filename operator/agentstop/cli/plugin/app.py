@@ -16,6 +16,7 @@ from agentstop.cli.plugin.exits import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options
 from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.session import Session, command_name
+from agentstop.cli.plugin.tasks import clean
 
 SECTIONS: Final = {
     "Stop": {
@@ -171,4 +172,4 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    click.echo(f"agentstop: {message}", err=True)
+    click.echo(clean(f"agentstop: {message}"), err=True)

@@ -1,5 +1,11 @@
-"""Names from the cluster for the shell's completion. Whatever goes wrong, there are just none."""
+"""Names from the cluster for the shell's completion. Whatever goes wrong, there are just none.
 
+A shell puts a candidate into the command line as it is, and the next key runs it. So only what no shell reads anything
+into is a candidate, whoever made it: an agent chooses its own name, a kubeconfig may come from anywhere, and an API
+server with an older definition lets more through than ours.
+"""
+
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,6 +19,9 @@ from agentstop.cli.plugin.exits import PluginError
 from agentstop.cli.plugin.names import ACTIVE_ONLY, CLUSTER_ORDER, NAMESPACE, ORDER, TASK, Kind
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.tasks import name_of, phase_of, spec_of
+
+HARMLESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+"""What may be offered. The same goes for `spec.agent`, in `agentstop.api.meta`; a test holds them in step."""
 
 SECONDS: Final = 2.0
 """So long a person waits for a candidate."""
@@ -29,9 +38,9 @@ def find(what: str, context: click.Context, incomplete: str) -> list[CompletionI
     except (PluginError, ApiError, UnreachableError):
         return []
     return [
-        CompletionItem(name, help=about)
+        CompletionItem(name, help=about if about is not None and HARMLESS.fullmatch(about) else None)
         for name, about in sorted(found.items())
-        if name.startswith(incomplete) and name not in taken
+        if name.startswith(incomplete) and name not in taken and HARMLESS.fullmatch(name)
     ]
 
 
@@ -56,7 +65,7 @@ def _names(what: str, session: Session, context: click.Context) -> Iterator[tupl
             if what == "tasks":
                 yield name_of(item), phase_of(item)
             elif spec_of(item).get("agent"):
-                yield spec_of(item)["agent"], None
+                yield str(spec_of(item)["agent"]), None
 
 
 def _items(api: Api, kind: Kind, namespace: str | None, query: Mapping[str, str] | None = None) -> list[Object]:

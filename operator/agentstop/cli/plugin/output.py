@@ -36,7 +36,7 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Print a line about how it goes, beside the result."""
-    click.echo(text, err=True)
+    click.echo(clean(text), err=True)
 
 
 def paint(text: str, colour: str | None, *, bold: bool = False, stream: Any = None) -> str:
@@ -49,7 +49,7 @@ def print_objects(items: Sequence[Object], output: str, *, single: bool = False)
     """Print objects as the API server has them: json, yaml or name. A `single` one is not wrapped in a List."""
     if output == "name":
         for item in items:
-            say(f"{item['kind'].lower()}.agentstop.dev/{item['metadata']['name']}")
+            say(clean(f"{item['kind'].lower()}.agentstop.dev/{item['metadata']['name']}"))
         return
     whole: Any = items[0] if single else {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": list(items)}
     print_data(whole, output)

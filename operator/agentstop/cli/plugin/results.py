@@ -6,7 +6,7 @@ from typing import Final
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import spell
 from agentstop.cli.plugin.output import COLOURS, paint, say
-from agentstop.cli.plugin.tasks import clean, exit_codes, has_ended, name_of, phase_of, status_of, stop_of
+from agentstop.cli.plugin.tasks import clean, exit_codes, has_ended, name_of, namespace_of, phase_of, status_of, stop_of
 
 LISTED: Final = 10
 """So many tasks get a line each."""
@@ -55,13 +55,13 @@ def tell_order(order: Object) -> None:
             say(f"  {counted(finished)} had ended before")
     if phase_of(order) == "Holding":
         kind = "order lift" if order["kind"] == "StopOrder" else "order lift -A"
-        where = f" -n {order['metadata']['namespace']}" if order["kind"] == "StopOrder" else ""
+        where = f" -n {namespace_of(order)}" if order["kind"] == "StopOrder" else ""
         say(f"  the hold stands: nothing that matches starts, until: agentstop {kind} {name_of(order)}{where}")
 
 
 def order_words(order: Object) -> str:
     """Return the kind and name of an order, as kubectl takes it."""
-    return f"{order['kind'].lower()}/{name_of(order)}"
+    return clean(f"{order['kind'].lower()}/{name_of(order)}")
 
 
 def counted(count: int) -> str:

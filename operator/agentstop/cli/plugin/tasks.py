@@ -21,12 +21,12 @@ class Held:
 
 def name_of(item: Object) -> str:
     """Return the name."""
-    return str(item["metadata"]["name"])
+    return clean(item["metadata"]["name"])
 
 
 def namespace_of(item: Object) -> str:
     """Return the namespace; empty for what has none."""
-    return str(item["metadata"].get("namespace", ""))
+    return clean(item["metadata"].get("namespace", ""))
 
 
 def status_of(item: Object) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def spec_of(item: Object) -> dict[str, Any]:
 
 def phase_of(item: Object) -> str:
     """Return the phase; Pending where nobody has written one."""
-    return str(status_of(item).get("phase") or "Pending")
+    return clean(status_of(item).get("phase") or "Pending")
 
 
 def stop_of(task: Object) -> dict[str, Any]:
     """Return the record of the stop, empty where none was accepted."""
-    return status_of(task).get("stop") or {}
+    return cleaned(status_of(task).get("stop") or {})
 
 
 def has_ended(task: Object) -> bool:
@@ -58,7 +58,7 @@ def has_ended(task: Object) -> bool:
 def condition(item: Object, kind: str) -> dict[str, Any]:
     """Return a condition, empty where there is none of this type."""
     conditions: Iterable[dict[str, Any]] = status_of(item).get("conditions") or ()
-    return next((each for each in conditions if each["type"] == kind), {})
+    return cleaned(next((each for each in conditions if each["type"] == kind), {}))
 
 
 def held_up(item: Object) -> Held | None:
@@ -92,7 +92,7 @@ def at(record: dict[str, Any], name: str) -> datetime | None:
 def containers_of(task: Object) -> list[tuple[str, dict[str, Any]]]:
     """Return (pod, container) of all containers on record."""
     pods = (status_of(task).get("workload") or {}).get("pods") or ()
-    return [(pod["name"], container) for pod in pods for container in pod.get("containers") or ()]
+    return [(clean(pod["name"]), cleaned(each)) for pod in pods for each in pod.get("containers") or ()]
 
 
 def exit_codes(task: Object) -> list[int]:
@@ -130,5 +130,20 @@ def who(task: Object) -> str | None:
 
 
 def clean(text: Any) -> str:
-    """Return text from the cluster without what a terminal would take for commands."""
+    """Return text from the cluster without what a terminal would take for commands: control characters, line breaks,
+    and what turns the direction of writing. All that is shown of an object goes through here.
+    """
     return "".join(each if each.isprintable() else " " for each in str(text))
+
+
+def cleaned(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of an object with all text in it clean."""
+    return {key: _cleaned(each) for key, each in value.items()}
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return cleaned(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    return clean(value) if isinstance(value, str) else value

@@ -66,8 +66,11 @@ class RuleTree:
             return
         if self.rules:
             new_self, old_self = (_identity_only(value), _identity_only(old)) if root else (value, old)
+            # What is as it was is not held against a rule that came later, unless the rule is about changes.
+            unchanged = old is not None and value == old
             for rule in self.rules:
-                yield from self._run(rule, new_self, old_self, place)
+                if rule.transition or not unchanged:
+                    yield from self._run(rule, new_self, old_self, place)
         for branch in self.branches:
             yield from branch.check(value, old, place, root=False)
         if isinstance(value, dict):

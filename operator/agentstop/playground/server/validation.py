@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -42,6 +42,12 @@ _KEPT: Final = [
 ]
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 _LIST_KEYS: Final = "x-kubernetes-list-map-keys"
+_PLAIN: Final = frozenset(
+    {
+        *("type", "format", "required", "properties", "items", "additionalProperties"),
+        *("minimum", "maximum", "maxLength", "maxItems", "maxProperties"),
+    }
+)
 _DURATION: Final = re.compile(r"^[-+]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h|d|w))+$|^0$")
 _RANGES: Final = {"int32": 2**31, "int64": 2**63}
 
@@ -73,6 +79,48 @@ def to_json_schema(schema: Mapping[str, Any], *, root: bool = False) -> dict[str
         if name in schema:
             out[name] = [to_json_schema(node) for node in schema[name]]
     return out
+
+
+def _properties(validator: Any, properties: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for name, node in properties.items():
+            if name in instance and not _fits(instance[name], node):
+                yield from validator.descend(instance[name], node, path=name, schema_path=name)
+
+
+def _fits(value: Any, node: Mapping[str, Any]) -> bool:
+    """Whether a value is plainly what a schema says; where it takes more to tell, ``jsonschema`` has to.
+
+    It takes 20 us for each word of a pod template, which was half of the time of a request.
+    """
+    if not node.keys() <= _PLAIN:
+        return False
+    match node.get("type"):
+        case "string" | ["integer", "string"]:
+            return type(value) is str and "format" not in node and len(value) <= node.get("maxLength", len(value))
+        case "integer":
+            within = type(value) is int and abs(value) < _RANGES["int32"]
+            return within and node.get("minimum", value) <= value <= node.get("maximum", value)
+        case "boolean":
+            return type(value) is bool
+        case "array":
+            items = node.get("items", {})
+            return (
+                type(value) is list
+                and len(value) <= node.get("maxItems", len(value))
+                and all(_fits(item, items) for item in value)
+            )
+        case "object" if type(value) is dict:
+            if len(value) > node.get("maxProperties", len(value)) or any(
+                n not in value for n in node.get("required", ())
+            ):
+                return False
+            properties, others = node.get("properties", {}), node.get("additionalProperties")
+            return all(
+                _fits(item, properties[name]) if name in properties else others is None or _fits(item, others)
+                for name, item in value.items()
+            )
+    return False
 
 
 def _required(_: Any, names: Any, instance: Any, __: Any) -> Iterator[ValidationError]:
@@ -144,7 +192,13 @@ def _max_bytes(_: Any, limit: Any, instance: Any, __: Any) -> Iterator[Validatio
 
 _Validator: Final[Any] = extend(  # type: ignore[no-untyped-call]
     Draft4Validator,
-    {"required": _required, "format": _format, _LIST_TYPE: _list_type, "maxLength": _max_bytes},
+    {
+        "properties": _properties,
+        "required": _required,
+        "format": _format,
+        _LIST_TYPE: _list_type,
+        "maxLength": _max_bytes,
+    },
 )
 
 
@@ -158,13 +212,34 @@ class SchemaValidator:
         self._root = _Validator({name: value for name, value in document.items() if name != "properties"})
 
     def validate(self, obj: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> list[FieldError]:
-        """What is wrong with an object; parts that are as they were in ``old`` are not looked at again."""
+        """What is wrong with an object; parts that are as they were in ``old`` are not held against it.
+
+        Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting
+        """
         errors = [_worded(error, ()) for error in self._root.iter_errors(obj)]
         for name, validator in self._children.items():
-            if name not in obj or (old is not None and name in old and old[name] == obj[name]):
+            if name not in obj:
                 continue
-            errors.extend(_worded(error, (name,)) for error in validator.iter_errors(obj[name]))
+            before = old.get(name) if old is not None else None
+            if old is not None and name in old and before == obj[name]:
+                continue
+            errors.extend(
+                _worded(error, (name,))
+                for error in validator.iter_errors(obj[name])
+                if not _as_before(obj[name], before, error.absolute_path)
+            )
         return errors
+
+
+def _as_before(new: Any, old: Any, path: Iterable[str | int]) -> bool:
+    for part in path:
+        # Items of a list have no name by which to find what they were.
+        if not (isinstance(new, dict) and isinstance(old, dict) and part in old):
+            return False
+        new, old = new[part], old[part]
+        if new == old:
+            return True
+    return False
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

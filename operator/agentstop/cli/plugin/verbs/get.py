@@ -13,7 +13,7 @@ from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.options import connection_options, output_option, task_argument
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import clean, has_ended, held_up, phase_of
+from agentstop.cli.plugin.tasks import has_ended, held_up, phase_of
 
 
 @click.command(cls=Verb, short_help="show one task as a tree, with the story of its stop")
@@ -100,7 +100,7 @@ class _Lines:
         if self._output is not None:
             print_objects([task], self._output, single=True)
         else:
-            held = f", held up: {stalled.reason}: {clean(stalled.message)}" if stalled else ""
+            held = f", held up: {stalled.reason}: {stalled.message}" if stalled else ""
             say(f"{now().astimezone():%H:%M:%S} {phase_of(task)}{held}")
 
 

@@ -13,6 +13,7 @@ from agentstop.cli.plugin.options import connection_options, output_option, task
 from agentstop.cli.plugin.output import print_data
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.story import events_of
+from agentstop.cli.plugin.tasks import clean
 from agentstop.cli.plugin.views.reasons import Answer, answer
 
 
@@ -40,9 +41,9 @@ def why_lines(found: Answer) -> Iterator[Any]:
     from rich.padding import Padding
     from rich.text import Text
 
-    yield Text(found.headline, "bold")
+    yield Text(clean(found.headline), "bold")
     for fact in found.facts:
-        yield Padding(Text(fact), (0, 0, 0, 2), expand=False)
+        yield Padding(Text(clean(fact)), (0, 0, 0, 2), expand=False)
     for title, lines, style in (
         ("What proves it" if found.phase == "Stopped" else "What is known of its containers", found.proof, "green"),
         ("What holds it up", (found.held_up,) if found.held_up else (), "red"),
@@ -51,4 +52,4 @@ def why_lines(found: Answer) -> Iterator[Any]:
         if lines:
             yield Text(f"\n{title}", style)
             for line in lines:
-                yield Padding(Text(line), (0, 0, 0, 2), expand=False)
+                yield Padding(Text(clean(line)), (0, 0, 0, 2), expand=False)

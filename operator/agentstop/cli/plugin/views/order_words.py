@@ -7,7 +7,7 @@ from typing import Any
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, spell
 from agentstop.cli.plugin.output import COLOURS, paint, table_lines
-from agentstop.cli.plugin.tasks import clean, created_at, name_of, namespace_of, phase_of, spec_of, status_of
+from agentstop.cli.plugin.tasks import clean, cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
 
 
 def order_lines(order: Object, now: datetime) -> list[str]:
@@ -16,15 +16,15 @@ def order_lines(order: Object, now: datetime) -> list[str]:
 
 
 def _lines(order: Object, now: datetime) -> Iterator[str]:
-    spec, status = spec_of(order), status_of(order)
+    spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
     where = f" in namespace {namespace_of(order)}" if namespace_of(order) else ""
     phase = phase_of(order)
-    yield f"{order['kind']} {paint(name_of(order), None, bold=True)}{where}: {paint(phase, COLOURS.get(phase))}"
+    yield f"{clean(order['kind'])} {paint(name_of(order), None, bold=True)}{where}: {paint(phase, COLOURS.get(phase))}"
     yield f"  stops       {_selects(spec)}"
-    by = f" by {clean(status['requestedBy'])}" if status.get("requestedBy") else ""
+    by = f" by {status['requestedBy']}" if status.get("requestedBy") else ""
     yield f"  made        {ago(created_at(order), now)} ago{by}"
     if spec.get("reason") or spec.get("message"):
-        yield f"  because     {clean(': '.join(filter(None, (spec.get('reason'), spec.get('message')))))}"
+        yield f"  because     {': '.join(filter(None, (spec.get('reason'), spec.get('message'))))}"
     if spec.get("gracePeriodSeconds") is not None:
         yield f"  grace       {spec['gracePeriodSeconds']}s"
     if spec.get("hold"):
@@ -74,7 +74,7 @@ def _selects(spec: dict[str, Any]) -> str:
         parts.append(f"with {selector_words(spec['selector'])}")
     if spec.get("namespaceSelector"):
         parts.append(f"in namespaces with {selector_words(spec['namespaceSelector'])}")
-    return clean(" ".join(parts)) or "everything"
+    return " ".join(parts) or "everything"
 
 
 def selector_words(selector: dict[str, Any]) -> str:

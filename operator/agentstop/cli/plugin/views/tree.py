@@ -11,7 +11,17 @@ from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, clock, moment, spell
 from agentstop.cli.plugin.output import COLOURS
 from agentstop.cli.plugin.story import Story
-from agentstop.cli.plugin.tasks import clean, held_up, name_of, namespace_of, phase_of, spec_of, status_of, stop_of
+from agentstop.cli.plugin.tasks import (
+    clean,
+    cleaned,
+    held_up,
+    name_of,
+    namespace_of,
+    phase_of,
+    spec_of,
+    status_of,
+    stop_of,
+)
 from agentstop.cli.plugin.views.moments import Moment, moments_of
 
 GUIDES: Final = "dim"
@@ -82,16 +92,16 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
 
 
 def _add_workload(root: Tree, task: Object, now: datetime) -> None:
-    workload: dict[str, Any] = status_of(task).get("workload") or {}
+    workload: dict[str, Any] = cleaned(status_of(task).get("workload") or {})
     if not workload:
         reference = spec_of(task).get("workloadRef")
         kind = f"{reference['kind']} {reference['name']}" if reference else "none yet"
         root.add(Text.assemble(("workload  ", "dim"), clean(kind)))
         return
-    owner = root.add(Text.assemble((f"{workload['kind']} ", "dim"), (clean(workload["name"]), "bold")))
+    owner = root.add(Text.assemble((f"{workload['kind']} ", "dim"), (workload["name"], "bold")))
     bound = workload.get("boundTo")
     if bound:
-        owner = owner.add(Text.assemble((f"{bound['kind']} ", "dim"), clean(bound["name"])))
+        owner = owner.add(Text.assemble((f"{bound['kind']} ", "dim"), bound["name"]))
     pods = workload.get("pods") or ()
     for pod in pods:
         own = workload["kind"] == "Pod" and pod["name"] == workload["name"]
@@ -100,7 +110,7 @@ def _add_workload(root: Tree, task: Object, now: datetime) -> None:
             place = owner
             place.label = Text.assemble(owner.label, (f"  {node}", "dim"))  # type: ignore[arg-type]  # a Text, made above
         else:
-            place = owner.add(Text.assemble(("Pod ", "dim"), clean(pod["name"]), (f"  {node}", "dim")))
+            place = owner.add(Text.assemble(("Pod ", "dim"), pod["name"], (f"  {node}", "dim")))
         for container in pod.get("containers") or ():
             place.add(_container_label(container, now))
     hidden = int(workload.get("podCount") or 0) - len(pods)
@@ -109,16 +119,16 @@ def _add_workload(root: Tree, task: Object, now: datetime) -> None:
 
 
 def _container_label(container: dict[str, Any], now: datetime) -> Text:
-    text = Text.assemble(("container ", "dim"), clean(container["name"]), "  ")
+    text = Text.assemble(("container ", "dim"), container["name"], "  ")
     code, started = container.get("exitCode"), moment(container.get("startedAt"))
     if code is None:
-        state = f"runs, for {ago(started, now)}" if started else clean(container.get("reason") or "not started")
+        state = f"runs, for {ago(started, now)}" if started else container.get("reason") or "not started"
         return text.append(state, "green" if started else "yellow")
     text.append(f"exit code {code}", "green" if code == 0 else "red")
     if container.get("signal"):
         text.append(f", signal {container['signal']}")
     if container.get("reason"):
-        text.append(f"  {clean(container['reason'])}", "dim")
+        text.append(f"  {container['reason']}", "dim")
     return text
 
 
@@ -141,12 +151,12 @@ def _add_conditions(root: Tree, task: Object) -> None:
     if not conditions:
         return
     place = root.add(Text("conditions", "bold"))
-    for each in conditions:
+    for each in map(cleaned, conditions):
         says = {"True": "", "False": "not "}.get(each["status"], "perhaps ")
         colour = CONDITION_COLOURS.get((each["type"], each["status"]), "dim")
         text = Text.assemble((f"{says}{each['type']}", colour))
         if each["status"] == "True" or each["type"] == "Stopped":
-            text.append(f"  {each.get('reason', '')}: {clean(each.get('message', ''))}")
+            text.append(f"  {each.get('reason', '')}: {each.get('message', '')}")
         place.add(text)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agentstop.cli.plugin.durations import spell
 from agentstop.cli.plugin.output import COLOURS
+from agentstop.cli.plugin.tasks import clean
 from agentstop.cli.plugin.waiting.progress import Progress, Row
 
 FRAMES_A_SECOND: Final = 8
@@ -64,7 +65,7 @@ def render(progress: Progress, spinner: Any, seconds: float, room: int, trouble:
     parts: list[Any] = [head]
     counts = Text("  ")
     for word, count in progress.counts.items():
-        counts.append(f"{word} ", COLOURS.get(word, ""))
+        counts.append(f"{clean(word)} ", COLOURS.get(word, ""))
         counts.append(f"{count}   ", "bold")
     if progress.stalled:
         counts.append("Held up ", "red")
@@ -78,9 +79,9 @@ def render(progress: Progress, spinner: Any, seconds: float, room: int, trouble:
         if left > shown:
             parts.append(Text(f"  ... and {left - shown} more", "dim"))
     if progress.note:
-        parts.append(Text(f"  {progress.note}", "yellow"))
+        parts.append(Text(f"  {clean(progress.note)}", "yellow"))
     if trouble:
-        parts.append(Text(f"  the API server does not answer ({trouble}); trying again", "yellow"))
+        parts.append(Text(f"  the API server does not answer ({clean(trouble)}); trying again", "yellow"))
     return Group(*parts)
 
 
@@ -90,8 +91,8 @@ def _table(rows: tuple[Row, ...]) -> Table:
     for name in (["  NAMESPACE", "NAME"] if several else ["  NAME"]) + ["PHASE", ""]:
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        names = [Text(f"  {row.namespace}"), Text(row.name)] if several else [Text(f"  {row.name}")]
-        table.add_row(
-            *names, Text(row.phase, COLOURS.get(row.phase, "")), Text(row.detail, "red" if row.stalled else "dim")
-        )
+        names = [Text(f"  {clean(row.namespace)}")] if several else []
+        names.append(Text(("" if several else "  ") + clean(row.name)))
+        phase = Text(clean(row.phase), COLOURS.get(row.phase, ""))
+        table.add_row(*names, phase, Text(clean(row.detail), "red" if row.stalled else "dim"))
     return table
