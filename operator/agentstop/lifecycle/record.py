@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import Case
-from agentstop.lifecycle.seen import Task
 
 
 def source_of(case: Case) -> StopSource | None:
@@ -12,7 +11,7 @@ def source_of(case: Case) -> StopSource | None:
     task = case.task
     if task.spec.stop_requested:
         return StopSource.USER
-    if (task.deleting and task.protected) or _takes_along(task):
+    if task.deleting and task.protected:
         return StopSource.DELETION
     if case.standing.stop is not None:
         return StopSource.STOP_ORDER
@@ -20,11 +19,6 @@ def source_of(case: Case) -> StopSource | None:
         return StopSource.PARENT
     due = deadline_at(case)
     return StopSource.DEADLINE if due is not None and due <= case.now else None
-
-
-def _takes_along(task: Task) -> bool:
-    """Whether the task object is gone, and its workload has to go with it: its own pod, but no adopted one."""
-    return task.gone and task.spec.pod_template is not None and not task.orphaning
 
 
 def deadline_at(case: Case) -> datetime | None:
