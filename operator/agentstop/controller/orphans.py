@@ -58,6 +58,8 @@ class _Orphan:
     """When it was noticed."""
     task: str
     """What its label says."""
+    asked: bool = False
+    """Whether anything was sent that ends it."""
     ended: bool = False
     """Whether it was said that it is ended."""
     stalled: tuple[str, datetime] | None = None
@@ -169,7 +171,7 @@ class Orphans:
         """Do what ends an orphan; return whether that is over, or it is none."""
         ref = ObjectRef("Pod", key.namespace, key.name)
         sent: set[Hashable] = set()
-        proven, halts = False, 0
+        proven = False
         for _ in range(ROUNDS):
             pod = self._pod(ref)
             if pod is None or pod.uid != key.uid or not is_orphan(pod, *self._claimants(pod)):
@@ -187,12 +189,12 @@ class Orphans:
                     return True
                 halt = ending_of_orphan(pod, self._namesake(pod))
                 new = await send(POD.carry_out(task, halt, around, now), sent, failed)
-                halts += new
-                self._tell(key, orphan, pod, seen, ours=halts > 0)
+                orphan.asked = orphan.asked or new
+                if not new:
+                    self._tell(key, orphan, pod, seen)
+                    break
             if failed:
                 raise RetryError(failed[0])
-            if not new:
-                break
         return False
 
     async def _look_for_task(self, key: TaskKey) -> None:
@@ -212,9 +214,9 @@ class Orphans:
             if self._cache.task(key) is None:
                 raise UnservedError  # it is there, and cannot be read
 
-    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Seen, *, ours: bool) -> None:
+    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Seen) -> None:
         """Say what is done about an orphan, once for each thing that there is to say."""
-        if ours and seen.halted and not orphan.ended:
+        if orphan.asked and seen.halted and not orphan.ended:
             orphan.ended = True
             self._metrics.orphans_ended.inc()
             self._say(key, pod, word_of_orphan(pod))
