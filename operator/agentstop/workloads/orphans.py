@@ -34,9 +34,16 @@ def is_orphan(pod: PodSeen, namesake: Task | None, adopters: Iterable[Task] = ()
 
 
 def _owns(task: Task, pod: PodSeen) -> bool:
-    """Whether a pod is the task's: by the record, or before there is one by its owner."""
-    recorded = task.status.workload is not None and task.status.workload.uid == pod.uid
-    return recorded or (pod.controller is not None and pod.controller.uid == task.uid)
+    """Whether a pod is the task's: by the record, or by its owner where the task may have another one than it has.
+
+    That is before the first is on record, when a pause ends, and when somebody starts anew what was stopped. Whoever
+    may create pods can give one the owner of a task that has ended: no stop of that task would reach it.
+    """
+    workload, phase = task.status.workload, task.status.phase
+    if workload is not None and workload.uid == pod.uid:
+        return True
+    another = phase in {Phase.STOPPED, Phase.PAUSED} or (workload is None and not phase.terminal)
+    return another and pod.controller is not None and pod.controller.uid == task.uid
 
 
 def _adopts(task: Task, pod: PodSeen) -> bool:

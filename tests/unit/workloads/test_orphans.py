@@ -42,8 +42,6 @@ def test_what_has_ended_needs_no_end() -> None:
 @pytest.mark.parametrize(
     ("metadata", "status", "orphan"),
     [
-        ({}, {}, False),
-        ({}, RECORDED_OTHER, False),
         (NOBODYS, RECORDED, False),
         (ANOTHERS, RECORDED, False),
         (NOBODYS, {}, True),
@@ -54,8 +52,6 @@ def test_what_has_ended_needs_no_end() -> None:
         (ANOTHERS | {"name": "copy"}, {}, False),
     ],
     ids=[
-        "its own",
-        "made again, not on record yet",
         "its owner was taken off",
         "its owner was exchanged",
         "an earlier task's",
@@ -70,6 +66,35 @@ def test_what_has_ended_needs_no_end() -> None:
 def test_beside_a_task_of_that_name(metadata: Raw, status: Raw, orphan: bool, phase: str) -> None:
     finished = {"phase": phase, **status}
     assert is_orphan(pod(metadata=metadata), task(None, finished)) is orphan
+
+
+@pytest.mark.parametrize(
+    ("status", "orphan"),
+    [
+        ({}, False),
+        ({"phase": "Pending"}, False),
+        ({"phase": "Running", **RECORDED}, False),
+        ({"phase": "Completed", **RECORDED}, False),
+        ({"phase": "Paused", **RECORDED_OTHER}, False),
+        ({"phase": "Stopped", **RECORDED_OTHER}, False),
+        ({"phase": "Running", **RECORDED_OTHER}, True),
+        ({"phase": "Completed", **RECORDED_OTHER}, True),
+        ({"phase": "Failed"}, True),
+    ],
+    ids=[
+        "new",
+        "being started",
+        "on record",
+        "ended",
+        "coming back from a pause",
+        "started anew, and stopped again for that",
+        "running, with another pod",
+        "ended, with another pod",
+        "failed without any",
+    ],
+)
+def test_a_pod_with_the_owner_of_its_task(status: Raw, orphan: bool) -> None:
+    assert is_orphan(pod(), task(None, status)) is orphan
 
 
 @pytest.mark.parametrize(
