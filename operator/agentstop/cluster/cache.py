@@ -33,6 +33,7 @@ class Cache(Sightings):
         self._watched: dict[TaskKey, frozenset[Watch]] = {}
         self._watchers: dict[Watch, set[TaskKey]] = {}
         self._accepted: dict[str, AgentTaskStatus] = {}
+        self._kept: set[ObjectRef] = set()
         self._listeners: list[Listener] = []
         self.unreadable: set[TaskKey] = set()
         """Tasks that are not of a form that this version knows."""
@@ -66,8 +67,6 @@ class Cache(Sightings):
         if known is not None and not is_newer(metadata["resourceVersion"], known.resource_version):
             return None  # overtaken by a newer state, or by a newer task of the same name
         task = read_task(raw, trust_requested_by=self._trust_requested_by)
-        if known is not None and same and known.orphaning:
-            task = replace(task, orphaning=True)
         accepted = self._accepted.get(task.uid)
         if accepted is not None and task.status.stop is None and not task.status.phase.terminal:
             task = replace(task, status=_accepting(task.status, accepted))
@@ -119,7 +118,7 @@ class Cache(Sightings):
         for ref in refs:
             self._unwatch(key, ref)
             if not self.keys_of(ref):
-                super().forget(ref)
+                self.forget(ref)
         self._watched.pop(key, None)
 
     def accept(self, key: TaskKey, status: AgentTaskStatus) -> None:
@@ -191,6 +190,22 @@ class Cache(Sightings):
             if watch.kind == "Pod" and task is not None and task.spec.pod_template is not None:
                 keys.add(own)
         return keys
+
+    def keep(self, ref: ObjectRef) -> None:
+        """Have a pod remembered that no task has to do with: it has to be ended."""
+        self._kept.add(ref)
+
+    def let_go(self, ref: ObjectRef) -> None:
+        """Have a pod remembered no longer than others."""
+        self._kept.discard(ref)
+        sighting = self.around.sightings.get(ref)
+        if sighting is not None and sighting.absent and not self.keys_of(ref):
+            self.forget(ref)
+
+    def forget(self, watch: Watch) -> None:
+        """Forget an object, or pods, that no task has to do with any more, unless it is kept."""
+        if watch not in self._kept:
+            super().forget(watch)
 
     def rival_of(self, key: TaskKey, task: Task) -> Task | None:
         """Return the task that has adopted this one's workload before, if one has; else this one has it from now on."""

@@ -17,6 +17,17 @@ class TaskKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class OrphanKey(NamedTuple):
+    """Namespace, name and UID of a pod that no task stands for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"pod {self.namespace}/{self.name}"
+
+
 class Families:
     """The references between tasks, and which of the tasks referred to do not exist."""
 

@@ -5,9 +5,10 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+KeyToAdd = TypeVar("KeyToAdd", bound=Hashable, contravariant=True)
 
 FIRST_RETRY_SECONDS: Final = 0.05
 LONGEST_RETRY_SECONDS: Final = 3.0
@@ -21,6 +22,26 @@ class Lane(IntEnum):
     MASS = 1
     """One of many that are stopped at once."""
     NORMAL = 2
+
+
+class WorkQueue(Protocol[KeyToAdd]):
+    """The queue to those who have something worked on: what else waits in it does not concern them."""
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether a stop waits for a worker."""
+
+    def add(self, key: KeyToAdd, *, lane: Lane = Lane.NORMAL) -> None:
+        """Have the key worked on as soon as possible."""
+
+    def add_after(self, key: KeyToAdd, seconds: float) -> None:
+        """Have the key worked on after so many seconds."""
+
+    def retry(self, key: KeyToAdd) -> None:
+        """Have the key worked on again after a pause."""
+
+    def forget(self, key: KeyToAdd) -> None:
+        """Forget the key's failures and timers."""
 
 
 class KeyedQueue(Generic[Key]):

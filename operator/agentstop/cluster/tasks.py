@@ -36,7 +36,6 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
         status=status,
         requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION) if trust_requested_by else None,
         deleting="deletionTimestamp" in metadata,
-        orphaning="deletionTimestamp" in metadata and "orphan" in (metadata.get("finalizers") or ()),
         labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
         requested_at=_requested_at(metadata, spec),
         created_at=parse_time(metadata.get("creationTimestamp")),

@@ -15,6 +15,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.gateway import Gateway
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.seen import Task
+from agentstop.workloads.podseen import PodSeen
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ LONGEST_NOTE: Final = 1024
 POSTERS: Final = 2
 
 
+_Waiting = tuple[Task | PodSeen, Note, datetime]
+
+
 @dataclass(slots=True)
 class _Series:
     name: str
@@ -46,62 +50,62 @@ class _Series:
 
 
 class EventPoster:
-    """Posts notes about tasks as Events of events.k8s.io/v1, whenever nothing that matters more is `busy`."""
+    """Posts notes about tasks and pods as Events of events.k8s.io/v1, whenever nothing that matters more is `busy`."""
 
     def __init__(self, gateway: Gateway, clock: Callable[[], datetime], busy: Callable[[], bool]) -> None:
         self._gateway = gateway
         self._clock = clock
         self._busy = busy
-        self._queues = [asyncio.Queue[tuple[Task, Note, datetime]](WAITING // POSTERS) for _ in range(POSTERS)]
+        self._queues = [asyncio.Queue[_Waiting](WAITING // POSTERS) for _ in range(POSTERS)]
         self._series: OrderedDict[tuple[str, Note], _Series] = OrderedDict()
         self._instance = socket.gethostname()[:128]
 
-    def post(self, task: Task, note: Note) -> None:
-        """Post a note about the task, some time soon."""
-        # All of one task's go one after the other: a repetition must find the Event that it repeats.
-        queue = self._queues[hash(task.uid) % POSTERS]
+    def post(self, about: Task | PodSeen, note: Note) -> None:
+        """Post a note about a task or a pod, some time soon."""
+        # All of one object's go one after the other: a repetition must find the Event that it repeats.
+        queue = self._queues[hash(about.uid) % POSTERS]
         try:
-            queue.put_nowait((task, note, self._clock()))
+            queue.put_nowait((about, note, self._clock()))
         except asyncio.QueueFull:
-            log.debug("too many events are waiting; dropped %s of %s/%s", note.reason, task.namespace, task.name)
+            log.debug("too many events are waiting; dropped %s of %s/%s", note.reason, about.namespace, about.name)
 
     async def run(self) -> None:
         """Post what there is to post, until cancelled."""
         await asyncio.gather(*map(self._post_all, self._queues))
 
-    async def _post_all(self, queue: asyncio.Queue[tuple[Task, Note, datetime]]) -> None:
+    async def _post_all(self, queue: asyncio.Queue[_Waiting]) -> None:
         while True:
-            task, note, at = await queue.get()
+            about, note, at = await queue.get()
             for _ in range(int(PATIENCE_SECONDS / STEP_SECONDS)):
                 if not self._busy():
                     break
                 await asyncio.sleep(STEP_SECONDS)
             try:
-                await self._post(task, note, at)
+                await self._post(about, note, at)
             except Exception as error:  # noqa: BLE001  (an Event that cannot be posted must not end the posting)
-                log.debug("event %s of %s/%s was not posted: %s", note.reason, task.namespace, task.name, error)
+                log.debug("event %s of %s/%s was not posted: %s", note.reason, about.namespace, about.name, error)
 
-    async def _post(self, task: Task, note: Note, at: datetime) -> None:
-        key = (task.uid, note)
+    async def _post(self, about: Task | PodSeen, note: Note, at: datetime) -> None:
+        key = (about.uid, note)
         series = self._series.get(key)
         if series is not None and at - series.last < SERIES_ENDS_AFTER:
             series.count += 1
             series.last = at
             body = {"series": {"count": series.count, "lastObservedTime": format_time(at)}}
-            await self._gateway.patch_event(task.namespace, series.name, body)
+            await self._gateway.patch_event(about.namespace, series.name, body)
             return
-        name = f"{task.name[:200]}.{uuid.uuid4().hex[:16]}"
-        await self._gateway.post_event(task.namespace, self._body(name, task, note, at))
+        name = f"{about.name[:200]}.{uuid.uuid4().hex[:16]}"
+        await self._gateway.post_event(about.namespace, self._body(name, about, note, at))
         self._series[key] = _Series(name, 1, at)
         self._series.move_to_end(key)
         while len(self._series) > REMEMBERED:
             self._series.popitem(last=False)
 
-    def _body(self, name: str, task: Task, note: Note, at: datetime) -> dict[str, Any]:
+    def _body(self, name: str, about: Task | PodSeen, note: Note, at: datetime) -> dict[str, Any]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": task.namespace},
+            "metadata": {"name": name, "namespace": about.namespace},
             "eventTime": format_time(at),
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,
@@ -110,10 +114,10 @@ class EventPoster:
             "action": str(note.action),
             "note": note.message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
             "regarding": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": task.namespace,
-                "name": task.name,
-                "uid": task.uid,
+                "apiVersion": API_VERSION if isinstance(about, Task) else "v1",
+                "kind": KIND if isinstance(about, Task) else "Pod",
+                "namespace": about.namespace,
+                "name": about.name,
+                "uid": about.uid,
             },
         }

@@ -11,7 +11,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import LISTED
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.cluster.reflector import Name
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.seen import Task
@@ -26,17 +26,22 @@ class Intake:
     """Takes in what the watches bring."""
 
     def __init__(
-        self, cache: Cache, queue: KeyedQueue[TaskKey], metrics: Metrics, clock: Callable[[], datetime]
+        self, cache: Cache, queue: WorkQueue[TaskKey], metrics: Metrics, clock: Callable[[], datetime]
     ) -> None:
         self._cache = cache
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
         self._forget: Callable[[TaskKey], None] = cache.drop_task
+        self._pod_seen: Callable[[ObjectRef], None] = lambda _: None
 
     def forget_with(self, forget: Callable[[TaskKey], None]) -> None:
         """Have tasks that are gone forgotten by this function."""
         self._forget = forget
+
+    def tell_of_pods(self, seen: Callable[[ObjectRef], None]) -> None:
+        """Have this function called with each pod that something is learnt of."""
+        self._pod_seen = seen
 
     def changed(self, kind: str, event: str | None, raw: dict[str, Any]) -> None:
         """Take in what the reflector of tasks or of pods tells of."""
@@ -79,15 +84,13 @@ class Intake:
     def task_is_gone(self, key: TaskKey) -> None:
         """Take in that a task object is gone.
 
-        A stop that was asked for before is still carried out, and a pod that we made is ended: the garbage collector
-        does not find it if somebody took its owner reference off.
+        A stop that was asked for before is still carried out. Any other pod that we made is an orphan from now on,
+        unless the garbage collector takes it.
         """
         task = self._cache.task(key)
         if task is None:
             return
-        asked = task.stop_seen_at is not None
-        owned = task.spec.pod_template is not None and task.status.workload is not None and not task.orphaning
-        if not task.status.phase.terminal and (asked or owned):
+        if not task.status.phase.terminal and task.stop_seen_at is not None:
             self._cache.mark_gone(key)
             self.enqueue(key)
         else:
@@ -117,6 +120,8 @@ class Intake:
             self._cache.doubt(ref)
         else:
             self._cache.see(ref, raw, self._clock())
+        if ref.kind == "Pod":
+            self._pod_seen(ref)
         self._enqueue_all(ref, gone=kind == DELETED)
 
     def absent(self, ref: ObjectRef) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from agentstop.api.meta import ConditionType
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.families import TaskKey
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.lifecycle.kin import ancestors, descendants
 from agentstop.lifecycle.seen import Task
 
@@ -18,7 +18,7 @@ COUNT_SECONDS: Final = 0.1
 class Kinship:
     """Listens to the changes of tasks, and has their relatives decided on."""
 
-    def __init__(self, cache: Cache, queue: KeyedQueue[TaskKey], clock: Callable[[], datetime]) -> None:
+    def __init__(self, cache: Cache, queue: WorkQueue[TaskKey], clock: Callable[[], datetime]) -> None:
         self._cache = cache
         self._queue = queue
         self._clock = clock

@@ -104,6 +104,12 @@ class Metrics:
         self.reconciles = Counter(
             "agentstop_reconcile", "Decisions on tasks, by how they went.", ["result"], registry=self.registry
         )
+        self.orphans = Gauge("agentstop_orphaned_pods", "Pods of no task that are being ended.", registry=self.registry)
+        self.orphans_ended = Counter(
+            "agentstop_orphaned_pods_ended",
+            "Pods that were ended since no task stood for them.",
+            registry=self.registry,
+        )
         self.last_event = Gauge(
             "agentstop_watch_last_event_timestamp_seconds",
             "Unix time of the newest event of a watch.",

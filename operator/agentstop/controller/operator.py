@@ -22,10 +22,10 @@ from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
 from agentstop.cluster.election import Election, Seat
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.families import OrphanKey, TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.resources import TASKS
 from agentstop.cluster.tenure import Tenure
@@ -36,6 +36,7 @@ from agentstop.controller.intake import Intake, lane_of
 from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
+from agentstop.controller.orphans import Orphans, lane_of_orphan
 from agentstop.controller.probes import Probes
 from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
@@ -93,18 +94,19 @@ class Operator:
         gc.set_threshold(*FILLING_THRESHOLDS)
         self._stopping = asyncio.Event()
         self._known = asyncio.Event()
-        self._said: dict[TaskKey, str] = {}
+        self._said: dict[TaskKey | OrphanKey, str] = {}
         self._background: list[asyncio.Task[None]] = []
         self._reflecting: list[asyncio.Task[None]] = []
         self._cache = Cache(trust_requested_by=options.trust_requested_by)
-        self._queue: KeyedQueue[TaskKey] = KeyedQueue(lambda key: lane_of(self._cache.task(key)))
-        stalls = Stalls()
-        self._cache.listen(stalls.changed)
-        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), lambda: stalls)
+        self._queue: KeyedQueue[TaskKey | OrphanKey] = KeyedQueue(self._lane_of)
+        self._stalls = Stalls()
+        self._cache.listen(self._stalls.changed)
+        self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), lambda: self._stalls)
         self._metrics.contacts.expect(options.namespaces)
         self._clock = ServerClock()
         self._tenure = Tenure()
         self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
+        self._orphans: Orphans
         Kinship(self._cache, self._queue, self._clock.now)
 
     def stop(self) -> None:
@@ -131,6 +133,17 @@ class Operator:
             tracing = tracing_from(os.environ)
             stack.push_async_callback(tracing.close)
             recorder = Recorder(events, self._metrics, tracing)
+            self._orphans = Orphans(
+                self._cache,
+                gateway,
+                self._queue,
+                self._intake,
+                events,
+                self._metrics,
+                self._stalls,
+                self._known.is_set,
+                now,
+            )
             orders = OrderKeeper(
                 self._cache,
                 self._queue,
@@ -139,12 +152,13 @@ class Operator:
                 self._known.is_set,
                 now,
                 trust_requested_by=self._options.trust_requested_by,
+                orphans=lambda: self._orphans,
             )
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
             self._intake.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
-            resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)
+            resync = Resync(self._cache, gateway, self._intake, self._options.namespaces, self._orphans.sweep)
             if self._options.seat is not None:
                 election = Election(
                     transport, self._options.seat, self._tenure, lambda leads: self._lead(orders, leads=leads), now
@@ -184,6 +198,8 @@ class Operator:
     def _lead(self, orders: OrderKeeper, *, leads: bool) -> None:
         """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
         self._metrics.leader.set(leads)
+        if leads:
+            self._orphans.sweep()
         orders.lead(leads=leads)
         for key, task in self._cache.tasks() if leads else ():
             self._queue.add(key, lane=lane_of(task))
@@ -311,12 +327,21 @@ class Operator:
             # A pass that sends nothing waits for nothing: without this a long queue would hold up every watch event.
             await asyncio.sleep(0)
 
-    async def _pass(self, reconciler: Reconciler, key: TaskKey) -> None:
-        if self._tenure.holds:
+    def _lane_of(self, key: TaskKey | OrphanKey) -> Lane:
+        if isinstance(key, OrphanKey):
+            return lane_of_orphan(key, self._cache.around)
+        return lane_of(self._cache.task(key))
+
+    async def _pass(self, reconciler: Reconciler, key: TaskKey | OrphanKey) -> None:
+        leads = self._tenure.holds
+        if isinstance(key, OrphanKey):
+            await self._orphans.reconcile(key, reconciler.send_new) if leads else self._orphans.attend(key)
+        elif leads:
             await reconciler.reconcile(key)
-            self._metrics.reconciles.labels("success").inc()
         else:
             reconciler.attend(key)
+        if leads:
+            self._metrics.reconciles.labels("success").inc()
 
     async def _keep_in_step(self, reflectors: Sequence[Reflector], resync: Resync) -> None:
         """Wait until the caches are filled, and compare them with the cluster from time to time."""
@@ -336,6 +361,7 @@ class Operator:
         gc.freeze()
         gc.set_threshold(*SETTLED_THRESHOLDS)
         self._known.set()
+        self._orphans.sweep()
         log.info("ready: %d tasks known", sum(self._cache.phases.values()))
 
     def _dead(self) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from agentstop.api.order import (
     ORDER_KIND,
     ORDER_PLURAL,
     ClusterStopOrderSpec,
+    ListedTask,
     OrderStatus,
 )
 from agentstop.api.task import KIND
@@ -25,13 +26,13 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook, key_of
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.cluster.resources import TASKS, Place
 from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import JsonObject
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
-from agentstop.lifecycle.orders import Order, OrderKey, matches, progress
+from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan, progress
 from agentstop.lifecycle.seen import Task
 
 log = logging.getLogger(__name__)
@@ -79,14 +80,17 @@ class OrderKeeper:
     def __init__(
         self,
         cache: Cache,
-        queue: KeyedQueue[TaskKey],
+        queue: WorkQueue[TaskKey],
         gateway: Gateway,
         tenure: Tenure,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
         *,
         trust_requested_by: bool = False,
+        orphans: Callable[[], Iterable[ListedTask]] = tuple,
     ) -> None:
+        """`orphans` returns the pods that run though their tasks are gone, by the names of these."""
+        self._orphans = orphans
         self._cache = cache
         self._queue = queue
         self._gateway = gateway
@@ -287,6 +291,8 @@ class OrderKeeper:
             return self._clock()
         now = self._clock()
         order = self.book.order(key) or order
+        labels = self.book.namespaces
+        ledger.wait_for(each for each in self._orphans() if means_orphan(order, each.namespace, each.name, labels))
         status = progress(order, ledger, now, complete=work.certain)
         await self._write(order, status, now)
         if status.phase.over:

@@ -13,7 +13,7 @@ from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
-from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.queue import WorkQueue
 from agentstop.cluster.transport import JsonObject
 from agentstop.controller.intake import lane_of
 from agentstop.controller.recorder import Recorder
@@ -72,7 +72,7 @@ class Reconciler:
         self,
         cache: Cache,
         gateway: Gateway,
-        queue: KeyedQueue[TaskKey],
+        queue: WorkQueue[TaskKey],
         followers: Followers,
         recorder: Recorder,
         orders: OrderBook,
@@ -166,7 +166,7 @@ class Reconciler:
         for _ in range(ROUNDS):
             now = self._clock()
             looks = kind.looks(task, self._cache.around, now)
-            if await self._send_new(looks, sent, failed):
+            if await self.send_new(looks, sent, failed):
                 if failed:
                     raise RetryError(failed[0])
                 continue
@@ -176,7 +176,7 @@ class Reconciler:
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and kin.children is not None and await self._list_children(key, sent):
                 continue
-            if not await self._send_new(self._requests(task, kind, decision, now), sent, failed):
+            if not await self.send_new(self._requests(task, kind, decision, now), sent, failed):
                 break
             if task.status.phase.terminal and not told:
                 self._recorder.tell(task, decision)
@@ -223,7 +223,7 @@ class Reconciler:
                 names += [each.name for each in relatives.children(name) if each.status.phase in ENDED_BY_ITSELF]
         return len(sent) > before
 
-    async def _send_new(self, requests: Iterable[Request], sent: set[Hashable], failed: list[ApiError]) -> bool:
+    async def send_new(self, requests: Iterable[Request], sent: set[Hashable], failed: list[ApiError]) -> bool:
         """Send what was not sent before in this pass; return whether there was anything."""
         new = [request for request in requests if _identity(request) not in sent]
         sent.update(map(_identity, new))

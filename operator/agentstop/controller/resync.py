@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from agentstop.api.meta import TASK_LABEL
@@ -11,6 +12,8 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.intake import Intake
+from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.requests import Look
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,16 @@ PAUSE_SECONDS: Final = 0.02
 class Resync:
     """Finds tasks and pods that came, changed or went while a watch was blind."""
 
-    def __init__(self, cache: Cache, gateway: Gateway, intake: Intake, namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        gateway: Gateway,
+        intake: Intake,
+        namespaces: tuple[str, ...],
+        afterwards: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`afterwards` is called once all that there is is known."""
+        self._afterwards = afterwards
         self._cache = cache
         self._gateway = gateway
         self._intake = intake
@@ -51,6 +63,21 @@ class Resync:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
                     self._intake.doubt(key)
                 self._intake.enqueue(key)
+        for number, key in enumerate(pods.keys() - tasks.keys(), start=1):
+            if number % BATCH == 0:
+                await asyncio.sleep(PAUSE_SECONDS)
+            await self._look_at_pod(ObjectRef("Pod", *key))
+        self._afterwards()
+
+    async def _look_at_pod(self, ref: ObjectRef) -> None:
+        """Read a pod with our label that has no task of its name, and that no watch has told of."""
+        if self._cache.knows(ref):
+            return
+        try:
+            self._intake.object(ref, None, await self._gateway.send(Look(ref)))
+        except ApiError as error:
+            if not error.absent:
+                raise
 
     async def _look_for(self, key: TaskKey) -> None:
         try:

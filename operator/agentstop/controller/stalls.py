@@ -6,7 +6,7 @@ from datetime import datetime
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.families import OrphanKey, TaskKey
 from agentstop.lifecycle.decision import NOT_CONFIRMED
 from agentstop.lifecycle.seen import Task
 
@@ -33,12 +33,16 @@ class Stalls:
     """Listens to the changes of tasks. A reason that was seen once is counted on, down to 0."""
 
     def __init__(self) -> None:
-        self._stalled: dict[TaskKey, tuple[str, datetime]] = {}
+        self._stalled: dict[TaskKey | OrphanKey, tuple[str, datetime]] = {}
         self._reasons = {NOT_CONFIRMED.reason}
 
     def changed(self, key: TaskKey, _: Task | None, after: Task | None) -> None:
         """Take in that a task came, changed or went."""
         stall = stalled_by(after.status) if after is not None and after.status.phase is Phase.STOPPING else None
+        self.put(key, stall)
+
+    def put(self, key: TaskKey | OrphanKey, stall: tuple[str, datetime] | None) -> None:
+        """Take in what holds up the end of a task or a pod and since when, or that nothing does."""
         if stall is None:
             self._stalled.pop(key, None)
         else:

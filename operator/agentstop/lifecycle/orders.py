@@ -127,12 +127,12 @@ def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
 
 def matches(order: Order, task: Task, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether an order means this task; `namespaces` are the labels of each namespace that is known."""
-    return may_match(order, task) and bool(_in_namespace(order, task, namespaces))
+    return may_match(order, task) and bool(_in_namespace(order, task.namespace, namespaces))
 
 
 def in_doubt(order: Order, task: Task, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether nobody can tell yet if an order means this task, since the labels of its namespace are not known."""
-    return may_match(order, task) and _in_namespace(order, task, namespaces) is None
+    return may_match(order, task) and _in_namespace(order, task.namespace, namespaces) is None
 
 
 def may_match(order: Order, task: Task) -> bool:
@@ -147,11 +147,25 @@ def may_match(order: Order, task: Task) -> bool:
     return selects(spec.selector, task.labels)
 
 
-def _in_namespace(order: Order, task: Task, namespaces: Mapping[str, Mapping[str, str]]) -> bool | None:
+def means_orphan(order: Order, namespace: str, name: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether an order means a pod whose task is gone, as far as it means all tasks there, or that one by its name.
+
+    What labels and agent a task had that is gone, nobody knows.
+    """
+    spec = order.spec
+    if order.key.namespace and order.key.namespace != namespace:
+        return False
+    if isinstance(spec, StopOrderSpec) and spec.task_names is not None and name not in spec.task_names:
+        return False
+    everything = spec.agents is None and not spec.selector.match_labels and not spec.selector.match_expressions
+    return everything and _in_namespace(order, namespace, namespaces) is not False
+
+
+def _in_namespace(order: Order, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool | None:
     selector = order.spec.namespace_selector if isinstance(order.spec, ClusterStopOrderSpec) else None
     if selector is None:
         return True
-    labels = namespaces.get(task.namespace)
+    labels = namespaces.get(namespace)
     return selects(selector, labels) if labels is not None else None
 
 
@@ -242,6 +256,15 @@ class Ledger:
     signaled_at: datetime | None = None
     ended_at: datetime | None = None
     """When the last of those that ended did so."""
+    orphans: tuple[ListedTask, ...] = ()
+    """Pods that the order means, and that still run though their tasks are gone; they are not counted as tasks."""
+    waited: bool = False
+    """Whether there were such pods."""
+
+    def wait_for(self, orphans: Iterable[ListedTask]) -> None:
+        """Take in which pods run though their tasks are gone: the order is not over before they have ended."""
+        self.orphans = tuple(orphans)
+        self.waited = self.waited or bool(self.orphans)
 
     def put(self, task: Task, gone_at: datetime | None = None) -> None:
         """Take in the state of a task, or its last state once it is gone."""
@@ -326,16 +349,18 @@ def _counted(before: OrderStatus, ledger: Ledger, now: datetime, *, complete: bo
     signaled_at = before.signaled_at
     if signaled_at is None and complete and not ledger.unsignaled:
         signaled_at = max(ledger.signaled_at or started_at, started_at)
-    done = complete and ledger.stopping == 0
-    finished_at = max(ledger.ended_at or now, signaled_at or started_at) if done else None
+    done = complete and ledger.stopping == 0 and not ledger.orphans
+    stalled = (*ledger.stalled.values(), *ledger.orphans)
+    ended_at = ledger.ended_at if not ledger.waited else None
+    finished_at = max(ended_at or now, signaled_at or started_at) if done else None
     finished = len(ledger.finished) if ledger.finished_before is None else ledger.finished_before
     return before.but(
         matched=len(ledger.buckets) + sum(ledger.past.values()),
         stopping=ledger.stopping,
         stopped=StoppedCounts(**{bucket: ledger.count(bucket) for bucket in (*_BUCKETS.values(), OTHER)}),
         already_finished=finished,
-        stalled=tuple(nsmallest(MAX_LISTED, ledger.stalled.values(), key=lambda each: (each.namespace, each.name))),
-        stalled_count=len(ledger.stalled),
+        stalled=tuple(nsmallest(MAX_LISTED, stalled, key=lambda each: (each.namespace, each.name))),
+        stalled_count=len(stalled),
         started_at=started_at,
         signaled_at=signaled_at,
         finished_at=finished_at,

@@ -5,7 +5,6 @@ from typing import Final
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import Case
-from agentstop.lifecycle.seen import Task
 
 SHORTEST_KUBELET_SECONDS: Final = 2
 """The least time that a kubelet leaves a container, however little was asked for.
@@ -22,7 +21,7 @@ def source_of(case: Case) -> StopSource | None:
     task = case.task
     if task.spec.stop_requested:
         return StopSource.USER
-    if (task.deleting and task.protected) or _takes_along(task):
+    if task.deleting and task.protected:
         return StopSource.DELETION
     if case.standing.stop is not None:
         return StopSource.STOP_ORDER
@@ -30,11 +29,6 @@ def source_of(case: Case) -> StopSource | None:
         return StopSource.PARENT
     due = deadline_at(case)
     return StopSource.DEADLINE if due is not None and due <= case.now else None
-
-
-def _takes_along(task: Task) -> bool:
-    """Whether the task object is gone, and its workload has to go with it: its own pod, but no adopted one."""
-    return task.gone and task.spec.pod_template is not None and not task.orphaning
 
 
 def deadline_at(case: Case) -> datetime | None:

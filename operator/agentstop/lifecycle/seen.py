@@ -25,8 +25,6 @@ class Task:
     """Whether the object carries a deletion timestamp."""
     protected: bool = False
     """Whether our finalizer is on it."""
-    orphaning: bool = False
-    """Whether it is deleted in a way that leaves its pod running on purpose (`kubectl delete --cascade=orphan`)."""
     gone: bool = False
     """Whether the object itself is gone; then nothing can be written any more, only carried out."""
     stop_seen_at: datetime | None = None

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from agentstop.api.order import ListedTask
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
@@ -156,6 +157,7 @@ class Bench:
     def __init__(self) -> None:
         self.cluster = Cluster()
         self.filled = True
+        self.orphans: list[ListedTask] = []
         self.now: datetime = NOW + timedelta(seconds=10)
         self.begin()
 
@@ -173,6 +175,7 @@ class Bench:
             lambda: self.filled,
             lambda: self.now,
             trust_requested_by=True,
+            orphans=lambda: self.orphans,
         )
         self.cluster.tell_order = self.keeper.order
 

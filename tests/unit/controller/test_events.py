@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.events import SERIES_ENDS_AFTER, EventPoster
 from agentstop.lifecycle.events import Action, Note, Severity
-from tests.unit.objects import NOW, Raw, task
+from tests.unit.objects import NOW, Raw, pod, task
 
 NOTE = Note(Severity.WARNING, "NodeUnreachable", Action.STOP, "node n does not answer")
 
@@ -79,6 +79,15 @@ async def test_an_event_has_what_the_api_asks_for(bench: Bench) -> None:
         "name": "x",
         "uid": "task-uid",
     }
+
+
+async def test_an_event_about_a_pod(bench: Bench) -> None:
+    bench.poster.post(pod(), NOTE)
+    await bench.run()
+
+    (event,) = bench.posted.created
+    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": "ns", "name": "x", "uid": "pod-uid"}
+    assert event["regarding"] == regarding
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["after it", "while it is posted"])

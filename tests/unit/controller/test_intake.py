@@ -150,14 +150,14 @@ WITH_POD: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "P
 @pytest.mark.parametrize(
     ("spec", "status", "kept"),
     [
-        ({"podTemplate": {}}, {}, False),
-        ({"podTemplate": {}}, WITH_POD, True),
-        ({"podTemplate": {}}, WITH_POD | {"phase": "Completed"}, False),
+        (STOP, WITH_POD, True),
+        (STOP, WITH_POD | {"phase": "Completed"}, False),
+        ({"podTemplate": {}}, WITH_POD, False),
         (ADOPTS, WITH_POD, False),
     ],
-    ids=["nothing was made", "its pod goes with it", "it had ended", "adopted, nobody asked for a stop"],
+    ids=["its stop goes on", "it had ended", "its pod is an orphan", "adopted, nobody asked for a stop"],
 )
-def test_a_task_is_remembered_for_as_long_as_its_pod_has_to_be_ended(
+def test_a_task_is_remembered_for_as_long_as_a_stop_of_it_goes_on(
     intake: Intake, cache: Cache, spec: Raw, status: Raw, kept: bool
 ) -> None:
     intake.task("ADDED", raw_task(spec, status))

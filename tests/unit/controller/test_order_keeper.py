@@ -7,6 +7,7 @@ from math import inf
 
 import pytest
 
+from agentstop.api.order import ListedTask
 from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
@@ -71,6 +72,17 @@ async def test_what_nothing_has_changed_in_is_not_written(bench: Bench) -> None:
     await bench.rest()
 
     assert len(bench.cluster.written) == written <= 2
+
+
+async def test_an_order_waits_for_the_pods_whose_tasks_are_gone(bench: Bench) -> None:
+    bench.orphans = [ListedTask(namespace=ns, name="x", reason="OrphanedPod") for ns in ("ns", "elsewhere")]
+    bench.order()
+    await until(lambda: bench.status().get("stalledCount") == 1, PATIENCE, "waiting")
+    await bench.rest()
+    assert bench.status()["phase"] == "Stopping"
+
+    bench.orphans = bench.orphans[1:]
+    await bench.phase("Complete")
 
 
 async def test_an_order_over_nothing_is_over_at_once(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from agentstop.cluster.queue import KeyedQueue
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
+from agentstop.workloads.requests import Look
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
 
 KEY = TaskKey("ns", "x")
@@ -32,6 +33,12 @@ class Cluster:
         objects = self.tasks if kind == KIND else self.pods
         return [raw["metadata"] for raw in objects.values() if namespace in {"", raw["metadata"]["namespace"]}]
 
+    async def send(self, request: Look) -> Raw:
+        self.reads.append(f"pod {request.ref.name}")
+        if request.ref.name not in self.pods:
+            raise ApiError(404, "NotFound", "no such pod")
+        return self.pods[request.ref.name]
+
     async def get_task(self, namespace: str, name: str) -> Raw:
         self.reads.append(name)
         if name not in self.tasks:
@@ -48,7 +55,11 @@ class Bench:
         self.queue: KeyedQueue[TaskKey] = KeyedQueue()
         metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
         self.intake = Intake(self.cache, self.queue, metrics, lambda: NOW)
-        self.resync = Resync(self.cache, cast("Gateway", self.cluster), self.intake, namespaces)
+        self.looked = 0
+        self.resync = Resync(self.cache, cast("Gateway", self.cluster), self.intake, namespaces, self._afterwards)
+
+    def _afterwards(self) -> None:
+        self.looked += 1
 
     def knows(self, task: Raw | None = None, pod: Raw | None = None) -> None:
         if task is not None:
@@ -123,6 +134,18 @@ async def test_an_adopted_pod_needs_no_label(bench: Bench) -> None:
     await bench.resync.run_once()
 
     assert not bench.doubted()
+
+
+async def test_a_pod_of_no_task_that_no_watch_told_of_is_read(bench: Bench) -> None:
+    bench.has(pod=raw_pod())
+    await bench.resync.run_once()
+    assert bench.cluster.reads == ["pod x"]
+    assert bench.cache.knows(POD_REF)
+    assert bench.looked == 1
+
+    await bench.resync.run_once()
+    assert bench.cluster.reads == ["pod x"], "once"
+    assert bench.looked == 2
 
 
 async def test_an_outage_is_passed_on_and_nothing_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.families import OrphanKey, TaskKey
 from agentstop.controller.stalls import Stall, Stalls
 from tests.unit.objects import NOW, Raw, at, raw_task, when
 
@@ -33,6 +33,14 @@ def held(reason: str, since: float, phase: str = "Stopping", status: str = "True
 
 def put(cache: Cache, name: str, status: Raw, version: int = 1) -> None:
     cache.put_task(raw_task(None, status, version, name=name, uid=f"uid-{name}"), NOW)
+
+
+def test_pods_of_no_task_count_like_tasks(stalls: Stalls) -> None:
+    key = OrphanKey("ns", "a", "u")
+    stalls.put(key, ("DeleteForbidden", at(7)))
+    assert Stall("DeleteForbidden", 1, at(7)) in list(stalls)
+    stalls.put(key, None)
+    assert Stall("DeleteForbidden", 0, None) in list(stalls)
 
 
 def test_the_oldest_of_each_reason_is_told(cache: Cache, stalls: Stalls) -> None:

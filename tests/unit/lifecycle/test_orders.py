@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.order import MAX_GROUPS, MAX_LISTED, OrderPhase, OrderStatus, Selector
+from agentstop.api.order import MAX_GROUPS, MAX_LISTED, ListedTask, OrderPhase, OrderStatus, Selector
 from agentstop.cluster.orders import read_order
 from agentstop.lifecycle.orders import (
     Ledger,
@@ -16,6 +16,7 @@ from agentstop.lifecycle.orders import (
     in_doubt,
     is_the_orders,
     matches,
+    means_orphan,
     progress,
     selects,
     was_there,
@@ -333,6 +334,52 @@ def test_the_largest_order_is_far_from_the_limit_of_an_object() -> None:
     ]
 
     assert max(sizes) < ETCD_BYTES / 2
+
+
+# Pods whose tasks are gone
+
+ORPHAN = ListedTask(namespace="ns", name="x", reason="OrphanedPod", message="it runs")
+
+
+@pytest.mark.parametrize(
+    ("spec", "cluster", "meant"),
+    [
+        ({}, False, True),
+        ({}, True, True),
+        ({"taskNames": ["x", "y"]}, False, True),
+        ({"taskNames": ["y"]}, False, False),
+        ({"selector": {"matchLabels": {"team": "research"}}}, False, False),
+        ({"selector": expression("Exists")}, False, False),
+        ({"agents": ["researcher"]}, False, False),
+        ({"namespaceSelector": {"matchLabels": {"tier": "agents"}}}, True, True),
+        ({"namespaceSelector": {"matchLabels": {"tier": "web"}}}, True, False),
+    ],
+)
+def test_which_orders_mean_a_pod_whose_task_is_gone(spec: Raw, cluster: bool, meant: bool) -> None:
+    """What labels its task had nobody knows: only those do that mean every task, or that one by its name."""
+    assert means_orphan(order(spec, cluster=cluster), "ns", "x", {"ns": {"tier": "agents"}}) is meant
+
+
+def test_where_the_labels_of_the_namespace_are_not_known_an_order_may_mean_it() -> None:
+    assert means_orphan(order({"namespaceSelector": {"matchLabels": {"a": "b"}}}, cluster=True), "ns", "x", {})
+
+
+def test_a_pod_of_another_namespace_is_not_meant() -> None:
+    assert not means_orphan(order(), "other", "x", {})
+
+
+def test_an_order_is_not_over_before_the_pods_whose_tasks_are_gone() -> None:
+    ledger = Ledger(whole=True)
+    ledger.put(stopped_by())
+    ledger.wait_for([ORPHAN])
+    waits = progress(accepted(), ledger, at(20), complete=True)
+    assert (waits.phase, waits.finished_at) == (OrderPhase.STOPPING, None)
+    assert (waits.stalled, waits.stalled_count, waits.matched, waits.stopping) == ((ORPHAN,), 1, 1, 0)
+
+    ledger.wait_for([])
+    over = progress(accepted(), ledger, at(30), complete=True)
+    assert (over.phase, over.stalled_count) == (OrderPhase.COMPLETE, 0)
+    assert over.finished_at == at(30), "it was not over before that"
 
 
 # After an operator that died

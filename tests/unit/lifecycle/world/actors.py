@@ -128,7 +128,7 @@ class Actors:
         elif what == "policy":
             self.world.patch_spec("task", deletionPolicy=self.choose(["Orphan", "Stop"]))
         elif what == "delete":
-            self.world.delete_task("task")
+            self.world.delete_task("task", orphan=self.choose([False, True]))
 
     def others(self) -> None:
         what = self.choose(["delete"] * 3 + ["unlabel"] * 2 + ["hold", "release", "create", "again", "again"])
@@ -227,7 +227,7 @@ class Actors:
         if what == "stop" and self.task() is not None:
             self.world.patch_spec("task", stopRequested=True)
         elif what == "task" and self.task() is not None:
-            self.world.delete_task("task")
+            self.world.delete_task("task", orphan=self.choose([False, True]))
         elif what == "bind":
             self.world.schedule()
         for name in self.pods() if what in {"delete", "force", "unlabel"} else ():
@@ -247,6 +247,7 @@ class Actors:
         world.turn_benign()
         world.settle()
         world.check()
+        world.rules.check_orphans(world.server.pods(), world.tasks())
         for raw in world.tasks():
             if raw["spec"].get("stopRequested"):
                 assert raw["status"].get("phase") in TERMINAL, "rule 1: a stop was lost"

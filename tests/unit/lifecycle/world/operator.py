@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.families import OrphanKey, TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import LISTED, Gateway
 from agentstop.cluster.orders import OrderBook
@@ -16,9 +16,11 @@ from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
 from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
+from agentstop.controller.orphans import Orphans
 from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import Resync
+from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.seen import Task
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
@@ -47,30 +49,30 @@ class ModelQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.waiting: dict[TaskKey, Lane] = {}
-        self.due: dict[TaskKey, datetime] = {}
+        self.waiting: dict[TaskKey | OrphanKey, Lane] = {}
+        self.due: dict[TaskKey | OrphanKey, datetime] = {}
 
     @property
     def has_urgent(self) -> bool:
         return any(lane is not Lane.NORMAL for lane in self.waiting.values())
 
-    def add(self, key: TaskKey, *, lane: Lane = Lane.NORMAL) -> None:
+    def add(self, key: TaskKey | OrphanKey, *, lane: Lane = Lane.NORMAL) -> None:
         self.waiting[key] = min(self.waiting.get(key, lane), lane)
 
-    def add_after(self, key: TaskKey, seconds: float) -> None:
+    def add_after(self, key: TaskKey | OrphanKey, seconds: float) -> None:
         due = self._clock.now + timedelta(seconds=max(seconds, 0.0))
         self.due[key] = min(self.due.get(key, due), due)
 
-    def retry(self, key: TaskKey) -> None:
+    def retry(self, key: TaskKey | OrphanKey) -> None:
         self.add_after(key, RETRY.total_seconds())
 
-    def succeeded(self, key: TaskKey) -> None:
+    def succeeded(self, key: TaskKey | OrphanKey) -> None:
         """Failures are not counted here."""
 
-    def forget(self, key: TaskKey) -> None:
+    def forget(self, key: TaskKey | OrphanKey) -> None:
         self.due.pop(key, None)
 
-    def take(self) -> TaskKey | None:
+    def take(self) -> TaskKey | OrphanKey | None:
         for key in [key for key, due in self.due.items() if due <= self._clock.now]:
             del self.due[key]
             self.add(key, lane=Lane.STOP)
@@ -116,7 +118,7 @@ class Process:
         self.queue = ModelQueue(clock)
         self.followers = ModelFollowers()
         self.events = ModelEvents()
-        queue = cast("KeyedQueue[TaskKey]", self.queue)
+        queue = cast("KeyedQueue[TaskKey | OrphanKey]", self.queue)
         self.intake = Intake(self.cache, queue, METRICS, clock)
         self.reconciler = Reconciler(
             self.cache,
@@ -128,9 +130,21 @@ class Process:
             clock,
         )
         Kinship(self.cache, queue, clock)
+        self.orphans = Orphans(
+            self.cache,
+            cast("Gateway", gateway),
+            queue,
+            self.intake,
+            cast("EventPoster", self.events),
+            METRICS,
+            Stalls(),
+            lambda: self._listed == {KIND, "Pod"},
+            clock,
+        )
         self.intake.forget_with(self.reconciler.forget)
-        self.resync = Resync(self.cache, cast("Gateway", gateway), self.intake, (NAMESPACE,))
-        self._key: TaskKey | None = None
+        self.resync = Resync(self.cache, cast("Gateway", gateway), self.intake, (NAMESPACE,), self.orphans.sweep)
+        self._key: TaskKey | OrphanKey | None = None
+        self._listed: set[str] = set()
         self._positions: dict[str, int | None] = {KIND: None, "Pod": None}
 
     # Watches
@@ -143,6 +157,8 @@ class Process:
                 if ref.kind == kind and (kind == KIND or labelled(raw)):
                     self._take_in(ref, None, raw)
             self._positions[kind] = len(self._server.history)
+            self._listed.add(kind)
+            self.orphans.sweep()
             return
         while position < len(self._server.history) and most != 0:
             change = self._server.history[position]
@@ -203,7 +219,11 @@ class Process:
 
     def task_at_work(self) -> Task | None:
         """Return the task that is being worked on, as this process knows it now."""
-        return self.cache.task(self._key) if self._key is not None else None
+        return self.cache.task(self._key) if isinstance(self._key, TaskKey) else None
+
+    def orphan_at_work(self) -> OrphanKey | None:
+        """Return the pod of no task that is being worked on, if it is one."""
+        return self._key if isinstance(self._key, OrphanKey) else None
 
     def work(self, most: int) -> int:
         """Make at most so many passes, and return how many it were."""
@@ -215,7 +235,10 @@ class Process:
             passes += 1
             self._key = key
             try:
-                done_at_once(self.reconciler.reconcile(key))
+                if isinstance(key, OrphanKey):
+                    done_at_once(self.orphans.reconcile(key, self.reconciler.send_new))
+                else:
+                    done_at_once(self.reconciler.reconcile(key))
             except RetryError:
                 self.queue.retry(key)
             finally:

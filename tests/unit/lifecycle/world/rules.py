@@ -9,7 +9,7 @@ from agentstop.lifecycle.seen import Task
 from agentstop.lifecycle.transitions import EDGES
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.podseen import JOB_TRACKING
-from agentstop.workloads.requests import Create, Delete, Meaning, Patch, Request
+from agentstop.workloads.requests import Create, Delete, LiveLook, Meaning, Patch, Request
 
 from .clock import Clock
 from .machine import Sandbox
@@ -76,13 +76,37 @@ class Rules:
             return True
         if task.spec.paused or task.status.phase in {Phase.PAUSING, Phase.PAUSED}:
             return True
-        if (task.deleting and task.protected) or (task.gone and task.spec.workload_ref is None):
+        if task.deleting and task.protected:
             return True
         seconds = task.spec.active_deadline_seconds
         if seconds is None or task.status.workload is None:
             return seconds is not None
         started_at = task.status.started_at
         return started_at is None or started_at + timedelta(seconds=seconds) <= self._clock.now
+
+    def check_end_of_orphan(self, request: Request, tasks: list[Raw]) -> None:
+        """A pod is ended that is the pod of no task, and of none that has adopted it and has not ended."""
+        if isinstance(request, LiveLook):
+            return
+        assert isinstance(request, Patch | Delete)
+        assert request.ref.kind == "Pod"
+        self._memory.take_stock()
+        assert request.uid in self._memory.pods, "rule 6: a UID that never was"
+        for raw in tasks:
+            status = self._memory.status(raw)
+            if "podTemplate" in raw["spec"] or not status.phase.terminal:
+                assert request.uid not in self._memory.pods_of(raw, status), "rule 6: the pod of a task"
+
+    def check_orphans(self, pods: list[Raw], tasks: list[Raw]) -> None:
+        """In the end no pod runs that bears our label, could be the operator's, and is the pod of no task."""
+        names = {raw["metadata"]["name"] for raw in tasks}
+        owned = {uid for raw in tasks for uid in self._memory.pods_of(raw, self._memory.status(raw))}
+        for raw in pods:
+            metadata = raw["metadata"]
+            label, uid = (metadata.get("labels") or {}).get(TASK_LABEL), metadata["uid"]
+            copied = label != metadata["name"] and (label in names or self._memory.owner(uid).get("kind") == "Job")
+            if label is not None and not copied and uid not in owned:
+                assert not self._memory.runs(uid), f"pod {metadata['name']} is the pod of no task, and runs"
 
     # What is written
 

@@ -9,7 +9,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.kin import inherited_stop
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.podproof import KUBELET_BUSY
-from agentstop.workloads.requests import Request
+from agentstop.workloads.requests import Look, Request
 
 from .clock import Clock
 from .gateway import CrashError, Fault, ModelGateway
@@ -46,8 +46,13 @@ class World:
 
     def _check_request(self, request: Request) -> None:
         assert self.operator is not None
+        if self.operator.orphan_at_work() is not None:
+            self.rules.check_end_of_orphan(request, self.tasks())
+            return
         task = self.operator.task_at_work()
-        assert task is not None
+        if task is None:
+            assert isinstance(request, Look), "something is changed for nobody"
+            return
         relatives = self.operator.cache.relatives(NAMESPACE)
         self.rules.check_request(request, task, inherits=inherited_stop(task, relatives) is not None)
         self.pause_rules.check_request(request, task)
@@ -78,7 +83,13 @@ class World:
         self.server.change(ref, lambda each: each.update(spec=after))
         return True
 
-    def delete_task(self, name: str) -> None:
+    def delete_task(self, name: str, *, orphan: bool = False) -> None:
+        """Delete a task; its pod goes with it, or is nobody's from then on."""
+        uid = self.server.get(ObjectRef(KIND, NAMESPACE, name))["metadata"]["uid"]
+        for raw in list(self.server.pods()) if orphan else ():
+            owners = raw["metadata"].get("ownerReferences") or ()
+            if owners and owners[0]["uid"] == uid:
+                self.change_pod(raw["metadata"]["name"], ownerReferences=[])
         self.server.delete(ObjectRef(KIND, NAMESPACE, name))
 
     # Others

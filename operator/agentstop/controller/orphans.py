@@ -1,0 +1,248 @@
+"""Pods that no task stands for are found and ended, however their tasks went, and whoever was there to see it."""
+
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.order import ListedTask
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.controller.events import EventPoster
+from agentstop.controller.intake import Intake
+from agentstop.controller.metrics import Metrics
+from agentstop.controller.reconciler import ROUNDS, RetryError
+from agentstop.controller.stalls import Stalls
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
+from agentstop.lifecycle.events import Action, Note, Severity
+from agentstop.lifecycle.seen import Seen, Task, Word
+from agentstop.workloads.objects import ObjectRef, Surroundings
+from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, stand_in, word_of_orphan
+from agentstop.workloads.pod import POD
+from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.requests import Request
+
+log = logging.getLogger(__name__)
+
+SETTLING: Final = timedelta(seconds=1)
+"""How long a pod without a task is left to the garbage collector, which takes what went with its owner."""
+
+UNSERVED: Final = timedelta(seconds=30)
+"""How long to wait where our kind is not served: that says nothing about any task."""
+
+Send = Callable[[Iterable[Request], set[Hashable], list[ApiError]], Awaitable[bool]]
+"""Sends what was not sent before in a pass, takes in the answers and collects errors; returns whether there was any."""
+
+
+def lane_of_orphan(key: OrphanKey, around: Surroundings) -> Lane:
+    """Return how soon an orphan has its turn: with the stops of many, until it was asked to end."""
+    sighting = around.sightings.get(ObjectRef("Pod", key.namespace, key.name))
+    pod = sighting.seen if sighting is not None else None
+    runs = isinstance(pod, PodSeen) and pod.deletion_at is None and pod.stopped_in_place_at is None
+    return Lane.MASS if runs else Lane.NORMAL
+
+
+class UnservedError(Exception):
+    """The API server does not serve tasks, so that nobody knows whether there is one."""
+
+
+@dataclass(slots=True)
+class _Orphan:
+    """What is known of one of them."""
+
+    since: datetime
+    """When it was noticed."""
+    task: str
+    """What its label says."""
+    asked: bool = False
+    """Whether anything was sent that ends it."""
+    ended: bool = False
+    """Whether it was said that it is ended."""
+    stalled: tuple[str, datetime] | None = None
+    """What holds up its end, and since when."""
+
+
+class Orphans:
+    """Has every pod ended that bears our label and is the pod of no task.
+
+    What the caches say is only a reason to look: a pod is ended once the API server has said that there is no task of
+    that name, or that it is another one.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        gateway: Gateway,
+        queue: KeyedQueue[TaskKey | OrphanKey],
+        intake: Intake,
+        events: EventPoster,
+        metrics: Metrics,
+        stalls: Stalls,
+        filled: Callable[[], bool],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cache = cache
+        self._gateway = gateway
+        self._queue = queue
+        self._intake = intake
+        self._events = events
+        self._metrics = metrics
+        self._stalls = stalls
+        self._filled = filled
+        self._clock = clock
+        self._known: dict[OrphanKey, _Orphan] = {}
+        intake.tell_of_pods(self.seen)
+        cache.listen(self._changed)
+
+    def __iter__(self) -> Iterator[ListedTask]:
+        """Yield those that have not ended, by the task that they were of."""
+        for key, orphan in self._known.items():
+            reason = orphan.stalled[0] if orphan.stalled is not None else ORPHANED
+            message = f"AgentTask {orphan.task} is gone, and its pod {key.name} has not ended"
+            yield ListedTask(namespace=key.namespace, name=orphan.task, reason=reason, message=message)
+
+    # What comes in
+
+    def seen(self, ref: ObjectRef) -> None:
+        """Take in that something is known of a pod."""
+        pod = self._pod(ref)
+        if pod is None or not self._filled():
+            return
+        key = OrphanKey(pod.namespace, pod.name, pod.uid)
+        if key in self._known:
+            self._queue.add(key)
+        elif is_orphan(pod, *self._claimants(pod)):
+            self._known[key] = _Orphan(self._clock(), pod.task or "")
+            self._cache.keep(ref)
+            self._queue.add_after(key, SETTLING.total_seconds())
+            self._metrics.orphans.set(len(self._known))
+
+    def sweep(self) -> None:
+        """Look for orphans among all pods that are known."""
+        for ref in [ref for ref in self._cache.around.sightings if ref.kind == "Pod"]:
+            self.seen(ref)
+
+    def _changed(self, key: TaskKey, before: Task | None, after: Task | None) -> None:
+        """Take in that a task came, changed or went: its pod may be of no task from now on."""
+        if before is None or (after is not None and after.uid == before.uid and not after.status.phase.terminal):
+            return
+        ref = before.spec.workload_ref
+        self.seen(ObjectRef("Pod", key.namespace, key.name if ref is None else ref.name))
+
+    def _pod(self, ref: ObjectRef) -> PodSeen | None:
+        sighting = self._cache.around.sightings.get(ref)
+        return sighting.seen if sighting is not None and isinstance(sighting.seen, PodSeen) else None
+
+    def _claimants(self, pod: PodSeen) -> tuple[Task | None, list[Task]]:
+        """Return the task that the label of a pod names, and those that point at the pod."""
+        keys = self._cache.keys_of(ObjectRef("Pod", pod.namespace, pod.name))
+        tasks = [task for task in map(self._cache.task, keys) if task is not None]
+        return self._namesake(pod), tasks
+
+    def _namesake(self, pod: PodSeen) -> Task | None:
+        return self._cache.task(TaskKey(pod.namespace, pod.task)) if pod.task is not None else None
+
+    # Work on one of them
+
+    async def reconcile(self, key: OrphanKey, send: Send) -> None:
+        """Bring an orphan nearer to its end. Raises RetryError where that has to be tried again."""
+        orphan = self._known.get(key)
+        if orphan is None:
+            return
+        early = orphan.since + SETTLING - self._clock()
+        if early > timedelta():
+            self._queue.add_after(key, early.total_seconds())
+            return
+        try:
+            over = await self._end(key, orphan, send)
+        except UnservedError:
+            self._queue.add_after(key, UNSERVED.total_seconds())
+            return
+        if over:
+            self._let_go(key)
+        else:
+            self._queue.add_after(key, RECHECK.total_seconds())
+
+    async def _end(self, key: OrphanKey, orphan: _Orphan, send: Send) -> bool:
+        """Do what ends an orphan; return whether that is over, or it is none."""
+        ref = ObjectRef("Pod", key.namespace, key.name)
+        sent: set[Hashable] = set()
+        proven = False
+        for _ in range(ROUNDS):
+            pod = self._pod(ref)
+            if pod is None or pod.uid != key.uid or not is_orphan(pod, *self._claimants(pod)):
+                return True
+            if not proven:
+                await self._look_for_task(TaskKey(pod.namespace, pod.task or ""))
+                proven = True
+                continue
+            task, around, now = stand_in(pod), self._cache.around, self._clock()
+            failed: list[ApiError] = []
+            new = await send(POD.looks(task, around, now), sent, failed)
+            if not new:
+                seen = POD.observe(task, around, now)
+                if seen.proof is not None:
+                    return True
+                halt = ending_of_orphan(pod, self._namesake(pod))
+                new = await send(POD.carry_out(task, halt, around, now), sent, failed)
+                orphan.asked = orphan.asked or new
+                if not new:
+                    self._tell(key, orphan, pod, seen)
+                    break
+            if failed:
+                raise RetryError(failed[0])
+        return False
+
+    async def _look_for_task(self, key: TaskKey) -> None:
+        """Have the caches say what the API server says of a task."""
+        known = self._cache.task(key)
+        try:
+            raw = await self._gateway.get_task(*key)
+        except ApiError as error:
+            if error.code == 404 and not error.absent:
+                raise UnservedError from error
+            if not error.absent:
+                raise RetryError(error) from error
+            if known is not None and not known.gone and self._cache.task(key) is known:
+                self._intake.task_is_gone(key)  # its event was missed, or is on its way
+        else:
+            self._intake.task("MODIFIED", raw)
+            if self._cache.task(key) is None:
+                raise UnservedError  # it is there, and cannot be read
+
+    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Seen) -> None:
+        """Say what is done about an orphan, once for each thing that there is to say."""
+        if orphan.asked and seen.halted and not orphan.ended:
+            orphan.ended = True
+            self._metrics.orphans_ended.inc()
+            self._say(key, pod, word_of_orphan(pod))
+        now = self._clock()
+        overdue = seen.killed_by is not None and seen.killed_by + MARGIN <= now
+        problem = seen.blocked or (NOT_CONFIRMED if overdue else None)
+        if problem is None:
+            orphan.stalled = None
+        elif orphan.stalled is None or orphan.stalled[0] != problem.reason:
+            orphan.stalled = problem.reason, now
+            self._say(key, pod, problem)
+        self._stalls.put(key, orphan.stalled)
+
+    def _say(self, key: OrphanKey, pod: PodSeen, word: Word) -> None:
+        self._events.post(pod, Note(Severity.WARNING, word.reason, Action.STOP, word.message))
+        log.warning("%s: %s: %s", key, word.reason, word.message)
+
+    def attend(self, key: OrphanKey) -> None:
+        """Forget an orphan that is none any more, while another replica acts."""
+        pod = self._pod(ObjectRef("Pod", key.namespace, key.name))
+        if pod is None or pod.uid != key.uid or not is_orphan(pod, *self._claimants(pod)):
+            self._let_go(key)
+
+    def _let_go(self, key: OrphanKey) -> None:
+        self._known.pop(key, None)
+        self._stalls.put(key, None)
+        self._cache.let_go(ObjectRef("Pod", key.namespace, key.name))
+        self._queue.forget(key)
+        self._metrics.orphans.set(len(self._known))
