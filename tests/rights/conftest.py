@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import apiserver, clusters, installed
+from tests.support.aftermath import Aftermath
 from tests.support.clusters import Cluster
 from tests.support.kube import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS, ROLES, Kube, KubeError, Object
 from tests.support.namespaces import Namespace
@@ -153,6 +154,12 @@ async def operator(ns: Namespace, operators: Operators) -> AsyncIterator[Operato
     yield operator
     mistakes = operator.mistakes(since)
     assert not mistakes, f"the operator's log tells of mistakes: {mistakes}"
+
+
+@pytest.fixture
+async def aftermath(cluster: Cluster, operators: Operators, operator: Operator) -> Aftermath:
+    """What must hold after each attack, with its object still in place."""
+    return Aftermath(cluster, operators)
 
 
 @pytest.fixture
