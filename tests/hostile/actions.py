@@ -53,6 +53,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "subresource": 1,
     "crowd": 0.3,
     "storm": 0.5,
+    "fill": 0.7,
     "watch": 0.5,
 }
 """How often something is chosen, relative to others of its sort; --weight NAME=NUMBER changes one."""
@@ -61,7 +62,7 @@ KIND_WEIGHTS: Final = {TASKS: 6, PODS: 4}
 """Of those kinds that are written more often than others."""
 
 SINGLE: Final = ("create", "merge", "apply", "put", "json", "delete", "clear", "evict", "scale", "subresource")
-DOINGS: Final = (*SINGLE, "crowd", "storm", "watch")
+DOINGS: Final = (*SINGLE, "crowd", "storm", "fill", "watch")
 
 OPENING: Final = 25
 """So many first actions make something: to what is not there nothing can be done."""
@@ -70,6 +71,9 @@ CROWD: Final = 120
 STORM: Final = 40
 AT_ONCE: Final = 10
 WATCHES: Final = 8
+
+FILLINGS: Final = (900_000, 300_000, 100_000, 30_000, 10_000, 3_000, 1_000)
+"""In bytes, each tried twice."""
 
 REQUEST_SECONDS: Final = 20.0
 
@@ -256,6 +260,28 @@ class Attacker:
         path = self._path(kind, name)
         bodies = [values.dumps({"metadata": {"annotations": {"example.com/n": str(each)}}}) for each in range(STORM)]
         return f"storm {kind.plural}/{name}", _sending_many([Request("PATCH", path, each, MERGE) for each in bodies])
+
+    def _fill(self, rng: Random) -> "Doing":
+        """Pad an object, the first that is there, until the store takes no more of it, to the last kilobyte."""
+        kind, _ = self._chosen(rng, TASKS, PODS, *WORKLOADS)
+        paths = [self._path(kind, name) for name in rng.sample(NAMES[kind], len(NAMES[kind]))]
+
+        def padding(size: int, apart: int) -> bytes:
+            return values.dumps({"metadata": {"labels": values.padding(size, str(apart))}})
+
+        async def run(kube: Kube) -> str:
+            filled = 0
+            for path in paths:
+                for size in (size for size in FILLINGS for _ in range(2)):
+                    went = await _send(kube, Request("PATCH", path, padding(size, filled), MERGE))
+                    if went == "404":
+                        break
+                    filled += size if went == "200" else 0
+                if filled:
+                    return f"{path.rpartition('/')[2]} {went} {filled} bytes"
+            return "nothing there"
+
+        return f"fill {kind.plural}", run
 
     def _watch(self, rng: Random) -> "Doing":
         kind, _ = self._chosen(rng)

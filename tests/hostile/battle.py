@@ -83,7 +83,9 @@ class Battle:
         )
 
     async def _all_at_once(self, operator: Operator, seconds: float) -> None:
-        sides = [asyncio.create_task(each) for each in (self._stop_others(), _look_after(operator), *self._attacks())]
+        sides = [
+            asyncio.create_task(each) for each in (self._stop_others(operator), _look_after(operator), *self._attacks())
+        ]
         try:
             done, _ = await asyncio.wait(sides, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -152,7 +154,7 @@ class Battle:
 
     # Everybody else
 
-    async def _stop_others(self) -> None:
+    async def _stop_others(self, operator: Operator) -> None:
         """Stop one agent after another in another namespace, for ever."""
         namespace = Namespace(self.cluster, f"calm-{secrets.token_hex(4)}")
         await namespace.open()
@@ -162,7 +164,7 @@ class Battle:
                     await _hold(namespace, number)
                 else:
                     await started(namespace, f"a-{number}")
-                    self.measured += await signaled_in_time(namespace, f"a-{number}")
+                    self.measured += await signaled_in_time(namespace, f"a-{number}", operator)
                     assert not namespace.processes(f"a-{number}"), f"a-{number} is Stopped, and its process runs"
                     self.stops += 1
                 namespace.check()

@@ -114,6 +114,11 @@ def labels(rng: Random) -> dict[str, str]:
     return {f"x{number}.example.com/{'k' * width}": "v" * width for number in range(many)}
 
 
+def padding(size: int, apart: str) -> dict[str, str]:
+    """Return labels that weigh about so many bytes; `apart` tells them from others."""
+    return {f"p{apart}-{number}": "v" * 63 for number in range(max(1, size // 80))}
+
+
 def strange_labels(rng: Random) -> dict[str, Any]:
     """Return labels or annotations of which most are refused."""
     return {text(rng) or "k": anything(rng) for _ in range(rng.randint(1, 3))}
