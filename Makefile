@@ -14,6 +14,9 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extr
 # Tests wait for much of their time, so there are twice as many processes as processors.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
+# How long agents fight back in `make hostile`. Bash has a variable of the same name, which does not count.
+SECONDS = 600
+
 # Bytecode is kept whatever the shell says: the tests start some hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format crds podspec chart bench image lock clean
+.PHONY: help setup demo test hostile lint format crds podspec chart bench image lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -68,6 +71,9 @@ chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
 	@mkdir -p $(OUT)
 	$(BIN)/python -m tools.chart_values $(CHART)/values.yaml > $(OUT)/chart-values.md
 	mv $(OUT)/chart-values.md docs/chart-values.md
+
+hostile: $(READY) ## Have an agent with random rights to write fight back; SECONDS=600 SEED=n, ARGS="--weight depth=0".
+	@$(BIN)/python -m tests.hostile --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measures on that cluster.
 	$(BIN)/python -m benchmarks --out $(OUT)/bench $(CLUSTER) $(ARGS)

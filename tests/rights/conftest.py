@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import apiserver, clusters, installed
+from tests.support import apiserver
+from tests.support.aftermath import Aftermath
 from tests.support.clusters import Cluster
-from tests.support.kube import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS, ROLES, Kube, KubeError, Object
+from tests.support.guarded import API_GROUP, guarded
+from tests.support.kube import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS, ROLES, Kube, Object
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
 from tests.support.workloads import Workloads
-
-API_GROUP = "rbac.authorization.k8s.io"
 
 USERS = ("jane", "agent", "neighbour", "maker")
 """None of them has any right but those that a test gives."""
@@ -88,36 +87,8 @@ class Users:
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     if reason := apiserver.missing():
         pytest.skip(reason)
-    async with clusters.real(tmp_path_factory.mktemp("guarded"), users=USERS) as cluster:
-        await installed.install(cluster.kube, installed.rights())
-        await installed.install(cluster.kube, installed.policies())
-        await _until_they_count(cluster)
+    async with guarded(tmp_path_factory.mktemp("guarded"), USERS) as cluster:
         yield cluster
-
-
-async def _until_they_count(cluster: Cluster) -> None:
-    """Wait until every policy counts: the API server takes a moment to read them."""
-    jane, kube = await Kube.open(cluster.kubeconfig_of(cluster.tokens["jane"])), cluster.kube
-    subject = {"apiGroup": API_GROUP, "kind": "User", "name": "jane"}
-    reference = {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"metadata": {"name": "try"}, "roleRef": reference, "subjects": [subject]}
-    task = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask", "metadata": {"name": "try"}}
-    spec = {"podTemplate": {"spec": {"containers": [{"name": "a", "image": "a"}]}}, "stopRequested": True}
-    where = "/apis/agentstop.dev/v1alpha1/namespaces/default/agenttasks"
-    await kube.create(CLUSTER_ROLE_BINDINGS, "", binding)
-
-    async def stamped() -> bool:
-        try:
-            made = await jane.call("POST", where, {**task, "spec": spec}, query={"dryRun": "All"})
-        except KubeError:
-            return False
-        return bool(made["metadata"].get("annotations"))
-
-    try:
-        await until(stamped, installed.ACTIVE_SECONDS, "stops are stamped")
-    finally:
-        await kube.delete(CLUSTER_ROLE_BINDINGS, "", "try")
-        await jane.close()
 
 
 @pytest.fixture(scope="package")
@@ -153,6 +124,12 @@ async def operator(ns: Namespace, operators: Operators) -> AsyncIterator[Operato
     yield operator
     mistakes = operator.mistakes(since)
     assert not mistakes, f"the operator's log tells of mistakes: {mistakes}"
+
+
+@pytest.fixture
+async def aftermath(cluster: Cluster, operators: Operators, operator: Operator) -> Aftermath:
+    """What must hold after each attack, with its object still in place."""
+    return Aftermath(cluster, operators)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,12 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
 REQUEST_SECONDS = 30.0
+
+DEEPEST = 100_000
+"""Nested so deep may be what is read here; the API server takes JSON up to 10,000 levels."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,19 @@ def missing_ignored() -> Iterator[None]:
             raise
 
 
+def decode(content: bytes) -> Any:
+    """Read JSON however deep it is nested: whoever cleans up after an attack must be able to look at it."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        usual = sys.getrecursionlimit()
+        sys.setrecursionlimit(DEEPEST)
+        try:
+            return json.loads(content)
+        finally:
+            sys.setrecursionlimit(usual)
+
+
 class Kube:
     """A connection to one API server, as the user of a kubeconfig."""
 
@@ -105,23 +124,46 @@ class Kube:
         seconds: float = REQUEST_SECONDS,
     ) -> Object:
         """Make one request; raises KubeError for what is no success."""
-        data = None if body is None else json.dumps(body)
+        data = None if body is None else json.dumps(body).encode()
+        code, content = await self.raw(method, path, data, content_type=content_type, query=query, seconds=seconds)
+        try:
+            answer = decode(content or b"{}")
+        except ValueError:
+            answer = {"message": content.decode(errors="replace")}
+        if code >= 400:
+            raise KubeError(code, answer)
+        return dict(answer)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        query: Mapping[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
+    ) -> tuple[int, bytes]:
+        """Make one request with any bytes; return the status and the bytes of the answer, whatever they are."""
         async with self._session.request(
             method,
             self.url + path,
-            data=data,
+            data=body,
             params=query,
-            headers={"Content-Type": content_type, "Accept": "application/json"},
+            headers={"Content-Type": content_type, "Accept": accept},
             timeout=aiohttp.ClientTimeout(total=seconds),
         ) as response:
-            content = await response.read()
-        try:
-            answer = json.loads(content or b"{}")
-        except ValueError:
-            answer = {"message": content.decode(errors="replace")}
-        if response.status >= 400:
-            raise KubeError(response.status, answer)
-        return dict(answer)
+            return response.status, await response.read()
+
+    async def rows(self, kind: Kind, namespace: str = "") -> dict[str, list[Any]]:
+        """Return what `kubectl get` prints of the objects of a namespace, by name, without reading the objects."""
+        query = {"includeObject": "None"}
+        code, content = await self.raw("GET", kind.path(namespace), accept=TABLE, query=query)
+        answer = decode(content)
+        if code >= 400:
+            raise KubeError(code, answer)
+        return {str(row["cells"][0]): row["cells"] for row in answer.get("rows") or ()}
 
     async def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """Return the text at a path; raises KubeError for what is no success."""
@@ -180,5 +222,5 @@ class Kube:
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
-                    event = json.loads(line)
+                    event = decode(line)
                     yield event["type"], event["object"]

@@ -29,6 +29,15 @@ def for_workload(namespace: str, kind: str, name: str) -> list[Object]:
     return [*for_template(namespace), {"name": WORKLOAD, "value": f"{namespace}/{kind}/{name}"}]
 
 
+def pod_of(pid: int) -> str:
+    """Return which pod a process belongs to; empty where it has ended or is none of ours."""
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8", errors="replace").split("\0")
+    except OSError:
+        return ""
+    return next((each.partition("=")[2] for each in entries if each.startswith(f"{POD}=")), "")
+
+
 def put(spec: Object, variables: list[Object]) -> Object:
     """Return a pod spec with variables in each of its containers."""
     groups = {

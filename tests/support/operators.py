@@ -131,6 +131,14 @@ class Operators:
             await self._shared.program.end()
             self._shared = None
 
+    async def restart(self, *, seconds: float = READY_SECONDS) -> Operator:
+        """Kill the operator that serves everything, as a crash would, and start it anew; it has so long to be ready."""
+        if self._shared is not None:
+            await self._shared.program.kill()
+        self._shared = await Operator.start(self._cluster, wait=False)
+        await self._shared.ready(seconds)
+        return self._shared
+
     async def end_private(self) -> list[Operator]:
         """End all private operators, and return them."""
         ended, self._private = self._private, []
