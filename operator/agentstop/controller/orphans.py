@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.order import ListedTask
+from agentstop.api.task import WorkloadStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import OrphanKey, TaskKey
@@ -64,6 +65,8 @@ class _Orphan:
     """Whether it was said that it is ended."""
     stalled: tuple[str, datetime] | None = None
     """What holds up its end, and since when."""
+    workload: WorkloadStatus | None = None
+    """What was seen of it last."""
 
 
 class Orphans:
@@ -180,11 +183,12 @@ class Orphans:
                 await self._look_for_task(TaskKey(pod.namespace, pod.task or ""))
                 proven = True
                 continue
-            task, around, now = stand_in(pod), self._cache.around, self._clock()
+            task, around, now = stand_in(pod, orphan.workload), self._cache.around, self._clock()
             failed: list[ApiError] = []
             new = await send(POD.looks(task, around, now), sent, failed)
             if not new:
                 seen = POD.observe(task, around, now)
+                orphan.workload = seen.workload
                 if seen.proof is not None:
                     return True
                 halt = ending_of_orphan(pod, self._namesake(pod))

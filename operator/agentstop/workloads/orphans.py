@@ -53,9 +53,12 @@ def _adopts(task: Task, pod: PodSeen) -> bool:
     return workload is None or workload.uid == pod.uid
 
 
-def stand_in(pod: PodSeen) -> Task:
-    """Return a task that is gone, whose pod this one would be: what holds for the pods of tasks holds for it."""
-    workload = WorkloadStatus(api_version="v1", kind="Pod", name=pod.name, uid=pod.uid)
+def stand_in(pod: PodSeen, known: WorkloadStatus | None = None) -> Task:
+    """Return a task that is gone, whose pod this one would be: what holds for the pods of tasks holds for it.
+
+    `known` is what was seen of it before: the boot ID of its node, for example.
+    """
+    workload = known or WorkloadStatus(api_version="v1", kind="Pod", name=pod.name, uid=pod.uid)
     return Task(
         namespace=pod.namespace,
         name=pod.name,

@@ -235,8 +235,11 @@ class World:
 
     def _follow_advice(self) -> None:
         """An administrator reboots the node where only that can prove an end."""
+        assert self.operator is not None
         conditions = [each for raw in self.tasks() for each in raw["status"].get("conditions") or ()]
-        if any(each["status"] == "True" and each["reason"] == KUBELET_BUSY for each in conditions):
+        reasons = {each["reason"] for each in conditions if each["status"] == "True"}
+        reasons |= {each.reason for each in self.operator.orphans}
+        if KUBELET_BUSY in reasons:
             self.node.power_off()
             self.node.boot()
 
