@@ -1,9 +1,9 @@
 """What the API server answers when it does not do as asked."""
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from agentstop.cluster.decoding import UnreadableError, decode
 from agentstop.cluster.redact import without, without_values
 
 FATAL_CODES: Final = frozenset({400, 403, 405, 422, 504})
@@ -57,10 +57,14 @@ def error_from(code: int, body: bytes, *, whole: bool = False) -> ApiError:
     """
     status: dict[str, Any] = {}
     try:
-        parsed = json.loads(body)
-    except ValueError:
+        parsed = decode(body)
+    except UnreadableError:
         parsed = None
     if isinstance(parsed, dict):
         status = parsed
-    text = status.get("message") or body[:200].decode(errors="replace").strip() or "no message"
-    return ApiError(code, status.get("reason") or "Unknown", text if whole else without_values(text))
+    text = _text(status.get("message")) or body[:200].decode(errors="replace").strip() or "no message"
+    return ApiError(code, _text(status.get("reason")) or "Unknown", text if whole else without_values(text))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
-from agentstop.cluster.transport import JsonObject
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.requests import Look, LookAtPods
 

@@ -1,20 +1,21 @@
 """The one gateway to the API server."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND
+from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
-from agentstop.cluster.transport import JsonObject, Transport
+from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
-from agentstop.workloads.podseen import STOP_MANAGER
+from agentstop.workloads.podseen import STOP_MANAGER, read_pod
 from agentstop.workloads.requests import (
     AskRight,
     Create,
@@ -29,11 +30,6 @@ from agentstop.workloads.requests import (
 
 MOST_AT_ONCE: Final = 16
 """So many requests of one task are under way at once."""
-
-LIST_TIMEOUT_SECONDS: Final = 120.0
-
-PAGE: Final = 200
-"""So many objects are listed at once: to read a page holds up everything else only for a moment."""
 
 WATCH_SECONDS: Final = 60
 SILENCE_SECONDS: Final = 65.0
@@ -76,7 +72,7 @@ _IDENTITY: Final = ("namespace", "name", "resourceVersion")
 
 
 class Gateway:
-    """Sends requests to the API server and returns its answers as they came.
+    """Sends requests to the API server and returns its answers as they came; pods of which there may be many, as read.
 
     Raises ApiError for every answer that is not a success, and for none.
     """
@@ -96,7 +92,7 @@ class Gateway:
                 return await self._ask_right(request)
             case LookAtPods(pods):
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
-                return await self._list_all(where, {"labelSelector": pods.selector})
+                return await read_all(self._transport, where, {"labelSelector": pods.selector}, read_pod)
             case Create(ref, body):
                 try:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
@@ -129,17 +125,25 @@ class Gateway:
         """Return a task as it is now."""
         return await self.call("GET", path(task_ref(namespace, name)))
 
-    async def list_children(self, namespace: str, name: str) -> list[JsonObject]:
-        """Return the tasks whose parentRef has this name, as they are now."""
+    async def list_children(self, namespace: str, name: str) -> AsyncIterator[JsonObject]:
+        """Yield the tasks whose parentRef has this name, as they are now."""
         where = collection(task_ref(namespace, ""))
+        query = {"fieldSelector": f"spec.parentRef.name={name}"}
         try:
-            answer = await self._list_all(where, {"fieldSelector": f"spec.parentRef.name={name}"})
+            async for child in self._children(where, query, name):
+                yield child
         except ApiError as error:
             if error.code != 400:
                 raise
-            answer = await self._list_all(where, {})  # before Kubernetes 1.31 no field of ours can be selected
-        items: list[JsonObject] = answer["items"]
-        return [item for item in items if (item.get("spec", {}).get("parentRef") or {}).get("name") == name]
+            # Before Kubernetes 1.31 no field of ours can be selected.
+            async for child in self._children(where, {}, name):
+                yield child
+
+    async def _children(self, where: str, query: Mapping[str, str], name: str) -> AsyncIterator[JsonObject]:
+        async for page in pages(self._transport, where, query):
+            for item in page.all_items():
+                if ((item.get("spec") or {}).get("parentRef") or {}).get("name") == name:
+                    yield item
 
     async def _look(self, ref: ObjectRef, *, link: bool = False) -> JsonObject:
         if is_node(ref):
@@ -189,29 +193,15 @@ class Gateway:
         # The answer of a subresource is not the object: that is looked at, after the change has taken place.
         return await self._look(ref) if request.scale else answer
 
-    async def _list_all(self, where: str, selector: Mapping[str, str]) -> JsonObject:
-        """Return all objects, read from storage rather than from a cache that may be behind."""
-        found: JsonObject = {"items": []}
-        async for page in self._pages(where, selector):
-            found["metadata"] = page["metadata"]
-            found["items"] += page.get("items") or ()
-        return found
-
-    async def _pages(
-        self, where: str, selector: Mapping[str, str], accept: str = "application/json"
-    ) -> AsyncIterator[JsonObject]:
-        query = {"limit": str(PAGE), **selector}
-        while True:
-            page = await self._transport.call("GET", where, query, accept=accept, timeout=LIST_TIMEOUT_SECONDS)
-            yield page
-            query["continue"] = page["metadata"].get("continue") or ""
-            if not query["continue"]:
-                return
-
-    async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[JsonObject]:
+    def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         """Yield lists that together are all tasks or pods of a namespace (empty: of all), with these labels."""
-        async for page in self._pages(_all_of(kind, namespace), _by_label(selector)):
-            yield page
+        return pages(self._transport, _all_of(kind, namespace), _by_label(selector))
+
+    async def objects(self, place: Place, namespace: str = "") -> AsyncIterator[JsonObject]:
+        """Yield all objects at a place, in one namespace or (empty) in all."""
+        async for page in pages(self._transport, place.collection(namespace), {}):
+            for item in page.items():
+                yield item
 
     async def write_status(self, task: JsonObject) -> JsonObject:
         """Write a task's status, if the task still is at the resource version given with it."""
@@ -254,8 +244,11 @@ class Gateway:
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
         """Return namespace, name and resource version of all tasks or pods."""
         found: list[JsonObject] = []
-        async for page in self._pages(_all_of(kind, namespace), _by_label(selector), _METADATA_ONLY):
-            found += [{each: item["metadata"][each] for each in _IDENTITY} for item in page.get("items") or ()]
+        async for page in pages(self._transport, _all_of(kind, namespace), _by_label(selector), _METADATA_ONLY):
+            for item in page.items():
+                metadata = item.get("metadata")
+                if isinstance(metadata, dict) and all(isinstance(metadata.get(each), str) for each in _IDENTITY):
+                    found.append({each: metadata[each] for each in _IDENTITY})
         return found
 
     async def post_event(self, namespace: str, body: Mapping[str, Any]) -> None:
@@ -270,17 +263,17 @@ class Gateway:
     async def watch(self, target: Watch) -> AsyncIterator[tuple[str, JsonObject]]:
         """Yield what there is now, then (event type, object) as it changes; ends with the watch, to be begun anew.
 
-        What there is of one object comes as ADDED, or as (ABSENT, {}); pods come all at once as (LISTED, list).
+        What there is of one object comes as ADDED, or as (ABSENT, {}); pods come all at once as (LISTED, list), read.
         """
         if isinstance(target, PodsOf):
             where = collection(ObjectRef("Pod", target.namespace, ""))
             selector = {"labelSelector": target.selector}
-            listed = await self._list_all(where, selector)
+            listed = await read_all(self._transport, where, selector, read_pod)
             yield LISTED, listed
         else:
             place = await self._discovery.place(target)
             where, selector = place.collection(target.namespace), {"fieldSelector": f"metadata.name={target.name}"}
-            listed = await self._list_all(where, selector)
+            listed = await read_all(self._transport, where, selector)
             if not listed["items"]:
                 yield ABSENT, {}
             for item in listed["items"]:
@@ -333,17 +326,29 @@ class Gateway:
             "timeoutSeconds": str(seconds),
         }
         async for line in self._transport.lines(where, query, silence, accepted):
-            event = json.loads(line)
-            found: JsonObject = event["object"]
-            if event["type"] == "ERROR":
+            kind, found = event_of(line)
+            if kind == "ERROR":
                 raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
-            yield event["type"], found
+            yield kind, found
 
     async def call(
         self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with."""
         return await self._transport.call(method, where, query, body)
+
+
+def event_of(line: bytes) -> tuple[str, JsonObject]:
+    """Return type and object of a watch's line. Raises ApiError where it has none."""
+    try:
+        event = decode(line)
+    except UnreadableError as error:
+        raise ApiError(0, UNREADABLE, f"a line of a watch cannot be read: {error}") from None
+    if isinstance(event, dict):
+        kind, found = event.get("type"), event.get("object")
+        if isinstance(kind, str) and isinstance(found, dict):
+            return kind, found
+    raise ApiError(0, UNREADABLE, "a line of a watch is no event")
 
 
 def _all_of(kind: str, namespace: str) -> str:

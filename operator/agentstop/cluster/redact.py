@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from agentstop.cluster.decoding import UnreadableError, decode_at
+
 WITHHELD: Final = "(withheld)"
 
 SHORTEST: Final = 6
@@ -32,14 +34,15 @@ def without_values(message: str) -> str:
 
 
 def _without_objects(text: str) -> str:
-    found = _OBJECT.search(text)
-    if found is None:
-        return text
-    try:
-        _, end = json.JSONDecoder().raw_decode(text, found.end())
-    except ValueError:
-        return text  # it is no JSON, and cut to its end
-    return f"{text[: found.end()]}{WITHHELD}{_without_objects(text[end:])}"
+    kept, rest = "", text
+    while (found := _OBJECT.search(rest)) is not None:
+        try:
+            _, end = decode_at(rest, found.end())
+        except UnreadableError:
+            break  # it is no JSON, and cut to its end
+        kept += f"{rest[: found.end()]}{WITHHELD}"
+        rest = rest[end:]
+    return kept + rest
 
 
 def without(message: str, texts: Iterable[str]) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, Gateway
-from agentstop.cluster.transport import JsonObject
+from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 RENEWAL_PAUSE_SECONDS: Final = 0.02
 """Between a watch that has lasted its time and the next one."""
 
-BATCH: Final = 20
-"""So many listed objects are told at once: stops and probes come in between."""
+TURN_SECONDS: Final = 0.005
+"""For so long listed objects are told of at once, or for one of them: stops and probes come in between."""
 
 GONE: Final = 410
 """The HTTP status of a resource version, or of a list's continuation, that the API server does not remember.
@@ -32,7 +33,8 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-re
 """
 
 _PASSING_CODES: Final = frozenset({0, 401, 429})
-"""After these, and after errors of the server, the watch goes on where it broke off; nothing was missed."""
+"""A watch that breaks off, or does not begin, with these or with an error of the server goes on where it was; nothing
+was missed. What a watch brings as an error is something else: from there on, the API server has no more to tell."""
 
 
 class Source(NamedTuple):
@@ -65,20 +67,34 @@ class Listener(Protocol):
         """Take in that an object that was told of before was not listed any more: its last state is not known."""
 
 
+class Pulse(Protocol):
+    """Is told how the watches are. Nothing here waits."""
+
+    def heard(self, kind: str, namespace: str) -> None:
+        """Take in that the API server has given a watch a sign of life."""
+
+    def failed(self, kind: str, namespace: str, problem: str) -> None:
+        """Take in why there may be no more of them."""
+
+    def skipped(self, kind: str, number: int = 1) -> None:
+        """Take in that objects could not be taken in."""
+
+
 class Reflector:
     """Tells of all objects of one source."""
 
-    def __init__(
-        self, gateway: Gateway, source: Source, listener: Listener, contact: Callable[[str, str], None]
-    ) -> None:
-        """`contact` is called with kind and namespace whenever the API server gives a watch a sign of life."""
+    def __init__(self, gateway: Gateway, source: Source, listener: Listener, pulse: Pulse) -> None:
         self._gateway = gateway
         self._source = source
         self._listener = listener
-        self._contact = contact
+        self._pulse = pulse
         self._uids: dict[Name, str] = {}
         self._tries = 0
         self._said = ""
+        self._begun = False
+        """Whether the API server has accepted the watch that is under way."""
+        self._sound = True
+        """Whether that is a sign of life: not after a watch that had begun and then brought nothing but an error."""
         self.listed = asyncio.Event()
         """Set once all objects that there were have been told of."""
 
@@ -94,19 +110,33 @@ class Reflector:
             except ApiError as error:
                 await self._wait_after(error)
             except Exception as error:  # noqa: BLE001  (whoever stands between us and the API server may answer anything)
-                await self._wait_after(ApiError(0, "Unreadable", f"what came is no answer of the API: {error!r}"))
+                await self._wait_after(ApiError(0, UNREADABLE, f"what came is no answer of the API: {error!r}"))
 
     async def _list(self) -> str:
         """Tell of all that there is, and of what is there no more; return the list's resource version."""
         version = ""
         found: set[Name] = set()
+        skipped = 0
+        loop = asyncio.get_running_loop()
         async for page in self._gateway.pages(self._source.kind, self._source.namespace, self._source.selector):
-            version = page["metadata"]["resourceVersion"]
-            for number, item in enumerate(page.get("items") or ()):
-                if number % BATCH == 0:
+            turn_ends = loop.time()
+            for item in page.items():
+                if loop.time() >= turn_ends:
                     await asyncio.sleep(0)
-                found.add(_name(item))
-                self._tell(None, item)
+                    turn_ends = loop.time() + TURN_SECONDS
+                name = _name(item)
+                if name is None:
+                    skipped += 1
+                else:
+                    found.add(name)
+                    self._tell(name, None, item)
+            skipped += page.unread
+            version = page.metadata["resourceVersion"]
+        if skipped:
+            # One of them may be what we would take for gone.
+            log.error("%s: %d of the list are no objects of the API, and are left out", self._source, skipped)
+            self._pulse.skipped(self._source.kind, skipped)
+            return version
         for name in self._uids.keys() - found:
             self._pass_on(name, partial(self._listener.missing, self._source.kind, name, self._uids.pop(name)))
         return version
@@ -117,21 +147,36 @@ class Reflector:
         Raises ApiError where only a new list helps.
         """
         source = self._source
+        self._begun = False
         try:
             events = self._gateway.events(source.kind, source.namespace, source.selector, version, self._accepted)
             async for event, raw in events:
-                self._accepted()
-                version = raw["metadata"]["resourceVersion"]
-                if event != BOOKMARK:
-                    self._tell(event, raw)
+                version = self._take(event, raw) or version
         except ApiError as error:
-            if not (error.code in _PASSING_CODES or error.code >= 500):
+            broke_off = error.code in _PASSING_CODES or error.code >= 500
+            if not broke_off or (self._begun and error.reason != UNREACHABLE):
+                self._sound = error.code == GONE
                 raise
             await self._wait_after(error)
+        else:
+            if not self._sound:
+                self._heard()
         return version
 
-    def _tell(self, event: str | None, raw: JsonObject) -> None:
+    def _take(self, event: str, raw: JsonObject) -> str | None:
+        """Take in an event, and return the resource version to go on from, where it has one."""
+        self._heard()
+        if event == BOOKMARK:
+            return str(raw["metadata"]["resourceVersion"])
         name = _name(raw)
+        if name is None:
+            log.error("%s: an event is about no object of the API, and is left out", self._source)
+            self._pulse.skipped(self._source.kind)
+            return None
+        self._tell(name, event, raw)
+        return str(raw["metadata"]["resourceVersion"])
+
+    def _tell(self, name: Name, event: str | None, raw: JsonObject) -> None:
         if event == "DELETED":
             self._uids.pop(name, None)
         else:
@@ -144,14 +189,23 @@ class Reflector:
         except Exception:
             # One object that we stumble over must not make us blind to all others.
             log.exception("%s %s/%s could not be taken in", self._source.kind, *name)
+            self._pulse.skipped(self._source.kind)
 
     def _accepted(self) -> None:
+        self._begun = True
+        if self._sound:
+            self._heard()
+
+    def _heard(self) -> None:
+        self._sound = True
         self._tries = 0
         self._said = ""
-        self._contact(self._source.kind, self._source.namespace)
+        self._pulse.heard(self._source.kind, self._source.namespace)
 
     async def _wait_after(self, error: ApiError) -> None:
         """Tell what is wrong, once, and wait a little longer than after the last error."""
+        if error.code != GONE:
+            self._pulse.failed(self._source.kind, self._source.namespace, str(error))
         if error.code != GONE and str(error) != self._said:
             self._said = str(error)
             log.warning("%s cannot be watched, which is tried again: %s", self._source, error)
@@ -160,6 +214,8 @@ class Reflector:
         await asyncio.sleep(pause)
 
 
-def _name(raw: JsonObject) -> Name:
+def _name(raw: JsonObject) -> Name | None:
+    if not is_object(raw) or "namespace" not in raw["metadata"]:
+        return None
     metadata = raw["metadata"]
     return Name(metadata["namespace"], metadata["name"])

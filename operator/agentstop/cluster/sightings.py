@@ -56,7 +56,7 @@ class Sightings:
         """
         pods = self._members.get(raw["metadata"]["uid"])
         if pods is not None and ref not in self._sightings:
-            self._put_member(pods, raw, now)
+            self._put_member(pods, read_pod(raw), now)
             return
         known = self._sightings.get(ref)
         seen = read_owner(raw) if link else reader_of(ref)(raw)
@@ -117,7 +117,7 @@ class Sightings:
 
     # Pods of workloads that make their own
 
-    def list_pods(self, pods: PodsOf, items: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    def list_pods(self, pods: PodsOf, items: Iterable[PodSeen], now: datetime) -> None:
         """Take in all pods that a selector finds. Those that it found before may only have lost their labels."""
         group = self._groups.setdefault(pods, PodGroup())
         found = {self._put_member(pods, item, now) for item in items}
@@ -131,7 +131,7 @@ class Sightings:
 
         A watch by labels says so of a pod that only lost one, too; what is really deleted has no grace period left.
         """
-        uid = self._put_member(pods, raw, now)
+        uid = self._put_member(pods, read_pod(raw), now)
         group = self._groups[pods]
         if deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
             group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
@@ -155,9 +155,8 @@ class Sightings:
         group.pods[uid] = Sighting(seen=last, absent=True, at=now)
         self._members[uid] = pods
 
-    def _put_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime) -> str:
+    def _put_member(self, pods: PodsOf, seen: PodSeen, now: datetime) -> str:
         group = self._groups.setdefault(pods, PodGroup())
-        seen = read_pod(raw)
         known = group.pods.get(seen.uid)
         before = known.seen if known is not None else None
         if known is not None and isinstance(before, PodSeen):

@@ -1,7 +1,6 @@
 """How a request reaches the API server: connections, credentials, limits of time."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from agentstop import __version__
 from agentstop.cluster.clock import ServerClock
+from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError, decode
 from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
 from agentstop.cluster.tenure import Tenure
 
@@ -27,7 +27,13 @@ WARM_SECONDS: Final = 20.0
 API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 """A path in which nothing stands that a server could take for a way to somewhere else."""
 
-JsonObject = dict[str, Any]
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""So large may an answer or a line of a watch be. An object has 1.5 MB in etcd at most, and somewhat more as JSON."""
+
+UNREACHABLE: Final = "Unreachable"
+TOO_LARGE: Final = "TooLarge"
+UNREADABLE: Final = "Unreadable"
+"""Reasons of ours, in the place of one of Kubernetes': no answer came, or one that was given up, or none of the API."""
 
 
 class _WarmConnections(RESTClientObject):  # type: ignore[misc]  # the client has no types that mypy could follow
@@ -102,9 +108,23 @@ class Transport:
     ) -> JsonObject:
         """Do the same whether we may act or not; for the election itself."""
         total = aiohttp.ClientTimeout(total=timeout)
-        asked = self._request(method, where, query or {}, body, content_type, total, accept)
-        answer: JsonObject = json.loads(await self._content(asked))
+        content = await self._content(self._request(method, where, query or {}, body, content_type, total, accept))
+        try:
+            answer = decode(content)
+        except UnreadableError as error:
+            raise _unreadable(where, error) from None
+        if not isinstance(answer, dict):
+            raise _unreadable(where, "no object")
         return answer
+
+    async def listing(self, where: str, query: Mapping[str, str], accept: str, timeout: float, most: int) -> Listing:
+        """Return a list of objects, each to be read when it is its turn.
+
+        Raises ApiError with reason TooLarge where it has more than so many bytes.
+        """
+        total = aiohttp.ClientTimeout(total=timeout)
+        asked = self._request("GET", where, query, None, "application/json", total, accept)
+        return Listing(await self._content(asked, most))
 
     async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
         """Return an answer that is no object, as a log is not."""
@@ -121,19 +141,19 @@ class Transport:
             response = await self._request("GET", where, query, None, "application/json", timeout)
             async with response:
                 if response.status >= 400:
-                    raise error_from(response.status, await response.read())
+                    raise error_from(response.status, await _read(response, MOST_BYTES))
                 accepted()
-                async for line in _lines(response.content):
+                async for line in lines(response.content):
                     yield line
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _away(error) from error
 
-    async def _content(self, asked: Awaitable[aiohttp.ClientResponse]) -> bytes:
+    async def _content(self, asked: Awaitable[aiohttp.ClientResponse], most: int = MOST_BYTES) -> bytes:
         """Return what a request that is not sent yet is answered with."""
         sent_at = self._clock.local()
         try:
             async with await asked as response:
-                content = await response.read()
+                content = await _read(response, most)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise _away(error) from error
         self._clock.hear(response.headers.get("Date"), sent_at)
@@ -154,6 +174,8 @@ class Transport:
         if not API_PATH.fullmatch(where):
             raise ApiError(400, "BadRequest", f"{where} is no path of the API: a name in it holds what no name may")
         headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
+        # What an agent has written may be small on the way and fill the memory here.
+        headers["Accept-Encoding"] = "identity"
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
         url = f"{self._client.configuration.host}{where}"
         if query:
@@ -166,15 +188,38 @@ class Transport:
         return response
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return an answer, which is given up where it has more than so many bytes."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > most:
+            response.close()
+            raise _too_large("an answer", most)
+    return bytes(content)
+
+
+async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Yield the lines of an answer, however long: the reader's own limit is below what an object may weigh."""
-    rest = b""
+    rest = bytearray()
     async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
+        first, *more = chunk.split(b"\n")
+        rest += first
+        if len(rest) > MOST_BYTES:
+            raise _too_large("a line of a watch", MOST_BYTES)
+        for following in more:
+            yield bytes(rest)
+            rest = bytearray(following)
+
+
+def _too_large(what: str, most: int) -> ApiError:
+    return ApiError(0, TOO_LARGE, f"{what} of the API server has more than {most // 2**20} MiB, and was given up")
+
+
+def _unreadable(where: str, problem: object) -> ApiError:
+    return ApiError(0, UNREADABLE, f"the API server's answer at {where} cannot be read: {problem}")
 
 
 def _away(error: BaseException) -> ApiError:
     what = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached: {error}"
-    return ApiError(0, "Unreachable", f"the API server {what}")
+    return ApiError(0, UNREACHABLE, f"the API server {what}")

@@ -7,11 +7,10 @@ or cut off has none.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
-
-import aiohttp
 
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
@@ -25,9 +24,20 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """The kinds that are watched for as long as the operator runs, by their plural."""
 
+BLIND_SECONDS: Final = 90.0
+"""After so long without contact a watch counts as blind: it is three times as long as one lasts."""
+
 NEEDED: Final = frozenset({KIND, "Pod"})
 
 CLUSTER_WIDE: Final = frozenset({CLUSTER_ORDER_PLURAL, "namespaces"})
+
+
+class Watched(NamedTuple):
+    """What a watch is of."""
+
+    kind: str
+    namespace: str
+    """Empty for all namespaces."""
 
 
 class Contacts:
@@ -35,33 +45,52 @@ class Contacts:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._newest: dict[tuple[str, str], float] = {}
-        self._begun: set[tuple[str, str]] = set()
+        self._newest: dict[Watched, float] = {}
+        self._begun: set[Watched] = set()
+        self._problems: dict[Watched, str] = {}
+        self.skips: Counter[str] = Counter()
+        """How many objects could not be taken in, by kind."""
 
     def expect(self, namespaces: tuple[str, ...]) -> None:
         """Count from now on, for the watches of these namespaces or of all: one that never begins is blind, too."""
         for plural, kind in KINDS.items():
             if plural not in CLUSTER_WIDE:
                 for namespace in namespaces or ("",):
-                    self._newest.setdefault((kind, namespace), self._now())
+                    self._newest.setdefault(Watched(kind, namespace), self._now())
             elif not namespaces:
-                self._newest.setdefault((kind, ""), self._now())
+                self._newest.setdefault(Watched(kind, ""), self._now())
 
     def note(self, url: str) -> None:
         """Take in that the API server has accepted the request of this URL."""
-        parts = urlsplit(url)
-        if parse_qs(parts.query).get("watch") != ["true"]:
-            return
-        *above, plural = parts.path.rstrip("/").split("/")
-        namespace = above[-1] if above[-2:-1] == ["namespaces"] else ""
-        kind = KINDS.get(plural)
-        if kind is not None:
-            self.heard(kind, namespace)
+        watched = watch_of(url)
+        if watched is not None and is_watch(url):
+            self.heard(*watched)
 
     def heard(self, kind: str, namespace: str) -> None:
         """Take in that a watch has contact."""
-        self._newest[kind, namespace] = self._now()
-        self._begun.add((kind, namespace))
+        watched = Watched(kind, namespace)
+        self._newest[watched] = self._now()
+        self._begun.add(watched)
+        self._problems.pop(watched, None)
+
+    def failed(self, kind: str, namespace: str, problem: str) -> None:
+        """Take in why a watch, or the list that it begins with, has none."""
+        self._problems[Watched(kind, namespace)] = problem
+
+    def skipped(self, kind: str, number: int = 1) -> None:
+        """Take in that objects could not be taken in."""
+        self.skips[kind] += number
+
+    def blind(self) -> str | None:
+        """Return which watch has had no contact for too long, for how long and why, if there is one."""
+        for watched, at in self._newest.items():
+            kind, namespace = watched
+            silent = self._now() - at
+            if silent > BLIND_SECONDS:
+                where = f" in namespace {namespace}" if namespace else ""
+                problem = self._problems.get(watched, "the API server does not answer it")
+                return f"the watch of {kind}{where} is blind since {silent:.0f} seconds: {problem}"
+        return None
 
     def awaited(self) -> str | None:
         """Return a kind without which no stop can be carried out, and of which a watch has not begun yet."""
@@ -74,13 +103,15 @@ class Contacts:
             kinds[kind] = min(at, kinds.get(kind, at))
         yield from kinds.items()
 
-    def tracing(self) -> aiohttp.TraceConfig:
-        """Return what has a session of aiohttp tell of the answers that it gets."""
-        config = aiohttp.TraceConfig()
 
-        async def answered(_: aiohttp.ClientSession, __: object, params: aiohttp.TraceRequestEndParams) -> None:
-            if params.response.status < 300:
-                self.note(str(params.url))
+def watch_of(url: str) -> Watched | None:
+    """Return the watch that a URL asks for, or a list for it."""
+    *above, plural = urlsplit(url).path.rstrip("/").split("/")
+    namespace = above[-1] if above[-2:-1] == ["namespaces"] else ""
+    kind = KINDS.get(plural)
+    return Watched(kind, namespace) if kind is not None else None
 
-        config.on_request_end.append(answered)
-        return config
+
+def is_watch(url: str) -> bool:
+    """Whether a URL asks for a watch, as against a list."""
+    return parse_qs(urlsplit(url).query).get("watch") == ["true"]

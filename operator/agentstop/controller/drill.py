@@ -17,11 +17,11 @@ from agentstop.api.order import (
 )
 from agentstop.api.task import Phase, StopRequest
 from agentstop.cluster.cache import Cache
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
-from agentstop.cluster.transport import JsonObject
 from agentstop.lifecycle.effects import Halt
 from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word

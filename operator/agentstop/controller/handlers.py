@@ -13,6 +13,7 @@ from kubernetes.aio.client import Configuration
 from agentstop.api.meta import GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.cluster.connection import load_configuration
+from agentstop.controller.answers import Answers
 from agentstop.controller.contacts import Contacts
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
@@ -51,10 +52,10 @@ def build_registry(orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -
 
 
 class Sessions:
-    """kopf's connections: as it would make them itself, but they tell when the API server answers."""
+    """kopf's connections: as it would make them itself, but with answers that it can read."""
 
     def __init__(self, contacts: Contacts) -> None:
-        self._contacts = contacts
+        self._answers = Answers(contacts)
         self._newest: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
 
     def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
@@ -65,9 +66,9 @@ class Sessions:
         if self._newest is None or self._newest[0] != info:
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-                headers=info.as_http_headers(),
+                headers={**info.as_http_headers(), "Accept-Encoding": "identity"},
                 proxy=info.proxy_url,
-                trace_configs=[self._contacts.tracing()],
+                response_class=self._answers.response(),
             )
             self._newest = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
         return self._newest[1]

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agentstop import __version__
 from agentstop.api.task import Phase, StopSource, Verdict
-from agentstop.controller.contacts import Contacts
+from agentstop.controller.contacts import KINDS, Contacts
 from agentstop.controller.stalls import Stall
 
 SIGNAL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -70,6 +70,14 @@ class _State(Collector):
         for kind, at in self._contacts.oldest():
             contact.add_metric([kind], at)
         yield contact
+        skipped = CounterMetricFamily(
+            "agentstop_watch_skipped",
+            "Objects that a list or a watch brought and that could not be read.",
+            labels=["kind"],
+        )
+        for kind in KINDS.values():
+            skipped.add_metric([kind], self._contacts.skips[kind])
+        yield skipped
 
 
 class Metrics:

@@ -180,7 +180,7 @@ class Operator:
 
     def _reflectors(self, gateway: Gateway) -> list[Reflector]:
         return [
-            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.contacts.heard)
+            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.contacts)
             for namespace in self._options.namespaces or ("",)
             for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
         ]
@@ -352,7 +352,7 @@ class Operator:
             await asyncio.sleep(INTERVAL_SECONDS)
             try:
                 await resync.run_once()
-            except ApiError as error:
+            except Exception as error:  # noqa: BLE001  (this must not end: it is what finds out all else)
                 log.warning("the second look at the cluster did not come about: %s", error)
 
     def _settle(self) -> None:
@@ -372,7 +372,9 @@ class Operator:
         if not self._known.is_set():
             return "the caches are not filled yet"
         awaited = self._metrics.contacts.awaited()
-        return f"the watch of {awaited} has not begun yet" if awaited else None
+        if awaited:
+            return f"the watch of {awaited} has not begun yet"
+        return self._metrics.contacts.blind()
 
 
 def _allow_many_connections() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from agentstop.api.order import (
 )
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
@@ -29,7 +31,6 @@ from agentstop.cluster.orders import OrderBook, key_of
 from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.cluster.resources import TASKS, Place
 from agentstop.cluster.tenure import Tenure
-from agentstop.cluster.transport import JsonObject
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan, progress
@@ -50,9 +51,6 @@ LONGEST_WAIT_SECONDS: Final = 86_400.0
 BATCH: Final = 25
 """So many tasks are looked at at once. A single stop that comes meanwhile takes some ten turns of the event loop, and
 waits for so many tasks in each of them."""
-
-PAGE: Final = 500
-"""So many orders or namespaces are listed at once."""
 
 NAMESPACES: Final = Place("/api/v1", "namespaces")
 
@@ -111,11 +109,20 @@ class OrderKeeper:
         """
         if not namespaces:
             await self._learn_namespaces()
-            for raw in await self._list(Place(TASKS, CLUSTER_ORDER_PLURAL)):
-                self.order(None, {"kind": CLUSTER_ORDER_KIND, **raw})
+            await self._learn_orders(CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, "")
         for namespace in namespaces or ("",):
-            for raw in await self._list(Place(TASKS, ORDER_PLURAL), namespace):
-                self.order(None, {"kind": ORDER_KIND, **raw})
+            await self._learn_orders(ORDER_KIND, ORDER_PLURAL, namespace)
+
+    async def _learn_orders(self, kind: str, plural: str, namespace: str) -> None:
+        async for raw in self._gateway.objects(Place(TASKS, plural), namespace):
+            self._take(partial(self.order, None, {"kind": kind, **raw}), raw)
+
+    def _take(self, take: Callable[[], None], raw: JsonObject) -> None:
+        """Take in one of many: one that we stumble over must not hide the others."""
+        try:
+            take()
+        except Exception:
+            log.exception("%s could not be taken in", (raw.get("metadata") or {}).get("name"))
 
     def order(self, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in the event of an order."""
@@ -351,18 +358,8 @@ class OrderKeeper:
 
     async def _learn_namespaces(self) -> None:
         """Read the labels of all namespaces as they are now: what was labelled just before an order is meant by it."""
-        for raw in await self._list(NAMESPACES):
-            self.namespace(None, raw)
-
-    async def _list(self, place: Place, namespace: str = "") -> list[JsonObject]:
-        found: list[JsonObject] = []
-        query = {"limit": str(PAGE)}
-        while True:
-            answer = await self._gateway.call("GET", place.collection(namespace), query)
-            found += answer.get("items") or ()
-            if not answer["metadata"].get("continue"):
-                return found
-            query["continue"] = answer["metadata"]["continue"]
+        async for raw in self._gateway.objects(NAMESPACES):
+            self._take(partial(self.namespace, None, raw), raw)
 
     async def _look(self, order: Order) -> bool:
         """Read an order again; return whether it is still there."""

@@ -8,13 +8,13 @@ from typing import Any, Final
 from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.api.task import KIND, Phase
 from agentstop.cluster.cache import Cache
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import NOT_LEADING, ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import WorkQueue
-from agentstop.cluster.transport import JsonObject
 from agentstop.controller.intake import lane_of
 from agentstop.controller.recorder import Recorder
 from agentstop.lifecycle.decide import decide
@@ -215,11 +215,10 @@ class Reconciler:
             for name in new:
                 sent.add((key, name))
                 try:
-                    children = await self._gateway.list_children(key.namespace, name)
+                    async for child in self._gateway.list_children(key.namespace, name):
+                        self._meet(child)
                 except ApiError as error:
                     raise RetryError(error) from error
-                for child in children:
-                    self._meet(child)
                 names += [each.name for each in relatives.children(name) if each.status.phase in ENDED_BY_ITSELF]
         return len(sent) > before
 

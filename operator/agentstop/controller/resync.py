@@ -86,6 +86,9 @@ class Resync:
             if not error.absent:
                 raise
             self._intake.task_is_gone(key)
+        except Exception:
+            # One object that we stumble over must not hide all others.
+            log.exception("%s could not be taken in", key)
 
     async def _list(self, kind: str, selector: str) -> dict[TaskKey, str]:
         found: dict[TaskKey, str] = {}

@@ -69,7 +69,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 30
     settings.watching.inactivity_timeout = 35
     settings.watching.reconnect_backoff = 0.02
-    settings.watching.chunk_size = 250  # a page holds up everything else while it is read
+    settings.watching.chunk_size = 20  # a page holds up everything else while it is read, and may be 30 MB
     settings.networking.connect_timeout = 5.0
     settings.networking.request_timeout = 60.0
     settings.networking.error_backoffs = _Backoffs()

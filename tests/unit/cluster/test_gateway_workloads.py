@@ -18,7 +18,7 @@ from agentstop.workloads.requests import (
     Meaning,
     Patch,
 )
-from tests.unit.objects import POD_REF, Raw
+from tests.unit.objects import POD_REF, Raw, raw_pod
 
 from .wire import Server
 
@@ -146,12 +146,12 @@ async def test_pods_are_listed_by_selector_and_read_from_storage(gateway: Gatewa
     async def answer(request: web.Request) -> web.StreamResponse:
         more = "" if "continue" in request.query else "next"
         metadata = {"resourceVersion": "7", "continue": more}
-        return web.json_response({"metadata": metadata, "items": [{"page": more}]})
+        return web.json_response({"metadata": metadata, "items": [raw_pod(uid=f"page {more}")]})
 
     server.answer = answer
     found = await gateway.send(LookAtPods(PODS))
 
-    assert found["items"] == [{"page": "next"}, {"page": ""}]
+    assert [each.uid for each in found["items"]] == ["page next", "page "]
     assert {seen.path for seen in server.seen} == {POD_LIST}
     assert {seen.query["labelSelector"] for seen in server.seen} == {"app=x"}
     assert not any("resourceVersion" in seen.query for seen in server.seen), "a cache may be behind"
@@ -168,12 +168,12 @@ async def watched(gateway: Gateway, target: Watch) -> list[tuple[str, Any]]:
 
 
 async def test_a_watch_of_pods_begins_with_all_of_them(gateway: Gateway, server: Server) -> None:
-    listed = {"metadata": {"resourceVersion": "7"}, "items": [{"n": 1}, {"n": 2}]}
+    listed = {"metadata": {"resourceVersion": "7"}, "items": [raw_pod(uid="1"), raw_pod(uid="2")]}
     serve(server, {POD_LIST: listed}, events=({"type": "DELETED", "object": {"n": 1}},))
 
     events = await watched(gateway, PODS)
     assert [kind for kind, _ in events] == [LISTED, "DELETED"]
-    assert events[0][1]["items"] == listed["items"]
+    assert [each.uid for each in events[0][1]["items"]] == ["1", "2"]
     assert {seen.query["labelSelector"] for seen in server.seen} == {"app=x"}
 
 
@@ -212,11 +212,13 @@ def a_child(name: str, parent: str | None = "p") -> Raw:
     return {"metadata": {"name": name}, "spec": {"parentRef": {"name": parent}} if parent else {}}
 
 
+async def children(gateway: Gateway) -> list[str]:
+    return [each["metadata"]["name"] async for each in gateway.list_children("ns", "p")]
+
+
 async def test_children_are_selected_by_their_parent(gateway: Gateway, server: Server) -> None:
     serve(server, {TASKS_PATH: {"metadata": {}, "items": [a_child("a"), a_child("b")]}})
-    found = await gateway.list_children("ns", "p")
-
-    assert [each["metadata"]["name"] for each in found] == ["a", "b"]
+    assert await children(gateway) == ["a", "b"]
     assert server.seen[0].query["fieldSelector"] == "spec.parentRef.name=p"
 
 
@@ -229,14 +231,14 @@ async def test_where_no_field_of_ours_can_be_selected_all_are_read(gateway: Gate
         return web.json_response({"metadata": {}, "items": items})
 
     server.answer = answer
-    assert [each["metadata"]["name"] for each in await gateway.list_children("ns", "p")] == ["a"]
+    assert await children(gateway) == ["a"]
 
 
 async def test_children_that_cannot_be_listed_are_not_none(gateway: Gateway, server: Server) -> None:
     server.says(403, {"reason": "Forbidden", "message": "no"})
 
     with pytest.raises(ApiError):
-        await gateway.list_children("ns", "p")
+        await children(gateway)
 
 
 # Many at once

@@ -1,6 +1,7 @@
 """What a reflector tells of: all that there is, what changes, and after a gap what is there no more."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,8 +10,10 @@ from typing import Any, cast
 import pytest
 
 from agentstop.cluster import reflector as reflector_module
+from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, Gateway
+from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Name, Reflector, Source
 from tests.support.waiting import until
 from tests.unit.objects import Raw
@@ -34,6 +37,15 @@ def bookmark(version: int) -> tuple[str, Raw]:
     return BOOKMARK, {"metadata": {"resourceVersion": str(version)}}
 
 
+def page(items: list[Raw] | None) -> Page:
+    """Return a part of a list as it comes from the API server."""
+    return Page("/x", Listing(json.dumps({"items": items, "metadata": {"resourceVersion": "100"}}).encode()))
+
+
+BEGUN: tuple[str, Raw] = ("begun", {})
+"""A watch that has this before its error was accepted."""
+
+
 class Script:
     """What the API server says, one entry after the other; stands for the gateway. Afterwards watches are silent."""
 
@@ -43,7 +55,7 @@ class Script:
         self.listed = 0
         self.versions: list[str] = []
 
-    async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Raw]:
+    async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         assert (kind, namespace, selector) == tuple(SOURCE)
         self.listed += 1
         items = self.lists.pop(0)
@@ -51,21 +63,24 @@ class Script:
             raise items
         # One object a page, and one empty page: a cluster has that when the last objects of a list were deleted.
         for item in items:
-            yield {"metadata": {"resourceVersion": "100"}, "items": [item]}
-        yield {"metadata": {"resourceVersion": "100"}, "items": None}
+            yield page([item])
+        yield page(None)
 
     async def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
     ) -> AsyncIterator[tuple[str, Raw]]:
         assert (kind, namespace, selector) == tuple(SOURCE)
         self.versions.append(version)
+        if self.watches and isinstance(self.watches[0][0], Exception):
+            raise cast("Exception", self.watches.pop(0)[0])
         accepted()
         if not self.watches:
             await asyncio.Event().wait()
         for event in self.watches.pop(0):
             if isinstance(event, Exception):
                 raise event
-            yield event
+            if event != BEGUN:
+                yield event
 
 
 class Told:
@@ -74,6 +89,8 @@ class Told:
     def __init__(self) -> None:
         self.all: list[tuple[Any, ...]] = []
         self.contacts = 0
+        self.problems: list[str] = []
+        self.skips = 0
 
     def changed(self, kind: str, event: str | None, raw: Raw) -> None:
         self.all.append((event, raw["metadata"]["name"]))
@@ -85,16 +102,24 @@ class Told:
         if name.name == "stumbled-over":
             raise ValueError("a mistake of ours")
 
-    def contact(self, kind: str, namespace: str) -> None:
+    def heard(self, kind: str, namespace: str) -> None:
         assert (kind, namespace) == SOURCE[:2]
         self.contacts += 1
+
+    def failed(self, kind: str, namespace: str, problem: str) -> None:
+        assert (kind, namespace) == SOURCE[:2]
+        self.problems.append(problem)
+
+    def skipped(self, kind: str, number: int = 1) -> None:
+        assert kind == SOURCE.kind
+        self.skips += number
 
 
 @asynccontextmanager
 async def reflecting(script: Script) -> AsyncIterator[tuple[Told, Reflector]]:
     """Run a reflector until it has used up its script."""
     told = Told()
-    reflector = Reflector(cast("Gateway", script), SOURCE, told, told.contact)
+    reflector = Reflector(cast("Gateway", script), SOURCE, told, told)
     running = asyncio.create_task(reflector.run())
 
     def at_the_end() -> bool:
@@ -141,7 +166,7 @@ async def test_after_a_gap_it_tells_what_is_there_no_more() -> None:
 
 @pytest.mark.parametrize("error", [AWAY, BUSY, ApiError(429, "TooManyRequests", "slow"), ApiError(401, "U", "login")])
 async def test_a_watch_that_breaks_off_goes_on_without_a_new_list(error: ApiError) -> None:
-    script = Script([[]], [[("ADDED", pod("a", 101)), error], [error], [error]])
+    script = Script([[]], [[("ADDED", pod("a", 101)), AWAY], [error], [error]])
     async with reflecting(script) as (told, _):
         assert script.listed == 1
         assert script.versions == ["100", "101", "101", "101"]
@@ -181,3 +206,42 @@ async def test_a_missing_one_that_it_stumbles_over_does_not_make_it_blind() -> N
     script = Script([[pod("stumbled-over"), pod("goes")], [pod("b")]], [[EXPIRED]])
     async with reflecting(script) as (told, _):
         assert {("missing", "stumbled-over", "uid-stumbled-over"), ("missing", "goes", "uid-goes")} <= set(told.all)
+
+
+ERROR = ApiError(500, "InternalError", "unable to decode an object in the watch stream")
+UNREADABLE = ApiError(0, "Unreadable", "a line of a watch cannot be read")
+
+
+@pytest.mark.parametrize("error", [ERROR, BUSY, UNREADABLE])
+async def test_an_error_in_a_watch_means_a_new_list_and_no_sign_of_life(error: ApiError) -> None:
+    """Else a watch that always begins, and always ends so, would look alive."""
+    script = Script([[], [], []], [[BEGUN, error], [BEGUN, error]])
+    async with reflecting(script) as (told, _):
+        assert script.versions == ["100"] * 3
+        assert told.contacts == 1
+        assert told.problems == [str(error)] * 2
+
+
+async def test_after_an_error_a_watch_is_alive_again_with_what_it_brings() -> None:
+    script = Script([[], []], [[BEGUN, ERROR], [BEGUN, bookmark(150)], [BEGUN]])
+    async with reflecting(script) as (told, _):
+        assert told.contacts == 4, "the first that began, the bookmark, and the two that began after it"
+
+
+async def test_a_watch_that_lasts_its_time_is_alive_though_it_brings_nothing() -> None:
+    script = Script([[], []], [[BEGUN, ERROR], [BEGUN]])
+    async with reflecting(script) as (told, _):
+        assert told.contacts == 3, "the first that began, the one that lasted, and the one after it"
+
+
+NO_OBJECTS: list[Raw] = [{}, {"metadata": None}, {"metadata": {"name": "x"}}, pod("x") | {"metadata": {"name": 1}}]
+
+
+async def test_what_is_no_object_costs_no_more_than_itself() -> None:
+    """And nothing that was known is taken for gone, which one of these may be."""
+    events: list[tuple[str, Raw] | Exception] = [("MODIFIED", bad) for bad in NO_OBJECTS]
+    script = Script([[pod("known")], [*NO_OBJECTS, pod("a")]], [[*events, ("ADDED", pod("b", 102)), EXPIRED]])
+    async with reflecting(script) as (told, _):
+        assert told.all == [(None, "known"), ("ADDED", "b"), (None, "a")]
+        assert told.skips == 2 * len(NO_OBJECTS)
+        assert script.versions == ["100", "100"]

@@ -7,7 +7,7 @@ import pytest
 from agentstop.cluster.sightings import MOST_GONE, Sightings
 from agentstop.workloads.objects import ObjectRef, PodGroup, Refusal, Right, Sighting
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.podseen import PodSeen, read_pod
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, when
 from tests.unit.workloads.owners import JOB_PODS, JOB_REF, job_pod, raw_owner, suspended_job
 
@@ -99,15 +99,15 @@ def test_a_link_is_read_as_such(sightings: Sightings) -> None:
 
 
 def test_a_list_is_all_there_is(sightings: Sightings) -> None:
-    sightings.list_pods(JOB_PODS, [job_pod("a"), job_pod("b")], at(1))
-    sightings.list_pods(JOB_PODS, [job_pod("b")], at(2))
+    sightings.list_pods(JOB_PODS, [read_pod(job_pod("a")), read_pod(job_pod("b"))], at(1))
+    sightings.list_pods(JOB_PODS, [read_pod(job_pod("b"))], at(2))
 
     assert group(sightings).listed_at == at(2)
     assert [each.doubted for each in group(sightings).pods.values()] == [True, False], "it may only have lost its label"
 
 
 def test_what_is_known_to_be_gone_is_not_doubted(sightings: Sightings) -> None:
-    sightings.list_pods(JOB_PODS, [job_pod("a")], at(1))
+    sightings.list_pods(JOB_PODS, [read_pod(job_pod("a"))], at(1))
     sightings.lose(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
     sightings.list_pods(JOB_PODS, [], at(3))
 

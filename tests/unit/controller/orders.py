@@ -14,6 +14,7 @@ from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import key_of
 from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.resources import Place
 from agentstop.cluster.tenure import Tenure
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.lifecycle.orders import OrderKey
@@ -120,23 +121,18 @@ class Cluster:
         return self.tasks[TaskKey(namespace, name)]
 
     async def call(self, method: str, where: str, query: Mapping[str, str] | None = None, body: Any = None) -> Raw:
-        if method == "POST":
-            attributes = body["spec"]["resourceAttributes"]
-            return {"status": {"allowed": (attributes["verb"], attributes["resource"]) not in self.forbidden}}
-        items: list[Raw] = []
-        if where.endswith("/namespaces"):
-            items = [{"metadata": {"name": name, "labels": labels}} for name, labels in self.namespaces.items()]
-        else:
-            plural = where.rpartition("/")[2]
-            items = [
-                {name: part for name, part in raw.items() if name not in {"kind", "apiVersion"}}
-                for key, raw in self.orders.items()
-                if (f"{key.kind.lower()}s" == plural and where.find("/namespaces/") < 0)
-                or (f"{key.kind.lower()}s" == plural and f"/namespaces/{key.namespace}/" in where)
-            ]
-        start = int((query or {}).get("continue", 0))
-        rest = {"continue": str(start + 1)} if start + 1 < len(items) else {}
-        return {"metadata": rest, "items": items[start : start + 1]}
+        assert method == "POST"
+        attributes = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": (attributes["verb"], attributes["resource"]) not in self.forbidden}}
+
+    async def objects(self, place: Place, namespace: str = "") -> AsyncIterator[Raw]:
+        if place.plural == "namespaces":
+            for name, labels in self.namespaces.items():
+                yield {"metadata": {"name": name, "labels": labels}}
+            return
+        for key, raw in list(self.orders.items()):
+            if f"{key.kind.lower()}s" == place.plural and namespace in {"", key.namespace}:
+                yield {name: part for name, part in raw.items() if name not in {"kind", "apiVersion"}}
 
     async def send(self, request: Request) -> Raw:
         match request:

@@ -7,7 +7,7 @@ import kopf
 import pytest
 from aiohttp import web
 
-from agentstop.controller.contacts import Contacts
+from agentstop.controller.contacts import BLIND_SECONDS, Contacts
 from agentstop.controller.handlers import Sessions
 from tests.support.programs import free_port
 
@@ -78,6 +78,28 @@ def test_what_is_no_contact_of_a_watch(contacts: Contacts, clock: Clock, url: st
     contacts.note(f"https://x{url}")
 
     assert set(dict(contacts.oldest()).values()) == {100.0}
+
+
+def test_a_watch_without_contact_is_blind_and_says_why(contacts: Contacts, clock: Clock) -> None:
+    contacts.expect(("a", "b"))
+    clock.now += BLIND_SECONDS + 1
+    for kind in ("Pod", "AgentTask", "StopOrder"):
+        contacts.heard(kind, "a")
+        contacts.heard(kind, "b")
+    assert contacts.blind() is None
+
+    contacts.failed("Pod", "b", "pods is forbidden")
+    assert contacts.blind() is None
+    clock.now += BLIND_SECONDS + 1
+    for kind, namespace in (("AgentTask", "a"), ("AgentTask", "b"), ("Pod", "a"), ("StopOrder", "a")):
+        contacts.heard(kind, namespace)
+    assert contacts.blind() == "the watch of Pod in namespace b is blind since 91 seconds: pods is forbidden"
+    contacts.heard("Pod", "b")
+    assert contacts.blind() == (
+        "the watch of StopOrder in namespace b is blind since 91 seconds: the API server does not answer it"
+    )
+    contacts.heard("StopOrder", "b")
+    assert contacts.blind() is None
 
 
 class Server:

@@ -1,6 +1,6 @@
 """The way from the operator to the world's API server, with everything that can go wrong on it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -8,7 +8,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import PAUSE_MANAGER
 from agentstop.workloads.objects import ObjectRef, PodsOf
-from agentstop.workloads.podseen import STOP_MANAGER
+from agentstop.workloads.podseen import STOP_MANAGER, read_pod
 from agentstop.workloads.requests import (
     AskRight,
     Create,
@@ -76,12 +76,12 @@ class ModelGateway:
     async def get_task(self, namespace: str, name: str) -> Raw:
         return self._carried(lambda: self._server.get(ObjectRef(KIND, namespace, name)))
 
-    async def list_children(self, namespace: str, name: str) -> list[Raw]:
+    async def list_children(self, namespace: str, name: str) -> AsyncIterator[Raw]:
         def carry_out() -> Raw:
             return {"items": self._server.children(namespace, name)}
 
-        items: list[Raw] = self._carried(carry_out)["items"]
-        return items
+        for child in self._carried(carry_out)["items"]:
+            yield child
 
     async def write_status(self, task: Raw) -> Raw:
         return self._carried(lambda: self._server.write_status(task), write=True)
@@ -147,7 +147,7 @@ class ModelGateway:
             case Look(ref) | LookAtMember(ref):
                 return self._server.get(ref)
             case LookAtPods(pods):
-                return {"items": self._server.selected(pods)}
+                return {"items": [read_pod(each) for each in self._server.selected(pods)]}
             case Create(ref, body):
                 return self._server.create(ref, body)
             case Patch():

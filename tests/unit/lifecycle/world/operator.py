@@ -24,6 +24,7 @@ from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.seen import Task
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
+from agentstop.workloads.podseen import read_pod
 
 from .clock import Clock
 from .gateway import ModelGateway
@@ -183,7 +184,7 @@ class Process:
     def _begin(self, target: Watch) -> None:
         """A watch begins with what there is."""
         if isinstance(target, PodsOf):
-            self.intake.followed(target, LISTED, {"items": self._server.selected(target)})
+            self.intake.followed(target, LISTED, {"items": [read_pod(each) for each in self._server.selected(target)]})
         elif target in self._server.objects:
             self.intake.followed(target, "ADDED", self._server.objects[target])
         else:
