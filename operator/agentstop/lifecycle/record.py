@@ -87,7 +87,9 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
         if record.kill_at is not None:
             # What is shortened now is over now at the earliest, wherever it is counted from.
             kill_at = max(kill_at, min(record.kill_at, case.now))
-    return record.but(grace_period_seconds=grace, signaled_at=signaled_at, kill_at=kill_at)
+    return record.but(
+        grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at
+    )
 
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:
