@@ -145,6 +145,38 @@ async def test_the_grace_period_of_an_order_overrides_others(ns: Namespace, oper
     assert counted(await order.status()) == {"killed": 1}
 
 
+async def test_an_order_takes_the_pods_too_whatever_the_tasks_say(
+    ns: Namespace, operator: Operator, orders: Orders
+) -> None:
+    """With the pod object, the token that it was given is good for nothing any more."""
+    await make(ns, "a", labels={"team": "a"}, stop={"podPolicy": "Keep"})
+    await make(ns, "b")
+    await make(ns, "child", parentRef={"name": "a"})
+    for name in ("a", "b", "child"):
+        await ns.running(name)
+    order = await orders.make(selector=TEAM, podPolicy="Delete")
+    await order.phase("Complete")
+
+    for name in ("a", "child"):
+        task = await ns.ended(name)
+        assert (stop_of(task)["podPolicy"], stop_of(task)["verdict"], exit_code(task)) == ("Delete", "Graceful", 0)
+        await ns.pods.until_gone(name)
+    assert (await ns.task("b"))["status"]["phase"] == "Running"
+
+
+async def test_an_order_that_keeps_the_pods_keeps_them(ns: Namespace, operator: Operator, orders: Orders) -> None:
+    await make(ns, "a", stop={"podPolicy": "Delete"})
+    await ns.running("a")
+    order = await orders.make(podPolicy="Keep")
+    await order.phase("Complete")
+    await ns.ended("a")
+    await order.delete()
+    await ns.patch("a", ttlSecondsAfterFinished=3600)  # the operator looks at it once more
+    await ns.until("a", lambda task: status(task).get("observedGeneration") == 2, what="seen")
+
+    assert (await ns.kube.get(PODS, ns.name, "a"))["status"]["phase"] in {"Succeeded", "Failed"}
+
+
 async def test_a_job_that_was_adopted(ns: Namespace, operator: Operator, workloads: Workloads, orders: Orders) -> None:
     job = await workloads.create(manifests.job("worker", GRACEFUL, parallelism=2))
     await workloads.adopt("a", job)

@@ -252,8 +252,8 @@ async def test_the_live_view_of_an_order_is_held_to_the_same(cli: Cli, paper: Pa
     stop = {**STOP, "order": {"kind": "StopOrder", "name": EVIL, "uid": made["metadata"]["uid"]}}
     await paper.write("a", **evil_status("Stopping", stop=stop))
     held = [{"namespace": EVIL, "name": EVIL, "reason": EVIL, "message": EVIL}]
-    counts: Object = {"matched": 1, "stopping": 1, "stalledCount": 1, "stalled": held}
-    await paper.write_order("o", phase="Stopping", startedAt=STOP["acceptedAt"], requestedBy=EVIL, **counts)
+    counts: Object = {"matched": 1, "stopping": 1, "stalledCount": 1, "stalled": held, "requestedBy": EVIL}
+    await paper.write_order("o", phase="Stopping", startedAt=STOP["acceptedAt"], **counts)
     words = ("order", "get", "-w", "o", "-n", paper.namespace, "--timeout", "4s")
     terminal = await Terminal.start(cli, tmp_path, *words, columns=200)
     await terminal.shows(f"why{SHOWN}")

@@ -3,8 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.plugin.commands import Cli, Terminal
-from tests.plugin.paper import ORDERS
+from tests.plugin.paper import ORDERS, Paper
 from tests.support import agents
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
@@ -37,6 +39,24 @@ async def test_now_is_a_grace_period_of_one_second(live: Cli, ns: Namespace) -> 
     done = await live("stop", "a", "-n", ns.name, "--now", "--wait", "-o", "json")
     assert (done.code, done.json()["status"]["stop"]["verdict"]) == (0, "Killed")
     assert done.json()["spec"]["stop"]["gracePeriodSeconds"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [(("stop", "a"), False), (("stop", "a", "b", "-y"), True), (("order", "create", "o", "--all", "-y"), True)],
+)
+async def test_the_pods_go_with_the_stop(cli: Cli, paper: Paper, words: tuple[str, ...], kept: bool) -> None:
+    for name in ("a", "b"):
+        await paper.task(name)
+    done = await cli(*words, "--pod-policy", "delete", "--no-wait", "-n", paper.namespace)
+    assert done.code == 0, done.err
+    if not kept:
+        assert (await paper.get("a"))["spec"]["stop"]["podPolicy"] == "Delete"
+        return
+    (order,) = await paper.orders()
+    assert order["spec"]["podPolicy"] == "Delete"
+    shown = await cli("order", "get", order["metadata"]["name"], "-n", paper.namespace)
+    assert "pods        are deleted" in shown.out
 
 
 async def test_several_names_are_one_order(live: Cli, ns: Namespace) -> None:

@@ -106,7 +106,7 @@ ORDER_COLUMNS: Final = (
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the order was made."),
 )
 
-_OPTIONAL: Final = ("reason", "message", "gracePeriodSeconds", "ttlSecondsAfterFinished")
+_OPTIONAL: Final = ("reason", "message", "gracePeriodSeconds", "podPolicy", "ttlSecondsAfterFinished")
 
 
 def order_rules(*optional: str) -> tuple[dict[str, str], ...]:

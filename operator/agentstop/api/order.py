@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
-from agentstop.api.task import CAMEL_CASE, MAX_SECONDS, Seconds
+from agentstop.api.task import CAMEL_CASE, MAX_SECONDS, PodPolicy, Seconds
 
 ORDER_KIND: Final = "StopOrder"
 ORDER_PLURAL: Final = "stoporders"
@@ -86,6 +86,8 @@ class _OrderSpec(Model):
         None, ge=1, le=MAX_SECONDS, json_schema_extra={"format": "int32", **_fixed("gracePeriodSeconds")}
     )
     """Seconds between SIGTERM and SIGKILL; overrides what the tasks and their workloads say."""
+    pod_policy: PodPolicy | None = Field(None, json_schema_extra=_fixed("podPolicy"))
+    """What becomes of the pods: Keep stops them in place, so that logs and last states stay readable; Delete removes the pod objects as well, and with them what their tokens are good for. Overrides what the tasks say; without it, theirs counts."""  # noqa: E501
     hold: bool = Field(
         False,
         json_schema_extra=schema(rule("oldSelf || !self", "hold cannot be set later: create a new order instead")),

@@ -274,6 +274,8 @@ class StopStatus(Model):
     """When the proof was in hand that no process is left."""
     grace_period_seconds: Seconds | None = None
     """The shortest grace period that was asked for, in seconds, or the workload's own."""
+    pod_policy: PodPolicy | None = None
+    """What the order asks to be done with the pod object, which stands even when the order is gone; absent where no order says it, and spec.stop.podPolicy counts."""  # noqa: E501
     duration_seconds: float | None = None
     """Seconds from acceptance to confirmation."""
     verdict: Verdict | None = None

@@ -183,15 +183,14 @@ class OrderBook:
         return True
 
     def _bind(self, order: Order, task: Task) -> None:
-        """Have a task stopped: the first order is the one that counts; a later one may shorten the grace period."""
+        """Have a task stopped: the first order is the one that counts; a later one may make it stricter."""
         if task.status.phase.terminal:
             return
         asked, bound = ordered_by(order), self._bound.get(task.uid)
-        grace = asked.grace_seconds
         if bound is not None:
-            if grace is None or (bound.grace_seconds is not None and bound.grace_seconds <= grace):
-                return
-            asked = replace(bound, grace_seconds=grace)
+            asked = bound.joined(asked)
+        if asked == bound:
+            return
         self._bound[task.uid] = asked
         self._ask(TaskKey(task.namespace, task.name))
 

@@ -120,7 +120,7 @@ class Drill:
         seen = taken(task, rival) if rival is not None else kind.observe(task, around, now)
         request = task.spec.stop or StopRequest()
         asked = order.spec.grace_period_seconds or request.grace_period_seconds
-        requests = kind.carry_out(task, Halt(asked, request.pod_policy, None), around, now)
+        requests = kind.carry_out(task, Halt(asked, order.spec.pod_policy or request.pod_policy, None), around, now)
         runs = seen.presence is Presence.PRESENT and seen.proof is None
         workload = (seen.workload or task.status.workload) if runs else None
         pods = workload.pods if workload is not None else ()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentstop.api.task import AgentTaskStatus, Phase, StopRequest, StopSource, StopStatus
+from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopSource, StopStatus
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
 from agentstop.lifecycle.events import Note
@@ -53,6 +53,21 @@ class Case:
         if ordered is not None:
             return min(ordered, own) if own is not None and self.task.spec.stop_requested else ordered
         return own if own is not None or self.kin.stop is None else self.kin.stop.grace_seconds
+
+    @property
+    def ordered_policy(self) -> PodPolicy | None:
+        """What orders of the task, or an ancestor, ask to be done with the pod object. Once it is Delete, it stays."""
+        asking = (self.task.status.stop, self.standing.stop, self.kin.stop)
+        said = [each.pod_policy for each in asking if each is not None and each.pod_policy is not None]
+        return PodPolicy.DELETE if PodPolicy.DELETE in said else next(iter(said), None)
+
+    @property
+    def pod_policy(self) -> PodPolicy:
+        """What the stop does with the pod object. What the task says for itself never weakens what an order says."""
+        own, ordered = self.request.pod_policy, self.ordered_policy
+        if ordered is None or (own is PodPolicy.DELETE and self.task.spec.stop_requested):
+            return own
+        return ordered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

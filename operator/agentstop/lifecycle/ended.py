@@ -68,7 +68,7 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
     asked = request.grace_period_seconds
     return Decision(
         status=next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True),
-        effects=(Halt(asked, request.pod_policy, kill_at if asked is not None else None),),
+        effects=(Halt(asked, case.pod_policy, kill_at if asked is not None else None),),
         wake_at=now + RECHECK,
     )
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from agentstop.api.meta import ConditionType
-from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, StopSource
+from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
 from agentstop.lifecycle.seen import Task, Word
 
 MOST_GENERATIONS: Final = 32
@@ -38,6 +38,8 @@ class Inherited:
     message: str | None = None
     grace_seconds: int | None = None
     """The grace period that was asked for there, in seconds."""
+    pod_policy: PodPolicy | None = None
+    """What the order that it comes from asks to be done with the pod objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ def _begun(parent: Task, child: Task, relatives: Relatives) -> Inherited | None:
             reason=own.reason if own is not None else None,
             message=own.message if own is not None else None,
             grace_seconds=_asked_grace(parent),
+            pod_policy=record.pod_policy if record is not None else None,
         )
     if source is StopSource.PARENT and record is not None:
         # Where it began may be gone by now; what was accepted stays in force for all below.
@@ -151,6 +154,7 @@ def _begun(parent: Task, child: Task, relatives: Relatives) -> Inherited | None:
             reason=record.reason,
             message=record.message,
             grace_seconds=_asked_grace(origin) if origin is not None else None,
+            pod_policy=record.pod_policy,
         )
     deleted = parent.deleting or parent.gone or source is StopSource.DELETION
     if deleted and child.spec.deletion_policy is DeletionPolicy.STOP and child.status.attempts > 0:

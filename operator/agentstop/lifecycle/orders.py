@@ -1,7 +1,7 @@
 """Stop orders: which tasks they mean, what they do to a task, and how they add up."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from agentstop.api.order import (
     StopOrderSpec,
     StoppedCounts,
 )
-from agentstop.api.task import Phase, Verdict
+from agentstop.api.task import Phase, PodPolicy, Verdict
 from agentstop.lifecycle.seen import Task, Word
 
 
@@ -84,6 +84,13 @@ class Ordered:
     reason: str | None
     message: str | None
     grace_seconds: int | None
+    pod_policy: PodPolicy | None = None
+
+    def joined(self, later: "Ordered") -> "Ordered":
+        """Return the stop as a later order leaves it: it may shorten the grace period, and have the pod deleted."""
+        graces = [each for each in (self.grace_seconds, later.grace_seconds) if each is not None]
+        policy = later.pod_policy if later.pod_policy is PodPolicy.DELETE else self.pod_policy
+        return replace(self, grace_seconds=min(graces, default=None), pod_policy=policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,14 @@ def ordered_by(order: Order) -> Ordered:
     """Return the stop that an order asks for."""
     spec, key = order.spec, order.key
     return Ordered(
-        key.kind, key.name, order.uid, order.requested_by, spec.reason, spec.message, spec.grace_period_seconds
+        kind=key.kind,
+        name=key.name,
+        uid=order.uid,
+        requested_by=order.requested_by,
+        reason=spec.reason,
+        message=spec.message,
+        grace_seconds=spec.grace_period_seconds,
+        pod_policy=spec.pod_policy,
     )
 
 

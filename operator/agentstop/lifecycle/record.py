@@ -91,7 +91,9 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
         if seen.killed_by is not None and abs(seen.killed_by - kill_at) > WHOLE_SECOND:
             kill_at = seen.killed_by
         kill_at = max(signaled_at, kill_at)
-    return record.but(grace_period_seconds=grace, signaled_at=signaled_at, kill_at=kill_at)
+    return record.but(
+        grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at
+    )
 
 
 def asked_kill(record: StopStatus) -> datetime | None:

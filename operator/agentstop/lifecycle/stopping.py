@@ -59,7 +59,7 @@ def stopping(case: Case) -> Decision | None:
 def halt(case: Case, record: StopStatus) -> Halt:
     """Return the effect that ends the workload as this stop asks for."""
     asked = record.grace_period_seconds if case.asked_grace is not None else None
-    policy = PodPolicy.DELETE if case.task.gone else case.request.pod_policy
+    policy = PodPolicy.DELETE if case.task.gone else case.pod_policy
     return Halt(asked, policy, asked_kill(record) if asked is not None else None)
 
 

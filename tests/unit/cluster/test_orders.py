@@ -193,6 +193,28 @@ def test_a_later_order_can_only_shorten_the_grace_period(
     assert bench.grace(one) == grace
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "policy"),
+    [
+        ("Delete", "Keep", "Delete"),
+        ("Keep", "Delete", "Delete"),
+        (None, "Delete", "Delete"),
+        (None, "Keep", None),
+        ("Keep", None, "Keep"),
+    ],
+)
+def test_a_later_order_can_only_have_the_pod_deleted(
+    bench: Bench, first: str | None, second: str | None, policy: str | None
+) -> None:
+    one = named("one")
+    for name, said in (("first", first), ("second", second)):
+        bench.accept({"podPolicy": said} if said else None, one, name=name, uid=name)
+
+    stop = bench.book.standing(one).stop
+    assert stop is not None
+    assert (stop.name, stop.pod_policy) == ("first", policy)
+
+
 def test_an_order_shortens_the_grace_period_of_a_stop_that_is_under_way(bench: Bench) -> None:
     one = named("one", None, {"phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(-9)}})
     bench.accept({"gracePeriodSeconds": 1}, one)

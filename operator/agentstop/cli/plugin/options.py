@@ -145,7 +145,7 @@ def order_argument(function: Function) -> Function:
 
 
 def reason_options(function: Function) -> Function:
-    """Add why, and how fast."""
+    """Add why, how fast, and what becomes of the pods."""
     function = click.option("--now", is_flag=True, help="The same as --grace 1s: the shortest that leaves proof.")(
         function
     )
@@ -154,6 +154,11 @@ def reason_options(function: Function) -> Function:
         type=Duration(whole=True, least=1),
         metavar="TIME",
         help="Time from SIGTERM to SIGKILL, such as 10s or 2m; the workload's own without it.",
+    )(function)
+    function = click.option(
+        "--pod-policy",
+        type=click.Choice(["Keep", "Delete"], case_sensitive=False),
+        help="Keep stops pods in place; Delete removes them, and with them what their tokens are good for.",
     )(function)
     function = click.option("--message", metavar="TEXT", help="Why, for people.")(function)
     return click.option("--reason", metavar="WORD", help="Why, as one CamelCase word such as RunawayCost.")(function)

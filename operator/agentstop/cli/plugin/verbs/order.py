@@ -118,6 +118,7 @@ def _make(session: Session, selection: Selection, options: dict[str, Any], **mor
             reason=options["reason"],
             message=options["message"],
             gracePeriodSeconds=grace_of(options["grace"], options["now"]),
+            podPolicy=options["pod_policy"],
             ttlSecondsAfterFinished=options["ttl"],
             **more,
         )

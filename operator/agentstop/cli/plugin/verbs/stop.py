@@ -47,6 +47,7 @@ def stop(
     message: str | None,
     grace: float | None,
     now: bool,
+    pod_policy: str | None,
     wait: bool | None,
     timeout: float | None,
     dry_run: bool,
@@ -68,12 +69,11 @@ def stop(
     selection.check()
     seconds = grace_of(grace, now)
     follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
+    asked = {"reason": reason, "message": message, "gracePeriodSeconds": seconds, "podPolicy": pod_policy}
     if selection.single is not None:
-        asked = {"reason": reason, "message": message, "gracePeriodSeconds": seconds}
         how = {name: value for name, value in asked.items() if value is not None}
         return _stop_one(session, selection.single, how, follows, timeout, dry_run, output)
-    spec = {"reason": reason, "message": message, "gracePeriodSeconds": seconds}
-    return _stop_many(session, selection, spec, follows, timeout, dry_run, yes, output)
+    return _stop_many(session, selection, asked, follows, timeout, dry_run, yes, output)
 
 
 def _stop_one(

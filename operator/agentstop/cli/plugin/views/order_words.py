@@ -27,6 +27,8 @@ def _lines(order: Object, now: datetime) -> Iterator[str]:
         yield f"  because     {': '.join(filter(None, (spec.get('reason'), spec.get('message'))))}"
     if spec.get("gracePeriodSeconds") is not None:
         yield f"  grace       {spec['gracePeriodSeconds']}s"
+    if spec.get("podPolicy"):
+        yield f"  pods        {'are kept' if spec['podPolicy'] == 'Keep' else 'are deleted'}"
     if spec.get("hold"):
         yield "  hold        nothing that matches starts, until it is lifted"
     if phase == "Lifted":
