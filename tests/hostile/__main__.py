@@ -33,6 +33,7 @@ async def fight(options: argparse.Namespace) -> int:
                         cluster, operators, kube, namespace, seed, dict(options.weight), tuple(options.only), log
                     )
                     await battle.fight(min(left, ROUND_SECONDS))
+                    await battle.end()
                 print(
                     f"seed {seed}: {battle.stops} stops of others, {battle.measured} measured, all in time", flush=True
                 )

@@ -5,7 +5,8 @@ import secrets
 import time
 import warnings
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -63,24 +64,29 @@ class Battle:
 
     async def fight(self, seconds: float) -> None:
         """Let it do its worst for so long; raises AssertionError, with what was done, if anything gives way."""
-        try:
+        with self._story():
             operator = await self.operators.serve(self.namespace)
             since = len(operator.program.text())
             await self._all_at_once(operator, seconds)
-            await self._its_own_tasks_end()
             mistakes = operator.mistakes(since)
             assert not mistakes, f"the operator tells of mistakes: {mistakes[:3]}"
-            await Aftermath(self.cluster, self.operators).check(self.namespace)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._story()}") from None
         if not self.measured:
             warnings.warn(f"seed {self.seed}: the API server was too slow to measure any stop", stacklevel=2)
 
-    def _story(self) -> str:
-        again = f"make hostile SEED={self.seed}"
-        return "\n".join(
-            [f"seed {self.seed}; the last actions, of which the newest may be at fault:", *self._last, again]
-        )
+    async def end(self) -> None:
+        """See that its own tasks end when that is ordered, and that the brake works, with all that it made in place."""
+        with self._story():
+            await self._its_own_tasks_end()
+            await Aftermath(self.cluster, self.operators).check(self.namespace)
+
+    @contextmanager
+    def _story(self) -> Iterator[None]:
+        """Tell what was done last where something gives way."""
+        try:
+            yield
+        except AssertionError as error:
+            last = [f"seed {self.seed}; the last actions, of which the newest may be at fault:", *self._last]
+            raise AssertionError("\n".join([str(error), *last, f"make hostile SEED={self.seed}"])) from None
 
     async def _all_at_once(self, operator: Operator, seconds: float) -> None:
         sides = [
