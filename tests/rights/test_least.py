@@ -174,8 +174,19 @@ def test_without_the_policy_the_stop_role_cannot_change_tasks() -> None:
 
 
 NAMES = {
-    "auto": {"grace-period", "pod-guard", "stop-only", "stop-only-orders", "workload-rights"},
+    "auto": {
+        "bounds",
+        "grace-period",
+        "orphan",
+        "pod-binding",
+        "pod-bounds",
+        "pod-guard",
+        "stop-only",
+        "stop-only-orders",
+        "workload-rights",
+    },
     "stamps": {"requested-by-tasks", "requested-by-orders"},
+    "words": {"stop-words"},
 }
 
 
@@ -195,35 +206,26 @@ def trusts(values: Object | None = None, **options: Any) -> bool:
 def test_policies_are_made_where_the_cluster_has_them() -> None:
     both: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING)}
     assert names("ValidatingAdmissionPolicy", **both) == NAMES["auto"] | NAMES["stamps"]
-    assert names("MutatingAdmissionPolicy", **both) == NAMES["stamps"]
+    assert names("MutatingAdmissionPolicy", **both) == NAMES["stamps"] | NAMES["words"]
     assert trusts(**both)
     older: dict[str, Any] = {"api_versions": (installed.VALIDATING,)}
     assert names("ValidatingAdmissionPolicy", **older) == NAMES["auto"]
     assert names("MutatingAdmissionPolicy", **older) == set()
     assert not trusts(**older)
     beta: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING.replace("v1/", "v1beta1/"))}
-    assert names("MutatingAdmissionPolicy", **beta) == NAMES["stamps"]
+    assert names("MutatingAdmissionPolicy", **beta) == NAMES["stamps"] | NAMES["words"]
     assert trusts(**beta)
 
 
+def _modes(mode: str) -> Object:
+    plain = ("orphan", "podGuard", "requestedBy", "stopOnly", "workloadRights")
+    return {**dict.fromkeys(plain, mode), "bounds": {"mode": mode}, "gracePeriod": {"mode": mode}}
+
+
 def test_policies_can_be_demanded_and_declined() -> None:
-    settings = ("requestedBy", "stopOnly", "workloadRights")
-    always = {
-        "admission": {
-            **dict.fromkeys(settings, "always"),
-            "podGuard": {"mode": "always"},
-            "gracePeriod": {"mode": "always"},
-        }
-    }
+    always, never = ({"admission": _modes(each)} for each in ("always", "never"))
     assert names("ValidatingAdmissionPolicy", always, api_versions=()) == NAMES["auto"] | NAMES["stamps"]
-    assert names("MutatingAdmissionPolicy", always, api_versions=()) == NAMES["stamps"]
-    never = {
-        "admission": {
-            **dict.fromkeys(settings, "never"),
-            "podGuard": {"mode": "never"},
-            "gracePeriod": {"mode": "never"},
-        }
-    }
+    assert names("MutatingAdmissionPolicy", always, api_versions=()) == NAMES["stamps"] | NAMES["words"]
     assert names("ValidatingAdmissionPolicy", never) == names("MutatingAdmissionPolicy", never) == set()
     assert not trusts(never, api_versions=(installed.VALIDATING, installed.MUTATING))
     verb = {"admission": {"stopVerb": {"enabled": True}}}
