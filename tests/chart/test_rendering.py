@@ -85,6 +85,7 @@ def test_the_operator_understands_its_command(values: Values) -> None:
     assert options.leader_elect
     assert options.leader_elect_resource_namespace == NAMESPACE
     assert options.leader_elect_lease_duration == values.get("leaderElection", {}).get("leaseDurationSeconds", 15)
+    assert options.min_ttl_seconds == 3600
 
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)

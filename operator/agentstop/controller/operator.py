@@ -81,6 +81,8 @@ class Options:
     metrics_port: int | None = None
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
+    min_ttl_seconds: int = 0
+    """How long a task that was stopped is kept at least, whatever its ttlSecondsAfterFinished says."""
     seat: Seat | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
@@ -141,7 +143,16 @@ class Operator:
                 trust_requested_by=self._options.trust_requested_by,
             )
             stack.push_async_callback(orders.close)
-            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
+            reconciler = Reconciler(
+                self._cache,
+                gateway,
+                self._queue,
+                followers,
+                recorder,
+                orders.book,
+                now,
+                min_ttl_seconds=self._options.min_ttl_seconds,
+            )
             self._intake.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)
