@@ -126,10 +126,13 @@ USERS: dict[str, tuple[set[str], set[str]]] = {
 }
 """Of each role, the verbs on tasks and on orders."""
 
+PARTS: dict[str, set[str]] = {"view": {"view", "edit", "admin"}, "edit": {"edit", "admin"}, "admin": {"admin"}}
+"""Of each role that is a part of others, which these are."""
+
 
 def test_the_roles_of_users() -> None:
     found = users()
-    assert found.keys() == USERS.keys()
+    assert found.keys() == USERS.keys() | {f"aggregate-to-{name}" for name in PARTS}
     for name, (tasks, orders) in USERS.items():
         assert table(found[name]) == {
             "agentstop.dev/agenttasks": tasks,
@@ -157,13 +160,22 @@ def aggregated(role: Object) -> Iterator[str]:
 
 
 def test_whom_the_roles_are_given_to() -> None:
-    assert {name: set(aggregated(role)) for name, role in users().items()} == {
-        "view": {"view", "edit", "admin"},
-        "stop": {"edit", "admin"},
-        "edit": {"edit", "admin"},
-        "admin": {"admin"},
-    }
-    assert not any(list(aggregated(role)) for role in users(rbac={"aggregateRoles": False}).values())
+    found = users()
+    assert not any(list(aggregated(found[name])) for name in USERS)
+    assert {name: set(aggregated(found[f"aggregate-to-{name}"])) for name in PARTS} == PARTS
+    assert users(rbac={"aggregateRoles": False}).keys() == USERS.keys()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_orders_for_all_namespaces_are_given_to_no_other_role_unless_a_value_says_so(given: bool) -> None:
+    found = users(rbac={"aggregateClusterOrders": given})
+    for name in PARTS:
+        tasks, orders = USERS[name]
+        assert table(found[f"aggregate-to-{name}"]) == {
+            "agentstop.dev/agenttasks": tasks,
+            "agentstop.dev/stoporders": orders,
+            "agentstop.dev/clusterstoporders": orders if given else SEE,
+        }
 
 
 def test_without_the_policy_the_stop_role_cannot_change_tasks() -> None:
