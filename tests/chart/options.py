@@ -25,7 +25,7 @@ EVERYTHING: Values = {
     "extraVolumes": [{"name": "extra", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
     "podDisruptionBudget": {"minAvailable": "50%"},
-    "networkPolicy": {"enabled": True},
+    "networkPolicy": {"egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]},
     "extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-map"}},
         'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ include "agentstop.fullname" . }}-text\n',
@@ -39,7 +39,7 @@ MATRIX: dict[str, Values] = {
     "one namespace": {"watchNamespaces": ["team-a"]},
     "namespaces": {"watchNamespaces": ["team-a", "team-b", NAMESPACE]},
     "without CRDs": {"crds": {"enabled": False}},
-    "without metrics": {"metrics": {"enabled": False}, "networkPolicy": {"enabled": True}},
+    "without metrics": {"metrics": {"enabled": False}},
     "an account that is there": {"serviceAccount": {"create": False, "name": "mine"}},
     "other names": {"nameOverride": "brake", "fullnameOverride": "emergency-brake"},
     "no tolerations": {"tolerations": []},

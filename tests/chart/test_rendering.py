@@ -85,6 +85,7 @@ def test_the_operator_understands_its_command(values: Values) -> None:
     assert options.leader_elect
     assert options.leader_elect_resource_namespace == NAMESPACE
     assert options.leader_elect_lease_duration == values.get("leaderElection", {}).get("leaseDurationSeconds", 15)
+    assert options.min_ttl_seconds == 3600
 
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
@@ -202,15 +203,34 @@ def test_selectors_find_the_operator_and_nothing_else() -> None:
         assert not any(selector.items() <= each.items() for each in others)
 
 
-def test_the_network_policy_leaves_open_what_the_operator_needs() -> None:
-    objects = helm.render(EVERYTHING)
-    spec = one(objects, "NetworkPolicy")["spec"]
+PROMETHEUS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
+def test_anybody_reaches_the_probes_and_only_who_is_named_the_metrics() -> None:
+    spec = one(helm.render(), "NetworkPolicy")["spec"]
+    assert spec["policyTypes"] == ["Ingress"]
+    health, metrics = spec["ingress"]
+    assert health == {"ports": [{"port": "health", "protocol": "TCP"}]}
+    assert metrics == {"from": [PROMETHEUS], "ports": [{"port": "metrics", "protocol": "TCP"}]}
+    (container,) = operator(helm.render())["containers"]
+    assert {port["name"] for port in container["ports"]} == {"health", "metrics"}
+
+
+@pytest.mark.parametrize("values", [{"networkPolicy": {"metricsFrom": []}}, {"metrics": {"enabled": False}}], ids=str)
+def test_where_nobody_is_named_nobody_reads_the_metrics(values: Values) -> None:
+    """A rule with an empty list of peers would be one for everybody."""
+    assert one(helm.render(values), "NetworkPolicy")["spec"]["ingress"] == [
+        {"ports": [{"port": "health", "protocol": "TCP"}]}
+    ]
+
+
+def test_what_else_the_network_policy_lets_in_and_out() -> None:
+    extra = {"ports": [{"port": 1234, "protocol": "TCP"}]}
+    spec = one(helm.render({"networkPolicy": {"ingress": [extra], "egress": [extra]}}), "NetworkPolicy")["spec"]
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
-    let_in = {port["port"] for rule in spec["ingress"] for port in rule["ports"]}
-    (container,) = operator(objects)["containers"]
-    assert let_in == {port["name"] for port in container["ports"]}
-    let_out = {(port["port"], port["protocol"]) for rule in spec["egress"] for port in rule["ports"]}
-    assert let_out == {(53, "UDP"), (53, "TCP"), (443, "TCP"), (6443, "TCP")}
+    assert spec["ingress"][-1] == extra
+    assert spec["egress"] == [extra]
+    assert not [each for each in helm.render({"networkPolicy": {"enabled": False}}) if each["kind"] == "NetworkPolicy"]
 
 
 @pytest.mark.parametrize(
@@ -296,6 +316,12 @@ def test_notes_lead_to_a_first_stop(values: Values) -> None:
     assert ["rollout", "status", f"deployment/{values.get('fullnameOverride', 'agentstop')}"] == commands[0][3:]
     (patch,) = [words for words in commands if "patch" in words]
     assert json.loads(patch[-1]) == {"spec": {"stopRequested": True}}
+
+
+def test_notes_say_who_reads_the_metrics() -> None:
+    assert "Only what networkPolicy.metricsFrom selects reads the metrics. Add" in notes()
+    assert "selects reads the metrics: nobody." in notes({"networkPolicy": {"metricsFrom": []}})
+    assert "reads the metrics" not in notes({"networkPolicy": {"enabled": False}})
 
 
 def test_notes_say_what_could_be_better() -> None:

@@ -1,6 +1,7 @@
 """The workflows: what they may do, what they run, and that the documents say the same."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.support import helm
+
+from .test_versions import VERSION
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github/workflows"
@@ -120,6 +125,39 @@ def test_the_release_is_for_both_architectures_signed_and_attested() -> None:
         assert f'--build-arg {name}="${name}"' in image
         assert re.search(rf"^ARG {name}=", dockerfile, re.MULTILINE)
     assert 'tag=$(sed -n "s/^ARG $name=//p" Dockerfile)' in image
+
+
+def test_a_released_chart_runs_the_image_that_was_pushed(tmp_path: Path) -> None:
+    chart = load(FOLDER / "release.yml")["jobs"]["chart"]
+    assert chart["needs"] == "image"
+    (number,) = (number for number, step in enumerate(chart["steps"]) if "image-digest" in step.get("run", ""))
+    (package,) = (number for number, step in enumerate(chart["steps"]) if "helm package" in step.get("run", ""))
+    assert number < package
+    step = chart["steps"][number]
+    assert step["env"] == {"DIGEST": "${{ needs.image.outputs.digest }}"}
+    outputs = load(FOLDER / "release.yml")["jobs"]["image"]["outputs"]
+    assert outputs == {"digest": "${{ steps.build.outputs.digest }}"}
+
+    copy = tmp_path / "charts/agentstop"
+    shutil.copytree(ROOT / "charts/agentstop", copy)
+
+    def write(digest: str) -> int:
+        environment = {"DIGEST": digest, "PATH": "/usr/bin:/bin"}
+        return subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env=environment, check=False).returncode
+
+    for digest in ("", "sha256:1234", "sha256:|" + "a" * 64):
+        assert write(digest) != 0
+    pinned, other = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+    assert write(pinned) == 0
+    name = "ghcr.io/agentstop/agentstop"
+    for image, wanted in (
+        ({}, f"{name}:{VERSION}@{pinned}"),
+        ({"repository": "mirror/agentstop"}, f"mirror/agentstop:{VERSION}@{pinned}"),
+        ({"tag": "mine"}, f"{name}:mine"),
+        ({"digest": other}, f"{name}@{other}"),
+    ):
+        deployment = helm.one(helm.render({"image": image}, chart=copy), "Deployment")
+        assert [each["image"] for each in deployment["spec"]["template"]["spec"]["containers"]] == [wanted]
 
 
 def test_the_notes_of_a_release_are_the_newest_entry_of_the_changelog(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.support import agents, helm, installed, manifests
 from tests.support.clusters import Cluster
 from tests.support.kube import APPLY, JSON_PATCH, PODS, TASKS, Kind, KubeError, Object
-from tests.support.laws import status, stop_of
+from tests.support.laws import stop_of
 from tests.support.namespaces import API_VERSION, Namespace, pod_ref
 from tests.support.operators import Operator
 from tests.support.waiting import until
@@ -31,7 +30,7 @@ POD_RIGHTS = ("", "pods", ("create", "patch", "delete"))
 def task(name: str, *, annotations: Object | None = None, **spec: Any) -> Object:
     given = {"name": name, **({"annotations": annotations} if annotations else {})}
     if "workloadRef" not in spec:
-        spec["podTemplate"] = agents.template()
+        spec.setdefault("podTemplate", agents.template())
     return {"apiVersion": API_VERSION, "kind": "AgentTask", "metadata": given, "spec": spec}
 
 
@@ -49,124 +48,6 @@ async def refused(request: Any) -> KubeError:
         await request
     assert caught.value.code in {403, 422}
     return caught.value
-
-
-# Who asked for a stop
-
-
-async def test_who_asks_for_a_stop_is_stamped_and_written_down(ns: Namespace, users: Users, operator: Operator) -> None:
-    jane = await users.bind("jane", "agentstop-stop")
-    await ns.create_task("a", agents.template(agents.graceful()))
-    await ns.running("a")
-    assert stamp_of(await jane.merge(TASKS, ns.name, "a", STOP)) == "jane"
-    last = await ns.ended("a")
-    assert (status(last)["phase"], stop_of(last)["requestedBy"], stop_of(last)["verdict"]) == (
-        "Stopped",
-        "jane",
-        "Graceful",
-    )
-
-
-async def test_a_name_that_is_given_with_the_stop_is_overwritten(ns: Namespace, users: Users) -> None:
-    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
-    forged = {STAMP: "somebody-else", "mine": "kept"}
-    made = await maker.create(TASKS, ns.name, task("a", annotations=forged, stopRequested=True))
-    assert (stamp_of(made), stamp_of(made, "mine")) == ("maker", "kept")
-    await maker.create(TASKS, ns.name, task("b"))
-    made = await maker.merge(TASKS, ns.name, "b", {"metadata": {"annotations": forged}, **STOP})
-    assert stamp_of(made) == "maker"
-    await maker.create(TASKS, ns.name, task("c"))
-    body = {**task("c", annotations=forged), "spec": {"stopRequested": True}}
-    query = {"fieldManager": "git", "force": "true"}
-    made = await maker.call("PATCH", TASKS.path(ns.name, "c"), body, content_type=APPLY, query=query)
-    assert stamp_of(made) == "maker"
-
-
-async def test_no_name_without_a_stop(ns: Namespace, users: Users) -> None:
-    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
-    error = await refused(maker.create(TASKS, ns.name, task("a", annotations={STAMP: "jane"})))
-    assert "written by the API server alone" in error.message
-    await maker.create(TASKS, ns.name, task("a"))
-    for name in ("jane", "maker"):
-        await refused(maker.merge(TASKS, ns.name, "a", {"metadata": {"annotations": {STAMP: name}}}))
-
-
-@pytest.mark.parametrize("value", ["somebody-else", "", None])
-async def test_a_stamp_stays(ns: Namespace, users: Users, operator: Operator, value: str | None) -> None:
-    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
-    jane = await users.bind("jane", "agentstop-stop")
-    await maker.create(TASKS, ns.name, task("a"))
-    await jane.merge(TASKS, ns.name, "a", STOP)
-    change = {"metadata": {"annotations": {STAMP: value}}}
-    assert stamp_of(await maker.merge(TASKS, ns.name, "a", change)) == "jane"
-    again = {**change, "spec": {"stopRequested": True, "stop": {"reason": "Mine"}}}
-    assert stamp_of(await maker.merge(TASKS, ns.name, "a", again)) == "jane"
-    await ns.ended("a")  # from here on nobody else writes to it
-    whole = await maker.get(TASKS, ns.name, "a")
-    del whole["metadata"]["annotations"]
-    assert stamp_of(await maker.call("PUT", TASKS.path(ns.name, "a"), whole)) == "jane"
-    gone = [{"op": "remove", "path": "/metadata/annotations"}]
-    assert stamp_of(await maker.call("PATCH", TASKS.path(ns.name, "a"), gone, content_type=JSON_PATCH)) == "jane"
-
-
-async def test_orders_are_stamped(ns: Namespace, users: Users) -> None:
-    jane = await users.bind("jane", "agentstop-admin", "")
-    for kind, name, where in (("StopOrder", "o", ns.name), ("ClusterStopOrder", f"o-{ns.name}", "")):
-        place = ORDERS if where else CLUSTER_ORDERS
-        made = await jane.create(place, where, order(kind, name=name, annotations={ORDER_STAMP: "somebody-else"}))
-        assert stamp_of(made, ORDER_STAMP) == "jane"
-        admin = ns.kube
-        for value in ("somebody-else", None):
-            change = {"metadata": {"annotations": {ORDER_STAMP: value}}}
-            assert stamp_of(await admin.merge(place, where, name, change), ORDER_STAMP) == "jane"
-        await admin.delete(place, where, name)
-
-
-async def test_a_policy_that_fails_does_not_hold_up_a_stop(ns: Namespace, users: Users, cluster: Cluster) -> None:
-    """Without a stamp the task names nobody, and a forged one is refused all the same."""
-    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
-    policy = helm.one(installed.policies(), "MutatingAdmissionPolicy", "agentstop-requested-by-tasks")
-    kind, name = installed.kind_of(policy), policy["metadata"]["name"]
-    broken = {
-        "patchType": "JSONPatch",
-        "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/no/where', value: 1}]"},
-    }
-    count = 0
-
-    async def stopped_without_a_name() -> bool:
-        nonlocal count
-        count += 1
-        made = await maker.create(TASKS, ns.name, task(f"t{count}", stopRequested=True))
-        return stamp_of(made) is None
-
-    await cluster.kube.merge(kind, "", name, {"spec": {"mutations": [broken]}})
-    try:
-        await until(stopped_without_a_name, installed.ACTIVE_SECONDS, "the policy broken")
-        await maker.create(TASKS, ns.name, task("a"))
-        forged = {"metadata": {"annotations": {STAMP: "jane"}}, **STOP}
-        assert "leave it out" in (await refused(maker.merge(TASKS, ns.name, "a", forged))).message
-        assert stamp_of(await maker.merge(TASKS, ns.name, "a", STOP)) is None
-    finally:
-        await cluster.kube.merge(kind, "", name, {"spec": {"mutations": policy["spec"]["mutations"]}})
-
-    async def stamps_again() -> bool:
-        nonlocal count
-        count += 1
-        return stamp_of(await maker.create(TASKS, ns.name, task(f"t{count}", stopRequested=True))) == "maker"
-
-    await until(stamps_again, installed.ACTIVE_SECONDS, "the policy whole")
-
-
-async def test_no_name_is_believed_that_nothing_stamps(ns: Namespace, operator: Operator, cluster: Cluster) -> None:
-    """An operator that was not told to believe the annotation leaves it be."""
-    untold = await Operator.start(cluster, [ns.name], trust=False)
-    await operator.program.end()
-    try:
-        made = await ns.kube.create(TASKS, ns.name, task("a", stopRequested=True))
-        assert stamp_of(made) == "admin"
-        assert "requestedBy" not in stop_of(await ns.ended("a"))
-    finally:
-        await untold.program.end()
 
 
 # The right to stop and no more
@@ -268,6 +149,69 @@ async def test_nobody_asks_for_an_endless_grace_period(ns: Namespace, users: Use
     whole = order("ClusterStopOrder", name=f"o-{ns.name}")
     await refused(jane.create(CLUSTER_ORDERS, "", {**whole, "spec": {**whole["spec"], **too_long}}))
     await jane.create(ORDERS, ns.name, {**order(), "spec": {"selector": {"matchLabels": {"x": "y"}}, **long}})
+
+
+def template(grace: int | None = None, **probes: Object | None) -> Object:
+    made = agents.template()
+    container = {**made["spec"]["containers"][0], **probes}
+    spec = {**made["spec"], "containers": [container]}
+    return {"spec": spec if grace is None else {**spec, "terminationGracePeriodSeconds": grace}}
+
+
+def probe(seconds: int) -> Object:
+    return {"exec": {"command": ["true"]}, "terminationGracePeriodSeconds": seconds}
+
+
+TEMPLATES: dict[str, Object] = {
+    "a year": template(31_536_000),
+    "the most that there is": template(2**63 - 1),
+    "a probe": template(livenessProbe=probe(3601)),
+    "a probe at the start": template(startupProbe=probe(2**31)),
+    "a sidecar's probe": {
+        "spec": {**template()["spec"], "initContainers": template(livenessProbe=probe(3601))["spec"]["containers"]}
+    },
+}
+
+
+@pytest.mark.parametrize("made", TEMPLATES.values(), ids=TEMPLATES)
+async def test_no_template_has_an_endless_grace_period(ns: Namespace, users: Users, made: Object) -> None:
+    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
+    error = await refused(maker.create(TASKS, ns.name, task("a", podTemplate=made)))
+    assert "3600 at most" in error.message
+
+
+async def test_a_template_that_is_usual_is_none_of_its_business(ns: Namespace, users: Users) -> None:
+    maker = await users.grant("maker", TASK_RIGHTS, POD_RIGHTS)
+    usual = template(3600, livenessProbe=probe(3600), readinessProbe={"exec": {"command": ["true"]}})
+    await maker.create(TASKS, ns.name, task("a", podTemplate=usual))
+    await maker.create(TASKS, ns.name, task("b", podTemplate=template(livenessProbe=None)))
+
+
+async def test_a_template_that_was_there_before_is_not_in_the_way_of_a_stop(
+    ns: Namespace, users: Users, cluster: Cluster
+) -> None:
+    jane = await users.bind("jane", "agentstop-stop")
+    policy = helm.one(installed.policies(), "ValidatingAdmissionPolicyBinding", "agentstop-grace-period")
+    await cluster.kube.delete(installed.kind_of(policy), "", policy["metadata"]["name"])
+    count = 0
+
+    async def made(wanted: bool) -> bool:
+        nonlocal count
+        count += 1
+        body = task(f"t{count}", podTemplate=TEMPLATES["a year"], stop={"gracePeriodSeconds": 31_536_000})
+        try:
+            await ns.kube.create(TASKS, ns.name, body)
+        except KubeError:
+            return not wanted
+        return wanted
+
+    try:
+        await until(lambda: made(True), installed.ACTIVE_SECONDS, "the policy gone")
+        last = f"t{count}"
+    finally:
+        await installed.install(cluster.kube, [policy])
+    await until(lambda: made(False), installed.ACTIVE_SECONDS, "the policy back")
+    assert stamp_of(await jane.merge(TASKS, ns.name, last, STOP)) == "jane"
 
 
 # The verb `stop`
@@ -427,76 +371,3 @@ BAD = {
 async def test_a_reference_is_no_path(ns: Namespace, version: str, kind: str, name: str) -> None:
     ref = {"apiVersion": version, "kind": kind, "name": name}
     assert "spec.workloadRef" in (await refused(ns.kube.create(TASKS, ns.name, task("a", workloadRef=ref)))).message
-
-
-# The pods of tasks
-
-
-async def owned(ns: Namespace) -> Object:
-    await ns.create_task("a", agents.template(agents.graceful(), grace=5))
-    await ns.running("a")
-    return await ns.pod("a")
-
-
-async def test_nobody_gives_a_tasks_pod_more_time(ns: Namespace, users: Users, operator: Operator) -> None:
-    await owned(ns)
-    agent = await users.grant("agent", ("", "pods", EDIT))
-    error = await refused(agent.delete(PODS, ns.name, "a", grace=31_536_000))
-    assert "its own grace period or a shorter one" in error.message
-    where = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}}
-    await refused(agent.call("POST", PODS.path(ns.name, "a", "eviction"), where))
-    await agent.delete(PODS, ns.name, "a", grace=5)
-    await ns.ended("a")
-
-
-async def test_nobody_evicts_a_pod_with_a_year(ns: Namespace, users: Users, operator: Operator) -> None:
-    """The operator may not evict, so that whoever does is somebody else."""
-    await owned(ns)
-    agent = await users.grant("agent", ("", "pods/eviction", ("create",)))
-
-    def evict(**options: Any) -> Awaitable[Any]:
-        metadata = {"name": "a", "namespace": ns.name}
-        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
-        return agent.call("POST", PODS.path(ns.name, "a", "eviction"), body)
-
-    assert "3600 at most" in (await refused(evict(gracePeriodSeconds=31_536_000))).message
-    assert "deletionTimestamp" not in (await ns.pod("a"))["metadata"]
-    await evict(gracePeriodSeconds=3600)
-    await ns.ended("a")
-
-
-async def test_the_operator_may_give_more_time(ns: Namespace, operator: Operator) -> None:
-    await ns.create_task("a", agents.template(agents.graceful(), grace=2))
-    await ns.running("a")
-    await ns.stop("a", gracePeriodSeconds=20)
-    assert stop_of(await ns.ended("a"))["gracePeriodSeconds"] == 20
-
-
-async def test_nobody_but_nodes_writes_what_became_of_containers(
-    ns: Namespace, users: Users, operator: Operator
-) -> None:
-    await owned(ns)
-    agent = await users.grant("agent", ("", "pods", EDIT), ("", "pods/status", EDIT))
-    error = await refused(agent.merge(PODS, ns.name, "a", {"status": {"phase": "Succeeded"}}, "status"))
-    assert "only its node writes it" in error.message
-    await refused(agent.merge(PODS, ns.name, "a", {"status": {"containerStatuses": []}}, "status"))
-    await refused(agent.merge(PODS, ns.name, "a", {"status": {"startTime": "2020-01-01T00:00:00Z"}}, "status"))
-    # What networks and queues write there does no harm.
-    await agent.merge(PODS, ns.name, "a", {"metadata": {"annotations": {"network": "x"}}}, "status")
-    await agent.merge(PODS, ns.name, "a", {"metadata": {"annotations": {"note": "x"}}})
-
-
-@pytest.mark.parametrize("value", [None, "other"])
-async def test_the_label_stays(ns: Namespace, users: Users, operator: Operator, value: str | None) -> None:
-    await owned(ns)
-    agent = await users.grant("agent", ("", "pods", EDIT))
-    error = await refused(agent.merge(PODS, ns.name, "a", {"metadata": {"labels": {"agentstop.dev/task": value}}}))
-    assert "cannot be changed" in error.message
-
-
-async def test_other_pods_are_nobodys_business(ns: Namespace, users: Users) -> None:
-    await ns.create_pod("x", agents.pod_spec(agents.graceful()))
-    agent = await users.grant("agent", ("", "pods", EDIT), ("", "pods/status", EDIT))
-    await agent.merge(PODS, ns.name, "x", {"status": {"reason": "Mine"}}, "status")
-    await agent.delete(PODS, ns.name, "x", grace=60)
-    await ns.kube.delete(PODS, ns.name, "x", grace=1, missing_ok=True)

@@ -126,10 +126,13 @@ USERS: dict[str, tuple[set[str], set[str]]] = {
 }
 """Of each role, the verbs on tasks and on orders."""
 
+PARTS: dict[str, set[str]] = {"view": {"view", "edit", "admin"}, "edit": {"edit", "admin"}, "admin": {"admin"}}
+"""Of each role that is a part of others, which these are."""
+
 
 def test_the_roles_of_users() -> None:
     found = users()
-    assert found.keys() == USERS.keys()
+    assert found.keys() == USERS.keys() | {f"aggregate-to-{name}" for name in PARTS}
     for name, (tasks, orders) in USERS.items():
         assert table(found[name]) == {
             "agentstop.dev/agenttasks": tasks,
@@ -157,13 +160,22 @@ def aggregated(role: Object) -> Iterator[str]:
 
 
 def test_whom_the_roles_are_given_to() -> None:
-    assert {name: set(aggregated(role)) for name, role in users().items()} == {
-        "view": {"view", "edit", "admin"},
-        "stop": {"edit", "admin"},
-        "edit": {"edit", "admin"},
-        "admin": {"admin"},
-    }
-    assert not any(list(aggregated(role)) for role in users(rbac={"aggregateRoles": False}).values())
+    found = users()
+    assert not any(list(aggregated(found[name])) for name in USERS)
+    assert {name: set(aggregated(found[f"aggregate-to-{name}"])) for name in PARTS} == PARTS
+    assert users(rbac={"aggregateRoles": False}).keys() == USERS.keys()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_orders_for_all_namespaces_are_given_to_no_other_role_unless_a_value_says_so(given: bool) -> None:
+    found = users(rbac={"aggregateClusterOrders": given})
+    for name in PARTS:
+        tasks, orders = USERS[name]
+        assert table(found[f"aggregate-to-{name}"]) == {
+            "agentstop.dev/agenttasks": tasks,
+            "agentstop.dev/stoporders": orders,
+            "agentstop.dev/clusterstoporders": orders if given else SEE,
+        }
 
 
 def test_without_the_policy_the_stop_role_cannot_change_tasks() -> None:
@@ -174,8 +186,19 @@ def test_without_the_policy_the_stop_role_cannot_change_tasks() -> None:
 
 
 NAMES = {
-    "auto": {"grace-period", "pod-guard", "stop-only", "stop-only-orders", "workload-rights"},
+    "auto": {
+        "bounds",
+        "grace-period",
+        "orphan",
+        "pod-binding",
+        "pod-bounds",
+        "pod-guard",
+        "stop-only",
+        "stop-only-orders",
+        "workload-rights",
+    },
     "stamps": {"requested-by-tasks", "requested-by-orders"},
+    "words": {"stop-words"},
 }
 
 
@@ -195,35 +218,26 @@ def trusts(values: Object | None = None, **options: Any) -> bool:
 def test_policies_are_made_where_the_cluster_has_them() -> None:
     both: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING)}
     assert names("ValidatingAdmissionPolicy", **both) == NAMES["auto"] | NAMES["stamps"]
-    assert names("MutatingAdmissionPolicy", **both) == NAMES["stamps"]
+    assert names("MutatingAdmissionPolicy", **both) == NAMES["stamps"] | NAMES["words"]
     assert trusts(**both)
     older: dict[str, Any] = {"api_versions": (installed.VALIDATING,)}
     assert names("ValidatingAdmissionPolicy", **older) == NAMES["auto"]
     assert names("MutatingAdmissionPolicy", **older) == set()
     assert not trusts(**older)
     beta: dict[str, Any] = {"api_versions": (installed.VALIDATING, installed.MUTATING.replace("v1/", "v1beta1/"))}
-    assert names("MutatingAdmissionPolicy", **beta) == NAMES["stamps"]
+    assert names("MutatingAdmissionPolicy", **beta) == NAMES["stamps"] | NAMES["words"]
     assert trusts(**beta)
 
 
+def _modes(mode: str) -> Object:
+    plain = ("orphan", "podGuard", "requestedBy", "stopOnly", "workloadRights")
+    return {**dict.fromkeys(plain, mode), "bounds": {"mode": mode}, "gracePeriod": {"mode": mode}}
+
+
 def test_policies_can_be_demanded_and_declined() -> None:
-    settings = ("requestedBy", "stopOnly", "workloadRights")
-    always = {
-        "admission": {
-            **dict.fromkeys(settings, "always"),
-            "podGuard": {"mode": "always"},
-            "gracePeriod": {"mode": "always"},
-        }
-    }
+    always, never = ({"admission": _modes(each)} for each in ("always", "never"))
     assert names("ValidatingAdmissionPolicy", always, api_versions=()) == NAMES["auto"] | NAMES["stamps"]
-    assert names("MutatingAdmissionPolicy", always, api_versions=()) == NAMES["stamps"]
-    never = {
-        "admission": {
-            **dict.fromkeys(settings, "never"),
-            "podGuard": {"mode": "never"},
-            "gracePeriod": {"mode": "never"},
-        }
-    }
+    assert names("MutatingAdmissionPolicy", always, api_versions=()) == NAMES["stamps"] | NAMES["words"]
     assert names("ValidatingAdmissionPolicy", never) == names("MutatingAdmissionPolicy", never) == set()
     assert not trusts(never, api_versions=(installed.VALIDATING, installed.MUTATING))
     verb = {"admission": {"stopVerb": {"enabled": True}}}

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support import clusters, installed
 from tests.support.clusters import Cluster
-from tests.support.kube import CLUSTER_ROLE_BINDINGS, Kube, KubeError
+from tests.support.kube import CLUSTER_ROLE_BINDINGS, Kube, KubeError, Object
 from tests.support.waiting import until
 
 API_GROUP = "rbac.authorization.k8s.io"
@@ -23,25 +24,33 @@ async def guarded(folder: Path, users: Sequence[str]) -> AsyncIterator[Cluster]:
 
 
 async def _until_they_count(cluster: Cluster, user: str) -> None:
-    """Wait until every policy counts: the API server takes a moment to read them."""
+    """Wait until the policies count: the API server takes a moment to read them."""
     client, kube = await Kube.open(cluster.kubeconfig_of(cluster.tokens[user])), cluster.kube
     subject = {"apiGroup": API_GROUP, "kind": "User", "name": user}
-    reference = {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"metadata": {"name": "try"}, "roleRef": reference, "subjects": [subject]}
-    task = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask", "metadata": {"name": "try"}}
-    spec = {"podTemplate": {"spec": {"containers": [{"name": "a", "image": "a"}]}}, "stopRequested": True}
-    where = "/apis/agentstop.dev/v1alpha1/namespaces/default/agenttasks"
-    await kube.create(CLUSTER_ROLE_BINDINGS, "", binding)
+    reference = {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": "agentstop-stop"}
+    await kube.create(
+        CLUSTER_ROLE_BINDINGS, "", {"metadata": {"name": "try"}, "roleRef": reference, "subjects": [subject]}
+    )
+    where = "/apis/agentstop.dev/v1alpha1/namespaces/default/stoporders"
+    spec = {"selector": {"matchLabels": {"team": "nobody"}}}
 
-    async def stamped() -> bool:
+    async def made(**metadata: Any) -> Object:
+        body = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "StopOrder", "metadata": {"name": "try", **metadata}}
+        return await client.call("POST", where, {**body, "spec": spec}, query={"dryRun": "All"})
+
+    async def counted() -> bool:
         try:
-            made = await client.call("POST", where, {**task, "spec": spec}, query={"dryRun": "All"})
+            stamped = bool((await made())["metadata"].get("annotations"))
         except KubeError:
             return False
-        return bool(made["metadata"].get("annotations"))
+        try:
+            await made(finalizers=[f"example.com/f{number}" for number in range(17)])
+        except KubeError:
+            return stamped
+        return False
 
     try:
-        await until(stamped, installed.ACTIVE_SECONDS, "stops are stamped")
+        await until(counted, installed.ACTIVE_SECONDS, "orders are stamped, and held to their bounds")
     finally:
         await kube.delete(CLUSTER_ROLE_BINDINGS, "", "try")
         await client.close()

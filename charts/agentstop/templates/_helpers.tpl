@@ -56,12 +56,14 @@ annotations:
 {{- default (ternary (include "agentstop.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* The image; a digest alone needs no tag. */}}
+{{/* The image; a digest alone needs no tag. A released chart has that of its image, for whoever asks for no other. */}}
 {{- define "agentstop.image" -}}
 {{- $tag := .Values.image.tag | default (ternary "" .Chart.AppVersion (not (empty .Values.image.digest))) -}}
+{{- $released := index (.Chart.Annotations | default dict) "agentstop.dev/image-digest" -}}
+{{- $digest := .Values.image.digest | default (ternary $released "" (empty .Values.image.tag)) -}}
 {{- .Values.image.repository -}}
 {{- with $tag }}:{{ . }}{{ end -}}
-{{- with .Values.image.digest }}@{{ . }}{{ end -}}
+{{- with $digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* What every pod of ours says of the image and of where it may run. */}}

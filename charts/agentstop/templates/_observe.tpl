@@ -8,6 +8,9 @@
 
 {{/* What NOTES.txt says of observability; nothing, or lines of text. */}}
 {{- define "agentstop.observeNotes" -}}
+{{- if and .Values.metrics.enabled .Values.networkPolicy.enabled -}}
+Only what networkPolicy.metricsFrom selects reads the metrics{{ if not .Values.networkPolicy.metricsFrom }}: nobody{{ end }}. Add your Prometheus where it is another one.
+{{ end -}}
 {{- if and (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") (not .Values.prometheusRule.enabled) -}}
 This cluster has the Prometheus operator. To be told when a stop hangs, and when nobody carries stops out:
   --set metrics.serviceMonitor.enabled=true --set prometheusRule.enabled=true

@@ -88,6 +88,26 @@ authorizer.group('agentstop.dev').resource('agenttasks').subresource('status').n
 object.?spec.?stopRequested.orValue(false) && (request.operation == 'CREATE' || !oldObject.?spec.?stopRequested.orValue(false))
 {{- end -}}
 
+{{/*
+CEL: whether what follows is not for the one who asks: the parts of Kubernetes itself, those whom the values name, and whoever may
+write the status of tasks, which are the operator and administrators.
+*/}}
+{{- define "agentstop.celExempt" -}}
+request.userInfo.username in {{ .Values.admission.exemptUsers | toJson }}
+{{- printf " || " }}request.userInfo.?groups.orValue([]).exists(group, group in {{ .Values.admission.exemptGroups | toJson }})
+{{- printf " || " }}{{ include "agentstop.celOperator" . }}
+{{- end -}}
+
+{{/* CEL: whether the request writes how a task is to be stopped, which is not stopping yet. */}}
+{{- define "agentstop.celWritesStop" -}}
+object.?spec.?stop.hasValue() && (request.operation == 'CREATE' || (object.?spec.?stop != oldObject.?spec.?stop && !oldObject.?spec.?stopRequested.orValue(false)))
+{{- end -}}
+
+{{/* CEL: with what the user has shown who it is, where the API server says so: a token's id, and its pod's name. */}}
+{{- define "agentstop.celCredential" -}}
+(request.userInfo.?extra[?'authentication.kubernetes.io/credential-id'][?0].orValue('') + request.userInfo.?extra[?'authentication.kubernetes.io/pod-name'][?0].optMap(pod, ' pod=' + pod).orValue(''))
+{{- end -}}
+
 {{/* CEL: the value of an annotation after the request, and before it; empty where there is none. */}}
 {{- define "agentstop.celStamp" -}}
 object.metadata.?annotations[?'{{ . }}'].orValue('')

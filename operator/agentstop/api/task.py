@@ -161,7 +161,7 @@ class AgentTaskSpec(Model):
     active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds that the task may run, counted from the start of its first container without the time that it was paused; then it is stopped with source Deadline."""  # noqa: E501
     ttl_seconds_after_finished: Seconds | None = Field(None, ge=0, le=MAX_SECONDS)
-    """Seconds after its end when the task object is deleted, and with it a pod that the operator made. Without it the task stays."""  # noqa: E501
+    """Seconds after its end when the task object is deleted, and with it a pod that the operator made. Without it the task stays. Where the operator runs with --min-ttl-seconds, a task that was stopped stays that long at least."""  # noqa: E501
     deletion_policy: DeletionPolicy = Field(DeletionPolicy.ORPHAN)
     """What deleting the task while it runs does to an adopted workload: Orphan (the default) leaves it running, Stop ends it first. A pod that the operator made always goes with its task. It also says what the deletion of the parent does to this task: Orphan leaves it running, Stop stops it."""  # noqa: E501
 

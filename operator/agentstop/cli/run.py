@@ -19,6 +19,9 @@ LEAST_LEASE: Final = 3
 MOST_LEASE: Final = 300
 """Bounds of the time of the Lease in seconds: below, one slow request loses it; above, nobody would act for long."""
 
+MOST_TTL: Final = 31_536_000
+"""One year, in seconds: the most that a task's own ttlSecondsAfterFinished may say."""
+
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
@@ -70,6 +73,13 @@ def add_parser(verbs: Any) -> None:
         action="store_true",
         help="write down who asked for a stop, as annotations say; only where admission policies stamp and guard these",
     )
+    parser.add_argument(
+        "--min-ttl-seconds",
+        type=_min_ttl,
+        default=0,
+        metavar="SECONDS",
+        help="keep a task that was stopped at least so long, whatever its ttlSecondsAfterFinished says (%(default)s)",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -93,6 +103,7 @@ def carry_out(options: argparse.Namespace) -> int:
             metrics_port=options.metrics_port,
             seat=seat,
             trust_requested_by=options.trust_requested_by,
+            min_ttl_seconds=options.min_ttl_seconds,
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")
@@ -130,6 +141,12 @@ def _seat(options: argparse.Namespace) -> "Seat":
 def _lease_duration(text: str) -> int:
     if not text.isdigit() or not LEAST_LEASE <= int(text) <= MOST_LEASE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {LEAST_LEASE} to {MOST_LEASE}")
+    return int(text)
+
+
+def _min_ttl(text: str) -> int:
+    if not text.isdigit() or int(text) > MOST_TTL:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_TTL}")
     return int(text)
 
 

@@ -82,6 +82,8 @@ class Options:
     metrics_port: int | None = None
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
+    min_ttl_seconds: int = 0
+    """How long a task that was stopped is kept at least, whatever its ttlSecondsAfterFinished says."""
     seat: Seat | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
@@ -155,7 +157,16 @@ class Operator:
                 orphans=lambda: self._orphans,
             )
             stack.push_async_callback(orders.close)
-            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
+            reconciler = Reconciler(
+                self._cache,
+                gateway,
+                self._queue,
+                followers,
+                recorder,
+                orders.book,
+                now,
+                min_ttl_seconds=self._options.min_ttl_seconds,
+            )
             self._intake.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces, self._orphans.sweep)

@@ -77,7 +77,10 @@ class Reconciler:
         recorder: Recorder,
         orders: OrderBook,
         clock: Callable[[], datetime],
+        *,
+        min_ttl_seconds: int = 0,
     ) -> None:
+        self._min_ttl_seconds = min_ttl_seconds
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
@@ -172,7 +175,8 @@ class Reconciler:
                 continue
             task = self._cache.task(key) or task
             kin = kin_of(task, self._cache.relatives(key.namespace))
-            decision = decide(task, self._observe(key, task, kind, now), now, kin, self._orders.standing(task))
+            seen, standing = self._observe(key, task, kind, now), self._orders.standing(task)
+            decision = decide(task, seen, now, kin, standing, min_ttl_seconds=self._min_ttl_seconds)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and kin.children is not None and await self._list_children(key, sent):
                 continue

@@ -27,13 +27,21 @@ START_RECHECK: Final = timedelta(seconds=30)
 """How often a start that is refused is tried again: thousands of tasks may wait for one quota."""
 
 
-def decide(task: Task, seen: Seen, now: datetime, kin: Kin = ALONE, standing: Standing = FREE) -> Decision:
-    """Decide on a task.
+def decide(
+    task: Task,
+    seen: Seen,
+    now: datetime,
+    kin: Kin = ALONE,
+    standing: Standing = FREE,
+    *,
+    min_ttl_seconds: int = 0,
+) -> Decision:
+    """Decide on a task. One that is Stopped is kept for at least `min_ttl_seconds`.
 
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = Case(task, seen, now, kin, standing)
+    case = Case(task, seen, now, kin, standing, min_ttl_seconds=min_ttl_seconds)
     if case.phase.terminal:
         return _over(case)
     decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)
@@ -69,6 +77,9 @@ def _after_the_end(case: Case, status: AgentTaskStatus) -> Decision:
     wake_at = None
     ttl = case.task.spec.ttl_seconds_after_finished
     if ttl is not None and status.finished_at is not None and not case.task.deleting:
+        if status.phase is Phase.STOPPED:
+            # What was stopped may have asked for no record of it.
+            ttl = max(ttl, case.min_ttl_seconds)
         wake_at = status.finished_at + timedelta(seconds=ttl)
         if wake_at <= case.now:
             afterwards.append(Remove())

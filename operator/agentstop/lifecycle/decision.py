@@ -34,6 +34,8 @@ class Case:
     now: datetime
     kin: Kin = ALONE
     standing: Standing = FREE
+    min_ttl_seconds: int = 0
+    """So long the record of a stop lives at least, whatever the task says."""
 
     @property
     def phase(self) -> Phase:
