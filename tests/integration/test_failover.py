@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import agents, installed
 from tests.support.clusters import Cluster, Feature
-from tests.support.kube import ROLE_BINDINGS, ROLES, Kind, Object
+from tests.support.kube import ROLE_BINDINGS, ROLES, TASKS, Kind, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
@@ -177,6 +177,19 @@ async def test_a_leader_that_is_started_again_under_its_name_acts_at_once(ns: Na
     check_stopped_once(ns, "a", await ns.ended("a"))
     assert await again.leads()
     assert not await other.leads()
+
+
+async def test_a_task_that_is_deleted_without_its_pod_while_nobody_leads(ns: Namespace, replicas: Replicas) -> None:
+    """The replica that stands by has seen it, and does nothing before it leads."""
+    first = await replicas.start()
+    await replicas.leads(first)
+    second = await replicas.start()
+    await ns.create_task("a", agents.template(agents.DEAF, grace=2))
+    await ns.running("a")
+    await replicas.kill(first)
+    await ns.kube.delete(TASKS, ns.name, "a", propagation="Orphan")
+    await replicas.leads(second)
+    await until(lambda: not ns.processes("a"), LEADER_SECONDS, "no process of a")
 
 
 async def test_a_leader_that_was_frozen_does_not_act_when_it_goes_on(ns: Namespace, replicas: Replicas) -> None:

@@ -117,7 +117,7 @@ class Orphans:
             return
         key = OrphanKey(pod.namespace, pod.name, pod.uid)
         if key in self._known:
-            self._queue.add(key)
+            self._queue.add(key, lane=lane_of_orphan(key, self._cache.around))
         elif is_orphan(pod, *self._claimants(pod)):
             self._known[key] = _Orphan(self._clock(), pod.task or "")
             self._cache.keep(ref)
