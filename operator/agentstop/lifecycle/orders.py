@@ -158,7 +158,7 @@ def means_orphan(order: Order, namespace: str, name: str, namespaces: Mapping[st
     if isinstance(spec, StopOrderSpec) and spec.task_names is not None and name not in spec.task_names:
         return False
     everything = spec.agents is None and not spec.selector.match_labels and not spec.selector.match_expressions
-    return everything and _in_namespace(order, namespace, namespaces) is not False
+    return everything and bool(_in_namespace(order, namespace, namespaces))
 
 
 def _in_namespace(order: Order, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool | None:
