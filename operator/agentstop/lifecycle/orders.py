@@ -155,17 +155,14 @@ def may_match(order: Order, task: Task) -> bool:
 
 
 def means_orphan(order: Order, namespace: str, name: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether an order means a pod whose task is gone, as far as it means all tasks there, or that one by its name.
-
-    What labels and agent a task had that is gone, nobody knows.
-    """
+    """Whether an order means a pod whose task is gone: what labels and agent the task had nobody knows any more."""
     spec = order.spec
     if order.key.namespace and order.key.namespace != namespace:
         return False
     if isinstance(spec, StopOrderSpec) and spec.task_names is not None and name not in spec.task_names:
         return False
     everything = spec.agents is None and not spec.selector.match_labels and not spec.selector.match_expressions
-    return everything and _in_namespace(order, namespace, namespaces) is not False
+    return everything and bool(_in_namespace(order, namespace, namespaces))
 
 
 def _in_namespace(order: Order, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool | None:

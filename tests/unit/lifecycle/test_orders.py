@@ -360,8 +360,10 @@ def test_which_orders_mean_a_pod_whose_task_is_gone(spec: Raw, cluster: bool, me
     assert means_orphan(order(spec, cluster=cluster), "ns", "x", {"ns": {"tier": "agents"}}) is meant
 
 
-def test_where_the_labels_of_the_namespace_are_not_known_an_order_may_mean_it() -> None:
-    assert means_orphan(order({"namespaceSelector": {"matchLabels": {"a": "b"}}}, cluster=True), "ns", "x", {})
+def test_a_pod_of_a_namespace_that_is_gone_is_not_meant_by_its_labels() -> None:
+    """Orders that ask for labels of namespaces know all that there are."""
+    assert not means_orphan(order({"namespaceSelector": {"matchLabels": {"a": "b"}}}, cluster=True), "ns", "x", {})
+    assert means_orphan(order(cluster=True), "ns", "x", {})
 
 
 def test_a_pod_of_another_namespace_is_not_meant() -> None:
