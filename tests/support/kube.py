@@ -104,8 +104,8 @@ class Kube:
         query: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
     ) -> Object:
-        """Make one request; raises KubeError for what is no success."""
-        data = None if body is None else json.dumps(body)
+        """Make one request, whose body is sent as it is if it is text; raises KubeError for what is no success."""
+        data = body if body is None or isinstance(body, str) else json.dumps(body)
         async with self._session.request(
             method,
             self.url + path,
