@@ -164,9 +164,8 @@ def probe(seconds: int) -> Object:
 
 TEMPLATES: dict[str, Object] = {
     "a year": template(31_536_000),
-    "the most that there is": template(2**63 - 1),
     "a probe": template(livenessProbe=probe(3601)),
-    "a probe at the start": template(startupProbe=probe(2**31)),
+    "a probe at the start": template(startupProbe=probe(31_536_000)),
     "a sidecar's probe": {
         "spec": {**template()["spec"], "initContainers": template(livenessProbe=probe(3601))["spec"]["containers"]}
     },

@@ -123,8 +123,9 @@ class Kube:
         query: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
     ) -> Object:
-        """Make one request; raises KubeError for what is no success."""
-        data = None if body is None else json.dumps(body).encode()
+        """Make one request, whose body is sent as it is if it is text; raises KubeError for what is no success."""
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        data = None if text is None else text.encode()
         code, content = await self.raw(method, path, data, content_type=content_type, query=query, seconds=seconds)
         try:
             answer = decode(content or b"{}")
