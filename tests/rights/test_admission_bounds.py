@@ -104,7 +104,7 @@ async def test_what_is_usual_is_not_too_much(ns: Namespace, users: Users) -> Non
 
 LARGE: Object = {
     "labels": {f"l{number}": "" for number in range(2000)},
-    "annotations": {f"a{number}": "x" * 200 for number in range(1000)},
+    "annotations": {f"a{number}": "x" * 20 for number in range(5000)},
     "finalizers": [f"example.com/f{number}" for number in range(20)],
 }
 
