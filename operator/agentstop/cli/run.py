@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
+LONGEST_GRACE: Final = 31_536_000
+"""One year, in seconds."""
+
 LEAST_LEASE: Final = 3
 MOST_LEASE: Final = 300
 """Bounds of the time of the Lease in seconds: below, one slow request loses it; above, nobody would act for long."""
@@ -70,6 +73,14 @@ def add_parser(verbs: Any) -> None:
         action="store_true",
         help="write down who asked for a stop, as annotations say; only where admission policies stamp and guard these",
     )
+    parser.add_argument(
+        "--max-grace-period-seconds",
+        type=_grace,
+        default=3600,
+        metavar="SECONDS",
+        help="the most that a workload's own grace period counts for, where a stop does not say how long it may take"
+        " (%(default)s)",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -93,6 +104,7 @@ def carry_out(options: argparse.Namespace) -> int:
             metrics_port=options.metrics_port,
             seat=seat,
             trust_requested_by=options.trust_requested_by,
+            max_grace_seconds=options.max_grace_period_seconds,
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")
@@ -130,6 +142,12 @@ def _seat(options: argparse.Namespace) -> "Seat":
 def _lease_duration(text: str) -> int:
     if not text.isdigit() or not LEAST_LEASE <= int(text) <= MOST_LEASE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {LEAST_LEASE} to {MOST_LEASE}")
+    return int(text)
+
+
+def _grace(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= LONGEST_GRACE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {LONGEST_GRACE}")
     return int(text)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from agentstop import __version__
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
 from agentstop.cluster.tenure import Tenure
+from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 """How long one request may take. An API server that hangs is asked again rather than waited for."""
@@ -75,7 +76,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
         content_type: str = "application/json",
         *,
         accept: str = "application/json",
@@ -94,7 +95,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
         content_type: str = "application/json",
         *,
         accept: str = "application/json",
@@ -103,7 +104,10 @@ class Transport:
         """Do the same whether we may act or not; for the election itself."""
         total = aiohttp.ClientTimeout(total=timeout)
         asked = self._request(method, where, query or {}, body, content_type, total, accept)
-        answer: JsonObject = json.loads(await self._content(asked))
+        content = await self._content(asked)
+        answer: JsonObject = json.loads(content)
+        if len(content) > HEAVY:
+            answer[IS_HEAVY] = True
         return answer
 
     async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
@@ -146,7 +150,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | Sequence[Any] | None,
         content_type: str,
         timeout: aiohttp.ClientTimeout,
         accept: str = "application/json",

@@ -43,6 +43,7 @@ from agentstop.controller.resync import INTERVAL_SECONDS, Resync
 from agentstop.controller.settings import NoMemories, operator_settings, scope
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.tracing import tracing_from
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Options:
     metrics_port: int | None = None
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
+    max_grace_seconds: int = MAX_GRACE_SECONDS
+    """The most that a workload's own grace period counts for, where a stop does not say how long it may take."""
     seat: Seat | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
@@ -139,9 +142,19 @@ class Operator:
                 self._known.is_set,
                 now,
                 trust_requested_by=self._options.trust_requested_by,
+                max_grace_seconds=self._options.max_grace_seconds,
             )
             stack.push_async_callback(orders.close)
-            reconciler = Reconciler(self._cache, gateway, self._queue, followers, recorder, orders.book, now)
+            reconciler = Reconciler(
+                self._cache,
+                gateway,
+                self._queue,
+                followers,
+                recorder,
+                orders.book,
+                now,
+                max_grace_seconds=self._options.max_grace_seconds,
+            )
             self._intake.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces)

@@ -31,6 +31,7 @@ from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import JsonObject
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.orders import Order, OrderKey, matches, progress
 from agentstop.lifecycle.seen import Task
 
@@ -86,6 +87,7 @@ class OrderKeeper:
         clock: Callable[[], datetime],
         *,
         trust_requested_by: bool = False,
+        max_grace_seconds: int = MAX_GRACE_SECONDS,
     ) -> None:
         self._cache = cache
         self._queue = queue
@@ -95,7 +97,7 @@ class OrderKeeper:
         self._clock = clock
         self.book = OrderBook(self._ask, trust_requested_by=trust_requested_by)
         self._works: dict[OrderKey, _Work] = {}
-        self._drill = Drill(cache, gateway, self.book, clock)
+        self._drill = Drill(cache, gateway, self.book, clock, max_grace_seconds)
         cache.listen(self._changed)
 
     # What comes in

@@ -18,18 +18,20 @@ from agentstop.cluster.transport import JsonObject
 from agentstop.controller.intake import lane_of
 from agentstop.controller.recorder import Recorder
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.decision import Decision
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS, Decision
 from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
 from agentstop.lifecycle.kin import MOST_GENERATIONS, kin_of, unknown_ancestor
 from agentstop.lifecycle.seen import Seen, Task
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
+from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, PodsOf, Refusal, Right
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import (
     AskRight,
     Create,
     Delete,
+    Lighten,
     Look,
     LookAtMember,
     LookAtPods,
@@ -77,7 +79,10 @@ class Reconciler:
         recorder: Recorder,
         orders: OrderBook,
         clock: Callable[[], datetime],
+        *,
+        max_grace_seconds: int = MAX_GRACE_SECONDS,
     ) -> None:
+        self._max_grace_seconds = max_grace_seconds
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
@@ -172,7 +177,9 @@ class Reconciler:
                 continue
             task = self._cache.task(key) or task
             kin = kin_of(task, self._cache.relatives(key.namespace))
-            decision = decide(task, self._observe(key, task, kind, now), now, kin, self._orders.standing(task))
+            standing = self._orders.standing(task)
+            seen = self._observe(key, task, kind, now)
+            decision = decide(task, seen, now, kin, standing, self._max_grace_seconds)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and kin.children is not None and await self._list_children(key, sent):
                 continue
@@ -238,6 +245,10 @@ class Reconciler:
                     await self._take(request, answer)
                 except ApiError as error:
                     failed.append(error)
+        for request in new:
+            if isinstance(request, Lighten):
+                # What it was too large for before may be asked for again.
+                sent -= {each for each in sent if _is_of(each, request.ref)}
         return bool(new)
 
     def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
@@ -263,6 +274,9 @@ class Reconciler:
             await self._failed(request, answer)
         else:
             self._cache.allow(request.ref, request.verb)
+            if isinstance(request, Lighten):
+                for verb in (Patch.verb, Delete.verb):
+                    self._cache.allow(request.ref, verb)
             self._answered(request, answer)
 
     async def _failed(self, request: Request, error: ApiError) -> None:
@@ -272,9 +286,9 @@ class Reconciler:
             self._cache.lose_member(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete):
             self._cache.lose(request.ref, request.uid, self._clock())
-        elif error.absent and isinstance(request, Look | Patch):
+        elif error.absent and isinstance(request, Look | Patch | Lighten):
             self._cache.see_absent(request.ref, self._clock())
-        elif error.code == 409 and isinstance(request, Create | Patch | Delete):
+        elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.
             await self._send(Look(request.ref))
             decided_anew = isinstance(request, Delete) and request.resource_version is not None
@@ -286,7 +300,8 @@ class Reconciler:
         elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
             if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
                 self._cache.see_absent(ref, self._clock())  # its kind was removed, and it with it
-            self._cache.refuse(ref, request.verb, Refusal(error.code, error.reason, error.message, self._clock()))
+            reason = TOO_LARGE if error.too_large else error.reason
+            self._cache.refuse(ref, request.verb, Refusal(error.code, reason, error.message, self._clock()))
             if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
         else:
@@ -312,6 +327,8 @@ class Reconciler:
                 self._cache.see(ref, answer, now, link=link)
             case Patch(ref):
                 self._cache.see(ref, answer, now, signal=request.meaning is not Meaning.RESUME)
+            case Lighten(ref):
+                self._cache.see(ref, answer, now, signal=True if request.spec else None)
             case Create(ref) | Delete(ref) if answer.get("kind") == ref.kind:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
                 self._cache.see(ref, answer, now, signal=signal)
@@ -392,6 +409,11 @@ def _identity(request: Request) -> Hashable:
     """Return what makes a request the same as another one: the verb, the object as it is known, the grace period."""
     named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds"))
     return request.verb, request.ref, *named
+
+
+def _is_of(identity: Hashable, ref: ObjectRef) -> bool:
+    """Whether an identity is that of a change or deletion of an object."""
+    return isinstance(identity, tuple) and identity[:2] in {(Patch.verb, ref), (Delete.verb, ref)}
 
 
 def _missing(review: JsonObject) -> str | None:

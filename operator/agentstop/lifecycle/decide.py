@@ -6,7 +6,7 @@ from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
 from agentstop.lifecycle import transitions
-from agentstop.lifecycle.decision import Case, Decision, next_status
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS, Case, Decision, next_status
 from agentstop.lifecycle.effects import Protect, Release, Remove, Start, TaskEffect
 from agentstop.lifecycle.ended import ended_by_itself
 from agentstop.lifecycle.events import halted_again, notes_between
@@ -27,13 +27,20 @@ START_RECHECK: Final = timedelta(seconds=30)
 """How often a start that is refused is tried again: thousands of tasks may wait for one quota."""
 
 
-def decide(task: Task, seen: Seen, now: datetime, kin: Kin = ALONE, standing: Standing = FREE) -> Decision:
-    """Decide on a task.
+def decide(
+    task: Task,
+    seen: Seen,
+    now: datetime,
+    kin: Kin = ALONE,
+    standing: Standing = FREE,
+    max_grace_seconds: int = MAX_GRACE_SECONDS,
+) -> Decision:
+    """Decide on a task. Its workload's own grace period counts for at most `max_grace_seconds`.
 
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = Case(task, seen, now, kin, standing)
+    case = Case(task, seen, now, kin, standing, max_grace_seconds)
     if case.phase.terminal:
         return _over(case)
     decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)

@@ -16,6 +16,10 @@ MARGIN: Final = timedelta(seconds=10)
 """How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
 containers one after the other, and reports afterwards."""
 
+MAX_GRACE_SECONDS: Final = 3600
+"""The most that a workload's own grace period counts for, where nobody asks for one: whoever writes a pod could give it
+a year, and no kubelet cuts short what runs."""
+
 RECHECK: Final = timedelta(seconds=10)
 """How often a stop or a pause that is overdue is looked at again."""
 
@@ -35,6 +39,8 @@ class Case:
     now: datetime
     kin: Kin = ALONE
     standing: Standing = FREE
+    max_grace_seconds: int = MAX_GRACE_SECONDS
+    """The most that the workload's own grace period counts for, in seconds."""
 
     @property
     def phase(self) -> Phase:
@@ -47,8 +53,21 @@ class Case:
         return self.task.spec.stop or StopRequest()
 
     @property
+    def cap(self) -> int | None:
+        """The grace period that takes the place of the workload's own, in seconds; None where that is short enough."""
+        return self.max_grace_seconds if self.seen.own_grace_seconds > self.max_grace_seconds else None
+
+    @property
     def asked_grace(self) -> int | None:
-        """The grace period that is asked for in seconds: by an order, the task itself, or an ancestor."""
+        """The grace period in seconds that takes the place of the workload's own, if one does.
+
+        It is asked for by an order, the task itself, or an ancestor; where it is not, the workload's own is cut short.
+        """
+        asked = self._asked_grace
+        return asked if asked is not None else self.cap
+
+    @property
+    def _asked_grace(self) -> int | None:
         own = self.request.grace_period_seconds
         ordered = self.standing.stop.grace_seconds if self.standing.stop is not None else None
         if ordered is not None:

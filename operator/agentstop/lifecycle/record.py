@@ -92,7 +92,7 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:
     """Return when the grace period ends, as if the signal had come with the acceptance while there is none."""
-    grace = record.grace_period_seconds or case.seen.own_grace_seconds
+    grace = record.grace_period_seconds or case.cap or case.seen.own_grace_seconds
     return record.kill_at or record.accepted_at + timedelta(seconds=grace)
 
 

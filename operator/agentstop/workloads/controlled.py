@@ -9,6 +9,7 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.workloads.halting import too_large
 from agentstop.workloads.helping import before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
@@ -17,6 +18,7 @@ from agentstop.workloads.parts import Part, ending_of_parts, finding, former, pa
 from agentstop.workloads.requests import (
     AskRight,
     Delete,
+    Lighten,
     LiveLook,
     Look,
     LookAtMember,
@@ -129,12 +131,35 @@ class Controlled:
                 )
             case Halt():
                 meaning = Meaning.PAUSE if effect.pause else Meaning.STOP
-                patches = [self._patch(each, self._traits.halt, meaning) for each in there if not each.owner.halted]
+                patches = [
+                    self._lightened_first(each, self._patch(each, self._traits.halt, meaning), around, now)
+                    for each in there
+                    if not each.owner.halted
+                ]
                 if task.status.phase.terminal:
                     return tuple(patches)
                 if patches:
                     return (*patches, *(each for part in there for each in before_its_controller(part, effect)))
-                return tuple(each for part in parts for each in help_to_end(part, effect, now))
+                heavy = [each for each in there if each.owner.heavy and not each.owner.settled and self._lightens]
+                smaller = [
+                    Lighten(each.ref, each.owner.uid, now)
+                    for each in heavy
+                    if around.refusal(each.ref, Lighten.verb, now) is None
+                ]
+                return (*smaller, *(each for part in parts for each in help_to_end(part, effect, around, now)))
+
+    @property
+    def _lightens(self) -> bool:
+        """Whether such objects can be made smaller: of what is scaled we may change the scale alone."""
+        return not self._traits.scale
+
+    def _lightened_first(self, part: Part, patch: Patch, around: Surroundings, now: datetime) -> Patch | Lighten:
+        """Return the change that ends a workload; where that is too large for it, it is made smaller with it."""
+        if not self._lightens or around.too_large(part.ref, now) is None:
+            return patch
+        if around.refusal(part.ref, Lighten.verb, now) is not None:
+            return patch
+        return Lighten(part.ref, part.owner.uid, now, patch.body["spec"])
 
     def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
         return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)
@@ -201,7 +226,7 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=blocked or _forbidden(_target(task), parts, around, now),
+            blocked=_too_large(parts, around, now) or blocked or _forbidden(_target(task), parts, around, now),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
         )
 
@@ -310,6 +335,18 @@ def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: 
     words = [each.message for each in refusals if each is not None]
     words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
     return Word("StopForbidden", words[0]) if words else None
+
+
+def _too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the workload, or one of its pods, is too large to be changed."""
+    for part in parts:
+        refusal = around.too_large(part.ref, now) if not part.halted else None
+        if refusal is not None:
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
+            return Word("WorkloadTooLarge", message)
+    words = (too_large(each.pod, around, now) for part in parts for each in part.members.live)
+    return next((word for word in words if word is not None), None)
 
 
 def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:

@@ -6,23 +6,27 @@ from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion, lightened_first
 from agentstop.workloads.members import Member, stuck
+from agentstop.workloads.objects import Surroundings
 from agentstop.workloads.parts import Part, signaled_at
-from agentstop.workloads.requests import Delete
+from agentstop.workloads.requests import Delete, Lighten
 
 HELP_AFTER: Final = timedelta(seconds=2)
 """So long a controller has time to begin with a pod: some end one after the other, and some are not there at all."""
 
 
-def help_to_end(part: Part, halt: Halt, now: datetime) -> Iterator[Delete]:
+def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Delete | Lighten]:
     """Yield the deletions that it takes where nobody else ends a pod, or not soon enough.
 
     Each of them is of a pod that stays away once it is gone, since what makes it was halted before.
     """
     due = help_due(part)
     for each in filter(lambda member: member.certain, part.members.live):
-        yield from _help_one(each, halt, now, alone=due is not None and due <= now)
+        wanted = next(_help_one(each, halt, now, alone=due is not None and due <= now), None)
+        request = lightened_first(each.ref, each.pod, wanted, around, now, part.pods.selector if part.pods else "")
+        if isinstance(request, Delete | Lighten):
+            yield request
 
 
 def before_its_controller(part: Part, halt: Halt) -> Iterator[Delete]:

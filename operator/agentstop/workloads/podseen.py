@@ -7,8 +7,9 @@ from enum import StrEnum
 from sys import intern
 from typing import Any, Final
 
-from agentstop.api.meta import TASK_LABEL, parse_time
+from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
+from agentstop.workloads.lightening import IS_HEAVY
 
 STOP_MANAGER: Final = "agentstop-stop"
 """Field manager of the one change that stops a pod in place. The API server records it with its time in the pod's
@@ -121,6 +122,8 @@ class PodSeen:
     deletion_requested_at: datetime | None
     """When it was asked to go, if it was: deletion timestamp less grace period, in the earliest state with one."""
     finalizers: tuple[str, ...]
+    heavy: bool = False
+    """Whether it is so large that others may not be able to add to it: its node what became of its containers."""
     containers: tuple[ContainerSeen, ...]
 
     @property
@@ -207,7 +210,9 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
     """Return the record of a pod from the API server's object."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
-    deletion_grace = metadata.get("deletionGracePeriodSeconds") or 0
+    deletion_grace = parse_seconds(metadata.get("deletionGracePeriodSeconds"))
+    if deletion_at is not None and deletion_grace == LONGEST_SECONDS:
+        deletion_at = LATEST  # the API server's own sum of the two overflows, and says that it is over
     return PodSeen(
         namespace=intern(metadata["namespace"]),
         name=metadata["name"],
@@ -221,13 +226,14 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         message=status.get("message"),
         unscheduled=_unscheduled(status.get("conditions") or ()),
         taken_at=parse_time(status.get("startTime")),
-        grace_seconds=_or(spec.get("terminationGracePeriodSeconds"), 30),
-        deadline_seconds=spec.get("activeDeadlineSeconds"),
+        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), 30),
+        deadline_seconds=_deadline(spec.get("activeDeadlineSeconds")),
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
         deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        heavy=IS_HEAVY in raw,
         containers=tuple(_containers(spec, status)),
     )
 
@@ -236,8 +242,12 @@ def _intern(text: str | None) -> str | None:
     return intern(text) if text is not None else None
 
 
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
+def _deadline(value: object) -> int | None:
+    return parse_seconds(value) if value is not None else None
+
+
+def _exit_number(value: object) -> int | None:
+    return parse_number(value) if value is not None else None
 
 
 def read_controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
@@ -296,7 +306,7 @@ def _container(entry: Mapping[str, Any], role: Role, policy: str) -> ContainerSe
     end = details if kind is State.TERMINATED else {}
     if kind is State.WAITING:
         end = (entry.get("lastState") or {}).get("terminated") or {}
-    exit_code = end.get("exitCode")
+    exit_code = _exit_number(end.get("exitCode"))
     return ContainerSeen(
         name=intern(entry["name"]),
         role=role,
@@ -304,7 +314,7 @@ def _container(entry: Mapping[str, Any], role: Role, policy: str) -> ContainerSe
         reason=_intern(end.get("reason") or details.get("reason")),
         message=end.get("message") or details.get("message"),
         exit_code=exit_code,
-        signal=end.get("signal"),
+        signal=_exit_number(end.get("signal")),
         started_at=_started_at(end.get("startedAt") or details.get("startedAt")),
         finished_at=parse_time(end.get("finishedAt")),
         restarts=policy == "Always" or (policy == "OnFailure" and exit_code != 0),
