@@ -14,43 +14,34 @@ pytestmark = pytest.mark.usefixtures("operator")
 LABEL = "agentstop.dev/task"
 
 
-async def test_what_the_api_server_says_of_an_object_that_is_too_large(ns: Namespace) -> None:
-    """The facts that the operator relies on: nobody can end such a pod by any of the usual ways."""
-    await ns.create_pod("x", agents.pod_spec(agents.graceful()))
-    await padding.fill(ns.kube, PODS, ns.name, "x")
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "x", "namespace": ns.name}}
+async def test_a_task_whose_pod_is_too_large_to_be_changed_is_stopped(ns: Namespace) -> None:
+    """Nobody can end such a pod by any of the usual ways."""
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await padding.fill(ns.kube, PODS, ns.name, "a")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a", "namespace": ns.name}}
     for attempt in (
-        ns.kube.merge(PODS, ns.name, "x", {"spec": {"activeDeadlineSeconds": 1}}),
-        ns.kube.delete(PODS, ns.name, "x"),
-        ns.kube.delete(PODS, ns.name, "x", grace=1),
-        ns.kube.delete(PODS, ns.name, "x", grace=0),
-        ns.kube.call("POST", PODS.path(ns.name, "x", "eviction"), eviction),
+        ns.kube.merge(PODS, ns.name, "a", {"spec": {"activeDeadlineSeconds": 1}}),
+        ns.kube.delete(PODS, ns.name, "a"),
+        ns.kube.delete(PODS, ns.name, "a", grace=0),
+        ns.kube.call("POST", PODS.path(ns.name, "a", "eviction"), eviction),
     ):
         with pytest.raises(KubeError, match="request is too large") as caught:
             await attempt
         assert caught.value.code == 500
-    await ns.kube.merge(PODS, ns.name, "x", {"metadata": {"labels": None, "annotations": None}})
-
-
-@pytest.mark.parametrize("how", [{}, {"gracePeriodSeconds": 3}, {"podPolicy": "Delete"}], ids=["own", "less", "delete"])
-async def test_a_task_whose_pod_is_too_large_to_be_changed_is_stopped(ns: Namespace, how: Object) -> None:
-    await ns.create_task("a", agents.template(agents.graceful()))
-    await ns.running("a")
-    await padding.fill(ns.kube, PODS, ns.name, "a")
-    await ns.stop("a", **how)
+    await ns.stop("a")
     last = await ns.ended("a")
     assert (status(last)["phase"], stop_of(last)["verdict"], exit_code(last)) == ("Stopped", "Graceful", 0)
-    if not how:
-        left = (await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"]
-        assert left == {LABEL: "a"}
+    assert (await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"] == {LABEL: "a"}
 
 
 async def test_an_adopted_pod_that_is_too_large_is_stopped(ns: Namespace) -> None:
+    """With less time than it would have by itself, it has to be deleted."""
     await ns.create_pod("x", agents.pod_spec(agents.graceful()))
     await ns.adopt("a", "x")
     await ns.running("a")
     await padding.fill(ns.kube, PODS, ns.name, "x")
-    await ns.stop("a")
+    await ns.stop("a", gracePeriodSeconds=3)
     last = await ns.ended("a")
     assert (status(last)["phase"], stop_of(last)["verdict"], exit_code(last)) == ("Stopped", "Graceful", 0)
 
@@ -73,8 +64,9 @@ async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Na
 
 async def test_a_job_that_is_too_large_to_be_suspended_is_stopped(ns: Namespace, workloads: Workloads) -> None:
     job = await workloads.create(manifests.job("j", agents.graceful()))
-    await ns.create_task("a", workloadRef=manifests.reference(job))
-    await ns.running("a")
+    await workloads.adopt("a", job)
+    await workloads.running(job)
+    await ns.phase("a", "Running")
     await padding.fill(ns.kube, JOBS, ns.name, "j")
     await ns.stop("a")
     last = await ns.ended("a")
@@ -83,8 +75,9 @@ async def test_a_job_that_is_too_large_to_be_suspended_is_stopped(ns: Namespace,
 
 async def test_a_jobs_pod_that_is_too_large_is_stopped(ns: Namespace, workloads: Workloads) -> None:
     job = await workloads.create(manifests.job("j", agents.graceful()))
-    await ns.create_task("a", workloadRef=manifests.reference(job))
-    await ns.running("a")
+    await workloads.adopt("a", job)
+    await workloads.running(job)
+    await ns.phase("a", "Running")
     (pod,) = await ns.kube.list(PODS, ns.name)
     await padding.fill(ns.kube, PODS, ns.name, pod["metadata"]["name"])
     await ns.stop("a")

@@ -5,6 +5,9 @@ from tests.support.kube import Kind, Kube, KubeError, Object
 MANY = 12_000
 """So many labels make about 1.4 of the 1.5 MiB."""
 
+PRECISION = 4
+"""In bytes."""
+
 
 async def burden(kube: Kube, kind: Kind, namespace: str, name: str, count: int = MANY, mark: str = "p") -> bool:
     """Put so many labels on an object; return whether they fit."""
@@ -13,20 +16,15 @@ async def burden(kube: Kube, kind: Kind, namespace: str, name: str, count: int =
 
 
 async def fill(kube: Kube, kind: Kind, namespace: str, name: str) -> None:
-    """Put labels on an object until not one byte more can be stored with it."""
-    count, number = MANY, 0
-    while count:
-        if await burden(kube, kind, namespace, name, count, f"p{number}"):
-            number += 1
-        else:
-            count //= 4
-    low, high = 0, 1200
-    while low < high:
-        middle = (low + high + 1) // 2
+    """Put labels and an annotation on an object until hardly a byte more can be stored with it: not even a deadline."""
+    assert await burden(kube, kind, namespace, name)
+    low, high = 0, 240_000
+    while low + PRECISION < high:
+        middle = (low + high) // 2
         if await _fits(kube, kind, namespace, name, {"annotations": {"z": "a" * middle}}):
             low = middle
         else:
-            high = middle - 1
+            high = middle
 
 
 async def _fits(kube: Kube, kind: Kind, namespace: str, name: str, metadata: Object) -> bool:

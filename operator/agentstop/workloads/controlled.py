@@ -164,6 +164,10 @@ class Controlled:
     def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
         return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)
 
+    def end(self, ref: ObjectRef, uid: str) -> Patch:
+        """Return the change that ends such a workload, whatever it says of itself."""
+        return Patch(ref, uid, self._traits.halt, Meaning.STOP, scale=self._traits.scale)
+
     # What a kind may see differently
 
     def _needed(self, task: Task, _around: Surroundings) -> Iterator[ObjectRef]:

@@ -125,6 +125,8 @@ class PodSeen:
     heavy: bool = False
     """Whether it is so large that others may not be able to add to it: its node what became of its containers."""
     containers: tuple[ContainerSeen, ...]
+    unreadable: str | None = None
+    """Why nothing can be made of what it says of itself, if so."""
 
     @property
     def stopped_in_place_at(self) -> datetime | None:
