@@ -1,17 +1,24 @@
 """Whoever may change a pod, a workload or a task can make it too large to be changed: a stop ends it all the same."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
-from tests.support import agents, manifests, padding
-from tests.support.kube import JOBS, PODS, KubeError, Object
+from tests.support import agents, installed, manifests, padding
+from tests.support.kube import JOBS, PODS, TASKS, Kind, KubeError, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
+from tests.support.operators import Operator
 from tests.support.waiting import until
 from tests.support.workloads import Workloads
+
+from .test_admission import ORDERS, order
 
 pytestmark = pytest.mark.usefixtures("operator")
 
 LABEL = "agentstop.dev/task"
+OWN = "agentstop.dev/own"
 
 
 async def test_a_task_whose_pod_is_too_large_to_be_changed_is_stopped(ns: Namespace) -> None:
@@ -83,3 +90,96 @@ async def test_a_jobs_pod_that_is_too_large_is_stopped(ns: Namespace, workloads:
     await ns.stop("a")
     last = await ns.ended("a")
     assert (status(last)["phase"], stop_of(last)["verdict"]) == ("Stopped", "Graceful")
+
+
+# Tasks
+
+
+async def test_a_task_that_is_too_large_for_its_status_is_stopped_by_an_order(ns: Namespace) -> None:
+    """It is made smaller for that, but keeps the label by which the order means it."""
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    await ns.merge_task("a", {"metadata": {"labels": {"team": "x", OWN: "y"}}})
+    await padding.fill(ns.kube, TASKS, ns.name, "a")
+    spec = {"selector": {"matchLabels": {"team": "x"}}}
+    await ns.kube.create(ORDERS, ns.name, {**order(), "spec": spec})
+    last = await ns.ended("a")
+    assert (status(last)["phase"], stop_of(last)["verdict"]) == ("Stopped", "Graceful")
+    assert last["metadata"]["labels"] == {"team": "x", OWN: "y"}
+    done = await _complete(ns)
+    assert (done["stopped"]["graceful"], done["stalledCount"]) == (1, 0)
+
+
+async def test_a_task_whose_status_cannot_be_written_is_stopped_and_told_of(ns: Namespace, operator: Operator) -> None:
+    """The order comes to its end, and says what became of the task."""
+    await ns.create_task("a", agents.template(agents.graceful()))
+    await ns.running("a")
+    async with _no_statuses(ns):
+        await ns.kube.create(ORDERS, ns.name, {**order(), "spec": {"selector": {}}})
+        done = await _complete(ns)
+        assert (done["stopped"]["graceful"], done["stalledCount"], done["matched"]) == (1, 1, 1)
+        (listed,) = done["stalled"]
+        assert (listed["name"], listed["reason"]) == ("a", "StatusNotWritable")
+        assert "no statuses here" in listed["message"]
+        assert await ns.event("a", "StatusNotWritable")
+        assert not ns.processes("a")
+        _, metrics = await operator.get("/metrics")
+        assert 'agentstop_status_unwritable_total{reason="StatusNotWritable"} 1.0' in metrics
+        assert status(await ns.task("a"))["phase"] == "Running"
+
+
+async def _complete(ns: Namespace) -> Object:
+    found: list[Object] = []
+
+    async def done() -> bool:
+        found[:] = [(await ns.kube.get(ORDERS, ns.name, "o")).get("status") or {}]
+        return found[0].get("phase") == "Complete"
+
+    await until(done, 30, "the order is complete")
+    return found[0]
+
+
+@asynccontextmanager
+async def _no_statuses(ns: Namespace) -> AsyncIterator[None]:
+    """Have somebody's policy refuse every status of a task in the namespace."""
+    api, name = "admissionregistration.k8s.io/v1", f"no-statuses-{ns.name}"
+    policies = Kind(f"/apis/{api}", "validatingadmissionpolicies")
+    bindings = Kind(f"/apis/{api}", "validatingadmissionpolicybindings")
+    rule = {
+        "apiGroups": ["agentstop.dev"],
+        "apiVersions": ["*"],
+        "operations": ["UPDATE"],
+        "resources": ["agenttasks/status"],
+    }
+    here = {"matchLabels": {"kubernetes.io/metadata.name": ns.name}}
+    await ns.kube.create(
+        policies,
+        "",
+        {
+            "apiVersion": api,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "matchConstraints": {"resourceRules": [rule], "namespaceSelector": here},
+                "validations": [{"expression": "false", "message": "no statuses here"}],
+            },
+        },
+    )
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    kind = "ValidatingAdmissionPolicyBinding"
+    body = {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": binding}
+    await ns.kube.create(bindings, "", body)
+    try:
+
+        async def counts() -> bool:
+            try:
+                await ns.kube.merge(TASKS, ns.name, "a", {"status": {"message": "tried"}}, "status")
+            except KubeError as error:
+                return "no statuses here" in error.message
+            return False
+
+        await until(counts, installed.ACTIVE_SECONDS, "no statuses")
+        yield
+    finally:
+        await ns.kube.delete(bindings, "", name)
+        await ns.kube.delete(policies, "", name)

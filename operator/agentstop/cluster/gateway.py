@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
@@ -24,6 +24,7 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
@@ -99,6 +100,8 @@ class Gateway:
             case LookAtPods(pods):
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
                 return await self._list_all(where, {"labelSelector": pods.selector})
+            case LookForPods(pods, uids):
+                return await self._find_pods(pods.namespace, frozenset(uids))
             case Create(ref, body):
                 try:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
@@ -210,13 +213,13 @@ class Gateway:
                 raise
         return await self._take_off(where, lightened(found["metadata"], request.keep), request.uid, change)
 
-    async def lighten_task(self, namespace: str, name: str, uid: str) -> JsonObject:
-        """Take the bulk off a task, if it still has this UID; return it as it is then."""
+    async def lighten_task(self, namespace: str, name: str, uid: str, keep: Collection[str] = ()) -> JsonObject:
+        """Take the bulk off a task, but the labels to keep, if it still has this UID; return it as it is then."""
         where = path(task_ref(namespace, name))
         found = await self.call("GET", where)
         if found["metadata"]["uid"] != uid:
             raise ApiError(409, "Conflict", f"AgentTask {namespace}/{name} is another one by now")
-        return await self._take_off(where, lightened(found["metadata"]), uid, [], MANAGER)
+        return await self._take_off(where, lightened(found["metadata"], keep), uid, [], MANAGER)
 
     async def _take_off(
         self, where: str, lighter: Operations, uid: str, change: Operations, manager: str = STOP_MANAGER
@@ -234,6 +237,13 @@ class Gateway:
         async for page in self._pages(where, selector):
             found["metadata"] = page["metadata"]
             found["items"] += page.get("items") or ()
+        return found
+
+    async def _find_pods(self, namespace: str, uids: frozenset[str]) -> JsonObject:
+        """Return the pods of a namespace with these UIDs, whatever else they are."""
+        found: JsonObject = {"items": []}
+        async for page in self._pages(collection(ObjectRef("Pod", namespace, "")), {}):
+            found["items"] += [each for each in page.get("items") or () if each["metadata"]["uid"] in uids]
         return found
 
     async def _pages(

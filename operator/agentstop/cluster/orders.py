@@ -143,6 +143,12 @@ class OrderBook:
                 return Standing(hold=doubt_word(order, task.namespace))
         return FREE
 
+    def selected_by(self) -> set[str]:
+        """Return the names of labels by which orders that still count select tasks."""
+        selectors = [order.spec.selector for order in self._orders.values() if not order.status.phase.over]
+        names = {name for each in selectors for name in each.match_labels or ()}
+        return names | {expression.key for each in selectors for expression in each.match_expressions}
+
     def meet(self, order: Order, task: Task, *, here: bool = False) -> bool:
         """Work out what an accepted order means to a task; return whether it counts it.
 

@@ -11,7 +11,7 @@ from agentstop.workloads.node import NodeSeen
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Refusal, Right, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen, read_owner
 from agentstop.workloads.podseen import PodSeen, read_pod
-from agentstop.workloads.unreadable import unreadable
+from agentstop.workloads.unreadable import told, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -206,9 +206,9 @@ def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | 
     """Return the record of an object; where nothing can be made of it, one by which it can be ended all the same."""
     try:
         return reader(raw)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whoever writes an object may put anything into it)
         metadata = raw["metadata"]
-        log.exception("%s %s/%s cannot be read", raw.get("kind"), metadata.get("namespace"), metadata.get("name"))
+        log.error("%s/%s cannot be read: %s", metadata.get("namespace", ""), metadata["name"], told(error))
         return unreadable(reader, raw, error)
 
 

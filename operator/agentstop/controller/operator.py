@@ -44,6 +44,7 @@ from agentstop.controller.settings import NoMemories, operator_settings, scope
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.tracing import tracing_from
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
+from agentstop.workloads.unreadable import told
 
 log = logging.getLogger(__name__)
 
@@ -312,9 +313,12 @@ class Operator:
                     said[key] = str(error)
                     log.warning("%s is tried again: %s", key, error)
                 self._queue.retry(key)
-            except Exception:
+            except Exception as error:
                 self._metrics.reconciles.labels("error").inc()
-                log.exception("%s could not be decided on, and is tried again", key)
+                text = told(error)
+                if said.get(key) != text:
+                    said[key] = text
+                    log.exception("%s could not be decided on, and is tried again", key)
                 self._queue.retry(key)
             else:
                 self._queue.succeeded(key)

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from agentstop.api.meta import API_VERSION, STOP_FINALIZER
-from agentstop.api.task import KIND, Phase
+from agentstop.api.task import Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import NOT_LEADING, ApiError
 from agentstop.cluster.families import TaskKey
@@ -16,11 +15,13 @@ from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import KeyedQueue
 from agentstop.cluster.transport import JsonObject
 from agentstop.controller.intake import lane_of
+from agentstop.controller.last_resort import LastResort
 from agentstop.controller.recorder import Recorder
+from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS, Decision
-from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
 from agentstop.lifecycle.kin import MOST_GENERATIONS, kin_of, unknown_ancestor
+from agentstop.lifecycle.orders import FREE
 from agentstop.lifecycle.seen import Seen, Task
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
@@ -35,6 +36,7 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
@@ -91,9 +93,24 @@ class Reconciler:
         self._orders = orders
         self._clock = clock
         self._making = 0
+        self._writer = Writer(cache, gateway, queue, recorder, orders.selected_by, clock)
+        self._last_resort = LastResort(cache, gateway, self._writer, clock)
 
     async def reconcile(self, key: TaskKey) -> None:
-        """Make one pass over a task. Raises RetryError where it has to be made again."""
+        """Make one pass over a task. Raises RetryError where it has to be made again.
+
+        Whatever else is raised kept it from being decided on; what was asked to stop is ended all the same, then.
+        """
+        try:
+            await self._reconcile(key)
+        except RetryError:
+            raise
+        except Exception as error:
+            task = self._cache.task(key)
+            await self._last_resort.take(key, self._orders.standing(task) if task is not None else FREE, error)
+            raise
+
+    async def _reconcile(self, key: TaskKey) -> None:
         task = self._cache.task(key)
         if task is None:
             return
@@ -102,18 +119,18 @@ class Reconciler:
         task, decision = await self._carry_out(key, task, kind, failed)
         self._follow(key, task)
         if failed and failed[0].code == 0:
-            self._remember(key, decision)
+            self._writer.remember(key, decision)
             raise RetryError(failed[0])
         if decision.effects and not task.gone and self._queue.has_urgent:
             # Other agents wait to be stopped: that goes before the writing down of what was done for this one.
-            self._remember(key, decision)
+            self._writer.remember(key, decision)
             self._queue.add(key)
             return
         try:
             if task.gone:
                 self._finish_gone(key, task, decision)
-            elif await self._write(key, task, decision):
-                await self._tidy(key, task, decision.afterwards)
+            elif await self._writer.write(key, task, decision):
+                await self._writer.tidy(key, task, decision.afterwards)
         except ApiError as error:
             raise RetryError(error) from error
         if failed:
@@ -135,7 +152,7 @@ class Reconciler:
 
     def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
-        self._remember(key, decision)
+        self._writer.remember(key, decision)
         if decision.status.phase.terminal or not decision.effects:
             if decision.status.phase.terminal:
                 self._recorder.ended(task, decision.status)
@@ -315,6 +332,13 @@ class Reconciler:
                 self._cache.note_right(ref, Right(_missing(answer), now))
             case LookAtPods(pods):
                 self._cache.list_pods(pods, answer["items"], now)
+            case LookForPods(pods, uids):
+                found = {each["metadata"]["uid"]: each for each in answer["items"]}
+                for uid in uids:
+                    if uid in found:
+                        self._cache.see_member(pods, found[uid], now)
+                    else:
+                        self._cache.lose_member(pods, uid, now)
             case LookAtMember(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
                     self._cache.see_member(pods, answer, now)
@@ -333,11 +357,6 @@ class Reconciler:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
                 self._cache.see(ref, answer, now, signal=signal)
 
-    def _remember(self, key: TaskKey, decision: Decision) -> None:
-        """Keep the record of an accepted stop until it can be written."""
-        if decision.status.stop is not None and not decision.status.phase.terminal:
-            self._cache.accept(key, decision.status)
-
     async def _make(self, request: Create) -> JsonObject:
         """Create an object, unless too many others are being created: what hangs there must leave workers for stops."""
         if self._making >= MOST_CREATES:
@@ -347,62 +366,6 @@ class Reconciler:
             return await self._gateway.send(request)
         finally:
             self._making -= 1
-
-    async def _write(self, key: TaskKey, task: Task, decision: Decision) -> bool:
-        """Write the status if it changed; return whether the decision stands."""
-        if decision.status == task.status:
-            return True
-        body = {**_identified(task), "status": decision.status.wire()}
-        try:
-            answer = await self._gateway.write_status(body)
-        except ApiError as error:
-            if not error.absent and error.code != 409:
-                raise
-            self._remember(key, decision)
-            await self._read_again(key, task)
-            return False
-        self._cache.put_task(answer, self._clock())
-        self._recorder.wrote(task, decision)
-        return True
-
-    async def _read_again(self, key: TaskKey, task: Task) -> None:
-        """The task has changed since the decision: take the new state in, and decide on that."""
-        try:
-            self._cache.put_task(await self._gateway.get_task(task.namespace, task.name), self._clock())
-        except ApiError as error:
-            if not error.absent:
-                raise
-            self._cache.mark_gone(key)
-        self._queue.retry(key)
-
-    async def _tidy(self, key: TaskKey, task: Task, effects: tuple[TaskEffect, ...]) -> None:
-        """Carry out what concerns the task object itself."""
-        for effect in effects:
-            current = self._cache.task(key)
-            if current is None or current.uid != task.uid:
-                return
-            try:
-                await self._change(current, effect)
-            except ApiError as error:
-                if not error.absent and error.code != 409:
-                    raise
-                await self._read_again(key, current)
-
-    async def _change(self, task: Task, effect: TaskEffect) -> None:
-        match effect:
-            case Remove():
-                await self._gateway.delete_task(task.namespace, task.name, task.uid, task.resource_version)
-            case Protect() | Release():
-                raw = await self._gateway.get_task(task.namespace, task.name)
-                kept = [each for each in raw["metadata"].get("finalizers") or () if each != STOP_FINALIZER]
-                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, Protect) else kept
-                metadata = {
-                    "uid": task.uid,
-                    "resourceVersion": raw["metadata"]["resourceVersion"],
-                    "finalizers": wanted,
-                }
-                answer = await self._gateway.patch_task(task.namespace, task.name, {"metadata": metadata})
-                self._cache.put_task(answer, self._clock())
 
 
 def _identity(request: Request) -> Hashable:
@@ -424,16 +387,3 @@ def _missing(review: JsonObject) -> str | None:
     resource = "/".join(part for part in (asked["resource"], asked.get("subresource")) if part)
     group = f" of API group {asked['group']}" if asked.get("group") else ""
     return f"the operator may not {asked['verb']} {resource}{group} in namespace {asked['namespace']}; grant it that"
-
-
-def _identified(task: Task) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {
-            "name": task.name,
-            "namespace": task.namespace,
-            "uid": task.uid,
-            "resourceVersion": task.resource_version,
-        },
-    }

@@ -111,7 +111,7 @@ def next_status(
     status = AgentTaskStatus(
         observed_generation=case.task.generation,
         phase=phase,
-        manually_stopped=before.manually_stopped or _by_person(case, stop),
+        manually_stopped=before.manually_stopped or by_person(case, stop),
         reason=word.reason,
         message=word.message,
         started_at=before.started_at or seen.started_at,
@@ -127,7 +127,8 @@ def next_status(
     return status.but(**changes) if changes else status
 
 
-def _by_person(case: Case, stop: StopStatus | None) -> bool:
+def by_person(case: Case, stop: StopStatus | None) -> bool:
+    """Whether a person asked for this stop, of the task itself or of an ancestor."""
     if stop is None:
         return False
     inherited = stop.source is StopSource.PARENT and case.kin.stop is not None and case.kin.stop.by_person

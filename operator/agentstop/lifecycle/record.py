@@ -79,7 +79,7 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
         grace = min(record.grace_period_seconds, asked or record.grace_period_seconds)
     signaled_at = record.signaled_at
     if signaled_at is None and seen.signaled_at is not None:
-        signaled_at = max(seen.signaled_at, record.accepted_at)
+        signaled_at = max(min(seen.signaled_at, case.now), record.accepted_at)  # what is said to be yet to come was now
     kill_at = record.kill_at
     if signaled_at is not None:
         moments = [signaled_at + timedelta(seconds=grace), record.kill_at, seen.killed_by]

@@ -23,10 +23,12 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
 )
+from agentstop.workloads.roster import missing, other_pods
 
 DEFAULT_GRACE_SECONDS: Final = 30
 
@@ -87,10 +89,15 @@ class Controlled:
                 looks += [
                     LookAtMember(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
                 ]
+                unseen = list(unlooked(part.members, part.group))
                 looks += [
                     LookAtMember(ObjectRef("Pod", part.ref.namespace, each.name), each.uid, part.pods)
-                    for each in unlooked(part.members, part.group)
+                    for each in unseen
+                    if each.name
                 ]
+                nameless = tuple(each.uid for each in unseen if not each.name)
+                if nameless and part.group.listed_at is not None:
+                    looks.append(LookForPods(part.pods, nameless))
                 if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     looks += [LookAtPods(part.pods), *self._again(task)]
                 elif not asked and part.gone and part.quiet and not part.listed_since(part.sighting.at):
@@ -207,6 +214,9 @@ class Controlled:
     ) -> Seen:
         stop, known = task.status.stop, task.status.workload
         proof, blocked = finding(parts, task, around, now)
+        unknown = missing(known, (each.pod.uid for part in parts for each in part.members.seen))
+        if unknown and blocked is None:
+            proof, blocked = None, _unknown_pods(_target(task), unknown)
         halted = all(part.halted for part in parts)
         seen_pods = [part.members for part in parts]
         active = any(each.active for each in seen_pods)
@@ -253,11 +263,18 @@ class Controlled:
     def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
         before = task.status.workload
         evidence = [each for part in parts for each in part.members.evidence()]
+        shown = tuple(evidence[:MAX_LISTED_PODS])
+        asked = task.stop_seen_at is not None or task.status.stop is not None
+        left = [each for part in parts for each in part.members.left(part.group, asked=asked)]
+        others, left_count = other_pods(left, {each.uid for each in shown})
+        left_count += missing(before, (each.pod.uid for part in parts for each in part.members.seen))
         count = sum(len(part.members.seen) + len(part.members.vanished) for part in parts)
         if owner is None:
             # What made the pods is gone; they may still be going, and how they end is on record all the same.
-            pods = tuple(evidence[:MAX_LISTED_PODS])
-            return before.but(pods=pods, pod_count=max(count, before.pod_count)) if before is not None else None
+            if before is None:
+                return None
+            changes = {"pods": shown, "other_pods": others, "other_pod_count": left_count}
+            return before.but(pod_count=max(count, before.pod_count), **changes)
         ref = _target(task)
         former = before.replicas if before is not None else None
         held = task.status.phase in {Phase.PAUSING, Phase.PAUSED} and former is not None
@@ -270,7 +287,9 @@ class Controlled:
             kind=ref.kind,
             name=ref.name,
             uid=owner.uid,
-            pods=tuple(evidence[:MAX_LISTED_PODS]),
+            pods=shown,
+            other_pods=others,
+            other_pod_count=left_count,
             pod_count=max(count, before.pod_count if before is not None else 0),
             replicas=replicas,
             bound_to=bound_to or (before.bound_to if before is not None else None),
@@ -283,6 +302,14 @@ class Controlled:
                 message = f"{part.ref.kind} {part.ref.name} is {self._traits.deed} by somebody else"
                 return Word("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
         return None
+
+
+def _unknown_pods(ref: ObjectRef, count: int) -> Word:
+    message = (
+        f"{count} pods of {ref.kind} {ref.name} are not on record, since there were too many, and were not found again:"
+        " they may have lost their labels; look for them among the pods of the namespace, and end them"
+    )
+    return Word("PodsUnknown", message)
 
 
 def _look_again_at(part: Part) -> datetime | None:
@@ -333,7 +360,8 @@ def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: 
     tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
     for part in parts:
         tried += [(ref, Look.verb) for ref in part.members.strangers]
-        tried += [(part.pods, LookAtPods.verb)] if part.pods is not None else []
+        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
+        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
         tried += [(each.ref, Delete.verb) for each in part.members.live]
     refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
     words = [each.message for each in refusals if each is not None]

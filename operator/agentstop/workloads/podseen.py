@@ -213,8 +213,10 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
     deletion_grace = parse_seconds(metadata.get("deletionGracePeriodSeconds"))
+    requested_at = deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None
     if deletion_at is not None and deletion_grace == LONGEST_SECONDS:
-        deletion_at = LATEST  # the API server's own sum of the two overflows, and says that it is over
+        # The API server's own sum overflows, and says that it was over when it was asked for.
+        requested_at, deletion_at = deletion_at, LATEST
     return PodSeen(
         namespace=intern(metadata["namespace"]),
         name=metadata["name"],
@@ -233,7 +235,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
-        deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
+        deletion_requested_at=requested_at,
         finalizers=tuple(metadata.get("finalizers") or ()),
         heavy=IS_HEAVY in raw,
         containers=tuple(_containers(spec, status)),

@@ -38,6 +38,15 @@ class LookAtMember:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForPods:
+    """Look among all pods of the namespace for some of a group of which nothing but the UID is known."""
+
+    verb: ClassVar[str] = "find"
+    ref: PodsOf
+    uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Create the object."""
 
@@ -115,5 +124,5 @@ class Lighten:
     """Names of labels that stay."""
 
 
-LiveLook = Look | LookAtPods | LookAtMember | AskRight
+LiveLook = Look | LookAtPods | LookAtMember | LookForPods | AskRight
 Request = LiveLook | Create | Patch | Lighten | Delete
