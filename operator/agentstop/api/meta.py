@@ -32,9 +32,41 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(3000, 1, 1, tzinfo=UTC)
+"""What is said to be before or after is taken for these: years are added to it and taken off it."""
+
+LONGEST_SECONDS: Final = 2**31 - 1
+"""What is said to last longer is taken to last so long: some 68 years, and the most that 32 bits hold."""
+
+
 def parse_time(text: str | None) -> datetime | None:
-    """Read an RFC 3339 moment as Kubernetes writes it, or None where there is none."""
-    return datetime.fromisoformat(text) if text else None
+    """Read an RFC 3339 moment as Kubernetes writes it, or None where there is none.
+
+    Whoever may write an object may write any moment into it, and the API server takes some that Python has no word
+    for, such as the year 0. What cannot be read was long ago.
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return min(max(moment, EARLIEST), LATEST)
+    except (ValueError, TypeError, OverflowError):
+        return EARLIEST
+
+
+def parse_seconds(value: object, default: int = 0) -> int:
+    """Read a duration in whole seconds: from 0 to `LONGEST_SECONDS`, the default where there is none.
+
+    The API server takes grace periods of up to 2^63 - 1 seconds.
+    """
+    return min(max(parse_number(value, default), 0), LONGEST_SECONDS)
+
+
+def parse_number(value: object, default: int = 0) -> int:
+    """Read a whole number as JSON has it; the default where there is none, or something else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
 Time = Annotated[

@@ -17,6 +17,9 @@ MAX_SECONDS: Final = 31_536_000
 MAX_LISTED_PODS: Final = 32
 """So many pods are listed in a status; `podCount` has the true number."""
 
+MAX_OTHER_PODS: Final = 4096
+"""So many more are on record by their UIDs alone."""
+
 
 class Phase(StrEnum):
     """Where a task is in its life."""
@@ -200,6 +203,17 @@ class PodEvidence(Model):
     """Its containers; init containers and sidecars too, where they ran."""
 
 
+class OtherPods(Model):
+    """Pods of one node that are not shown."""
+
+    node: str | None = None
+    """Node that they were bound to."""
+    uids: tuple[str, ...] = Field(
+        (), max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
+    )
+    """Their UIDs, each as its 16 bytes in base64url without padding, which are 22 characters; whatever is no UUID stands there as it is, after an equals sign."""  # noqa: E501
+
+
 class BoundTo(Model):
     """The object that runs a workload in its place."""
 
@@ -230,6 +244,12 @@ class WorkloadStatus(Model):
     """Its pods with their containers' exit codes, at most 32."""
     pod_count: int = Field(0, ge=0)
     """How many pods the workload has or had."""
+    other_pods: tuple[OtherPods, ...] = Field(
+        (), max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
+    )
+    """Pods that may still run and are not among those shown, by their nodes, at most 4,096: so that none is forgotten that loses its labels while no operator runs."""  # noqa: E501
+    other_pod_count: int = Field(0, ge=0)
+    """How many such pods there are. Where they are more than are on record, nothing is proven before all are known."""
     replicas: int | None = None
     """To how many pods it was scaled when it last ran; absent where it cannot be scaled."""
     bound_to: BoundTo | None = None

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
+from agentstop.lifecycle.decision import Limits
 
 if TYPE_CHECKING:
     from agentstop.cluster.election import Seat
 
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+LONGEST_GRACE: Final = 31_536_000
+"""One year, in seconds."""
 
 LEAST_LEASE: Final = 3
 MOST_LEASE: Final = 300
@@ -80,6 +84,14 @@ def add_parser(verbs: Any) -> None:
         metavar="SECONDS",
         help="keep a task that was stopped at least so long, whatever its ttlSecondsAfterFinished says (%(default)s)",
     )
+    parser.add_argument(
+        "--max-grace-period-seconds",
+        type=_grace,
+        default=3600,
+        metavar="SECONDS",
+        help="the most that a workload's own grace period counts for, where a stop does not say how long it may take"
+        " (%(default)s)",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -103,7 +115,7 @@ def carry_out(options: argparse.Namespace) -> int:
             metrics_port=options.metrics_port,
             seat=seat,
             trust_requested_by=options.trust_requested_by,
-            min_ttl_seconds=options.min_ttl_seconds,
+            limits=Limits(max_grace_seconds=options.max_grace_period_seconds, min_ttl_seconds=options.min_ttl_seconds),
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")
@@ -147,6 +159,12 @@ def _lease_duration(text: str) -> int:
 def _min_ttl(text: str) -> int:
     if not text.isdigit() or int(text) > MOST_TTL:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_TTL}")
+    return int(text)
+
+
+def _grace(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= LONGEST_GRACE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {LONGEST_GRACE}")
     return int(text)
 
 

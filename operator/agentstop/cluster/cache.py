@@ -1,7 +1,7 @@
 """What is known of the cluster: small records, the newest state of each object, and who belongs to whom."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from agentstop.cluster.families import Families, Relatives, TaskKey
 from agentstop.cluster.sightings import Sightings, is_newer
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.kin import inherited_stop
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.seen import Task, Word
 from agentstop.workloads.objects import ObjectRef, Watch
 
 Listener = Callable[[TaskKey, Task | None, Task | None], None]
@@ -34,6 +34,7 @@ class Cache(Sightings):
         self._watchers: dict[Watch, set[TaskKey]] = {}
         self._accepted: dict[str, AgentTaskStatus] = {}
         self._kept: set[ObjectRef] = set()
+        self._unwritable: dict[str, tuple[AgentTaskStatus, Word]] = {}
         self._listeners: list[Listener] = []
         self.unreadable: set[TaskKey] = set()
         """Tasks that are not of a form that this version knows."""
@@ -72,6 +73,11 @@ class Cache(Sightings):
             task = replace(task, status=_accepting(task.status, accepted))
         elif accepted is not None:
             del self._accepted[task.uid]
+        kept = self._unwritable.get(task.uid)
+        if kept is not None and task.status.phase.terminal:
+            del self._unwritable[task.uid]
+        elif kept is not None:
+            task = replace(task, status=kept[0], unwritable=kept[1])
         if not task.status.phase.terminal and self._is_asked(task):
             task = replace(task, stop_seen_at=now)
         if known is not None and same and known.stop_seen_at is not None and not task.status.phase.terminal:
@@ -115,6 +121,7 @@ class Cache(Sightings):
         refs = {*self._watched.get(key, ()), *_refs(key, task)}
         self._replace(key, None)
         self._accepted.pop(task.uid, None)
+        self._unwritable.pop(task.uid, None)
         for ref in refs:
             self._unwatch(key, ref)
             if not self.keys_of(ref):
@@ -128,10 +135,23 @@ class Cache(Sightings):
             self._accepted[task.uid] = status
             self._replace(key, replace(task, status=_accepting(task.status, status)))
 
+    def stand_in(self, key: TaskKey, status: AgentTaskStatus, why: Word) -> None:
+        """Have a status count that the API server does not take, until it can be written."""
+        task = self._tasks.get(key)
+        if task is not None:
+            self._accepted.pop(task.uid, None)
+            self._unwritable[task.uid] = status, why
+            self._replace(key, replace(task, status=status, unwritable=why))
+
+    def written(self, uid: str) -> None:
+        """Note that the status of a task was written."""
+        self._unwritable.pop(uid, None)
+
     @property
-    def unwritten(self) -> KeysView[str]:
-        """UIDs of the tasks whose accepted stop is remembered here alone."""
-        return self._accepted.keys()
+    def unwritten(self) -> Set[str]:
+        """UIDs of the tasks whose accepted stop is remembered here alone, and has not come to its end."""
+        going = {uid for uid, (status, _) in self._unwritable.items() if not status.phase.terminal}
+        return self._accepted.keys() | going
 
     def _replace(self, key: TaskKey, task: Task | None) -> None:
         before = self._tasks.pop(key, None)

@@ -79,6 +79,8 @@ class Listing:
         """What else the list says; complete once all items were gone through, since it may stand after them."""
         self.unread = 0
         """How many items could not be read."""
+        self.item_size = 0
+        """How many characters the item has that was read last."""
 
     def items(self) -> Iterator[JsonObject]:
         """Yield the objects. Raises UnreadableError where it is no list."""
@@ -89,10 +91,12 @@ class Listing:
             if name == "items" and text.startswith("[", here):
                 here = _blank(text, here + 1)
                 while not text.startswith("]", here):
+                    start = here
                     try:
                         item, here = decode_at(text, here)
                     except UnreadableError:
                         item, (_, here) = None, _shallow(text, here)
+                    self.item_size = here - start
                     if isinstance(item, dict):
                         yield item
                     else:

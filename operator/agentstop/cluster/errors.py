@@ -10,6 +10,8 @@ FATAL_CODES: Final = frozenset({400, 403, 405, 422, 504})
 """HTTP codes that say no to the request itself; to ask again at once would bring the same answer. 504 is
 said of a request that a webhook held up for longer than it may take."""
 
+_TOO_LARGE: Final = ("request is too large", "equest entity too large", "message larger than max")
+
 NOT_LEADING: Final = "NotLeading"
 """Reason of a request that was not made, since another replica acts."""
 
@@ -32,7 +34,15 @@ class ApiError(Exception):
 
         A webhook that cannot be called stands in the way like one that denies, and answers with 500.
         """
-        return self.code in FATAL_CODES or (self.code == 500 and "webhook" in self.message)
+        return self.code in FATAL_CODES or (self.code == 500 and "webhook" in self.message) or self.too_large
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the object would be larger than the API server can store, so that nothing can be added to it.
+
+        etcd says so, or the client that the API server has for it; tried on 1.36, with code 500 and no reason.
+        """
+        return self.code >= 400 and any(words in self.message for words in _TOO_LARGE)
 
     @property
     def absent(self) -> bool:

@@ -1,7 +1,7 @@
 """The one gateway to the API server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
@@ -14,15 +14,18 @@ from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
 from agentstop.cluster.transport import UNREADABLE, Transport
+from agentstop.workloads.lightening import HEAVY, IS_HEAVY, TOO_LARGE, Operations, lightened, mark_of
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.podseen import STOP_MANAGER, read_pod
 from agentstop.workloads.requests import (
     AskRight,
     Create,
     Delete,
+    Lighten,
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
@@ -66,6 +69,7 @@ _BOUNDED: Final = {"timeout": "5s"}
 
 _MERGE: Final = "application/merge-patch+json"
 _STRATEGIC_MERGE: Final = "application/strategic-merge-patch+json"
+_JSON_PATCH: Final = "application/json-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _IDENTITY: Final = ("namespace", "name", "resourceVersion")
@@ -93,6 +97,8 @@ class Gateway:
             case LookAtPods(pods):
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
                 return await read_all(self._transport, where, {"labelSelector": pods.selector}, read_pod)
+            case LookForPods(pods, uids):
+                return await self._find_pods(pods.namespace, frozenset(uids))
             case Create(ref, body):
                 try:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
@@ -100,6 +106,8 @@ class Gateway:
                     raise error.withholding(private_texts(body)) from None
             case Patch():
                 return await self._patch(request)
+            case Lighten():
+                return await self._lighten(request)
             case Delete(ref, uid, grace_seconds):
                 options: JsonObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
                 if request.resource_version is not None:
@@ -192,6 +200,48 @@ class Gateway:
         answer = await self._transport.call("PATCH", where, query, {**request.body, "metadata": metadata}, merge)
         # The answer of a subresource is not the object: that is looked at, after the change has taken place.
         return await self._look(ref) if request.scale else answer
+
+    async def _lighten(self, request: Lighten) -> JsonObject:
+        """Take the bulk off an object, and change it with that, if it still has this UID."""
+        ref = request.ref
+        place = await self._discovery.place(ref)
+        where = f"{place.collection(ref.namespace)}/{ref.name}"
+        found = await self.call("GET", where)
+        if found["metadata"]["uid"] != request.uid:
+            raise ApiError(409, "Conflict", f"{ref} is another one by now")
+        change = [{"op": "add", "path": f"/spec/{name}", "value": value} for name, value in request.spec.items()]
+        mark = mark_of(ref.api_version, request.spec, STOP_MANAGER, request.at) if change else None
+        try:
+            return await self._take_off(where, lightened(found["metadata"], request.keep, mark), request.uid, change)
+        except ApiError as error:
+            if not error.too_large or mark is None:
+                raise
+        return await self._take_off(where, lightened(found["metadata"], request.keep), request.uid, change)
+
+    async def lighten_task(self, namespace: str, name: str, uid: str, keep: Collection[str] = ()) -> JsonObject:
+        """Take the bulk off a task, but the labels to keep, if it still has this UID; return it as it is then."""
+        where = path(task_ref(namespace, name))
+        found = await self.call("GET", where)
+        if found["metadata"]["uid"] != uid:
+            raise ApiError(409, "Conflict", f"AgentTask {namespace}/{name} is another one by now")
+        return await self._take_off(where, lightened(found["metadata"], keep), uid, [], MANAGER)
+
+    async def _take_off(
+        self, where: str, lighter: Operations, uid: str, change: Operations, manager: str = STOP_MANAGER
+    ) -> JsonObject:
+        if not lighter:
+            raise ApiError(413, TOO_LARGE, "request is too large, and it has no labels or annotations to take off")
+        # Whatever is made under that name meanwhile has another UID, which cannot be changed.
+        same: Operations = [{"op": "add", "path": "/metadata/uid", "value": uid}]
+        query = {"fieldManager": manager} | _BOUNDED
+        return await self._transport.call("PATCH", where, query, [*same, *lighter, *change], _JSON_PATCH)
+
+    async def _find_pods(self, namespace: str, uids: frozenset[str]) -> JsonObject:
+        """Return the pods of a namespace with these UIDs, whatever else they are."""
+        found: JsonObject = {"items": []}
+        async for page in pages(self._transport, collection(ObjectRef("Pod", namespace, "")), {}):
+            found["items"] += [read_pod(each) for each in page.all_items() if each["metadata"].get("uid") in uids]
+        return found
 
     def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         """Yield lists that together are all tasks or pods of a namespace (empty: of all), with these labels."""
@@ -327,6 +377,8 @@ class Gateway:
         }
         async for line in self._transport.lines(where, query, silence, accepted):
             kind, found = event_of(line)
+            if len(line) > HEAVY:
+                found[IS_HEAVY] = True
             if kind == "ERROR":
                 raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
             yield kind, found

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_time
+from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_number, parse_time
 from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderPhase, OrderStatus, StopOrderSpec
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.sightings import is_newer
@@ -47,7 +47,7 @@ def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> O
         key=key_of(raw),
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        generation=metadata.get("generation", 0),
+        generation=parse_number(metadata.get("generation")),
         spec=model.model_validate(spec),
         status=OrderStatus.model_validate(raw.get("status") or {}),
         requested_by=(metadata.get("annotations") or {}).get(ORDERED_BY_ANNOTATION) if trust_requested_by else None,
@@ -142,6 +142,12 @@ class OrderBook:
             if in_doubt(order, task, self.namespaces):
                 return Standing(hold=doubt_word(order, task.namespace))
         return FREE
+
+    def selected_by(self) -> set[str]:
+        """Return the names of labels by which orders that still count select tasks."""
+        selectors = [order.spec.selector for order in self._orders.values() if not order.status.phase.over]
+        names = {name for each in selectors for name in each.match_labels or ()}
+        return names | {expression.key for each in selectors for expression in each.match_expressions}
 
     def meet(self, order: Order, task: Task, *, here: bool = False) -> bool:
         """Work out what an accepted order means to a task; return whether it counts it.

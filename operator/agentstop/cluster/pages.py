@@ -6,6 +6,7 @@ from typing import Any, Final
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import MOST_BYTES, TOO_LARGE, UNREADABLE, Transport
+from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
 LIST_TIMEOUT_SECONDS: Final = 120.0
 
@@ -31,7 +32,10 @@ class Page:
     def items(self) -> Iterator[JsonObject]:
         """Yield the objects, each as it is read; those that cannot be are left out."""
         try:
-            yield from self._listing.items()
+            for item in self._listing.items():
+                if self._listing.item_size > HEAVY:
+                    item[IS_HEAVY] = True
+                yield item
         except UnreadableError as error:
             raise unreadable(self._where, error) from None
 

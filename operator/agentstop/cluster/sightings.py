@@ -1,15 +1,19 @@
 """What is known of the objects that tasks stand for: the newest state of each, and what the API server refused."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.cluster.resources import reader_of
+from agentstop.cluster.resources import Reader, reader_of
 from agentstop.workloads.node import NodeSeen
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Refusal, Right, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen, read_owner
 from agentstop.workloads.podseen import PodSeen, read_pod
+from agentstop.workloads.unreadable import told, unreadable
+
+log = logging.getLogger(__name__)
 
 MOST_GONE: Final = 256
 """So many pods of one workload are remembered after they are gone."""
@@ -59,7 +63,7 @@ class Sightings:
             self._put_member(pods, read_pod(raw), now)
             return
         known = self._sightings.get(ref)
-        seen = read_owner(raw) if link else reader_of(ref)(raw)
+        seen = read_record(read_owner if link else reader_of(ref), raw)
         signaled_at = None
         since = now
         before = known.seen if known is not None else None
@@ -90,7 +94,7 @@ class Sightings:
                 return  # an older object of that name: what is known is about its successor
             before = known.seen if known is not None else None
             # What is known by its scale shows nothing of it any more in its last state.
-            seen = before if isinstance(before, OwnerSeen) else _following(reader_of(ref)(last), before)
+            seen = before if isinstance(before, OwnerSeen) else _following(read_record(reader_of(ref), last), before)
             signaled_at = known.signaled_at if known is not None else None
             self._sightings[ref] = Sighting(seen=seen, absent=True, at=now, signaled_at=signaled_at)
         elif known is None:
@@ -194,6 +198,16 @@ class Sightings:
     def allow(self, watch: Watch, verb: str) -> None:
         """Forget that the API server refused a verb on an object."""
         self._refusals.pop((watch, verb), None)
+
+
+def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | OwnerSeen:
+    """Return the record of an object; where nothing can be made of it, one by which it can be ended all the same."""
+    try:
+        return reader(raw)
+    except Exception as error:  # noqa: BLE001  (whoever writes an object may put anything into it)
+        metadata = raw["metadata"]
+        log.error("%s/%s cannot be read: %s", metadata.get("namespace", ""), metadata["name"], told(error))
+        return unreadable(reader, raw, error)
 
 
 def _following(seen: PodSeen | NodeSeen | OwnerSeen, before: object) -> PodSeen | NodeSeen | OwnerSeen:

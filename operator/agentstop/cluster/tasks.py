@@ -5,7 +5,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
-from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_time
+from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_number, parse_time
 from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, Phase
 from agentstop.lifecycle.seen import Task
 
@@ -31,7 +31,7 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        generation=metadata.get("generation", 0),
+        generation=parse_number(metadata.get("generation")),
         spec=spec,
         status=status,
         requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION) if trust_requested_by else None,

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError, decode
 from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
 from agentstop.cluster.tenure import Tenure
+from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 """How long one request may take. An API server that hangs is asked again rather than waited for."""
@@ -81,7 +82,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
         content_type: str = "application/json",
         *,
         accept: str = "application/json",
@@ -100,7 +101,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
         content_type: str = "application/json",
         *,
         accept: str = "application/json",
@@ -115,6 +116,8 @@ class Transport:
             raise _unreadable(where, error) from None
         if not isinstance(answer, dict):
             raise _unreadable(where, "no object")
+        if len(content) > HEAVY:
+            answer[IS_HEAVY] = True
         return answer
 
     async def listing(self, where: str, query: Mapping[str, str], accept: str, timeout: float, most: int) -> Listing:
@@ -166,7 +169,7 @@ class Transport:
         method: str,
         where: str,
         query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | Sequence[Any] | None,
         content_type: str,
         timeout: aiohttp.ClientTimeout,
         accept: str = "application/json",

@@ -22,6 +22,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.effects import Halt
 from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
@@ -69,8 +70,16 @@ class _Found(NamedTuple):
 class Drill:
     """Works out the report of a drill from what is known, and from a live look at nodes and rights."""
 
-    def __init__(self, cache: Cache, gateway: Gateway, book: OrderBook, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        gateway: Gateway,
+        book: OrderBook,
+        clock: Callable[[], datetime],
+        max_grace_seconds: int = MAX_GRACE_SECONDS,
+    ) -> None:
         self._cache = cache
+        self._max_grace_seconds = max_grace_seconds
         self._gateway = gateway
         self._book = book
         self._clock = clock
@@ -126,7 +135,7 @@ class Drill:
         pods = workload.pods if workload is not None else ()
         return _Found(
             task=task,
-            grace_seconds=(asked or seen.own_grace_seconds) if runs else 0,
+            grace_seconds=(asked or min(seen.own_grace_seconds, self._max_grace_seconds)) if runs else 0,
             problem=_problem(task, seen),
             nodes=frozenset(pod.node for pod in pods if pod.node is not None),
             needs=tuple(each for each in requests if isinstance(each, Patch | Delete)),

@@ -22,6 +22,7 @@ SIGNAL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 DURATION_BUCKETS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 """In seconds: grace periods are 30 seconds by default, and an hour is long."""
 
+UNWRITABLE: Final = ("TaskTooLarge", "StatusNotWritable")
 RESULTS: Final = ("success", "retry", "error")
 
 
@@ -118,6 +119,12 @@ class Metrics:
             "Pods that were ended since no task stood for them.",
             registry=self.registry,
         )
+        self.unwritable = Counter(
+            "agentstop_status_unwritable",
+            "Tasks whose status the API server does not take, by the reason.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.last_event = Gauge(
             "agentstop_watch_last_event_timestamp_seconds",
             "Unix time of the newest event of a watch.",
@@ -141,6 +148,8 @@ class Metrics:
             self.stop_signal.labels(source)
             for verdict in Verdict:
                 self.stop_duration.labels(source, verdict)
+        for reason in UNWRITABLE:
+            self.unwritable.labels(reason)
         for result in RESULTS:
             self.reconciles.labels(result)
 

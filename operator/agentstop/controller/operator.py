@@ -44,6 +44,8 @@ from agentstop.controller.resync import INTERVAL_SECONDS, Resync
 from agentstop.controller.settings import NoMemories, operator_settings, scope
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.tracing import tracing_from
+from agentstop.lifecycle.decision import LIMITS, Limits
+from agentstop.workloads.unreadable import told
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +84,7 @@ class Options:
     metrics_port: int | None = None
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
-    min_ttl_seconds: int = 0
-    """How long a task that was stopped is kept at least, whatever its ttlSecondsAfterFinished says."""
+    limits: Limits = LIMITS
     seat: Seat | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
@@ -155,6 +156,7 @@ class Operator:
                 now,
                 trust_requested_by=self._options.trust_requested_by,
                 orphans=lambda: self._orphans,
+                max_grace_seconds=self._options.limits.max_grace_seconds,
             )
             stack.push_async_callback(orders.close)
             reconciler = Reconciler(
@@ -165,7 +167,7 @@ class Operator:
                 recorder,
                 orders.book,
                 now,
-                min_ttl_seconds=self._options.min_ttl_seconds,
+                limits=self._options.limits,
             )
             self._intake.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
@@ -326,9 +328,12 @@ class Operator:
                     said[key] = str(error)
                     log.warning("%s is tried again: %s", key, error)
                 self._queue.retry(key)
-            except Exception:
+            except Exception as error:
                 self._metrics.reconciles.labels("error").inc()
-                log.exception("%s could not be decided on, and is tried again", key)
+                text = told(error)
+                if said.get(key) != text:
+                    said[key] = text
+                    log.exception("%s could not be decided on, and is tried again", key)
                 self._queue.retry(key)
             else:
                 self._queue.succeeded(key)

@@ -33,6 +33,7 @@ from agentstop.cluster.resources import TASKS, Place
 from agentstop.cluster.tenure import Tenure
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
+from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan, progress
 from agentstop.lifecycle.seen import Task
 
@@ -86,6 +87,7 @@ class OrderKeeper:
         *,
         trust_requested_by: bool = False,
         orphans: Callable[[], Iterable[ListedTask]] = tuple,
+        max_grace_seconds: int = MAX_GRACE_SECONDS,
     ) -> None:
         """`orphans` returns the pods that run though their tasks are gone, by the names of these."""
         self._orphans = orphans
@@ -97,7 +99,7 @@ class OrderKeeper:
         self._clock = clock
         self.book = OrderBook(self._ask, trust_requested_by=trust_requested_by)
         self._works: dict[OrderKey, _Work] = {}
-        self._drill = Drill(cache, gateway, self.book, clock)
+        self._drill = Drill(cache, gateway, self.book, clock, max_grace_seconds)
         cache.listen(self._changed)
 
     # What comes in

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from agentstop.api.meta import API_VERSION, STOP_FINALIZER
-from agentstop.api.task import KIND, Phase
+from agentstop.api.task import Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import NOT_LEADING, ApiError
@@ -16,23 +15,28 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import WorkQueue
 from agentstop.controller.intake import lane_of
+from agentstop.controller.last_resort import LastResort
 from agentstop.controller.recorder import Recorder
+from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.decision import Decision
-from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
+from agentstop.lifecycle.decision import LIMITS, Decision, Limits
 from agentstop.lifecycle.kin import MOST_GENERATIONS, kin_of, unknown_ancestor
+from agentstop.lifecycle.orders import FREE
 from agentstop.lifecycle.seen import Seen, Task
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
+from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, PodsOf, Refusal, Right
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import (
     AskRight,
     Create,
     Delete,
+    Lighten,
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
@@ -78,9 +82,9 @@ class Reconciler:
         orders: OrderBook,
         clock: Callable[[], datetime],
         *,
-        min_ttl_seconds: int = 0,
+        limits: Limits = LIMITS,
     ) -> None:
-        self._min_ttl_seconds = min_ttl_seconds
+        self._limits = limits
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
@@ -89,9 +93,24 @@ class Reconciler:
         self._orders = orders
         self._clock = clock
         self._making = 0
+        self._writer = Writer(cache, gateway, queue, recorder, orders.selected_by, clock)
+        self._last_resort = LastResort(cache, gateway, self._writer, clock)
 
     async def reconcile(self, key: TaskKey) -> None:
-        """Make one pass over a task. Raises RetryError where it has to be made again."""
+        """Make one pass over a task. Raises RetryError where it has to be made again.
+
+        Whatever else is raised kept it from being decided on; what was asked to stop is ended all the same, then.
+        """
+        try:
+            await self._reconcile(key)
+        except RetryError:
+            raise
+        except Exception as error:
+            task = self._cache.task(key)
+            await self._last_resort.take(key, self._orders.standing(task) if task is not None else FREE, error)
+            raise
+
+    async def _reconcile(self, key: TaskKey) -> None:
         task = self._cache.task(key)
         if task is None:
             return
@@ -100,18 +119,18 @@ class Reconciler:
         task, decision = await self._carry_out(key, task, kind, failed)
         self._follow(key, task)
         if failed and failed[0].code == 0:
-            self._remember(key, decision)
+            self._writer.remember(key, decision)
             raise RetryError(failed[0])
         if decision.effects and not task.gone and self._queue.has_urgent:
             # Other agents wait to be stopped: that goes before the writing down of what was done for this one.
-            self._remember(key, decision)
+            self._writer.remember(key, decision)
             self._queue.add(key)
             return
         try:
             if task.gone:
                 self._finish_gone(key, task, decision)
-            elif await self._write(key, task, decision):
-                await self._tidy(key, task, decision.afterwards)
+            elif await self._writer.write(key, task, decision):
+                await self._writer.tidy(key, task, decision.afterwards)
         except ApiError as error:
             raise RetryError(error) from error
         if failed:
@@ -133,7 +152,7 @@ class Reconciler:
 
     def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
-        self._remember(key, decision)
+        self._writer.remember(key, decision)
         if decision.status.phase.terminal or not decision.effects:
             if decision.status.phase.terminal:
                 self._recorder.ended(task, decision.status)
@@ -176,7 +195,7 @@ class Reconciler:
             task = self._cache.task(key) or task
             kin = kin_of(task, self._cache.relatives(key.namespace))
             seen, standing = self._observe(key, task, kind, now), self._orders.standing(task)
-            decision = decide(task, seen, now, kin, standing, min_ttl_seconds=self._min_ttl_seconds)
+            decision = decide(task, seen, now, kin, standing, self._limits)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and kin.children is not None and await self._list_children(key, sent):
                 continue
@@ -241,6 +260,10 @@ class Reconciler:
                     await self._take(request, answer)
                 except ApiError as error:
                     failed.append(error)
+        for request in new:
+            if isinstance(request, Lighten):
+                # What it was too large for before may be asked for again.
+                sent -= {each for each in sent if _is_of(each, request.ref)}
         return bool(new)
 
     def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
@@ -266,6 +289,9 @@ class Reconciler:
             await self._failed(request, answer)
         else:
             self._cache.allow(request.ref, request.verb)
+            if isinstance(request, Lighten):
+                for verb in (Patch.verb, Delete.verb):
+                    self._cache.allow(request.ref, verb)
             self._answered(request, answer)
 
     async def _failed(self, request: Request, error: ApiError) -> None:
@@ -275,9 +301,9 @@ class Reconciler:
             self._cache.lose_member(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete):
             self._cache.lose(request.ref, request.uid, self._clock())
-        elif error.absent and isinstance(request, Look | Patch):
+        elif error.absent and isinstance(request, Look | Patch | Lighten):
             self._cache.see_absent(request.ref, self._clock())
-        elif error.code == 409 and isinstance(request, Create | Patch | Delete):
+        elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.
             await self._send(Look(request.ref))
             decided_anew = isinstance(request, Delete) and request.resource_version is not None
@@ -289,7 +315,8 @@ class Reconciler:
         elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
             if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
                 self._cache.see_absent(ref, self._clock())  # its kind was removed, and it with it
-            self._cache.refuse(ref, request.verb, Refusal(error.code, error.reason, error.message, self._clock()))
+            reason = TOO_LARGE if error.too_large else error.reason
+            self._cache.refuse(ref, request.verb, Refusal(error.code, reason, error.message, self._clock()))
             if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
         else:
@@ -303,6 +330,13 @@ class Reconciler:
                 self._cache.note_right(ref, Right(_missing(answer), now))
             case LookAtPods(pods):
                 self._cache.list_pods(pods, answer["items"], now)
+            case LookForPods(pods, uids):
+                found = {each["metadata"]["uid"]: each for each in answer["items"]}
+                for uid in uids:
+                    if uid in found:
+                        self._cache.see_member(pods, found[uid], now)
+                    else:
+                        self._cache.lose_member(pods, uid, now)
             case LookAtMember(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
                     self._cache.see_member(pods, answer, now)
@@ -316,14 +350,11 @@ class Reconciler:
             case Patch(ref):
                 signal = None if request.meaning is Meaning.UNTRACK else request.meaning is not Meaning.RESUME
                 self._cache.see(ref, answer, now, signal=signal)
+            case Lighten(ref):
+                self._cache.see(ref, answer, now, signal=True if request.spec else None)
             case Create(ref) | Delete(ref) if answer.get("kind") == ref.kind:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
                 self._cache.see(ref, answer, now, signal=signal)
-
-    def _remember(self, key: TaskKey, decision: Decision) -> None:
-        """Keep the record of an accepted stop until it can be written."""
-        if decision.status.stop is not None and not decision.status.phase.terminal:
-            self._cache.accept(key, decision.status)
 
     async def _make(self, request: Create) -> JsonObject:
         """Create an object, unless too many others are being created: what hangs there must leave workers for stops."""
@@ -335,67 +366,16 @@ class Reconciler:
         finally:
             self._making -= 1
 
-    async def _write(self, key: TaskKey, task: Task, decision: Decision) -> bool:
-        """Write the status if it changed; return whether the decision stands."""
-        if decision.status == task.status:
-            return True
-        body = {**_identified(task), "status": decision.status.wire()}
-        try:
-            answer = await self._gateway.write_status(body)
-        except ApiError as error:
-            if not error.absent and error.code != 409:
-                raise
-            self._remember(key, decision)
-            await self._read_again(key, task)
-            return False
-        self._cache.put_task(answer, self._clock())
-        self._recorder.wrote(task, decision)
-        return True
-
-    async def _read_again(self, key: TaskKey, task: Task) -> None:
-        """The task has changed since the decision: take the new state in, and decide on that."""
-        try:
-            self._cache.put_task(await self._gateway.get_task(task.namespace, task.name), self._clock())
-        except ApiError as error:
-            if not error.absent:
-                raise
-            self._cache.mark_gone(key)
-        self._queue.retry(key)
-
-    async def _tidy(self, key: TaskKey, task: Task, effects: tuple[TaskEffect, ...]) -> None:
-        """Carry out what concerns the task object itself."""
-        for effect in effects:
-            current = self._cache.task(key)
-            if current is None or current.uid != task.uid:
-                return
-            try:
-                await self._change(current, effect)
-            except ApiError as error:
-                if not error.absent and error.code != 409:
-                    raise
-                await self._read_again(key, current)
-
-    async def _change(self, task: Task, effect: TaskEffect) -> None:
-        match effect:
-            case Remove():
-                await self._gateway.delete_task(task.namespace, task.name, task.uid, task.resource_version)
-            case Protect() | Release():
-                raw = await self._gateway.get_task(task.namespace, task.name)
-                kept = [each for each in raw["metadata"].get("finalizers") or () if each != STOP_FINALIZER]
-                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, Protect) else kept
-                metadata = {
-                    "uid": task.uid,
-                    "resourceVersion": raw["metadata"]["resourceVersion"],
-                    "finalizers": wanted,
-                }
-                answer = await self._gateway.patch_task(task.namespace, task.name, {"metadata": metadata})
-                self._cache.put_task(answer, self._clock())
-
 
 def _identity(request: Request) -> Hashable:
     """Return what makes a request the same as another one: the verb, the object as it is known, the grace period."""
     named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds"))
     return request.verb, request.ref, *named
+
+
+def _is_of(identity: Hashable, ref: ObjectRef) -> bool:
+    """Whether an identity is that of a change or deletion of an object."""
+    return isinstance(identity, tuple) and identity[:2] in {(Patch.verb, ref), (Delete.verb, ref)}
 
 
 def _missing(review: JsonObject) -> str | None:
@@ -406,16 +386,3 @@ def _missing(review: JsonObject) -> str | None:
     resource = "/".join(part for part in (asked["resource"], asked.get("subresource")) if part)
     group = f" of API group {asked['group']}" if asked.get("group") else ""
     return f"the operator may not {asked['verb']} {resource}{group} in namespace {asked['namespace']}; grant it that"
-
-
-def _identified(task: Task) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {
-            "name": task.name,
-            "namespace": task.namespace,
-            "uid": task.uid,
-            "resourceVersion": task.resource_version,
-        },
-    }

@@ -13,7 +13,8 @@ from agentstop.controller.metrics import Metrics
 from agentstop.controller.stalls import stalled_by
 from agentstop.controller.tracing import NO_TRACING, Tracing
 from agentstop.lifecycle.decision import Decision
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.events import Action, Note, Severity
+from agentstop.lifecycle.seen import Task, Word
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,11 @@ class Recorder:
         """Tell what a decision changed; `task` is the task as it was before."""
         self.tell(task, decision)
         self._record(task, decision.status)
+
+    def unwritable(self, task: Task, why: Word) -> None:
+        """Tell that a task's status cannot be written, and why."""
+        self._metrics.unwritable.labels(why.reason).inc()
+        self._events.post(task, Note(Severity.WARNING, why.reason, Action.OBSERVE, why.message))
 
     def ended(self, task: Task, status: AgentTaskStatus) -> None:
         """Tell how a task ended whose object is gone, so that nothing can be written on it any more."""

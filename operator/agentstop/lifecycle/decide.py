@@ -6,7 +6,7 @@ from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
 from agentstop.lifecycle import transitions
-from agentstop.lifecycle.decision import Case, Decision, next_status
+from agentstop.lifecycle.decision import LIMITS, Case, Decision, Limits, next_status
 from agentstop.lifecycle.effects import Protect, Release, Remove, Start, TaskEffect
 from agentstop.lifecycle.ended import ended_by_itself
 from agentstop.lifecycle.events import halted_again, notes_between
@@ -33,15 +33,14 @@ def decide(
     now: datetime,
     kin: Kin = ALONE,
     standing: Standing = FREE,
-    *,
-    min_ttl_seconds: int = 0,
+    limits: Limits = LIMITS,
 ) -> Decision:
-    """Decide on a task. One that is Stopped is kept for at least `min_ttl_seconds`.
+    """Decide on a task, within what the cluster's administrator allows.
 
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = Case(task, seen, now, kin, standing, min_ttl_seconds=min_ttl_seconds)
+    case = Case(task, seen, now, kin, standing, limits)
     if case.phase.terminal:
         return _over(case)
     decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)
@@ -79,7 +78,7 @@ def _after_the_end(case: Case, status: AgentTaskStatus) -> Decision:
     if ttl is not None and status.finished_at is not None and not case.task.deleting:
         if status.phase is Phase.STOPPED:
             # What was stopped may have asked for no record of it.
-            ttl = max(ttl, case.min_ttl_seconds)
+            ttl = max(ttl, case.limits.min_ttl_seconds)
         wake_at = status.finished_at + timedelta(seconds=ttl)
         if wake_at <= case.now:
             afterwards.append(Remove())

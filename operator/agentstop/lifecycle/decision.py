@@ -16,6 +16,10 @@ MARGIN: Final = timedelta(seconds=10)
 """How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
 containers one after the other, and reports afterwards."""
 
+MAX_GRACE_SECONDS: Final = 3600
+"""The most that a workload's own grace period counts for, where nobody asks for one: whoever writes a pod could give it
+a year, and no kubelet cuts short what runs."""
+
 RECHECK: Final = timedelta(seconds=10)
 """How often a stop or a pause that is overdue is looked at again."""
 
@@ -23,6 +27,19 @@ NOT_CONFIRMED: Final = Word(
     "NotConfirmed",
     "The grace period is over, and the node has not reported the end of the workload; look at its kubelet",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the cluster's administrator allows tasks."""
+
+    max_grace_seconds: int = MAX_GRACE_SECONDS
+    """The most that a workload's own grace period counts for, where a stop does not say how long it may take."""
+    min_ttl_seconds: int = 0
+    """How long the record of a stop lives at least, whatever the task's ttlSecondsAfterFinished says."""
+
+
+LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +51,7 @@ class Case:
     now: datetime
     kin: Kin = ALONE
     standing: Standing = FREE
-    min_ttl_seconds: int = 0
-    """So long the record of a stop lives at least, whatever the task says."""
+    limits: Limits = LIMITS
 
     @property
     def phase(self) -> Phase:
@@ -48,8 +64,22 @@ class Case:
         return self.task.spec.stop or StopRequest()
 
     @property
+    def cap(self) -> int | None:
+        """The grace period that takes the place of the workload's own, in seconds; None where that is short enough."""
+        most = self.limits.max_grace_seconds
+        return most if self.seen.own_grace_seconds > most else None
+
+    @property
     def asked_grace(self) -> int | None:
-        """The grace period that is asked for in seconds: by an order, the task itself, or an ancestor."""
+        """The grace period in seconds that takes the place of the workload's own, if one does.
+
+        It is asked for by an order, the task itself, or an ancestor; where it is not, the workload's own is cut short.
+        """
+        asked = self._asked_grace
+        return asked if asked is not None else self.cap
+
+    @property
+    def _asked_grace(self) -> int | None:
         own = self.request.grace_period_seconds
         ordered = self.standing.stop.grace_seconds if self.standing.stop is not None else None
         if ordered is not None:
@@ -108,7 +138,7 @@ def next_status(
     status = AgentTaskStatus(
         observed_generation=case.task.generation,
         phase=phase,
-        manually_stopped=before.manually_stopped or _by_person(case, stop),
+        manually_stopped=before.manually_stopped or by_person(case, stop),
         reason=word.reason,
         message=word.message,
         started_at=before.started_at or seen.started_at,
@@ -124,7 +154,8 @@ def next_status(
     return status.but(**changes) if changes else status
 
 
-def _by_person(case: Case, stop: StopStatus | None) -> bool:
+def by_person(case: Case, stop: StopStatus | None) -> bool:
+    """Whether a person asked for this stop, of the task itself or of an ancestor."""
     if stop is None:
         return False
     inherited = stop.source is StopSource.PARENT and case.kin.stop is not None and case.kin.stop.by_person

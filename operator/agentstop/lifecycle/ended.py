@@ -65,7 +65,7 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
         return Decision(status=_ended(case, ending))
     word = Word(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
-    asked = request.grace_period_seconds
+    asked = request.grace_period_seconds or case.cap
     return Decision(
         status=next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True),
         effects=(Halt(asked, case.pod_policy, kill_at if asked is not None else None),),
@@ -76,7 +76,7 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
 def _kill_at(case: Case) -> datetime | None:
     if case.seen.signaled_at is None:
         return None
-    grace = case.request.grace_period_seconds or case.seen.own_grace_seconds
+    grace = case.request.grace_period_seconds or case.cap or case.seen.own_grace_seconds
     return case.seen.signaled_at + timedelta(seconds=grace)
 
 

@@ -297,6 +297,8 @@ class Ledger:
             self.signaled_at = _later(self.signaled_at, stop.signaled_at)
         self.ended_at = _later(self.ended_at, task.status.finished_at)
         problem = problem_of(task) if bucket == STOPPING else None
+        if problem is None and task.unwritable is not None:
+            problem = _listed(task, task.unwritable)  # how it ended is on record here alone
         if problem is not None:
             self.stalled[task.uid] = problem
         else:
@@ -408,6 +410,10 @@ def problem_of(task: Task) -> ListedTask | None:
     """Return what holds up a task, if anything does."""
     for each in task.status.conditions:
         if each.type == ConditionType.STALLED and each.status == "True":
-            message = each.message[:LONGEST_MESSAGE]
-            return ListedTask(namespace=task.namespace, name=task.name, reason=each.reason, message=message)
+            return _listed(task, Word(each.reason, each.message))
     return None
+
+
+def _listed(task: Task, word: Word) -> ListedTask:
+    message = word.message[:LONGEST_MESSAGE]
+    return ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)

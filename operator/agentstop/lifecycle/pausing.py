@@ -13,8 +13,10 @@ PAUSED: Final = Word("Paused", "Nothing runs until paused is false again")
 RESUMING: Final = Word("Resuming", "The workload is being started again")
 RUNNING: Final = Word("Running", "The workload runs")
 
-HALT: Final = Halt(None, PodPolicy.DELETE, None, pause=True)
-"""Ends the workload with its own grace period; a pod's object goes, since the next one has its name."""
+
+def _halt(case: Case) -> Halt:
+    """Return what ends the workload with its own grace period; a pod's object goes, since the next one has its name."""
+    return Halt(case.cap, PodPolicy.DELETE, None, pause=True)
 
 
 def pausing(case: Case) -> Decision | None:
@@ -41,7 +43,7 @@ def _paused(case: Case) -> Decision:
     word = (case.seen.waiting if absent else None) or PAUSED
     return Decision(
         status=next_status(case, Phase.PAUSED, word, stalled=case.kin.problem or case.seen.blocked, paused_at=since),
-        effects=() if absent else (HALT,),
+        effects=() if absent else (_halt(case),),
         wake_at=case.now if not case.task.to_be_paused else None,
     )
 
@@ -49,7 +51,7 @@ def _paused(case: Case) -> Decision:
 def _ending(case: Case) -> Decision:
     """End the workload, once it is on record that it is to come back: what it looked like is read from there."""
     seen, now = case.seen, case.now
-    grace = timedelta(seconds=seen.own_grace_seconds)
+    grace = timedelta(seconds=case.cap or seen.own_grace_seconds)
     kill_at = seen.killed_by or (seen.signaled_at + grace if seen.signaled_at is not None else None)
     overdue = kill_at is not None and kill_at + MARGIN <= now
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
@@ -59,7 +61,7 @@ def _ending(case: Case) -> Decision:
         status=next_status(
             case, Phase.PAUSING, PAUSING, stalled=stalled, paused_at=None, paused_seconds=_paused_seconds(case)
         ),
-        effects=(HALT,) if recorded else (),
+        effects=(_halt(case),) if recorded else (),
         wake_at=again if recorded else now,
     )
 

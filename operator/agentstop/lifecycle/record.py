@@ -83,7 +83,7 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
         grace = min(record.grace_period_seconds, asked or record.grace_period_seconds)
     signaled_at = record.signaled_at
     if signaled_at is None and seen.signaled_at is not None:
-        signaled_at = max(seen.signaled_at, record.accepted_at)
+        signaled_at = max(min(seen.signaled_at, case.now), record.accepted_at)  # what is said to be yet to come was now
     kill_at = record.kill_at
     if signaled_at is not None:
         # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
@@ -112,7 +112,7 @@ def runs_longer(record: StopStatus) -> bool:
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:
     """Return when the grace period ends, as if the signal had come with the acceptance while there is none."""
-    grace = record.grace_period_seconds or case.seen.own_grace_seconds
+    grace = record.grace_period_seconds or case.cap or case.seen.own_grace_seconds
     return record.kill_at or record.accepted_at + timedelta(seconds=grace)
 
 

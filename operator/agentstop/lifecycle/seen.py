@@ -31,6 +31,8 @@ class Task:
     """When this process first saw the request to stop, the task's own or an ancestor's."""
     requested_at: datetime | None = None
     """When the API server took the request to stop or to delete it, in whole seconds; None where that is not known."""
+    unwritable: "Word | None" = None
+    """Why the API server does not take its status, if so: then the status is the one that could not be written."""
     labels: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""

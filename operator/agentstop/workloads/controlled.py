@@ -9,6 +9,7 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.workloads.halting import too_large
 from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
@@ -18,14 +19,17 @@ from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import (
     AskRight,
     Delete,
+    Lighten,
     LiveLook,
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
 )
+from agentstop.workloads.roster import missing, other_pods
 
 DEFAULT_GRACE_SECONDS: Final = 30
 
@@ -88,10 +92,15 @@ class Controlled:
                 looks += [
                     LookAtMember(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
                 ]
+                unseen = list(unlooked(part.members, part.group))
                 looks += [
                     LookAtMember(ObjectRef("Pod", part.ref.namespace, each.name), each.uid, part.pods)
-                    for each in unlooked(part.members, part.group)
+                    for each in unseen
+                    if each.name
                 ]
+                nameless = tuple(each.uid for each in unseen if not each.name)
+                if nameless and part.group.listed_at is not None:
+                    looks.append(LookForPods(part.pods, nameless))
                 if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     looks += [LookAtPods(part.pods), *self._again(task)]
                 elif not asked and part.gone and part.quiet and not part.listed_since(part.sighting.at):
@@ -132,7 +141,11 @@ class Controlled:
                 )
             case Halt():
                 meaning = Meaning.PAUSE if effect.pause else Meaning.STOP
-                patches = [self._patch(each, self._traits.halt, meaning) for each in there if not each.owner.halted]
+                patches = [
+                    self._lightened_first(each, self._patch(each, self._traits.halt, meaning), around, now)
+                    for each in there
+                    if not each.owner.halted
+                ]
                 if task.status.phase.terminal:
                     return tuple(patches)
                 if patches:
@@ -141,10 +154,33 @@ class Controlled:
                     seen_at = task.stop_seen_at
                     first = untracking and seen_at is not None and now < seen_at + UNTRACK_FIRST
                     return untracking if first else (*patches, *ahead)
-                return tuple(each for part in parts for each in help_to_end(part, effect, around, now))
+                heavy = [each for each in there if each.owner.heavy and not each.owner.settled and self._lightens]
+                smaller = [
+                    Lighten(each.ref, each.owner.uid, now)
+                    for each in heavy
+                    if around.refusal(each.ref, Lighten.verb, now) is None
+                ]
+                return (*smaller, *(each for part in parts for each in help_to_end(part, effect, around, now)))
+
+    @property
+    def _lightens(self) -> bool:
+        """Whether such objects can be made smaller: of what is scaled we may change the scale alone."""
+        return not self._traits.scale
+
+    def _lightened_first(self, part: Part, patch: Patch, around: Surroundings, now: datetime) -> Patch | Lighten:
+        """Return the change that ends a workload; where that is too large for it, it is made smaller with it."""
+        if not self._lightens or around.too_large(part.ref, now) is None:
+            return patch
+        if around.refusal(part.ref, Lighten.verb, now) is not None:
+            return patch
+        return Lighten(part.ref, part.owner.uid, now, patch.body["spec"])
 
     def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
         return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)
+
+    def end(self, ref: ObjectRef, uid: str) -> Patch:
+        """Return the change that ends such a workload, whatever it says of itself."""
+        return Patch(ref, uid, self._traits.halt, Meaning.STOP, scale=self._traits.scale)
 
     # What a kind may see differently
 
@@ -185,6 +221,9 @@ class Controlled:
     ) -> Seen:
         stop, known = task.status.stop, task.status.workload
         proof, blocked = finding(parts, task, around, now)
+        unknown = missing(known, (each.pod.uid for part in parts for each in part.members.seen))
+        if unknown and blocked is None:
+            proof, blocked = None, _unknown_pods(_target(task), unknown)
         halted = all(part.halted for part in parts)
         seen_pods = [part.members for part in parts]
         active = any(each.active for each in seen_pods)
@@ -208,7 +247,7 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=blocked or _forbidden(_target(task), parts, around, now),
+            blocked=_too_large(parts, around, now) or blocked or _forbidden(_target(task), parts, around, now),
             elsewhere=self._elsewhere(_target(task), owner),
             late=next(filter(None, (each.late for each in seen_pods)), None),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
@@ -239,11 +278,18 @@ class Controlled:
     def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
         before = task.status.workload
         evidence = [each for part in parts for each in part.members.evidence()]
+        shown = tuple(evidence[:MAX_LISTED_PODS])
+        asked = task.stop_seen_at is not None or task.status.stop is not None
+        left = [each for part in parts for each in part.members.left(part.group, asked=asked)]
+        others, left_count = other_pods(left, {each.uid for each in shown})
+        left_count += missing(before, (each.pod.uid for part in parts for each in part.members.seen))
         count = sum(len(part.members.seen) + len(part.members.vanished) for part in parts)
         if owner is None:
             # What made the pods is gone; they may still be going, and how they end is on record all the same.
-            pods = tuple(evidence[:MAX_LISTED_PODS])
-            return before.but(pods=pods, pod_count=max(count, before.pod_count)) if before is not None else None
+            if before is None:
+                return None
+            changes = {"pods": shown, "other_pods": others, "other_pod_count": left_count}
+            return before.but(pod_count=max(count, before.pod_count), **changes)
         ref = _target(task)
         former = before.replicas if before is not None else None
         held = task.status.phase in {Phase.PAUSING, Phase.PAUSED} and former is not None
@@ -256,7 +302,9 @@ class Controlled:
             kind=ref.kind,
             name=ref.name,
             uid=owner.uid,
-            pods=tuple(evidence[:MAX_LISTED_PODS]),
+            pods=shown,
+            other_pods=others,
+            other_pod_count=left_count,
             pod_count=max(count, before.pod_count if before is not None else 0),
             replicas=replicas,
             bound_to=bound_to or (before.bound_to if before is not None else None),
@@ -269,6 +317,14 @@ class Controlled:
                 message = f"{part.ref.kind} {part.ref.name} is {self._traits.deed} by somebody else"
                 return Word("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
         return None
+
+
+def _unknown_pods(ref: ObjectRef, count: int) -> Word:
+    message = (
+        f"{count} pods of {ref.kind} {ref.name} are not on record, since there were too many, and were not found again:"
+        " they may have lost their labels; look for them among the pods of the namespace, and end them"
+    )
+    return Word("PodsUnknown", message)
 
 
 def _look_again_at(part: Part) -> datetime | None:
@@ -319,12 +375,25 @@ def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: 
     tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
     for part in parts:
         tried += [(ref, Look.verb) for ref in part.members.strangers]
-        tried += [(part.pods, LookAtPods.verb)] if part.pods is not None else []
+        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
+        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
         tried += [(each.ref, Delete.verb) for each in part.members.live]
     refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
     words = [each.message for each in refusals if each is not None]
     words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
     return Word("StopForbidden", words[0]) if words else None
+
+
+def _too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the workload, or one of its pods, is too large to be changed."""
+    for part in parts:
+        refusal = around.too_large(part.ref, now) if not part.halted else None
+        if refusal is not None:
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
+            return Word("WorkloadTooLarge", message)
+    words = (too_large(each.pod, around, now) for part in parts for each in part.members.live)
+    return next((word for word in words if word is not None), None)
 
 
 def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:

@@ -6,9 +6,11 @@ from typing import Final
 
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.seen import Word
+from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, Surroundings
 from agentstop.workloads.podseen import STOP_DEADLINE_SECONDS, PodSeen
-from agentstop.workloads.requests import Delete, Meaning, Patch
+from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
 SHORTEST_GRACE_SECONDS: Final = 1
 """Grace 0 would remove the object without waiting for the kubelet, and with it the proof.
@@ -27,7 +29,47 @@ def deletion(ref: ObjectRef, pod: PodSeen, grace_seconds: int | None) -> Delete:
     return Delete(ref, pod.uid, grace_seconds, resource_version=pod.resource_version if pod.node is None else None)
 
 
-def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime) -> Patch | Delete | None:
+def too_large(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:
+    """Say so where a pod is too large to be ended, or for its node to say that it has ended."""
+    refusal = around.too_large(ObjectRef("Pod", pod.namespace, pod.name), now)
+    if refusal is None or pod.ended:
+        return None
+    message = (
+        f"Pod {pod.name} is so large that nothing can be added to it, neither what ends it nor how it ended"
+        f" ({refusal.message}); take off it what makes it large, or delete its node"
+    )
+    return Word("PodTooLarge", message)
+
+
+def lightened_first(
+    ref: ObjectRef, pod: PodSeen, request: Patch | Delete | None, around: Surroundings, now: datetime, keep: str = ""
+) -> Patch | Delete | Lighten | None:
+    """Return the request that ends a pod, or the one that has to come before it where the pod is too large for it.
+
+    The kubelet cannot write into such a pod how its containers ended, so that it becomes smaller even if it is being
+    ended already. `keep` is the label selector by which a pod is found.
+    """
+    refusal = around.refusal(ref, Lighten.verb, now)
+    refused = around.too_large(ref, now)
+    going = pod.deletion_at is not None or pod.stopped_in_place_at is not None
+    if pod.ended or refusal is not None or not (refused or (pod.heavy and going)):
+        return request
+    spec = request.body["spec"] if isinstance(request, Patch) else {}
+    return Lighten(ref, pod.uid, now, spec, tuple(part.partition("=")[0] for part in keep.split(",") if "=" in part))
+
+
+def halt_pod(
+    ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime
+) -> Patch | Delete | Lighten | None:
+    """Return the one request that brings the pod's end nearer, or None where nothing does.
+
+    What is too large to be ended is made smaller in the same request where it is ended in place, and before it is
+    deleted otherwise.
+    """
+    return lightened_first(ref, pod, _halt_pod(ref, pod, halt, around, now), around, now)
+
+
+def _halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime) -> Patch | Delete | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
     In place, by the kubelet's own deadline, wherever that gives the grace period that was asked for: the pod object
@@ -48,7 +90,8 @@ def halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now
         return Delete(ref, pod.uid, SHORTEST_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own
-    if in_place and around.refusal(ref, Patch.verb, now) is None:
+    refusal = around.refusal(ref, Patch.verb, now)
+    if in_place and (refusal is None or refusal.reason == TOO_LARGE):
         return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
     if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
         return deletion(ref, pod, None)

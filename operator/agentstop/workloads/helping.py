@@ -6,12 +6,12 @@ from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion, lightened_first
+from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.members import Member, stuck
 from agentstop.workloads.objects import Surroundings
 from agentstop.workloads.parts import Part, signaled_at
-from agentstop.workloads.podseen import JOB_TRACKING
-from agentstop.workloads.requests import Delete, Meaning, Patch
+from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
 HELP_AFTER: Final = timedelta(seconds=2)
 """So long a controller has time to begin with a pod: some end one after the other, and some are not there at all."""
@@ -21,7 +21,7 @@ UNTRACK_FIRST: Final = timedelta(seconds=1)
 they have of their own: the deletion has to come before the controller's. Nothing holds a halt up for longer."""
 
 
-def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:
+def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete | Lighten]:
     """Yield the requests that it takes where nobody else ends a pod, or not soon enough.
 
     Each pod stays away once it is gone, since what makes it was halted before. For a pause a controller that is late is
@@ -29,7 +29,11 @@ def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> 
     """
     due = _nobody_else(part) if halt.pause else help_due(part)
     for each in filter(lambda member: member.certain, part.members.live):
-        yield from _help_one(each, halt, around, now, alone=due is not None and due <= now)
+        wanted = next(_help_one(each, halt, around, now, alone=due is not None and due <= now), None)
+        keep = part.pods.selector if part.pods else ""
+        request = lightened_first(each.ref, each.pod, wanted, around, now, keep)
+        if request is not None:
+            yield request
 
 
 def before_its_controller(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:

@@ -12,6 +12,7 @@ from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.parts import NO_GROUP, Part, former, heirs, part_of, pods_of
 from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import Look
+from agentstop.workloads.roster import known_pods
 
 SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
 CLAIM_API: Final = "extensions.agents.x-k8s.io/v1beta1"
@@ -140,7 +141,7 @@ class _Claim(Controlled):
             if recorded or (held and not sighting.absent):
                 sandboxes.append((ref, sighting, owner))
         # Each pod on record is one Sandbox's; of which nobody can tell it any more, the first one's.
-        listed = {each.uid for each in task.status.workload.pods} if task.status.workload is not None else set()
+        listed = {each.uid for each in known_pods(task.status.workload)}
         groups = [pods_of(task, ref, owner) for ref, _, owner in sandboxes]
         found = [set(around.groups.get(each, NO_GROUP).pods) if each is not None else set() for each in groups]
         for number, (ref, sighting, owner) in enumerate(sandboxes):

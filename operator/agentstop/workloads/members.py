@@ -173,7 +173,21 @@ class Members:
     def evidence(self) -> tuple[PodEvidence, ...]:
         """Return what the status lists of them: those that run first, then the latest."""
         order = sorted((each for each in self.seen if each.certain), key=_rank, reverse=True)
-        return (*(each.pod.evidence(each.boot_id) for each in order), *self.vanished)[:MAX_LISTED_PODS]
+        named = (each for each in self.vanished if each.name)
+        return (*(each.pod.evidence(each.boot_id) for each in order), *named)[:MAX_LISTED_PODS]
+
+    def left(self, group: PodGroup, *, asked: bool) -> Iterator[tuple[str | None, str]]:
+        """Yield node and UID of each pod of which processes may be left, as far as it is not known better.
+
+        What is gone is kept on record only once its end was asked for: then its node has yet to say so.
+        """
+        for each in self.seen:
+            if each.certain and not each.pod.ended and (asked or not each.sighting.absent):
+                yield each.pod.node, each.pod.uid
+        for vanished in self.vanished:
+            sighting = group.pods.get(vanished.uid)
+            if not has_ended(vanished) and (asked or sighting is None or not sighting.absent):
+                yield vanished.node, vanished.uid
 
 
 def members_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], around: Surroundings) -> Members:
@@ -244,7 +258,7 @@ def _of_vanished(
 
 
 def unlooked(members: Members, group: PodGroup) -> Iterator[PodEvidence]:
-    """Yield the pods on record, without an end, that no list shows: they have to be read live by their names."""
+    """Yield the pods on record, without an end, that no list shows: they have to be read live, by name or by UID."""
     for each in members.vanished:
         if not has_ended(each) and each.uid not in group.pods:
             yield each

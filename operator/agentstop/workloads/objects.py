@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.node import NodeSeen
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podseen import PodSeen
@@ -110,6 +111,11 @@ class Surroundings:
         """Return the refusal of a verb on an object, if one counts now."""
         refusal = self.refusals.get((ref, verb))
         return refusal if refusal is not None and now < refusal.at + REFUSAL_COUNTS_FOR else None
+
+    def too_large(self, ref: ObjectRef, now: datetime) -> Refusal | None:
+        """Return the refusal of a change or deletion of an object because it is too large, if one counts now."""
+        refusals = (self.refusal(ref, verb, now) for verb in ("lighten", "patch", "delete"))
+        return next((each for each in refusals if each is not None and each.reason == TOO_LARGE), None)
 
     def node(self, name: str) -> Sighting | None:
         """Return what is known of the node of this name, if it was ever looked at."""

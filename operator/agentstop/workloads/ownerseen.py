@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.api.meta import parse_time
+from agentstop.api.meta import parse_number, parse_time
 from agentstop.lifecycle.seen import Ending, Word
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.podseen import STOP_MANAGER, Controller, read_controller
 
 JOB_SELECTOR_LABEL: Final = "batch.kubernetes.io/controller-uid"
@@ -33,6 +34,8 @@ class OwnerSeen:
     """Since when its controller says so, where it does not say for which generation."""
     unsettled: Word | None = None
     """What its controller says that keeps it from that."""
+    heavy: bool = False
+    """Whether it is so large that its controller may not be able to say what it has done."""
     selector: str | None = None
     """Label selector that finds its pods."""
     replicas: int | None = None
@@ -53,8 +56,7 @@ class OwnerSeen:
 
 def read_owner(raw: Mapping[str, Any]) -> OwnerSeen:
     """Return the record of an object of which only its own controller matters."""
-    metadata = raw["metadata"]
-    return OwnerSeen(**_identity(metadata))
+    return OwnerSeen(**_identity(raw))
 
 
 def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
@@ -65,10 +67,10 @@ def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status") or {}
     conditions = _conditions(status)
     manager = spec.get("managedBy")
-    running = (status.get("active") or 0) + (status.get("terminating") or 0)
+    running = parse_number(status.get("active")) + parse_number(status.get("terminating"))
     ending = _job_ending(metadata["name"], status, conditions)
     return OwnerSeen(
-        **_identity(metadata),
+        **_identity(raw),
         halted=bool(spec.get("suspend")) or ending is not None,
         settled=not running if _decided(conditions) else not status.get("active") and _holds(conditions, "Suspended"),
         settled_at=parse_time(conditions.get("Suspended", {}).get("lastTransitionTime")) if ending is None else None,
@@ -110,17 +112,17 @@ def read_sandbox(raw: Mapping[str, Any]) -> OwnerSeen:
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status") or {}
     conditions = _conditions(status)
     suspended = conditions.get("Suspended", {})
-    current = (suspended.get("observedGeneration") or 0) >= metadata.get("generation", 0)
+    current = _is_current(suspended, metadata)
     ready = conditions.get("Ready", {})
     halted = spec.get("operatingMode") == "Suspended"
     marked_at = _marked_at(metadata, "operatingMode")
     # An expired one makes no pod whatever its spec says, so it never says of a suspension that it took place.
-    expired = ready.get("reason") == EXPIRED and (ready.get("observedGeneration") or 0) >= metadata.get("generation", 0)
+    expired = ready.get("reason") == EXPIRED and _is_current(ready, metadata)
     ending = _sandbox_ending(metadata["name"], conditions)
     if halted and ending is not None and (marked_at is None or ending.at is None or ending.at >= marked_at):
         ending = None  # a pod that ends because its Sandbox is suspended makes it finished for a moment
     return OwnerSeen(
-        **_identity(metadata),
+        **_identity(raw),
         halted=halted,
         settled=expired or (current and suspended.get("status") == "True"),
         unsettled=_sandbox_trouble(metadata["name"], suspended, ready),
@@ -159,7 +161,7 @@ def read_claim(raw: Mapping[str, Any]) -> OwnerSeen:
     metadata, status = raw["metadata"], raw.get("status") or {}
     assigned = (metadata.get("annotations") or {}).get(CLAIMED_ANNOTATION)
     bound_to = (status.get("sandbox") or {}).get("name") or assigned or metadata["name"]
-    return OwnerSeen(**_identity(metadata), bound_to=bound_to)
+    return OwnerSeen(**_identity(raw), bound_to=bound_to)
 
 
 def read_scaled(raw: Mapping[str, Any]) -> OwnerSeen:
@@ -168,12 +170,12 @@ def read_scaled(raw: Mapping[str, Any]) -> OwnerSeen:
     Source: https://kubernetes.io/docs/reference/kubernetes-api/autoscaling-resources/scale-v1/
     """
     metadata, scale = raw["metadata"], raw.get("scale") or {}
-    replicas = scale.get("spec", {}).get("replicas") or 0
-    running = (scale.get("status") or {}).get("replicas") or 0
-    observed = (raw.get("status") or {}).get("observedGeneration")
-    current = observed is None or observed >= metadata.get("generation", 0)
+    replicas = parse_number(scale.get("spec", {}).get("replicas"))
+    running = parse_number((scale.get("status") or {}).get("replicas"))
+    status = raw.get("status") or {}
+    current = status.get("observedGeneration") is None or _is_current(status, metadata)
     return OwnerSeen(
-        **_identity(metadata),
+        **_identity(raw),
         halted=replicas == 0,
         settled=current and running == 0,
         selector=(scale.get("status") or {}).get("selector") or None,
@@ -201,18 +203,25 @@ def _fnv1a(text: str) -> int:
     return value
 
 
-def _identity(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(raw: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = raw["metadata"]
     return {
         "uid": metadata["uid"],
         "resource_version": metadata["resourceVersion"],
-        "generation": metadata.get("generation", 0),
+        "generation": parse_number(metadata.get("generation")),
         "controller": read_controller(metadata.get("ownerReferences") or ()),
         "deleting": "deletionTimestamp" in metadata,
+        "heavy": IS_HEAVY in raw,
     }
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {each["type"]: each for each in status.get("conditions") or ()}
+    return {each.get("type", ""): each for each in status.get("conditions") or ()}
+
+
+def _is_current(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether what a controller says is about the newest generation."""
+    return parse_number(said.get("observedGeneration")) >= parse_number(metadata.get("generation"))
 
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], kind: str) -> bool:

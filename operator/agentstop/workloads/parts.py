@@ -12,6 +12,7 @@ from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, S
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import Finding
 from agentstop.workloads.podseen import Controller, PodSeen
+from agentstop.workloads.roster import known_pods
 
 SETTLING: Final = timedelta(seconds=2)
 """How long after the halt of a workload whose pods were just being made its controller may still make one, because it
@@ -91,7 +92,7 @@ def part_of(
     pods = pods_of(task, ref, owner)
     group = around.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
-    listed = [each for each in (known.pods if known is not None else ()) if each.uid not in elsewhere]
+    listed = [each for each in known_pods(known) if each.uid not in elsewhere]
     return Part(ref, sighting, owner, members_of(owner.uid, group, listed, around), group, pods)
 
 

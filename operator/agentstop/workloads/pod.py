@@ -8,7 +8,7 @@ from agentstop.api.task import KIND, Phase, WorkloadStatus
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.workloads.endings import ending_of, lost, main_ending_of
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod, too_large
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.podproof import (
     STALE,
@@ -223,7 +223,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         waiting=_waiting(pod),
         elsewhere=_taken_over(task, pod),
         late=late_word(pod, sighting),
-        blocked=blocked or _refusal(pod, around, now) or _no_main(pod, main),
+        blocked=too_large(pod, around, now) or blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )
 
 

@@ -33,6 +33,9 @@ def proof_of(
     """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`."""
     if pod.ended:
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
+    if pod.unreadable is not None and not sighting.absent:
+        message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
+        return None, Word("PodUnreadable", message)
     going = sighting.absent or pod.deletion_at is not None
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.

@@ -7,9 +7,10 @@ from enum import StrEnum
 from sys import intern
 from typing import Any, Final, NamedTuple
 
-from agentstop.api.meta import TASK_LABEL, parse_time
+from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
@@ -19,9 +20,6 @@ managedFields, so the mark of a stop survives a crash of the operator between th
 STOP_DEADLINE_SECONDS: Final = 1
 """The deadline that stops a pod in place: the least that the API server takes, so that nobody can lower it further, and
 the field cannot be raised."""
-
-JOB_TRACKING: Final = "batch.kubernetes.io/job-tracking"
-"""Finalizer by which the Job controller keeps a pod until its end is counted."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
@@ -151,7 +149,11 @@ class PodSeen:
     deletion_requested_at: datetime | None
     """When it was asked to go, if it was: deletion timestamp less grace period, in the earliest state with one."""
     finalizers: tuple[str, ...]
+    heavy: bool = False
+    """Whether it is so large that others may not be able to add to it: its node what became of its containers."""
     containers: tuple[ContainerSeen, ...]
+    unreadable: str | None = None
+    """Why nothing can be made of what it says of itself, if so."""
 
     @property
     def stopped_in_place_at(self) -> datetime | None:
@@ -256,7 +258,11 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
-    deletion_grace = metadata.get("deletionGracePeriodSeconds") or 0
+    deletion_grace = parse_seconds(metadata.get("deletionGracePeriodSeconds"))
+    requested_at = deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None
+    if deletion_at is not None and deletion_grace == LONGEST_SECONDS:
+        # The API server's own sum overflows, and says that it was over when it was asked for.
+        requested_at, deletion_at = deletion_at, LATEST
     return PodSeen(
         namespace=intern(metadata["namespace"]),
         name=metadata["name"],
@@ -271,14 +277,15 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         unscheduled=_unscheduled(conditions),
         disruption=_disruption(conditions),
         taken_at=parse_time(status.get("startTime")),
-        grace_seconds=_or(spec.get("terminationGracePeriodSeconds"), 30),
-        deadline_seconds=spec.get("activeDeadlineSeconds"),
+        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), 30),
+        deadline_seconds=_deadline(spec.get("activeDeadlineSeconds")),
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
         deletion_killed_by=_deletion_killed_by(deletion_at, deletion_grace),
-        deletion_requested_at=deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None,
+        deletion_requested_at=requested_at,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        heavy=IS_HEAVY in raw,
         containers=tuple(_containers(spec, status)),
     )
 
@@ -293,8 +300,12 @@ def _intern(text: str | None) -> str | None:
     return intern(text) if text is not None else None
 
 
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
+def _deadline(value: object) -> int | None:
+    return parse_seconds(value) if value is not None else None
+
+
+def _exit_number(value: object) -> int | None:
+    return parse_number(value) if value is not None else None
 
 
 def read_controller(owners: Iterable[Mapping[str, Any]]) -> Controller | None:
@@ -351,7 +362,7 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
     end = details if kind is State.TERMINATED else {}
     if kind is State.WAITING:
         end = (entry.get("lastState") or {}).get("terminated") or {}
-    exit_code = end.get("exitCode")
+    exit_code = _exit_number(end.get("exitCode"))
     return ContainerSeen(
         name=intern(entry["name"]),
         role=role,
@@ -359,7 +370,7 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
         reason=_intern(end.get("reason") or details.get("reason")),
         message=end.get("message") or details.get("message"),
         exit_code=exit_code,
-        signal=end.get("signal"),
+        signal=_exit_number(end.get("signal")),
         started_at=_started_at(end.get("startedAt") or details.get("startedAt")),
         finished_at=parse_time(end.get("finishedAt")),
         restart=restart_after(wanted, policy, role, exit_code),

@@ -1,7 +1,8 @@
 """Requests to the API server, as data: workload modules say what to send, the gateway sends it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -34,6 +35,15 @@ class LookAtMember:
     ref: ObjectRef
     uid: str
     group: PodsOf
+
+
+@dataclass(frozen=True, slots=True)
+class LookForPods:
+    """Look among all pods of the namespace for some of a group of which nothing but the UID is known."""
+
+    verb: ClassVar[str] = "find"
+    ref: PodsOf
+    uids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +107,24 @@ class Delete:
     """Also only if it still is at this version."""
 
 
-LiveLook = Look | LookAtPods | LookAtMember | AskRight
-Request = LiveLook | Create | Patch | Delete
+@dataclass(frozen=True, slots=True)
+class Lighten:
+    """Take the bulk off an object that has become too large to be changed, and change it in the same request.
+
+    All its labels and annotations go but ours and those to keep, and the record of who wrote what: it is the one case
+    in which an object of somebody else's is changed in more than what stops it.
+    """
+
+    verb: ClassVar[str] = "lighten"
+    ref: ObjectRef
+    uid: str
+    at: datetime
+    """When that is asked for, which stands in the mark of it."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """What is set in its spec with that; nothing where it is only to become smaller."""
+    keep: tuple[str, ...] = ()
+    """Names of labels that stay."""
+
+
+LiveLook = Look | LookAtPods | LookAtMember | LookForPods | AskRight
+Request = LiveLook | Create | Patch | Lighten | Delete

@@ -3,6 +3,7 @@
 import pytest
 
 from agentstop.lifecycle.decide import decide
+from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.effects import Remove
 from agentstop.lifecycle.seen import Presence, Seen
 from tests.unit.objects import Raw, at, task, when
@@ -27,11 +28,11 @@ ABSENT = Seen(presence=Presence.ABSENT)
 )
 def test_the_record_of_a_stop_lives_for_a_least_time(status: Raw, ttl: int, least: int, due: int) -> None:
     made = task({"ttlSecondsAfterFinished": ttl}, status)
-    early = decide(made, ABSENT, at(due - 1), min_ttl_seconds=least)
+    early = decide(made, ABSENT, at(due - 1), limits=Limits(min_ttl_seconds=least))
     assert (Remove() in early.afterwards, early.wake_at) == (False, at(due))
-    assert Remove() in decide(made, ABSENT, at(due), min_ttl_seconds=least).afterwards
+    assert Remove() in decide(made, ABSENT, at(due), limits=Limits(min_ttl_seconds=least)).afterwards
 
 
 def test_a_task_without_a_time_to_live_stays() -> None:
-    later = decide(task({}, STOPPED), ABSENT, at(1_000_000), min_ttl_seconds=3600)
+    later = decide(task({}, STOPPED), ABSENT, at(1_000_000), limits=Limits(min_ttl_seconds=3600))
     assert (later.afterwards, later.wake_at) == ((), None)

@@ -8,9 +8,9 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Halt
 from agentstop.lifecycle.seen import Proof
+from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef, Refusal, Sighting
 from agentstop.workloads.ownerseen import read_job, read_owner
-from agentstop.workloads.podseen import JOB_TRACKING
 from agentstop.workloads.requests import (
     Delete,
     LookAtMember,

@@ -131,7 +131,7 @@ class Actors:
             self.world.delete_task("task", orphan=self.choose([False, True]))
 
     def others(self) -> None:
-        what = self.choose(["delete"] * 3 + ["unlabel"] * 2 + ["hold", "release", "create", "again", "again"])
+        what = self.choose(["delete"] * 3 + ["unlabel"] * 2 + ["hold", "release", "create", "again", "again", "fatten"])
         if what == "create":
             self._create_a_pod()
         elif what == "again":
@@ -142,6 +142,8 @@ class Actors:
             name = self.choose(self.pods())
             if what == "delete":
                 self.world.delete_pod(name, self.choose([None, 0, 0, 1, 60]))
+            elif what == "fatten":
+                self.world.fatten_pod(name)
             elif what == "unlabel":
                 self.world.change_pod(name, labels={})
             else:
@@ -194,7 +196,18 @@ class Actors:
     def operator(self) -> None:
         operator = self.world.operator
         what = self.choose(
-            ["start", "crash", "blink", "second look", "tasks", "pods", "follow", "rights", "rights back"]
+            [
+                "start",
+                "crash",
+                "blink",
+                "second look",
+                "tasks",
+                "pods",
+                "follow",
+                "rights",
+                "rights back",
+                "mistakes",
+            ]
         )
         most = self.choose([1, 2, None])
         if what == "start":
@@ -207,6 +220,7 @@ class Actors:
             self.world.gateway.forbidden.clear()
         elif operator is not None:
             steps: dict[str, Callable[[], None]] = {
+                "mistakes": lambda: operator.mistaken(self.choose([1, 3])),
                 "blink": operator.blink,
                 "second look": operator.look_again,
                 "tasks": lambda: operator.watch(KIND, most),
@@ -223,15 +237,17 @@ class Actors:
         self.world.work(self.choose([1, 2, 3]), faults)
 
     def _interfere(self) -> None:
-        what = self.choose(["stop", "delete", "force", "unlabel", "task", "bind"])
+        what = self.choose(["stop", "delete", "force", "unlabel", "task", "bind", "fatten"])
         if what == "stop" and self.task() is not None:
             self.world.patch_spec("task", stopRequested=True)
         elif what == "task" and self.task() is not None:
             self.world.delete_task("task", orphan=self.choose([False, True]))
         elif what == "bind":
             self.world.schedule()
-        for name in self.pods() if what in {"delete", "force", "unlabel"} else ():
-            if what == "unlabel":
+        for name in self.pods() if what in {"delete", "force", "unlabel", "fatten"} else ():
+            if what == "fatten":
+                self.world.fatten_pod(name)
+            elif what == "unlabel":
                 self.world.change_pod(name, labels={})
             else:
                 self.world.delete_pod(name, 0 if what == "force" else None)

@@ -4,19 +4,23 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import PAUSE_MANAGER
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf
 from agentstop.workloads.podseen import STOP_MANAGER, read_pod
 from agentstop.workloads.requests import (
     AskRight,
     Create,
     Delete,
+    Lighten,
     LiveLook,
     Look,
     LookAtMember,
     LookAtPods,
+    LookForPods,
     Meaning,
     Patch,
     Request,
@@ -148,12 +152,30 @@ class ModelGateway:
                 return self._server.get(ref)
             case LookAtPods(pods):
                 return {"items": [read_pod(each) for each in self._server.selected(pods)]}
+            case LookForPods(pods, uids):
+                everywhere = [each for each in self._server.pods() if each["metadata"]["namespace"] == pods.namespace]
+                return {"items": [read_pod(each) for each in everywhere if each["metadata"]["uid"] in uids]}
             case Create(ref, body):
                 return self._server.create(ref, body)
             case Patch():
                 return self._patched(request)
+            case Lighten():
+                return self._lightened(request)
             case Delete(ref, uid, grace):
                 return self._server.delete(ref, uid, grace, request.resource_version)
+
+    def _lightened(self, request: Lighten) -> Raw:
+        ref = request.ref
+        if self._server.get(ref)["metadata"]["uid"] != request.uid:
+            raise ApiError(409, "Conflict", f"{ref}: the UID differs")
+
+        def edit(raw: Raw) -> None:
+            raw.pop(IS_HEAVY, None)
+            labels = raw["metadata"].get("labels") or {}
+            raw["metadata"]["labels"] = {key: labels[key] for key in labels if key == TASK_LABEL}
+            raw["spec"].update(request.spec)
+
+        return self._server.change(ref, edit, STOP_MANAGER if request.spec else None, request.spec)
 
     def _patched(self, request: Patch) -> Raw:
         ref, wanted = request.ref, request.body.get("spec", {})

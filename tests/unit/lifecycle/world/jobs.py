@@ -1,5 +1,6 @@
 """A Job controller: which pods it makes and ends is Kubernetes' own rule, when it hears of things is the world's."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -110,8 +111,9 @@ class JobController:
             if not labelled or metadata.get("ownerReferences") or "deletionTimestamp" in metadata or current is None:
                 continue
             if current["metadata"]["resourceVersion"] == metadata["resourceVersion"]:
-                changed = self._server.change(_ref(pod), lambda raw: raw["metadata"].update(ownerReferences=owners))
-                self._pods[metadata["uid"]] = changed
+                with suppress(ApiError):
+                    changed = self._server.change(_ref(pod), lambda raw: raw["metadata"].update(ownerReferences=owners))
+                    self._pods[metadata["uid"]] = changed
 
     def _write(self, job: Raw, status: Raw) -> bool:
         current = self._server.objects.get(JOB)
@@ -144,7 +146,8 @@ class JobController:
         current = self._server.objects.get(ref)
         if current is not None and current["metadata"]["uid"] == uid:
             kept = [each for each in current["metadata"].get("finalizers") or () if each != FINALIZER]
-            self._pods[uid] = self._server.change(ref, lambda raw: raw["metadata"].update(finalizers=kept))
+            with suppress(ApiError):
+                self._pods[uid] = self._server.change(ref, lambda raw: raw["metadata"].update(finalizers=kept))
 
 
 def _version(raw: Raw) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agentstop.api.meta import parse_time
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.node import OUT_OF_SERVICE_TAINT
 from agentstop.workloads.objects import ObjectRef
 
@@ -152,11 +153,11 @@ class Node:
                         key: raw["status"][key] for key in ("phase", "reason", "message") if key in raw["status"]
                     }
                 self._write(ref, status)
-            if sandbox.finished and "deletionTimestamp" in raw["metadata"]:
+            if sandbox.finished and "deletionTimestamp" in raw["metadata"] and IS_HEAVY not in raw:
                 self.server.delete(ref, uid, 0)
 
     def _write(self, ref: ObjectRef, status: dict[str, Any]) -> None:
-        if self.server.objects[ref]["status"] != status:
+        if self.server.objects[ref]["status"] != status and IS_HEAVY not in self.server.objects[ref]:
             self.server.change(ref, lambda raw: raw.update(status=status))
 
     def _controllers(self, now: datetime) -> None:
@@ -164,7 +165,7 @@ class Node:
         node = self.server.objects.get(NODE)
         for raw in list(self.server.pods()):
             ref = ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"])
-            if raw["spec"].get("nodeName") != NODE.name:
+            if raw["spec"].get("nodeName") != NODE.name or IS_HEAVY in raw:
                 continue
             going = "deletionTimestamp" in raw["metadata"]
             if node is None or (node["spec"].get("taints") and going):

@@ -22,7 +22,8 @@ from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import Resync
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.seen import Seen, Task
+from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.podseen import read_pod
 
@@ -108,6 +109,22 @@ class ModelEvents:
         self.notes.append((task.uid, note.reason))
 
 
+class MistakeError(Exception):
+    """What a mistake in the operator raises."""
+
+
+class _Mistaken(Reconciler):
+    """Fails to make anything of what is seen, as often as its process is told to."""
+
+    process: "Process"
+
+    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
+        if self.process.mistakes:
+            self.process.mistakes -= 1
+            raise MistakeError("nobody thought of this")
+        return super()._observe(key, task, kind, now)
+
+
 class Process:
     """The operator from its start to its crash."""
 
@@ -121,7 +138,9 @@ class Process:
         self.events = ModelEvents()
         queue = cast("KeyedQueue[TaskKey | OrphanKey]", self.queue)
         self.intake = Intake(self.cache, queue, METRICS, clock)
-        self.reconciler = Reconciler(
+        self.mistakes = 0
+        """So many of the next decisions fail, for a mistake in the operator."""
+        self.reconciler = _Mistaken(
             self.cache,
             cast("Gateway", gateway),
             queue,
@@ -130,6 +149,7 @@ class Process:
             OrderBook(lambda _: None),
             clock,
         )
+        self.reconciler.process = self
         Kinship(self.cache, queue, clock)
         self.orphans = Orphans(
             self.cache,
@@ -218,6 +238,10 @@ class Process:
 
     # Work
 
+    def mistaken(self, count: int) -> None:
+        """Have so many of the next decisions fail."""
+        self.mistakes = count
+
     def task_at_work(self) -> Task | None:
         """Return the task that is being worked on, as this process knows it now."""
         return self.cache.task(self._key) if isinstance(self._key, TaskKey) else None
@@ -240,7 +264,7 @@ class Process:
                     done_at_once(self.orphans.reconcile(key, self.reconciler.send_new))
                 else:
                     done_at_once(self.reconciler.reconcile(key))
-            except RetryError:
+            except (RetryError, MistakeError):
                 self.queue.retry(key)
             finally:
                 self._key = None

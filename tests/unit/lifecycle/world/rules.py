@@ -7,8 +7,8 @@ from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.seen import Task
 from agentstop.lifecycle.transitions import EDGES
+from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.podseen import JOB_TRACKING
 from agentstop.workloads.requests import Create, Delete, LiveLook, Meaning, Patch, Request
 
 from .clock import Clock

@@ -9,6 +9,7 @@ from typing import Any
 from agentstop.api.meta import TASK_LABEL, parse_time
 from agentstop.api.task import KIND, TERMINAL_PHASES
 from agentstop.cluster.errors import ApiError
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf
 
 from .clock import Clock, whole
@@ -78,6 +79,8 @@ class Server:
         edit(after)
         if after == before:
             return before
+        if IS_HEAVY in before and IS_HEAVY in after:
+            raise too_large()
         if manager is not None:
             self._sign(after["metadata"].setdefault("managedFields", []), manager, {f"f:{name}" for name in fields})
         if ref.kind in WITH_GENERATION and after["spec"] != before["spec"]:
@@ -101,6 +104,8 @@ class Server:
             version is not None and version != metadata["resourceVersion"]
         ):
             raise ApiError(409, "Conflict", f"{ref}: the precondition does not hold")
+        if IS_HEAVY in raw:
+            raise too_large()
         period = self._period(ref, raw, grace)
         running = metadata.get("deletionGracePeriodSeconds")
         if "deletionTimestamp" in metadata:
@@ -178,6 +183,11 @@ class Server:
         raw["metadata"]["resourceVersion"] = str(100 + len(self.history))
         self.history.append(Change("DELETED", ref, before, raw))
         return copied(raw)
+
+
+def too_large() -> ApiError:
+    """What the API server says where one byte more is one too many, in a change or a deletion."""
+    return ApiError(500, "Unknown", "etcdserver: request is too large")
 
 
 def copied(raw: Raw) -> Raw:

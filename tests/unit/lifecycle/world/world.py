@@ -1,12 +1,14 @@
 """Everything together, and what people and other programs do in it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.kin import inherited_stop
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.podproof import KUBELET_BUSY
 from agentstop.workloads.requests import Look, Request
@@ -137,13 +139,22 @@ class World:
             return
 
     def change_pod(self, name: str, **metadata: Any) -> None:
-        self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda raw: raw["metadata"].update(metadata))
+        with suppress(ApiError):
+            self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda raw: raw["metadata"].update(metadata))
+
+    def fatten_pod(self, name: str) -> None:
+        """Put labels on a pod until nothing more can be added to it."""
+        with suppress(ApiError):
+            self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda raw: raw.update({IS_HEAVY: True}))
 
     def bind(self, name: str) -> None:
         """The scheduler binds a pod; the API server refuses that for one that is being deleted."""
         raw = self.server.objects[ObjectRef("Pod", NAMESPACE, name)]
         if "deletionTimestamp" not in raw["metadata"] and not raw["spec"].get("nodeName"):
-            self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda each: each["spec"].update(nodeName=NODE.name))
+            with suppress(ApiError):
+                self.server.change(
+                    ObjectRef("Pod", NAMESPACE, name), lambda each: each["spec"].update(nodeName=NODE.name)
+                )
 
     def schedule(self) -> None:
         for raw in list(self.server.pods()):
@@ -166,7 +177,7 @@ class World:
         for raw in list(self.server.pods()):
             owners = raw["metadata"].get("ownerReferences") or ()
             if owners and owners[0]["uid"] in self.server.gone:
-                self.server.delete(ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"]))
+                self.delete_pod(raw["metadata"]["name"], None)
 
     # The operator
 

@@ -1,0 +1,96 @@
+"""What is done for a task that could not be decided on, whatever went wrong: its stop is carried out all the same."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from agentstop.api.task import AgentTaskStatus, Phase, StopStatus
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.controller.writer import Writer
+from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.decision import Case, Decision, by_person
+from agentstop.lifecycle.events import notes_between
+from agentstop.lifecycle.kin import kin_of
+from agentstop.lifecycle.orders import Standing
+from agentstop.lifecycle.record import accepted
+from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.workloads.blindly import end_blindly, target_of
+from agentstop.workloads.requests import Look
+from agentstop.workloads.unreadable import told
+
+log = logging.getLogger(__name__)
+
+REASON: Final = "DecisionFailed"
+
+
+class LastResort:
+    """Ends what was asked to stop with the least that has to be known, and says so."""
+
+    def __init__(self, cache: Cache, gateway: Gateway, writer: Writer, clock: Callable[[], datetime]) -> None:
+        self._cache = cache
+        self._gateway = gateway
+        self._writer = writer
+        self._clock = clock
+
+    async def take(self, key: TaskKey, standing: Standing, error: Exception) -> None:
+        """Do for a task what can be done though `error` kept anybody from deciding on it."""
+        task = self._cache.task(key)
+        if task is None or task.status.phase.terminal:
+            return
+        now = self._clock()
+        stop, manually = task.status.stop, task.status.manually_stopped
+        if stop is None:
+            stop, manually = self._accepted(key, task, standing, now)
+        if stop is not None or task.stop_seen_at is not None:
+            await self._end(key, task)
+        status = _status(task, stop, error, now).but(manually_stopped=manually)
+        decision = Decision(status=status, notes=notes_between(task.status, status))
+        try:
+            if not task.gone:
+                await self._writer.write(key, task, decision)
+        except ApiError as failed:
+            log.warning("%s: that it cannot be decided on was not written down: %s", key, failed)
+            self._writer.remember(key, decision)
+
+    def _accepted(self, key: TaskKey, task: Task, standing: Standing, now: datetime) -> tuple[StopStatus | None, bool]:
+        """Return the record of the stop without a look at the workload, if it can be told, and if it is a person's."""
+        try:
+            kin = kin_of(task, self._cache.relatives(key.namespace))
+            case = Case(task, Seen(presence=Presence.UNKNOWN), now, kin, standing)
+            stop = accepted(case)
+            return stop, by_person(case, stop)
+        except Exception as error:  # noqa: BLE001  (whatever it is: the workload is ended, if nothing more)
+            log.error("%s: who asked for its stop cannot be told: %s", key, told(error))
+            return None, False
+
+    async def _end(self, key: TaskKey, task: Task) -> None:
+        """End the workload by its UID."""
+        try:
+            ref = target_of(task)
+            found = await self._gateway.send(Look(ref))
+            request = end_blindly(task, ref, found)
+            if request is not None:
+                await self._gateway.send(request)
+        except ApiError as error:
+            if not error.absent:
+                log.warning("%s: its workload could not be ended: %s", key, error)
+        except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
+            log.error("%s: its workload could not be ended: %s", key, told(error))
+
+
+def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime) -> AgentTaskStatus:
+    word = Word(REASON, f"The operator could not decide on this task, which is a mistake in it: {told(error)}")
+    before = task.status
+    phase = Phase.STOPPING if stop is not None else before.phase
+    said = Word(before.reason or word.reason, before.message or word.message)
+    return before.but(
+        phase=phase,
+        stop=stop,
+        reason=said.reason,
+        message=said.message,
+        conditions=conditions(phase, said, word, before.conditions, now),
+    )

@@ -1,0 +1,174 @@
+"""Writing down what was decided on a task, and what concerns the task object itself."""
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from agentstop.api.meta import API_VERSION, STOP_FINALIZER
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.families import TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.queue import WorkQueue
+from agentstop.controller.recorder import Recorder
+from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.decision import Decision
+from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
+from agentstop.lifecycle.seen import Task, Word
+
+log = logging.getLogger(__name__)
+
+FINAL_CODES: Final = frozenset({400, 403, 422})
+"""HTTP codes that say that this status will not be taken, by validation, admission or for lack of rights."""
+
+TRY_AGAIN_SECONDS: Final = 10.0
+TRY_AGAIN_LATER_SECONDS: Final = 300.0
+"""How often a status that is not taken is written again, while the task goes on and once it has ended."""
+
+
+class Writer:
+    """Writes statuses. What the API server does not take is remembered, told of, and counts until it can be written.
+
+    `wanted` says which labels of tasks matter to orders that are in force.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        gateway: Gateway,
+        queue: WorkQueue[TaskKey],
+        recorder: Recorder,
+        wanted: Callable[[], Collection[str]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cache = cache
+        self._gateway = gateway
+        self._queue = queue
+        self._recorder = recorder
+        self._wanted = wanted
+        self._clock = clock
+        self._smallest: dict[str, str] = {}
+        """Resource version, by UID, of a task that could not be made any smaller."""
+
+    def remember(self, key: TaskKey, decision: Decision) -> None:
+        """Keep the record of an accepted stop until it can be written."""
+        if decision.status.stop is not None and not decision.status.phase.terminal:
+            self._cache.accept(key, decision.status)
+
+    async def write(self, key: TaskKey, task: Task, decision: Decision) -> bool:
+        """Write the status if it changed; return whether it stands there."""
+        if decision.status == task.status and task.unwritable is None:
+            return True
+        body = {**_identified(task), "status": decision.status.wire()}
+        try:
+            answer = await self._gateway.write_status(body)
+        except ApiError as error:
+            if error.too_large or error.code in FINAL_CODES:
+                await self._keep(key, task, decision, error)
+                return False
+            if not error.absent and error.code != 409:
+                raise
+            self.remember(key, decision)
+            await self._read_again(key, task)
+            return False
+        self._cache.written(task.uid)
+        self._smallest.pop(task.uid, None)
+        self._cache.put_task(answer, self._clock())
+        self._recorder.wrote(task, decision)
+        return True
+
+    async def _keep(self, key: TaskKey, task: Task, decision: Decision, error: ApiError) -> None:
+        """Keep a status that the API server does not take, and make room for it where a stop is to be written down."""
+        known = self._smallest.get(task.uid) == task.resource_version
+        if error.too_large and decision.status.stop is not None and not known and await self._lighten(key, task):
+            self.remember(key, decision)
+            self._queue.add(key)
+            return
+        word = _why(task, error)
+        status = decision.status
+        if not status.phase.terminal:
+            said = Word(status.reason or word.reason, status.message or word.message)
+            status = status.but(conditions=conditions(status.phase, said, word, status.conditions, self._clock()))
+        if task.unwritable is None or task.unwritable.reason != word.reason:
+            log.warning("%s: %s", key, word.message)
+            self._recorder.wrote(task, replace(decision, status=status))
+            self._recorder.unwritable(task, word)
+        self._cache.stand_in(key, status, word)
+        self._queue.add_after(key, TRY_AGAIN_LATER_SECONDS if status.phase.terminal else TRY_AGAIN_SECONDS)
+
+    async def _lighten(self, key: TaskKey, task: Task) -> bool:
+        """Take the bulk off a task; return whether it became smaller."""
+        try:
+            answer = await self._gateway.lighten_task(task.namespace, task.name, task.uid, self._wanted())
+        except ApiError as error:
+            log.warning("%s could not be made smaller: %s", key, error)
+            if error.code != 0:
+                self._smallest[task.uid] = task.resource_version
+            return False
+        self._cache.put_task(answer, self._clock())
+        return True
+
+    async def _read_again(self, key: TaskKey, task: Task) -> None:
+        """The task has changed since the decision: take the new state in, and decide on that."""
+        try:
+            self._cache.put_task(await self._gateway.get_task(task.namespace, task.name), self._clock())
+        except ApiError as error:
+            if not error.absent:
+                raise
+            self._cache.mark_gone(key)
+        self._queue.retry(key)
+
+    async def tidy(self, key: TaskKey, task: Task, effects: tuple[TaskEffect, ...]) -> None:
+        """Carry out what concerns the task object itself."""
+        for effect in effects:
+            current = self._cache.task(key)
+            if current is None or current.uid != task.uid:
+                return
+            try:
+                await self._change(current, effect)
+            except ApiError as error:
+                if not error.absent and error.code != 409:
+                    raise
+                await self._read_again(key, current)
+
+    async def _change(self, task: Task, effect: TaskEffect) -> None:
+        match effect:
+            case Remove():
+                await self._gateway.delete_task(task.namespace, task.name, task.uid, task.resource_version)
+            case Protect() | Release():
+                raw = await self._gateway.get_task(task.namespace, task.name)
+                kept = [each for each in raw["metadata"].get("finalizers") or () if each != STOP_FINALIZER]
+                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, Protect) else kept
+                metadata = {
+                    "uid": task.uid,
+                    "resourceVersion": raw["metadata"]["resourceVersion"],
+                    "finalizers": wanted,
+                }
+                answer = await self._gateway.patch_task(task.namespace, task.name, {"metadata": metadata})
+                self._cache.put_task(answer, self._clock())
+
+
+def _why(task: Task, error: ApiError) -> Word:
+    if error.too_large:
+        message = (
+            f"AgentTask {task.name} is so large that its status cannot be written ({error.message});"
+            " take labels and annotations off it"
+        )
+        return Word("TaskTooLarge", message)
+    return Word("StatusNotWritable", f"The status of AgentTask {task.name} cannot be written: {error.message}")
+
+
+def _identified(task: Task) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": task.name,
+            "namespace": task.namespace,
+            "uid": task.uid,
+            "resourceVersion": task.resource_version,
+        },
+    }

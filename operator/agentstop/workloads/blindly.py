@@ -1,0 +1,53 @@
+"""The end of a workload of which nothing could be made out: by its name, its UID, and as little else as possible."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentstop.api.task import StopRequest
+from agentstop.lifecycle.seen import Task
+from agentstop.workloads.controlled import Controlled
+from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
+from agentstop.workloads.kinds import CLAIM, SANDBOX_API
+from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.podseen import ENDED_PHASES, read_controller
+from agentstop.workloads.registry import kind_of
+from agentstop.workloads.requests import Delete, Patch
+
+GRACE_SECONDS: Final = 30
+"""Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""
+
+
+def target_of(task: Task) -> ObjectRef:
+    """Return the object that has to be read, and then ended."""
+    ref = task.spec.workload_ref
+    if ref is None:
+        return ObjectRef("Pod", task.namespace, task.name)
+    if kind_of(task) is CLAIM:
+        bound = task.status.workload.bound_to if task.status.workload is not None else None
+        return ObjectRef("Sandbox", task.namespace, bound.name if bound is not None else ref.name, SANDBOX_API)
+    return ObjectRef(ref.kind, task.namespace, ref.name, ref.api_version)
+
+
+def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | Patch | None:
+    """Return the request that ends an object as it was just read; None where it is not the task's, or is ending."""
+    metadata = raw["metadata"]
+    uid, kind = metadata["uid"], kind_of(task)
+    if not _is_the_tasks(task, metadata):
+        return None
+    if isinstance(kind, Controlled):
+        return kind.end(ref, uid)
+    if "deletionTimestamp" in metadata or (raw.get("status") or {}).get("phase") in ENDED_PHASES:
+        return None  # to ask again would take the evidence away
+    asked = (task.spec.stop or StopRequest()).grace_period_seconds or GRACE_SECONDS
+    return Delete(ref, uid, max(asked, SHORTEST_GRACE_SECONDS))
+
+
+def _is_the_tasks(task: Task, metadata: Mapping[str, Any]) -> bool:
+    known = task.status.workload
+    if known is not None:
+        bound = known.bound_to.uid if known.bound_to is not None else None
+        return metadata["uid"] in {known.uid, bound}
+    owner = read_controller(metadata.get("ownerReferences") or ())
+    if task.spec.workload_ref is None:
+        return owner is not None and owner.uid == task.uid
+    return owner is None or kind_of(task) is CLAIM

@@ -1,0 +1,49 @@
+"""Workloads of more pods than a status shows: none is forgotten, whatever is taken off it while no operator runs."""
+
+from tests.support import agents, manifests
+from tests.support.kube import PODS, Object
+from tests.support.laws import status, stop_of
+from tests.support.namespaces import Namespace
+from tests.support.operators import Operators
+from tests.support.waiting import until
+from tests.support.workloads import Workloads
+
+MANY = 36
+LISTED = 32
+PATIENCE = 90.0
+
+
+async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
+    ns: Namespace, workloads: Workloads, operators: Operators
+) -> None:
+    """Its UID alone is on record, and no label selector finds it any more: it is ended with the others."""
+    await operators.serve(ns.name)
+    made = await workloads.create(manifests.deployment("d", agents.graceful(), replicas=MANY))
+    await workloads.adopt("a", made)
+    await workloads.running(made, MANY, PATIENCE)
+    task = await ns.until("a", _all_on_record, PATIENCE, what="all pods on record")
+    shown = {each["uid"] for each in status(task)["workload"]["pods"]}
+    pods = {each["metadata"]["uid"]: each for each in await ns.kube.list(PODS, ns.name)}
+    hidden = pods[min(pods.keys() - shown)]["metadata"]["name"]
+    await operators.end_shared()
+    await ns.patch_pod(hidden, {"metadata": {"labels": None, "ownerReferences": None}})
+    await operators.serve(ns.name)
+    await ns.stop("a")
+    last = await ns.ended("a", PATIENCE)
+    assert status(last)["phase"] == "Stopped"
+    assert stop_of(last)["verdict"] in {"Graceful", "Gone"}
+    assert not ns.processes(hidden)
+    assert not workloads.processes(made)
+
+    async def is_ended() -> bool:
+        left = {each["metadata"]["name"]: each for each in await ns.kube.list(PODS, ns.name)}
+        return hidden not in left
+
+    await until(is_ended, PATIENCE, f"pod {hidden} gone")
+
+
+def _all_on_record(task: Object) -> bool:
+    workload = status(task).get("workload") or {}
+    others = sum(len(each["uids"]) for each in workload.get("otherPods") or ())
+    running = all(any("startedAt" in each for each in pod["containers"]) for pod in workload.get("pods") or ())
+    return running and len(workload.get("pods") or ()) == LISTED and others == MANY - LISTED
