@@ -109,6 +109,8 @@ class Seen:
     """When the API server accepted the change that ends it."""
     killed_by: datetime | None = None
     """When the cluster will send SIGKILL, where it says so itself."""
+    soonest_kill: datetime | None = None
+    """When SIGKILL could come at the earliest, on a kubelet that shortens a grace period which runs."""
     ending: Ending | None = None
     """How it ended, once all of it has ended or it is lost."""
     main_ending: Ending | None = None

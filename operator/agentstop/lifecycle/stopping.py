@@ -1,12 +1,13 @@
 """A task that is to be stopped: the signal, the grace period, the proof."""
 
+from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
 from agentstop.lifecycle.effects import Halt, Protect
 from agentstop.lifecycle.record import accepted, asked_kill, confirmed, latest_kill, progressed, runs_longer
-from agentstop.lifecycle.seen import Presence, Proof, Task, Word
+from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.lifecycle.verdict import verdict_of
 
 ACCEPTED: Final = {
@@ -32,7 +33,7 @@ def stopping(case: Case) -> Decision | None:
     word = _word(case.task, record)
     verdict = None
     if proof is not None:
-        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), asked_kill(record), now)
+        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), _judged_by(record, seen), now)
     elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         verdict = Verdict.UNVERIFIED
     if verdict is not None and case.kin.all_ended:
@@ -54,6 +55,11 @@ def stopping(case: Case) -> Decision | None:
         afterwards=(Protect(),) if unprotected(case.task) else (),
         wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),
     )
+
+
+def _judged_by(record: StopStatus, seen: Seen) -> datetime | None:
+    """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs."""
+    return min(filter(None, (asked_kill(record), seen.soonest_kill)), default=None)
 
 
 def halt(case: Case, record: StopStatus) -> Halt:

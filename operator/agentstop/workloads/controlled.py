@@ -244,6 +244,7 @@ class Controlled:
             longest_grace_seconds=max(graces, default=None),
             signaled_at=min(times) if times and len(times) == len(parts) else None,
             killed_by=max((kill for kill in kills if kill is not None), default=None) if None not in kills else None,
+            soonest_kill=min(filter(None, (each.soonest_kill for each in seen_pods)), default=None),
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),

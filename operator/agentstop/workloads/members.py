@@ -143,6 +143,11 @@ class Members:
         return max(known) if known and len(known) == len(moments) else None
 
     @property
+    def soonest_kill(self) -> datetime | None:
+        """When SIGKILL could come to the first of them."""
+        return min(filter(None, (each.pod.soonest_kill for each in self.seen)), default=None)
+
+    @property
     def late(self) -> Word | None:
         """What the proof of the first of them waits for that has not ended."""
         return next(filter(None, (late_word(each.pod, each.sighting) for each in self.seen)), None)

@@ -144,6 +144,8 @@ class PodSeen:
     deletion_at: datetime | None
     """When its grace period ends, if it is being deleted."""
     deletion_grace_seconds: int
+    soonest_kill: datetime | None
+    """When SIGKILL comes at the earliest, if a kubelet shortens a grace period that runs, by any of its deletions."""
     deletion_killed_by: datetime | None
     """When the kubelet sends SIGKILL by the first deletion that it heard of: a later one changes nothing for it."""
     deletion_requested_at: datetime | None
@@ -222,8 +224,14 @@ class PodSeen:
         """
         if before.deletion_requested_at is None:
             return self
+        kills = [each.soonest_kill for each in (before, self) if each.soonest_kill is not None]
         killed_by = before.deletion_killed_by or self.deletion_killed_by
-        return replace(self, deletion_requested_at=before.deletion_requested_at, deletion_killed_by=killed_by)
+        return replace(
+            self,
+            deletion_requested_at=before.deletion_requested_at,
+            deletion_killed_by=killed_by,
+            soonest_kill=min(kills, default=None),
+        )
 
     def evidence(self, boot_id: str | None = None) -> PodEvidence:
         """Return what a task's status says of it, and of its node where that is needed."""
@@ -282,6 +290,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
+        soonest_kill=_deletion_killed_by(deletion_at, deletion_grace),
         deletion_killed_by=_deletion_killed_by(deletion_at, deletion_grace),
         deletion_requested_at=requested_at,
         finalizers=tuple(metadata.get("finalizers") or ()),

@@ -9,7 +9,7 @@ from agentstop.lifecycle.seen import Task
 from agentstop.lifecycle.transitions import EDGES
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Create, Delete, LiveLook, Meaning, Patch, Request
+from agentstop.workloads.requests import Create, Delete, Lighten, LiveLook, Meaning, Patch, Request
 
 from .clock import Clock
 from .machine import Sandbox
@@ -88,7 +88,7 @@ class Rules:
         """A pod is ended that is the pod of no task, and of none that has adopted it and has not ended."""
         if isinstance(request, LiveLook):
             return
-        assert isinstance(request, Patch | Delete)
+        assert isinstance(request, Patch | Delete | Lighten)
         assert request.ref.kind == "Pod"
         self._memory.take_stock()
         assert request.uid in self._memory.pods, "rule 6: a UID that never was"
