@@ -62,8 +62,7 @@ async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Na
     assert await padding.burden(ns.kube, PODS, ns.name, "a")
 
     async def is_small() -> bool:
-        labels: Object = (await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"]
-        return labels == {LABEL: "a"}
+        return bool((await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"] == {LABEL: "a"})
 
     await until(is_small, 20, "the pod is small again")
     last = await ns.ended("a")

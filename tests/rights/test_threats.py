@@ -18,6 +18,7 @@ SECRETS = Kind("/api/v1", "secrets")
 REVIEWS = Kind("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews")
 ON_TASKS = ("agentstop.dev", "agenttasks", ("get", "update", "patch", "delete"))
 YEAR = 31_536_000
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -279,6 +280,20 @@ async def test_a_stolen_token_of_the_operator(ns: Namespace, users: Users) -> No
     await refused(thief.create(ROLES, ns.name, {"metadata": {"name": "x"}, "rules": []}))
     for change in (STOP, {"spec": {"paused": True}}, {"metadata": {"labels": {"x": "y"}}}):
         await refused(thief.merge(TASKS, ns.name, "a", change))
+
+
+async def test_a_stolen_token_only_takes_labels_off_a_task(ns: Namespace, users: Users) -> None:
+    """As the operator does where a task is too large; it writes none, and leaves ours."""
+    await started(ns)
+    own, text = "agentstop.dev/own", {"agentstop.dev/own": "x", "team": "x"}
+    await ns.merge_task("a", {"metadata": {"labels": text, "annotations": text}})
+    thief = await users.client(installed.USER)
+    for part in ("labels", "annotations"):
+        for change in ({"team": "y"}, {"more": "x"}, {own: None}, {own: "y"}):
+            await refused(thief.merge(TASKS, ns.name, "a", {"metadata": {part: change}}))
+        left = await thief.merge(TASKS, ns.name, "a", {"metadata": {part: {"team": None}}})
+        assert left["metadata"][part] == {own: "x"}
+    await refused(thief.merge(TASKS, ns.name, "a", {"metadata": {"ownerReferences": [OWNER]}}))
 
 
 async def test_a_stolen_token_lifts_no_hold(ns: Namespace, users: Users) -> None:

@@ -244,11 +244,11 @@ class WorkloadStatus(Model):
     """Its pods with their containers' exit codes, at most 32."""
     pod_count: int = Field(0, ge=0)
     """How many pods the workload has or had."""
-    other_pods: tuple[OtherPods, ...] = Field(
-        (), max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
+    other_pods: tuple[OtherPods, ...] | None = Field(
+        None, max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
     )
-    """Pods that may still run and are not among those shown, by their nodes, at most 4,096: so that none is forgotten that loses its labels while no operator runs."""  # noqa: E501
-    other_pod_count: int = Field(0, ge=0)
+    """Pods that may still run and are not among those shown, by their nodes, at most 4,096, so that none is forgotten that loses its labels while no operator runs."""  # noqa: E501
+    other_pod_count: int | None = Field(None, ge=0)
     """How many such pods there are. Where they are more than are on record, nothing is proven before all are known."""
     replicas: int | None = None
     """To how many pods it was scaled when it last ran; absent where it cannot be scaled."""

@@ -10,11 +10,12 @@ from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
 from agentstop.cluster.transport import UNREADABLE, Transport
-from agentstop.workloads.lightening import HEAVY, IS_HEAVY, TOO_LARGE, Operations, lightened, mark_of
+from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 from agentstop.workloads.podseen import STOP_MANAGER, read_pod
 from agentstop.workloads.requests import (
@@ -69,7 +70,6 @@ _BOUNDED: Final = {"timeout": "5s"}
 
 _MERGE: Final = "application/merge-patch+json"
 _STRATEGIC_MERGE: Final = "application/strategic-merge-patch+json"
-_JSON_PATCH: Final = "application/json-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _IDENTITY: Final = ("namespace", "name", "resourceVersion")
@@ -84,6 +84,7 @@ class Gateway:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._discovery = Discovery(lambda where: self.call("GET", where))
+        self._lightener = Lightener(transport, self._discovery)
 
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
@@ -107,7 +108,7 @@ class Gateway:
             case Patch():
                 return await self._patch(request)
             case Lighten():
-                return await self._lighten(request)
+                return await self._lightener.lighten(request)
             case Delete(ref, uid, grace_seconds):
                 options: JsonObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
                 if request.resource_version is not None:
@@ -201,40 +202,9 @@ class Gateway:
         # The answer of a subresource is not the object: that is looked at, after the change has taken place.
         return await self._look(ref) if request.scale else answer
 
-    async def _lighten(self, request: Lighten) -> JsonObject:
-        """Take the bulk off an object, and change it with that, if it still has this UID."""
-        ref = request.ref
-        place = await self._discovery.place(ref)
-        where = f"{place.collection(ref.namespace)}/{ref.name}"
-        found = await self.call("GET", where)
-        if found["metadata"]["uid"] != request.uid:
-            raise ApiError(409, "Conflict", f"{ref} is another one by now")
-        change = [{"op": "add", "path": f"/spec/{name}", "value": value} for name, value in request.spec.items()]
-        mark = mark_of(ref.api_version, request.spec, STOP_MANAGER, request.at) if change else None
-        try:
-            return await self._take_off(where, lightened(found["metadata"], request.keep, mark), request.uid, change)
-        except ApiError as error:
-            if not error.too_large or mark is None:
-                raise
-        return await self._take_off(where, lightened(found["metadata"], request.keep), request.uid, change)
-
     async def lighten_task(self, namespace: str, name: str, uid: str, keep: Collection[str] = ()) -> JsonObject:
         """Take the bulk off a task, but the labels to keep, if it still has this UID; return it as it is then."""
-        where = path(task_ref(namespace, name))
-        found = await self.call("GET", where)
-        if found["metadata"]["uid"] != uid:
-            raise ApiError(409, "Conflict", f"AgentTask {namespace}/{name} is another one by now")
-        return await self._take_off(where, lightened(found["metadata"], keep), uid, [], MANAGER)
-
-    async def _take_off(
-        self, where: str, lighter: Operations, uid: str, change: Operations, manager: str = STOP_MANAGER
-    ) -> JsonObject:
-        if not lighter:
-            raise ApiError(413, TOO_LARGE, "request is too large, and it has no labels or annotations to take off")
-        # Whatever is made under that name meanwhile has another UID, which cannot be changed.
-        same: Operations = [{"op": "add", "path": "/metadata/uid", "value": uid}]
-        query = {"fieldManager": manager} | _BOUNDED
-        return await self._transport.call("PATCH", where, query, [*same, *lighter, *change], _JSON_PATCH)
+        return await self._lightener.lighten_task(namespace, name, uid, keep, MANAGER)
 
     async def _find_pods(self, namespace: str, uids: frozenset[str]) -> JsonObject:
         """Return the pods of a namespace with these UIDs, whatever else they are."""

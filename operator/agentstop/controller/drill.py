@@ -1,6 +1,7 @@
 """A drill: what an order would do, found out without changing anything."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -22,6 +23,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
+from agentstop.controller.last_resort import REASON as DECISION_FAILED
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.effects import Halt
 from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
@@ -30,6 +32,9 @@ from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import AskRight, Delete, Look, Patch
+from agentstop.workloads.unreadable import told
+
+log = logging.getLogger(__name__)
 
 BATCH: Final = 25
 """So many tasks are looked at at once: stops that come meanwhile wait for so many in each turn of the event loop."""
@@ -94,7 +99,7 @@ class Drill:
                 if task.status.phase.terminal:
                     ended += 1
                 else:
-                    found.append(self._look_at(order, key, task))
+                    found.append(self._found(order, key, task))
             if number % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
         problems = await self._problems(found)
@@ -122,6 +127,13 @@ class Drill:
             started_at=started_at,
             finished_at=self._clock(),
         )
+
+    def _found(self, order: Order, key: TaskKey, task: Task) -> _Found:
+        try:
+            return self._look_at(order, key, task)
+        except Exception as error:  # noqa: BLE001  (one task of which nothing can be made must not end the drill)
+            log.error("%s could not be looked at: %s", key, told(error))
+            return _Found(task, 0, Word(DECISION_FAILED, told(error)), frozenset(), ())
 
     def _look_at(self, order: Order, key: TaskKey, task: Task) -> _Found:
         now, around, kind = self._clock(), self._cache.around, kind_of(task)

@@ -18,6 +18,7 @@ from agentstop.lifecycle.kin import kin_of
 from agentstop.lifecycle.orders import Standing
 from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.workloads.blindly import end_blindly, target_of
 from agentstop.workloads.requests import Look
 from agentstop.workloads.unreadable import told
@@ -86,7 +87,10 @@ def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime
     word = Word(REASON, f"The operator could not decide on this task, which is a mistake in it: {told(error)}")
     before = task.status
     phase = Phase.STOPPING if stop is not None else before.phase
-    said = Word(before.reason or word.reason, before.message or word.message)
+    # That nothing of a paused task runs is more than can be said now.
+    unsaid = before.reason is None or phase in {Phase.PAUSING, Phase.PAUSED}
+    said = word if unsaid else Word(before.reason or "", before.message or "")
+    said = ACCEPTED[stop.source] if stop is not None else said
     return before.but(
         phase=phase,
         stop=stop,

@@ -289,7 +289,7 @@ class Controlled:
             # What made the pods is gone; they may still be going, and how they end is on record all the same.
             if before is None:
                 return None
-            changes = {"pods": shown, "other_pods": others, "other_pod_count": left_count}
+            changes = {"pods": shown, "other_pods": others or None, "other_pod_count": left_count or None}
             return before.but(pod_count=max(count, before.pod_count), **changes)
         ref = _target(task)
         former = before.replicas if before is not None else None
@@ -304,8 +304,8 @@ class Controlled:
             name=ref.name,
             uid=owner.uid,
             pods=shown,
-            other_pods=others,
-            other_pod_count=left_count,
+            other_pods=others or None,
+            other_pod_count=left_count or None,
             pod_count=max(count, before.pod_count if before is not None else 0),
             replicas=replicas,
             bound_to=bound_to or (before.bound_to if before is not None else None),

@@ -52,7 +52,10 @@ def lightened_first(
     refusal = around.refusal(ref, Lighten.verb, now)
     refused = around.too_large(ref, now)
     going = pod.deletion_at is not None or pod.stopped_in_place_at is not None
-    if pod.ended or refusal is not None or not (refused or (pod.heavy and going)):
+    wanted = refused is not None or (pod.heavy and going and not pod.ended)
+    if pod.ended and request is None:
+        return None
+    if refusal is not None or not wanted:
         return request
     spec = request.body["spec"] if isinstance(request, Patch) else {}
     return Lighten(ref, pod.uid, now, spec, tuple(part.partition("=")[0] for part in keep.split(",") if "=" in part))

@@ -38,7 +38,7 @@ def known_pods(workload: WorkloadStatus | None) -> Iterator[PodEvidence]:
     if workload is None:
         return
     yield from workload.pods
-    for each in workload.other_pods:
+    for each in workload.other_pods or ():
         for uid in each.uids:
             yield PodEvidence(name="", uid=restored(uid), node=each.node)
 
@@ -48,7 +48,7 @@ def missing(workload: WorkloadStatus | None, known: Iterable[str]) -> int:
     if workload is None:
         return 0
     recorded = {each.uid for each in known_pods(workload)}
-    beyond = workload.other_pod_count - sum(len(each.uids) for each in workload.other_pods)
+    beyond = (workload.other_pod_count or 0) - sum(len(each.uids) for each in workload.other_pods or ())
     return max(beyond - len(set(known) - recorded), 0)
 
 

@@ -79,7 +79,7 @@ class Server:
         edit(after)
         if after == before:
             return before
-        if IS_HEAVY in before and IS_HEAVY in after:
+        if IS_HEAVY in before and IS_HEAVY in after and len(str(after)) >= len(str(before)):
             raise too_large()
         if manager is not None:
             self._sign(after["metadata"].setdefault("managedFields", []), manager, {f"f:{name}" for name in fields})

@@ -1,0 +1,132 @@
+"""Where nothing can be decided, and where nothing can be written down: the stop is carried out all the same."""
+
+from typing import Any
+
+import pytest
+
+from agentstop.api.task import KIND
+from agentstop.cluster.errors import ApiError
+from agentstop.workloads.objects import ObjectRef
+from tests.unit.lifecycle.world.jobs import JOB
+from tests.unit.lifecycle.world.operator import METRICS
+from tests.unit.lifecycle.world.server import NAMESPACE, Raw
+from tests.unit.lifecycle.world.world import World
+
+CONTAINER: Raw = {"name": "main", "behaviour": {"dies_in": 2, "lives": None, "code": 0}}
+POD: Raw = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 30, "containers": [CONTAINER]}
+ADOPTS_JOB: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": JOB.name}}
+A_JOB: Raw = {"parallelism": 1, "completions": 3, "suspend": False, "template": {"spec": POD}}
+FOR_EVER = 10**6
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.start_operator()
+    return world
+
+
+def status(world: World) -> Raw:
+    found: Raw = world.server.objects[ObjectRef(KIND, NAMESPACE, "task")]["status"]
+    return found
+
+
+def stalled(world: World) -> str | None:
+    conditions = status(world).get("conditions") or ()
+    holds = [each["reason"] for each in conditions if (each["type"], each["status"]) == ("Stalled", "True")]
+    return holds[0] if holds else None
+
+
+def goes_well(world: World, seconds: int) -> None:
+    for _ in range(seconds):
+        world.schedule()
+        world.pass_time(1, attentive=True)
+    world.check()
+
+
+def started(world: World, spec: Raw) -> None:
+    world.create_task("task", spec)
+    goes_well(world, 3)
+    assert status(world)["phase"] == "Running"
+
+
+def running(world: World) -> bool:
+    return any(each.running for each in world.node.sandboxes.values())
+
+
+@pytest.mark.parametrize("adopts", [False, True], ids=["pod", "job"])
+def test_a_task_that_cannot_be_decided_on_is_stopped_all_the_same(world: World, adopts: bool) -> None:
+    if adopts:
+        world.create_job(A_JOB)
+    started(world, ADOPTS_JOB if adopts else {"podTemplate": {"spec": POD}})
+    assert world.operator is not None
+    world.operator.mistaken(FOR_EVER)
+    world.patch_spec("task", stopRequested=True)
+    goes_well(world, 10)
+    assert not running(world)
+    assert (status(world)["phase"], stalled(world)) == ("Stopping", "DecisionFailed")
+    assert (status(world)["stop"]["source"], status(world)["manuallyStopped"]) == ("User", True)
+    message = next(each["message"] for each in status(world)["conditions"] if each["type"] == "Stalled")
+    assert "MistakeError: nobody thought of this" in message
+    assert "DecisionFailed" in [reason for _, reason in world.operator.events.notes]
+    world.operator.mistaken(0)
+    goes_well(world, 40)
+    assert status(world)["phase"] == "Stopped"
+
+
+def test_a_task_that_nobody_stops_is_left_alone_and_says_so(world: World) -> None:
+    started(world, {"podTemplate": {"spec": POD}})
+    assert world.operator is not None
+    world.operator.mistaken(FOR_EVER)
+    world.patch_spec("task", ttlSecondsAfterFinished=40)
+    goes_well(world, 10)
+    assert running(world)
+    assert (status(world)["phase"], stalled(world)) == ("Running", "DecisionFailed")
+
+
+def refuse(world: World, monkeypatch: pytest.MonkeyPatch, error: ApiError) -> None:
+    async def write_status(_: Any) -> Raw:
+        raise error
+
+    monkeypatch.setattr(world.gateway, "write_status", write_status)
+
+
+def counted(reason: str) -> float:
+    found = METRICS.registry.get_sample_value("agentstop_status_unwritable_total", {"reason": reason})
+    return found or 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ApiError(422, "Invalid", "no such status"), "StatusNotWritable"),
+        (ApiError(403, "Forbidden", "no status here"), "StatusNotWritable"),
+        (ApiError(500, "Unknown", "etcdserver: request is too large"), "TaskTooLarge"),
+    ],
+)
+def test_a_status_that_is_not_taken(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: ApiError, reason: str
+) -> None:
+    started(world, {"podTemplate": {"spec": POD}})
+    assert world.operator is not None
+    before = counted(reason)
+    with monkeypatch.context() as patched:
+        refuse(world, patched, error)
+
+        async def lighten_task(*_: Any) -> Raw:
+            raise ApiError(413, "TooLarge", "nothing can be taken off")
+
+        patched.setattr(world.gateway, "lighten_task", lighten_task, raising=False)
+        world.patch_spec("task", stopRequested=True)
+        goes_well(world, 60)
+        assert not running(world)
+        assert status(world)["phase"] == "Running"
+        known = next(task for _, task in world.operator.cache.tasks())
+        assert (known.status.phase, known.unwritable and known.unwritable.reason) == ("Stopped", reason)
+        assert [why for _, why in world.operator.events.notes].count(reason) == 1
+        assert counted(reason) == before + 1
+        assert not world.operator.cache.unwritten
+    world.pass_time(600, attentive=True, step=20)
+    assert status(world)["phase"] == "Stopped"
+    assert status(world)["stop"]["verdict"] == "Graceful"
+    assert next(task for _, task in world.operator.cache.tasks()).unwritable is None
