@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from agentstop.cluster.decoding import decode
 from agentstop.playground.node import kubeconfig
 
 Object = dict[str, Any]
@@ -116,7 +117,7 @@ class Kube:
         ) as response:
             content = await response.read()
         try:
-            answer = json.loads(content or b"{}")
+            answer = decode(content or b"{}")
         except ValueError:
             answer = {"message": content.decode(errors="replace")}
         if response.status >= 400:
@@ -180,5 +181,5 @@ class Kube:
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
-                    event = json.loads(line)
+                    event = decode(line)
                     yield event["type"], event["object"]

@@ -34,6 +34,8 @@ class Task:
     requested_at: datetime | None = None
     """When the API server took the request to stop or to delete it, in whole seconds; None where that is not known."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    overlabelled: bool = False
+    """Whether it has so many labels that they are not looked at: every label selector finds it then."""
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""
 

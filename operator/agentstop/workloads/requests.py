@@ -37,6 +37,16 @@ class LookAtMember:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtTemplate:
+    """Read the task live: its template is kept nowhere, and nothing is made without a last look at what is asked."""
+
+    verb: ClassVar[str] = "get"
+    ref: ObjectRef
+    uid: str
+    """The task's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Create the object."""
 
@@ -95,5 +105,5 @@ class Delete:
     """Also only if it still is at this version."""
 
 
-LiveLook = Look | LookAtPods | LookAtMember | AskRight
+LiveLook = Look | LookAtPods | LookAtMember | LookAtTemplate | AskRight
 Request = LiveLook | Create | Patch | Delete
