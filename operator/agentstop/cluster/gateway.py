@@ -26,6 +26,7 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookAtTemplate,
     LookForPods,
     Meaning,
     Patch,
@@ -91,7 +92,7 @@ class Gateway:
         match request:
             case Look(ref, link):
                 return await self._look(ref, link=link)
-            case LookAtMember(ref):
+            case LookAtMember(ref) | LookAtTemplate(ref):
                 return await self.call("GET", path(ref))
             case AskRight():
                 return await self._ask_right(request)

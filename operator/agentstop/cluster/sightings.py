@@ -36,7 +36,8 @@ class Sightings:
         self._groups: dict[PodsOf, PodGroup] = {}
         self._members: dict[str, PodsOf] = {}
         self._rights: dict[tuple[str, str, str], Right] = {}
-        self.around = Surroundings(self._sightings, self._refusals, self._groups, self._rights)
+        self._templates: dict[str, Mapping[str, Any]] = {}
+        self.around = Surroundings(self._sightings, self._refusals, self._groups, self._rights, self._templates)
         """What workload modules may look at; always current."""
 
     # Single objects
@@ -184,6 +185,16 @@ class Sightings:
             if sighting.absent and isinstance(sighting.seen, PodSeen) and sighting.seen.ended:
                 del group.pods[uid]
                 self._members.pop(uid, None)
+
+    # Templates
+
+    def lend_template(self, uid: str, template: Mapping[str, Any]) -> None:
+        """Keep a task's template while its pod is being made: thousands of them would be most of our memory."""
+        self._templates[uid] = template
+
+    def return_template(self, uid: str) -> None:
+        """Forget it again."""
+        self._templates.pop(uid, None)
 
     # Refusals
 

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain
 from sys import intern
 from typing import Any, Final
 
 from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_number, parse_time
-from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, Phase
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
 from agentstop.lifecycle.seen import Task
 
-_USED_TEMPLATE: Final[dict[str, Any]] = {}
-"""Stands for a template whose pod was made: only a pause makes it needed again, and it would be most of what a task
-weighs."""
+_TEMPLATE: Final[dict[str, Any]] = {}
+"""Stands for a template: it is needed once, and would be most of what a task weighs."""
+
+MOST_LABELS: Final = 256
+MOST_LABEL_CHARACTERS: Final = 65_536
+"""So many labels of a task are kept. One with more is taken to have any label that an order asks for."""
 
 
 def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Task:
@@ -22,10 +26,12 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
     """
     metadata = raw["metadata"]
     status = AgentTaskStatus.model_validate(raw.get("status") or {})
-    spec = AgentTaskSpec.model_validate(raw.get("spec") or {})
-    held = spec.paused or status.phase in {Phase.PAUSING, Phase.PAUSED}
-    if spec.pod_template is not None and status.workload is not None and not held:
-        spec = spec.but(pod_template=_USED_TEMPLATE)
+    given = raw.get("spec") or {}
+    if isinstance(given.get("podTemplate"), dict):
+        given = {**given, "podTemplate": _TEMPLATE}
+    spec = AgentTaskSpec.model_validate(given)
+    labels = metadata.get("labels") or {}
+    overlabelled = len(labels) > MOST_LABELS or sum(map(len, chain(labels, labels.values()))) > MOST_LABEL_CHARACTERS
     return Task(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -36,7 +42,8 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
         status=status,
         requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION) if trust_requested_by else None,
         deleting="deletionTimestamp" in metadata,
-        labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
+        labels={} if overlabelled else {intern(key): intern(value) for key, value in labels.items()},
+        overlabelled=overlabelled,
         requested_at=_requested_at(metadata, spec),
         created_at=parse_time(metadata.get("creationTimestamp")),
         protected=STOP_FINALIZER in (metadata.get("finalizers") or ()),

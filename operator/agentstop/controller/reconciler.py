@@ -36,6 +36,7 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookAtTemplate,
     LookForPods,
     Meaning,
     Patch,
@@ -116,7 +117,11 @@ class Reconciler:
             return
         kind = kind_of(task)
         failed: list[ApiError] = []
-        task, decision = await self._carry_out(key, task, kind, failed)
+        uid = task.uid
+        try:
+            task, decision = await self._carry_out(key, task, kind, failed)
+        finally:
+            self._cache.return_template(uid)
         self._follow(key, task)
         if failed and failed[0].code == 0:
             self._writer.remember(key, decision)
@@ -277,7 +282,8 @@ class Reconciler:
     async def _send(self, request: Request) -> None:
         """Send a request, and take in what the answer says. Raises ApiError where none came."""
         try:
-            answer = await self._make(request) if isinstance(request, Create) else await self._gateway.send(request)
+            making = isinstance(request, Create | LookAtTemplate)
+            answer = await self._make(request) if making else await self._gateway.send(request)
         except ApiError as error:
             await self._take(request, error)
         else:
@@ -297,7 +303,11 @@ class Reconciler:
     async def _failed(self, request: Request, error: ApiError) -> None:
         """Take in what an error says about the object. Raises it where it says nothing."""
         ref = request.ref
-        if error.absent and isinstance(request, LookAtMember):
+        if isinstance(request, LookAtTemplate):
+            if not error.absent:
+                raise error
+            self._cache.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
+        elif error.absent and isinstance(request, LookAtMember):
             self._cache.lose_member(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete):
             self._cache.lose(request.ref, request.uid, self._clock())
@@ -342,6 +352,10 @@ class Reconciler:
                     self._cache.see_member(pods, answer, now)
                 else:
                     self._cache.lose_member(pods, uid, now)
+            case LookAtTemplate(ref, uid):
+                self._meet(answer)
+                if answer["metadata"]["uid"] == uid:
+                    self._cache.lend_template(uid, answer["spec"].get("podTemplate") or {})
             case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
                 # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
                 self._cache.lose(ref, uid, now)
@@ -356,8 +370,11 @@ class Reconciler:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
                 self._cache.see(ref, answer, now, signal=signal)
 
-    async def _make(self, request: Create) -> JsonObject:
-        """Create an object, unless too many others are being created: what hangs there must leave workers for stops."""
+    async def _make(self, request: Request) -> JsonObject:
+        """Create an object, unless too many others are being created: what hangs there must leave workers for stops.
+
+        The same goes for what has to be read before.
+        """
         if self._making >= MOST_CREATES:
             raise ApiError(0, BUSY, f"{request.ref} is made later, as others are being made")
         self._making += 1

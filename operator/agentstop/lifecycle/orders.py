@@ -151,7 +151,7 @@ def may_match(order: Order, task: Task) -> bool:
         return False
     if spec.agents is not None and task.spec.agent not in spec.agents:
         return False
-    return selects(spec.selector, task.labels)
+    return task.overlabelled or selects(spec.selector, task.labels)
 
 
 def means_orphan(order: Order, namespace: str, name: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool:

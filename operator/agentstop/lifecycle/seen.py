@@ -34,6 +34,8 @@ class Task:
     unwritable: "Word | None" = None
     """Why the API server does not take its status, if so: then the status is the one that could not be written."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    overlabelled: bool = False
+    """Whether it has so many labels that they are not looked at: every label selector finds it then."""
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from agentstop.cluster.decoding import decode
+
 MERGE_PATCH = "application/merge-patch+json"
 
 CONNECTIONS = 64
@@ -121,7 +123,7 @@ class ApiClient:
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         if line.strip():
-                            yield json.loads(line)
+                            yield decode(line)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise ApiError(0, "Unreachable", f"watch of {path}: {_words(error)}") from error
 
@@ -138,7 +140,7 @@ def _words(error: Exception) -> str:
 
 def _decoded(status: int, text: bytes, what: str) -> Object:
     try:
-        answer = json.loads(text) if text else {}
+        answer = decode(text) if text else {}
     except ValueError:
         answer = {}
     if status >= 400:

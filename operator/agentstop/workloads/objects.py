@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.node import NodeSeen
@@ -102,6 +102,8 @@ class Surroundings:
     groups: Mapping[PodsOf, PodGroup] = field(default_factory=dict)
     rights: Mapping[tuple[str, str, str], Right] = field(default_factory=dict)
     """What we may do, by API version, kind and namespace."""
+    templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Templates of tasks whose pods are being made, by the task's UID."""
 
     def right(self, ref: ObjectRef) -> Right | None:
         """Return whether we may stop such an object, if that was asked."""

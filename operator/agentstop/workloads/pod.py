@@ -1,5 +1,6 @@
 """Pods: those that the operator makes from a template, and bare ones that it adopts."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from agentstop.workloads.podproof import (
     proof_of,
 )
 from agentstop.workloads.podseen import PodSeen, State, has_ended, unstarted
-from agentstop.workloads.requests import Create, Delete, LiveLook, Look, Request
+from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -76,12 +77,16 @@ class _Pod:
         return _present(task, pod, sighting, around, now)
 
     def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
-        """Return the request that makes or ends the pod, if it takes one."""
+        """Return the request that makes or ends the pod, if it takes one, or what has to be read for it."""
         sighting = around.sightings.get(_ref(task))
         match effect:
             case Start():
-                free = sighting is None or sighting.absent
-                return (Create(_ref(task), _body(task)),) if free else ()
+                if sighting is not None and not sighting.absent:
+                    return ()
+                template = around.templates.get(task.uid)
+                if template is None:
+                    return (LookAtTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
+                return (Create(_ref(task), _body(task, template)),)
             case Halt():
                 pod = _subject(task, sighting) if sighting is not None and not sighting.absent else None
                 request = halt_pod(_ref(task), pod, effect, around, now) if pod is not None else None
@@ -252,9 +257,8 @@ def _waiting(pod: PodSeen) -> Word | None:
     return None
 
 
-def _body(task: Task) -> dict[str, Any]:
+def _body(task: Task, template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the pod of the task's template."""
-    template = task.spec.pod_template or {}
     metadata = template.get("metadata") or {}
     return {
         "apiVersion": "v1",

@@ -47,6 +47,16 @@ class LookForPods:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtTemplate:
+    """Read the task live: its template is kept nowhere, and nothing is made without a last look at what is asked."""
+
+    verb: ClassVar[str] = "get"
+    ref: ObjectRef
+    uid: str
+    """The task's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Create the object."""
 
@@ -126,5 +136,5 @@ class Lighten:
     """Names of labels that stay."""
 
 
-LiveLook = Look | LookAtPods | LookAtMember | LookForPods | AskRight
+LiveLook = Look | LookAtPods | LookAtMember | LookForPods | LookAtTemplate | AskRight
 Request = LiveLook | Create | Patch | Lighten | Delete

@@ -55,7 +55,7 @@ def test_a_pod_whose_creation_was_not_answered_is_not_forgotten(world: World, ch
     operator = world.operator
     assert operator is not None
     operator.watch(KIND)
-    world.work(1, [Fault.NONE, Fault.UNANSWERED])
+    world.work(1, [Fault.NONE, Fault.NONE, Fault.UNANSWERED])
     assert world.server.pods()
     world.schedule()
     world.pass_time(2)
@@ -328,3 +328,19 @@ def test_a_job_is_not_complete_because_its_stop_was_helped_along(world: World) -
         each["type"] for each in world.server.objects[JOB]["status"]["conditions"] if each["status"] == "True"
     }
     assert conditions == {"Suspended"}
+
+
+def test_a_stop_that_comes_just_before_the_pod_is_made_is_seen(world: World) -> None:
+    """The template is read live, and with it all that was asked of the task up to then."""
+    world.create_task("a", TEMPLATE)
+    operator = world.operator
+    assert operator is not None
+    operator.watch(KIND)
+
+    def stop() -> None:
+        world.patch_spec("a", stopRequested=True)
+
+    world.gateway.interfere = stop
+    world.work(1, [Fault.NONE, Fault.INTERFERE])
+    assert not world.server.pods()
+    assert (phase(world, "a"), status(world, "a")["stop"]["verdict"]) == ("Stopped", "NotStarted")

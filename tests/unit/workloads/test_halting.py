@@ -1,20 +1,24 @@
 """Which request ends a pod, if any."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from agentstop.api.task import PodPolicy
+from agentstop.cluster.resources import task_ref
 from agentstop.lifecycle.effects import Halt, Start
 from agentstop.workloads.objects import Refusal, Sighting
 from agentstop.workloads.pod import POD
-from agentstop.workloads.requests import Create, Delete, Meaning, Patch, Request
+from agentstop.workloads.requests import Create, Delete, LookAtTemplate, Meaning, Patch, Request
 from tests.unit.objects import (
     ADOPTS,
+    NAMESPACE,
     NOW,
     POD_REF,
     POD_UID,
+    TASK_UID,
     Raw,
     around,
     at,
@@ -158,7 +162,11 @@ def test_an_adopted_pod_is_the_one_with_the_known_uid() -> None:
 
 def test_the_pod_is_made_from_the_template() -> None:
     template = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": {"containers": [{"name": "m"}]}}
-    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), around(sighting(None, absent=True)), NOW)
+    unread = around(sighting(None, absent=True))
+    (look,) = POD.carry_out(task({"podTemplate": template}), Start(), unread, NOW)
+    assert look == LookAtTemplate(task_ref(NAMESPACE, "x"), TASK_UID)
+    read = replace(unread, templates={TASK_UID: template})
+    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), read, NOW)
 
     assert isinstance(request, Create)
     assert request.ref == POD_REF
@@ -171,7 +179,8 @@ def test_the_pod_is_made_from_the_template() -> None:
 
 def test_a_template_can_not_take_our_label_away() -> None:
     template = {"metadata": {"labels": {"agentstop.dev/task": "another"}}, "spec": {"restartPolicy": "Always"}}
-    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), around(None), NOW)
+    read = replace(around(None), templates={TASK_UID: template})
+    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), read, NOW)
 
     assert isinstance(request, Create)
     assert request.body["metadata"]["labels"] == {"agentstop.dev/task": "x"}

@@ -20,6 +20,7 @@ from agentstop.workloads.requests import (
     Look,
     LookAtMember,
     LookAtPods,
+    LookAtTemplate,
     LookForPods,
     Meaning,
     Patch,
@@ -148,6 +149,8 @@ class ModelGateway:
                 wanted = {"verb": "patch", "resource": f"{kind.lower()}s", "namespace": request.ref.namespace}
                 allowed = f"patch {kind}" not in self.forbidden
                 return {"spec": {"resourceAttributes": wanted}, "status": {"allowed": allowed}}
+            case LookAtTemplate(ref):
+                return self._server.get(ObjectRef(KIND, ref.namespace, ref.name))
             case Look(ref) | LookAtMember(ref):
                 return self._server.get(ref)
             case LookAtPods(pods):

@@ -14,6 +14,7 @@ from agentstop.cli.plugin.api.config import Settings, Target, find_target
 from agentstop.cli.plugin.api.credentials import Credentials, find_credentials
 from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
 from agentstop.cli.plugin.api.transport import Transport
+from agentstop.cluster.decoding import decode
 
 MERGE: Final = "application/merge-patch+json"
 REQUEST_SECONDS: Final = 30.0
@@ -196,7 +197,7 @@ class Api:
                 line = response.readline()
                 if not line:
                     return
-                event = json.loads(line)
+                event = decode(line)
                 yield event["type"], event["object"]
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UnreachableError(_why(error)) from error
@@ -210,7 +211,7 @@ def _writing(manager: str, dry_run: bool) -> dict[str, str]:
 
 def _parsed(content: bytes) -> Object:
     try:
-        answer = json.loads(content or b"{}")
+        answer = decode(content or b"{}")
     except ValueError:
         answer = None
     return answer if isinstance(answer, dict) else {"message": content[:200].decode(errors="replace")}
