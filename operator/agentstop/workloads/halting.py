@@ -57,7 +57,7 @@ def lightened_first(
         return None
     if refusal is not None or not wanted:
         return request
-    spec = request.body["spec"] if isinstance(request, Patch) else {}
+    spec = request.body.get("spec", {}) if isinstance(request, Patch) else {}
     return Lighten(ref, pod.uid, now, spec, tuple(part.partition("=")[0] for part in keep.split(",") if "=" in part))
 
 

@@ -146,8 +146,7 @@ def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) ->
         return Seen(presence=Presence.ABSENT, waiting=Word("WorkloadNotFound", message))
     sighting = around.sightings[ref]
     if _in_the_way(task, sighting):
-        message = f"Pod {ref.name} exists and is not this task's; delete it, or give the task another name"
-        return Seen(presence=Presence.ABSENT, blocked=Word("PodNameTaken", message))
+        return Seen(presence=Presence.ABSENT, blocked=_name_taken(ref.name))
     refusal = around.refusal(ref, Create.verb, now)
     if refusal is None:
         return Seen(presence=Presence.ABSENT)
@@ -160,8 +159,16 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
     """The task's pod is gone, and its last state was not seen."""
     node = known.pods[0].node if known.pods else None
     stop = task.status.stop
+    taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, sighting) else None
     if known.pods and has_ended(known.pods[0]):
-        return Seen(presence=Presence.PRESENT, workload=known, halted=True, ending=lost(known.name), proof=Proof.ENDED)
+        return Seen(
+            presence=Presence.PRESENT,
+            workload=known,
+            halted=True,
+            ending=lost(known.name),
+            proof=Proof.ENDED,
+            blocked=taken,
+        )
     due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
     being_started = unstarted(known.pods[0]) if known.pods else None
     if being_started is not None and node is not None:
@@ -176,8 +183,13 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
         halted=True,
         ending=lost(known.name),
         proof=proof,
-        blocked=blocked,
+        blocked=blocked or taken,
     )
+
+
+def _name_taken(name: str) -> Word:
+    message = f"Pod {name} exists and is not this task's; delete it, or give the task another name"
+    return Word("PodNameTaken", message)
 
 
 def _controlled(pod: PodSeen) -> Word:
