@@ -51,7 +51,7 @@ def test_the_roles_are_the_charts() -> None:
 
 def test_every_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/threat-model.md").read_text()))
-    written = "".join(path.read_text() for path in (ROOT / "tests/rights").glob("test_*.py"))
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert named <= set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
 
