@@ -105,8 +105,8 @@ class Kube:
         query: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
     ) -> Object:
-        """Make one request; raises KubeError for what is no success."""
-        data = None if body is None else json.dumps(body)
+        """Make one request; raises KubeError for what is no success. A body that is a text is sent as it is."""
+        data = body if body is None or isinstance(body, str) else json.dumps(body)
         async with self._session.request(
             method,
             self.url + path,
