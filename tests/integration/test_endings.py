@@ -165,8 +165,9 @@ async def test_a_template_that_the_api_server_refuses(ns: Namespace, operator: O
     assert ns.pods.names() == []
 
 
-async def test_a_template_of_the_wrong_shape(ns: Namespace, operator: Operator) -> None:
-    await ns.create_task("a", {"spec": {"containers": "none"}})
+async def test_a_template_that_no_pod_can_have(ns: Namespace, operator: Operator) -> None:
+    """What the definition does not know to be wrong, the API server says of the pod."""
+    await ns.create_task("a", {"spec": {"containers": [{"name": "a", "image": "a", "imagePullPolicy": "Sometimes"}]}})
     task = await ns.ended("a")
     assert (status(task)["phase"], status(task)["reason"]) == ("Failed", "InvalidPodTemplate")
     assert "containers" in status(task)["message"]

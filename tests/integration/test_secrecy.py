@@ -29,7 +29,6 @@ WRONG: dict[str, Object] = {
     "a key in the place of a name": {"env": [{"name": f"{CANARY}=1", "value": "x"}]},
     "a key in the place of a container's name": {"name": CANARY},
     "a key in the place of a policy": {"imagePullPolicy": CANARY},
-    "text in the place of a list": {"args": CANARY},
     "a key twice": {"env": [{"name": CANARY, "value": "x", "valueFrom": {"fieldRef": {"fieldPath": CANARY}}}]},
     "no such thing": {"command": [f"/no/such/{CANARY}"], "args": []},
 }

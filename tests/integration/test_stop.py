@@ -72,7 +72,7 @@ async def test_a_grace_period_shorter_than_the_pods_own(ns: Namespace, operator:
     task = await ns.ended("a")
     stop = stop_of(task)
     assert (stop["verdict"], stop["gracePeriodSeconds"], exit_code(task)) == ("Killed", 1, 137)
-    assert seconds_between(stop, "signaledAt", "killAt") <= 2
+    assert 5 <= seconds_between(stop, "signaledAt", "killAt") <= 7
 
 
 async def test_an_agent_that_makes_it_within_a_shorter_grace_period(ns: Namespace, operator: Operator) -> None:
@@ -93,8 +93,10 @@ async def test_a_grace_period_longer_than_the_pods_own(ns: Namespace, operator: 
 
 
 @pytest.mark.parametrize("policy", ["Keep", "Delete"])
-async def test_a_second_request_shortens_the_grace_period(ns: Namespace, operator: Operator, policy: str) -> None:
-    # A kubelet does not shorten a grace period that runs already, so the first one has to be short as well.
+async def test_a_second_request_for_less_time_is_on_record_and_changes_nothing(
+    ns: Namespace, operator: Operator, policy: str
+) -> None:
+    """No kubelet shortens a grace period that runs: the moment of SIGKILL stays what it was, and it is said so."""
     await ns.create_task("a", agents.template(agents.DEAF, grace=6))
     await ns.running("a")
     await ns.stop("a", reason="First", podPolicy=policy)

@@ -243,7 +243,8 @@ class World:
             self.change_pod(raw["metadata"]["name"], finalizers=kept)
             if not raw["spec"].get("nodeName"):
                 # No scheduler can bind what is too large; to end it is the operator's, to have it start is not.
-                self.server.change(ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"]), _slim)
+                with suppress(ApiError):
+                    self.server.change(ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"]), _slim)
         if self.operator is None:
             self.start_operator()
 
