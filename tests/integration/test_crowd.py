@@ -1,0 +1,94 @@
+"""Two hundred tasks that one tenant has filled up to what a cluster stores, in the memory that the chart gives."""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support import agents
+from tests.support.clusters import Cluster, Feature
+from tests.support.kube import NAMESPACES, TASKS, Object
+from tests.support.laws import stop_of
+from tests.support.namespaces import API_VERSION, Namespace
+from tests.support.operators import MODULE, Operator, Operators
+from tests.support.waiting import until
+
+TASKS_OF_THE_CROWD = 200
+BYTES = 1_150_000
+MOST_MIB = 512
+"""What the chart's `resources.limits.memory` allows."""
+
+READY_SECONDS = 90.0
+SIGNAL_SECONDS = 1.0
+AT_ONCE = 4
+
+
+def full(name: str) -> Object:
+    """Return a paused task of that size."""
+    pod = agents.pod_spec()
+    pod["containers"][0]["env"] = [{"name": "PADDING", "value": "x" * BYTES}]
+    spec = {"podTemplate": {"spec": pod}, "paused": True}
+    return {"apiVersion": API_VERSION, "kind": "AgentTask", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.fixture
+async def crowd(ns: Namespace, cluster: Cluster) -> AsyncIterator[str]:
+    """A namespace that is full of them."""
+    name = f"{ns.name}-crowd"
+    await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def make(number: int) -> None:
+        async with at_once:
+            await cluster.kube.create(TASKS, name, full(f"t{number}"))
+
+    await asyncio.gather(*map(make, range(TASKS_OF_THE_CROWD)))
+    yield name
+    await cluster.kube.call("DELETE", TASKS.path(name))
+    await cluster.kube.delete(NAMESPACES, "", name)
+
+
+def most_mib(operator: Operator) -> float:
+    """Return the most memory that a process has taken so far."""
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{operator.program.pid}/status").read_text("utf-8"))
+    return int(kib) / 1024
+
+
+@pytest.mark.needs(Feature.OWN_SERVER, Feature.RBAC)
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read from /proc")
+async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
+    ns: Namespace, crowd: str, launch: Operators, cluster: Cluster
+) -> None:
+    operator = await Operator.start(cluster, command=[sys.executable, "-m", MODULE], wait=False)
+    try:
+        await operator.ready(READY_SECONDS)
+        assert most_mib(operator) < MOST_MIB
+
+        async def seen() -> bool:
+            _, metrics = await operator.get("/metrics")
+            return f'agentstop_tasks{{namespace="{crowd}",phase="Paused"}} {float(TASKS_OF_THE_CROWD)}' in metrics
+
+        await until(seen, READY_SECONDS, "all of the crowd are paused")
+        await ns.create_task("a", agents.template(agents.graceful()))
+        await ns.running("a")
+
+        async def change(number: int) -> None:
+            await cluster.kube.merge(TASKS, crowd, f"t{number}", {"metadata": {"annotations": {"a": "b"}}})
+
+        changes = asyncio.gather(*map(change, range(20)))
+        await ns.stop("a")
+        stop = stop_of(await ns.ended("a"))
+        await changes
+        signaled, accepted = (datetime.fromisoformat(stop[each]) for each in ("signaledAt", "acceptedAt"))
+        assert (signaled - accepted).total_seconds() <= SIGNAL_SECONDS
+
+        print(f"{most_mib(operator):.0f} MiB")
+        assert most_mib(operator) < MOST_MIB
+        assert (await operator.get("/readyz"))[1] == "ok\n"
+        assert not operator.mistakes()
+    finally:
+        await operator.program.end()
