@@ -13,11 +13,11 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
-from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, task_ref
+from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, pod_of, task_ref
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
-from agentstop.workloads.podseen import STOP_MANAGER, read_pod
+from agentstop.workloads.podseen import STOP_MANAGER
 from agentstop.workloads.requests import (
     AskRight,
     Create,
@@ -98,7 +98,7 @@ class Gateway:
                 return await self._ask_right(request)
             case LookAtPods(pods):
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
-                return await read_all(self._transport, where, {"labelSelector": pods.selector}, read_pod)
+                return await read_all(self._transport, where, {"labelSelector": pods.selector}, pod_of)
             case LookForPods(pods, uids):
                 return await self._find_pods(pods.namespace, frozenset(uids))
             case Create(ref, body):
@@ -211,7 +211,7 @@ class Gateway:
         """Return the pods of a namespace with these UIDs, whatever else they are."""
         found: JsonObject = {"items": []}
         async for page in pages(self._transport, collection(ObjectRef("Pod", namespace, "")), {}):
-            found["items"] += [read_pod(each) for each in page.all_items() if each["metadata"].get("uid") in uids]
+            found["items"] += [pod_of(each) for each in page.all_items() if each["metadata"].get("uid") in uids]
         return found
 
     def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
@@ -289,7 +289,7 @@ class Gateway:
         if isinstance(target, PodsOf):
             where = collection(ObjectRef("Pod", target.namespace, ""))
             selector = {"labelSelector": target.selector}
-            listed = await read_all(self._transport, where, selector, read_pod)
+            listed = await read_all(self._transport, where, selector, pod_of)
             yield LISTED, listed
         else:
             place = await self._discovery.place(target)

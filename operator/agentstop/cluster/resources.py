@@ -1,5 +1,6 @@
 """Where each kind of object lives in the API, and how its record is read."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +11,9 @@ from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.ownerseen import OwnerSeen, read_claim, read_job, read_sandbox, read_scaled
 from agentstop.workloads.podseen import PodSeen, read_pod
+from agentstop.workloads.unreadable import told, unreadable
+
+log = logging.getLogger(__name__)
 
 TASKS: Final = f"/apis/{GROUP}/{VERSION}"
 
@@ -56,6 +60,23 @@ def reader_of(ref: ObjectRef) -> Reader:
     if is_node(ref):
         return read_node
     return _READERS.get((ref.api_version, ref.kind), read_scaled)
+
+
+def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | OwnerSeen:
+    """Return the record of an object; where nothing can be made of it, one by which it can be ended all the same."""
+    try:
+        return reader(raw)
+    except Exception as error:  # noqa: BLE001  (whoever writes an object may put anything into it)
+        metadata = raw["metadata"]
+        log.error("%s/%s cannot be read: %s", metadata.get("namespace", ""), metadata["name"], told(error))
+        return unreadable(reader, raw, error)
+
+
+def pod_of(raw: Mapping[str, Any]) -> PodSeen:
+    """Return the record of a pod; of one of which nothing can be made, enough to end it."""
+    seen = read_record(read_pod, raw)
+    assert isinstance(seen, PodSeen)  # noqa: S101  (this tells the type checker what the reader of pods returns)
+    return seen
 
 
 def by_scale(ref: ObjectRef) -> bool:

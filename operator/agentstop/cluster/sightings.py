@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.cluster.resources import Reader, reader_of
+from agentstop.cluster.resources import pod_of, read_record, reader_of
 from agentstop.workloads.node import NodeSeen
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Refusal, Right, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen, read_owner
-from agentstop.workloads.podseen import PodSeen, read_pod
-from agentstop.workloads.unreadable import told, unreadable
+from agentstop.workloads.podseen import PodSeen
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Sightings:
         """
         pods = self._members.get(raw["metadata"]["uid"])
         if pods is not None and ref not in self._sightings:
-            self._put_member(pods, read_pod(raw), now)
+            self._put_member(pods, pod_of(raw), now)
             return
         known = self._sightings.get(ref)
         seen = read_record(read_owner if link else reader_of(ref), raw)
@@ -136,12 +135,16 @@ class Sightings:
 
         A watch by labels says so of a pod that only lost one, too; what is really deleted has no grace period left.
         """
-        uid = self._put_member(pods, read_pod(raw), now)
+        uid = self._put_member(pods, pod_of(raw), now)
         group = self._groups[pods]
         if deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
             group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
         elif deleted:
             group.pods[uid] = replace(group.pods[uid], doubted=True)
+
+    def find_member(self, pods: PodsOf, seen: PodSeen, now: datetime) -> None:
+        """Take in one of the pods that was found though its labels do not lead to it any more."""
+        self._put_member(pods, seen, now)
 
     def lose(self, ref: ObjectRef, uid: str, now: datetime) -> None:
         """Note that there is no object of this name with this UID."""
@@ -209,16 +212,6 @@ class Sightings:
     def allow(self, watch: Watch, verb: str) -> None:
         """Forget that the API server refused a verb on an object."""
         self._refusals.pop((watch, verb), None)
-
-
-def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | OwnerSeen:
-    """Return the record of an object; where nothing can be made of it, one by which it can be ended all the same."""
-    try:
-        return reader(raw)
-    except Exception as error:  # noqa: BLE001  (whoever writes an object may put anything into it)
-        metadata = raw["metadata"]
-        log.error("%s/%s cannot be read: %s", metadata.get("namespace", ""), metadata["name"], told(error))
-        return unreadable(reader, raw, error)
 
 
 def _following(seen: PodSeen | NodeSeen | OwnerSeen, before: object) -> PodSeen | NodeSeen | OwnerSeen:

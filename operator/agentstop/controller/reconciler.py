@@ -341,10 +341,10 @@ class Reconciler:
             case LookAtPods(pods):
                 self._cache.list_pods(pods, answer["items"], now)
             case LookForPods(pods, uids):
-                found = {each["metadata"]["uid"]: each for each in answer["items"]}
+                found = {each.uid: each for each in answer["items"]}
                 for uid in uids:
                     if uid in found:
-                        self._cache.see_member(pods, found[uid], now)
+                        self._cache.find_member(pods, found[uid], now)
                     else:
                         self._cache.lose_member(pods, uid, now)
             case LookAtMember(ref, uid, pods):

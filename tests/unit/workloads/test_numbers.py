@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.cluster.resources import reader_of
-from agentstop.cluster.sightings import read_record
+from agentstop.cluster.resources import read_record, reader_of
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.seen import Seen

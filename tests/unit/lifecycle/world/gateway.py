@@ -8,9 +8,10 @@ from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import PAUSE_MANAGER
+from agentstop.cluster.resources import pod_of
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf
-from agentstop.workloads.podseen import STOP_MANAGER, read_pod
+from agentstop.workloads.podseen import STOP_MANAGER
 from agentstop.workloads.requests import (
     AskRight,
     Create,
@@ -154,10 +155,10 @@ class ModelGateway:
             case Look(ref) | LookAtMember(ref):
                 return self._server.get(ref)
             case LookAtPods(pods):
-                return {"items": [read_pod(each) for each in self._server.selected(pods)]}
+                return {"items": [pod_of(each) for each in self._server.selected(pods)]}
             case LookForPods(pods, uids):
                 everywhere = [each for each in self._server.pods() if each["metadata"]["namespace"] == pods.namespace]
-                return {"items": [read_pod(each) for each in everywhere if each["metadata"]["uid"] in uids]}
+                return {"items": [pod_of(each) for each in everywhere if each["metadata"]["uid"] in uids]}
             case Create(ref, body):
                 return self._server.create(ref, body)
             case Patch():

@@ -12,6 +12,7 @@ from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import LISTED, Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.resources import pod_of
 from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
 from agentstop.controller.kinship import Kinship
@@ -25,7 +26,6 @@ from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.seen import Seen, Task
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
-from agentstop.workloads.podseen import read_pod
 
 from .clock import Clock
 from .gateway import ModelGateway
@@ -204,7 +204,7 @@ class Process:
     def _begin(self, target: Watch) -> None:
         """A watch begins with what there is."""
         if isinstance(target, PodsOf):
-            self.intake.followed(target, LISTED, {"items": [read_pod(each) for each in self._server.selected(target)]})
+            self.intake.followed(target, LISTED, {"items": [pod_of(each) for each in self._server.selected(target)]})
         elif target in self._server.objects:
             self.intake.followed(target, "ADDED", self._server.objects[target])
         else:
