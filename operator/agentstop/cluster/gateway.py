@@ -1,6 +1,7 @@
 """The one gateway to the API server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
+from agentstop.cluster.heavy import HEAVY_BYTES, Name, hint_of, pause_after
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
@@ -55,6 +57,9 @@ BOOKMARK: Final = "BOOKMARK"
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks
 """
 
+UNREAD: Final = "UNREAD"
+"""In the place of an event type: an object that is too large to be read now has changed."""
+
 ABSENT: Final = "ABSENT"
 LISTED: Final = "LISTED"
 """In the place of an event type: there is no such object; these are all pods that there are."""
@@ -86,6 +91,7 @@ class Gateway:
         self._transport = transport
         self._discovery = Discovery(lambda where: self.call("GET", where))
         self._lightener = Lightener(transport, self._discovery)
+        self._reading_heavy = asyncio.Lock()
 
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
@@ -299,7 +305,15 @@ class Gateway:
                 yield ABSENT, {}
             for item in listed["items"]:
                 yield await self._with_scale(target, "ADDED", item)
-        async for kind, found in self._events(where, selector, listed["metadata"]["resourceVersion"]):
+        query = _watching(selector, listed["metadata"]["resourceVersion"], WATCH_SECONDS)
+        async for line in self._transport.lines(where, query, SILENCE_SECONDS, lambda: None):
+            if len(line) > HEAVY_BYTES:
+                async with self._reading_heavy:
+                    begun = time.monotonic()
+                    kind, found = _read(line)
+                    await asyncio.sleep(pause_after(time.monotonic() - begun))
+            else:
+                kind, found = _read(line)
             if kind == BOOKMARK:
                 continue
             if isinstance(target, PodsOf) or kind == "DELETED":
@@ -323,42 +337,47 @@ class Gateway:
     ) -> AsyncIterator[tuple[str, JsonObject]]:
         """Yield the events of tasks or pods after a resource version, bookmarks too, for as long as one watch lasts.
 
+        Of large objects comes only (UNREAD, what they are called and their version): they are to be read by `get_one`.
         `accepted` is called when the API server has accepted the watch. An event that is an error raises ApiError.
         """
-        where, selected = _all_of(kind, namespace), _by_label(selector)
-        seconds, silence = REFLECTED_SECONDS, REFLECTED_SILENCE_SECONDS
-        async for event in self._events(where, selected, version, seconds, silence, accepted):
-            yield event
+        where = _all_of(kind, namespace)
+        query = _watching(_by_label(selector), version, REFLECTED_SECONDS)
+        async for line in self._transport.lines(where, query, REFLECTED_SILENCE_SECONDS, accepted):
+            hint = hint_of(line) if len(line) > HEAVY_BYTES else None
+            if hint is not None:
+                yield UNREAD, {"metadata": {**hint.name._asdict(), "resourceVersion": hint.version}}
+            else:
+                yield _read(line)
 
-    async def _events(
-        self,
-        where: str,
-        selector: Mapping[str, str],
-        version: str,
-        seconds: int = WATCH_SECONDS,
-        silence: float = SILENCE_SECONDS,
-        accepted: Callable[[], None] = lambda: None,
-    ) -> AsyncIterator[tuple[str, JsonObject]]:
-        query = {
-            **selector,
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": str(seconds),
-        }
-        async for line in self._transport.lines(where, query, silence, accepted):
-            kind, found = event_of(line)
-            if len(line) > HEAVY:
-                found[IS_HEAVY] = True
-            if kind == "ERROR":
-                raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
-            yield kind, found
+    async def get_one(self, kind: str, name: Name) -> JsonObject:
+        """Return a task or pod as it is now."""
+        return await self.call("GET", f"{_all_of(kind, name.namespace)}/{name.name}")
 
     async def call(
         self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with."""
         return await self._transport.call(method, where, query, body)
+
+
+def _watching(selector: Mapping[str, str], version: str, seconds: int) -> dict[str, str]:
+    return {
+        **selector,
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": version,
+        "timeoutSeconds": str(seconds),
+    }
+
+
+def _read(line: bytes) -> tuple[str, JsonObject]:
+    """Return what a watch's line says. Raises ApiError where that is an error."""
+    kind, found = event_of(line)
+    if kind == "ERROR":
+        raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
+    if len(line) > HEAVY:
+        found[IS_HEAVY] = True
+    return kind, found
 
 
 def event_of(line: bytes) -> tuple[str, JsonObject]:

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, Protocol
 
 from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, Gateway
+from agentstop.cluster.gateway import BOOKMARK, UNREAD, Gateway
+from agentstop.cluster.heavy import Name, Turns, pause_after
 from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -50,13 +51,6 @@ class Source(NamedTuple):
         return f"{self.kind}s of namespace {self.namespace}" if self.namespace else f"{self.kind}s"
 
 
-class Name(NamedTuple):
-    """What an object is called."""
-
-    namespace: str
-    name: str
-
-
 class Listener(Protocol):
     """Is told what there is. Nothing here waits."""
 
@@ -89,6 +83,7 @@ class Reflector:
         self._listener = listener
         self._pulse = pulse
         self._uids: dict[Name, str] = {}
+        self._heavy = Turns()
         self._tries = 0
         self._said = ""
         self._begun = False
@@ -100,6 +95,13 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch, until cancelled."""
+        reading = asyncio.create_task(self._read_heavy(), name=f"large {self._source}")
+        try:
+            await self._go_on()
+        finally:
+            reading.cancel()
+
+    async def _go_on(self) -> None:
         while True:
             try:
                 version = await self._list()
@@ -168,6 +170,9 @@ class Reflector:
         self._heard()
         if event == BOOKMARK:
             return str(raw["metadata"]["resourceVersion"])
+        if event == UNREAD:
+            self._heavy.add(Name(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+            return str(raw["metadata"]["resourceVersion"])
         name = _name(raw)
         if name is None:
             log.error("%s: an event is about no object of the API, and is left out", self._source)
@@ -175,6 +180,29 @@ class Reflector:
             return None
         self._tell(name, event, raw)
         return str(raw["metadata"]["resourceVersion"])
+
+    async def _read_heavy(self) -> None:
+        """Read large objects that have changed, one after the other and with pauses; until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            name = await self._heavy.next()
+            begun = loop.time()
+            try:
+                raw = await self._gateway.get_one(self._source.kind, name)
+            except ApiError as error:
+                if not error.absent:
+                    self._heavy.add(name)
+                    await asyncio.sleep(PAUSES_SECONDS[-1])
+                elif name in self._uids:
+                    missing = partial(self._listener.missing, self._source.kind, name, self._uids.pop(name))
+                    self._pass_on(name, missing)
+            except Exception:
+                log.exception("%s %s/%s could not be read", self._source.kind, *name)
+                self._pulse.skipped(self._source.kind)
+            else:
+                if _name(raw) == name:
+                    self._tell(name, "MODIFIED", raw)
+            await asyncio.sleep(pause_after(loop.time() - begun))
 
     def _tell(self, name: Name, event: str | None, raw: JsonObject) -> None:
         if event == "DELETED":

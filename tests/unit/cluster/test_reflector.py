@@ -12,9 +12,10 @@ import pytest
 from agentstop.cluster import reflector as reflector_module
 from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, Gateway
+from agentstop.cluster.gateway import BOOKMARK, UNREAD, Gateway
+from agentstop.cluster.heavy import Name
 from agentstop.cluster.pages import Page
-from agentstop.cluster.reflector import Name, Reflector, Source
+from agentstop.cluster.reflector import Reflector, Source
 from tests.support.waiting import until
 from tests.unit.objects import Raw
 
@@ -54,6 +55,14 @@ class Script:
         self.watches = watches
         self.listed = 0
         self.versions: list[str] = []
+        self.objects: dict[str, Raw | Exception] = {}
+        """What is there to be read live."""
+
+    async def get_one(self, kind: str, name: Name) -> Raw:
+        found = self.objects.get(name.name, ApiError(404, "NotFound", "no such pod"))
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         assert (kind, namespace, selector) == tuple(SOURCE)
@@ -245,3 +254,36 @@ async def test_what_is_no_object_costs_no_more_than_itself() -> None:
         assert told.all == [(None, "known"), ("ADDED", "b"), (None, "a")]
         assert told.skips == 2 * len(NO_OBJECTS)
         assert script.versions == ["100", "100"]
+
+
+def heavy(name: str, version: int) -> tuple[str, Raw]:
+    """Return the event of an object that is too large to be read at once."""
+    return UNREAD, {"metadata": {"namespace": "ns", "name": name, "resourceVersion": str(version)}}
+
+
+async def test_large_objects_are_read_later_and_once_for_all_their_events() -> None:
+    events: list[tuple[str, Raw] | Exception] = [heavy("large", version) for version in range(101, 130)]
+    script = Script([[pod("large"), pod("gone")]], [[*events, heavy("gone", 130), ("ADDED", pod("small", 131))]])
+    script.objects = {"large": pod("large", 140)}
+    async with reflecting(script) as (told, _):
+        await until(lambda: len(told.all) >= 5, SECONDS, "all told")
+        assert told.all[:3] == [(None, "large"), (None, "gone"), ("ADDED", "small")]
+        assert told.all[3:] == [("MODIFIED", "large"), ("missing", "gone", "uid-gone")]
+        assert script.versions == ["100", "131"]
+
+
+async def test_a_large_object_that_cannot_be_read_now_is_read_later() -> None:
+    script = Script([[]], [[heavy("large", 101)]])
+    script.objects = {"large": AWAY}
+    async with reflecting(script) as (told, _):
+        assert told.all == []
+        script.objects = {"large": pod("large", 140)}
+        await until(lambda: told.all == [("MODIFIED", "large")], SECONDS, "told")
+
+
+async def test_a_large_object_that_makes_us_stumble_is_no_end() -> None:
+    script = Script([[]], [[heavy("bad", 101), heavy("large", 102)]])
+    script.objects = {"bad": ValueError("a mistake of ours"), "large": pod("large", 140)}
+    async with reflecting(script) as (told, _):
+        await until(lambda: told.all == [("MODIFIED", "large")], SECONDS, "told")
+        assert told.skips == 1

@@ -8,8 +8,8 @@ from agentstop.api.meta import STOP_FINALIZER
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.families import TaskKey
+from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import KeyedQueue, Lane
-from agentstop.cluster.reflector import Name
 from agentstop.controller.intake import Intake, lane_of
 from agentstop.controller.metrics import Metrics
 from agentstop.workloads.objects import ObjectRef

@@ -13,8 +13,8 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import KeyedQueue, Lane
-from agentstop.cluster.reflector import Name
 from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics

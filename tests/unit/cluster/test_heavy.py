@@ -1,0 +1,97 @@
+"""Events of large objects: which object they are about, without that they are read."""
+
+import asyncio
+import json
+
+import pytest
+
+from agentstop.cluster.heavy import MOST_PAUSE_SECONDS, SHARE, Hint, Name, Turns, hint_of, pause_after
+from tests.unit.objects import Raw
+
+HINT = Hint(Name("ns", "x"), "7")
+
+
+def line(raw: Raw, event: str = "MODIFIED") -> bytes:
+    """Return the line of an event, without blanks, as the API server writes it."""
+    return json.dumps({"type": event, "object": raw}, separators=(",", ":")).encode()
+
+
+def pod(**more: object) -> Raw:
+    """Return a pod in the API server's order."""
+    metadata = {"name": "x", **more, "namespace": "ns", "uid": "u", "resourceVersion": "7"}
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata | {"annotations": {"a": "b"}}, "spec": {}}
+
+
+def task(**more: object) -> Raw:
+    """Return a task in the API server's order, which is the alphabet's."""
+    metadata = {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "7", "generation": 1, **more}
+    spec = {"podTemplate": {"spec": {"containers": [{"args": ["a"], "name": "c"}], "tolerations": []}}}
+    raw = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask", "metadata": metadata, "spec": spec}
+    ordered: Raw = json.loads(json.dumps(raw, sort_keys=True))
+    return ordered
+
+
+FIELDS = [{"manager": "m", "fieldsV1": {"f:a": {'k:{"name":"y"}': {}}}, "time": "t"}]
+OWNERS = [{"apiVersion": "v1", "kind": "Pod", "name": "o", "uid": "other", "controller": True}]
+LIES = {
+    "name": "lie",
+    "namespace": "lie",
+    "resourceVersion": "9",
+    "uid": "lie",
+    "x": ']},"name":"lie","namespace":"lie",',
+}
+
+
+@pytest.mark.parametrize("event", ["ADDED", "MODIFIED", "DELETED"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pod(),
+        pod(generateName="x-"),
+        task(),
+        task(managedFields=FIELDS),
+        task(managedFields=FIELDS, ownerReferences=OWNERS, labels=LIES, annotations=LIES),
+        task(labels=LIES),
+        task(annotations=LIES, finalizers=["a"]),
+    ],
+)
+def test_it_is_known_which_object_has_changed(raw: Raw, event: str) -> None:
+    assert hint_of(line(raw, event)) == HINT
+
+
+TWICE = {"a": [], "name": "lie", "namespace": "lie", "resourceVersion": "9"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        line(task() | {"status": TWICE}),
+        line(task(managedFields=[{"fieldsV1": TWICE}])),
+        line(pod())[:40],
+        line(task())[:80],
+        line(pod(), "BOOKMARK"),
+        line({"kind": "Status", "code": 500}, "ERROR"),
+        json.dumps({"type": "MODIFIED", "object": task()}).encode(),
+        b"<html>",
+    ],
+)
+def test_where_that_is_not_certain_the_event_is_read(text: bytes) -> None:
+    assert hint_of(text) is None
+
+
+async def test_namespaces_take_turns_and_nobody_waits_twice() -> None:
+    turns = Turns()
+    crowd = [Name("crowd", f"x{number}") for number in range(3)]
+    for name in [*crowd, *crowd, Name("other", "a")]:
+        turns.add(name)
+    assert [await turns.next() for _ in range(4)] == [crowd[0], Name("other", "a"), crowd[1], crowd[2]]
+    waiting = asyncio.create_task(turns.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    turns.add(crowd[0])
+    assert await waiting == crowd[0]
+
+
+def test_most_of_the_time_is_left_to_others() -> None:
+    assert 0.1 / (0.1 + pause_after(0.1)) <= SHARE + 0.001
+    assert pause_after(100) == MOST_PAUSE_SECONDS
