@@ -72,7 +72,7 @@ async def test_a_grace_period_shorter_than_the_pods_own(ns: Namespace, operator:
     task = await ns.ended("a")
     stop = stop_of(task)
     assert (stop["verdict"], stop["gracePeriodSeconds"], exit_code(task)) == ("Killed", 1, 137)
-    assert 5 <= seconds_between(stop, "signaledAt", "killAt") <= 7
+    assert seconds_between(stop, "signaledAt", "killAt") <= 2
 
 
 async def test_an_agent_that_makes_it_within_a_shorter_grace_period(ns: Namespace, operator: Operator) -> None:
@@ -105,7 +105,7 @@ async def test_a_second_request_for_less_time_is_on_record_and_changes_nothing(
     task = await ns.ended("a")
     stop = stop_of(task)
     assert (stop["verdict"], stop["gracePeriodSeconds"], exit_code(task)) == ("Killed", 1, 137)
-    assert seconds_between(stop, "signaledAt", "killAt") <= 2
+    assert 5 <= seconds_between(stop, "signaledAt", "killAt") <= 7
     assert stop["reason"] == "First"
 
 

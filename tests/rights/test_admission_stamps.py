@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import agents, helm, installed
 from tests.support.clusters import Cluster
-from tests.support.kube import APPLY, JSON_PATCH, ROLE_BINDINGS, TASKS, Kind, Kube
+from tests.support.kube import APPLY, JSON_PATCH, ROLE_BINDINGS, TASKS, Kind, Kube, Object
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -77,7 +77,12 @@ async def test_a_stamp_stays(ns: Namespace, users: Users, operator: Operator, va
     assert stamp_of(await maker.merge(TASKS, ns.name, "a", change)) == "jane"
     again = {**change, "spec": {"stopRequested": True, "stop": {"reason": "Mine"}}}
     assert stamp_of(await maker.merge(TASKS, ns.name, "a", again)) == "jane"
-    await ns.ended("a")  # from here on nobody else writes to it
+    await ns.ended("a")
+
+    def told(each: Object) -> bool:
+        return bool(status(each).get("observedGeneration") == each["metadata"]["generation"])
+
+    await ns.until("a", told, what="all changes taken in")  # from here on nobody else writes to it
     whole = await maker.get(TASKS, ns.name, "a")
     del whole["metadata"]["annotations"]
     assert stamp_of(await maker.call("PUT", TASKS.path(ns.name, "a"), whole)) == "jane"
