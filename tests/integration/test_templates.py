@@ -167,7 +167,7 @@ async def test_no_template_blinds_those_who_read_tasks(ns: Namespace, operator: 
         await _post(ns, body)
     stored = await ns.kube.call("GET", TASKS.path())
     assert "deep-0" in {each["metadata"]["name"] for each in stored["items"]} or levels > 9_000
-    assert len(json.dumps(stored)) < 100_000
+    assert '{"a": {"a": ' not in json.dumps(stored)
     await ns.running("other")
     await ns.stop("other")
     await ns.ended("other")

@@ -50,7 +50,7 @@ async def test_no_template_blinds_the_others(
         await post(agent, ns, json.dumps(body).replace(MARK, TEMPLATES[where] % deep, 1))
 
     everything = await cluster.kube.list(TASKS)
-    assert max(len(json.dumps(each)) for each in everything) < 100_000
+    assert '{"a": {"a": ' not in json.dumps(everything)
     await elsewhere.running("other")
     await elsewhere.stop("other")
     assert stop_of(await elsewhere.ended("other"))["verdict"] == "Graceful"
