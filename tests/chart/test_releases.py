@@ -1,5 +1,6 @@
 """Releases on a real API server: installed, tested, upgraded, rolled back, uninstalled, and installed again."""
 
+import json
 import re
 import shutil
 import sys
@@ -292,7 +293,9 @@ async def test_a_try_without_an_operator_says_so(site: Site, tmp_path: Path) -> 
     with helm.connected(site.cluster.kubeconfig) as releases:
         await releases.install(values=together(site.values, QUIET))
         await served(site)
-        task = '{"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask", "spec": {"podTemplate": {"spec": {}}}}'
+        template = {"spec": {"containers": [{"name": "a", "image": "a"}]}}
+        kind = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask"}
+        task = json.dumps({**kind, "spec": {"podTemplate": template}})
         command = [sys.executable, "-m", "agentstop.cli.main", "try", "-n", "default", "--task", task, "--timeout", "1"]
         environment = {"KUBECONFIG": str(site.cluster.kubeconfig)}
         program = await Program.start(command, tmp_path / "try.log", environment)

@@ -26,7 +26,13 @@ REASONS = (
 
 TABLES = (*REASONS, ("docs/operations.md", "## Events", 0), ("docs/lifecycle.md", "## Verdicts", 0))
 
-OF_OTHERS = {"Evicted", "ErrImagePull"}
+OF_OTHERS = {
+    "DeletionByTaintManager",
+    "ErrImagePull",
+    "Evicted",
+    "EvictionByEvictionAPI",
+    "PreemptionByScheduler",
+}
 """Reasons that the cluster gives."""
 
 ORDINARY = {
