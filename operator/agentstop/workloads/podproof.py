@@ -92,8 +92,10 @@ def proof_by_boot(
     if sighting is None:
         return None, None
     seen = sighting.seen
-    if sighting.absent or not isinstance(seen, NodeSeen) or seen.out_of_service:
+    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
         return Proof.NODE_FENCED, None
+    if not isinstance(seen, NodeSeen):
+        return None, _unreachable(node)  # whatever it is: it proves nothing
     if boot_id is not None and seen.boot_id is not None and seen.boot_id != boot_id:
         return Proof.GONE, None
     if not seen.ready:

@@ -302,6 +302,7 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_
     assert see(stopping, seen, booted(2000, "one", since=1500), 2000).proof is None, "it was away, and is the same"
     assert see(stopping, seen, booted(2000, "two"), 2000).proof is Proof.GONE
     assert see(stopping, seen, node(900, "Unknown", taints=OUT_OF_SERVICE), 900).proof is Proof.NODE_FENCED
+    assert see(stopping, seen, sighting(None), 0).proof is None, "a node of which nothing is known proves nothing"
     unknown = see(stopping, seen, booted(900, "one", ready="Unknown"), 900).blocked
     assert unknown is not None
     assert unknown.reason == "NodeUnreachable"
