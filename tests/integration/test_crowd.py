@@ -26,8 +26,8 @@ MOST_MIB = 512
 
 READY_SECONDS = 90.0
 SIGNAL_SECONDS = 1.0
-TURN_SECONDS = 600.0
-"""A large object waits for its turn among those of its own namespace, which have all just changed."""
+TURN_SECONDS = 60.0
+"""A large object that is to end is read before the others of its namespace, which have all just changed."""
 
 AT_ONCE = 4
 

@@ -58,7 +58,8 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookm
 """
 
 UNREAD: Final = "UNREAD"
-"""In the place of an event type: an object that is too large to be read now has changed."""
+UNREAD_ENDING: Final = "UNREAD_ENDING"
+"""In the place of an event type: an object that is too large to be read now has changed; the same, and it is to end."""
 
 ABSENT: Final = "ABSENT"
 LISTED: Final = "LISTED"
@@ -337,7 +338,8 @@ class Gateway:
     ) -> AsyncIterator[tuple[str, JsonObject]]:
         """Yield the events of tasks or pods after a resource version, bookmarks too, for as long as one watch lasts.
 
-        Of large objects comes only (UNREAD, what they are called and their version): they are to be read by `get_one`.
+        Of large objects comes only what they are called and their version, as UNREAD or UNREAD_ENDING: they are to be
+        read by `get_one`.
         `accepted` is called when the API server has accepted the watch. An event that is an error raises ApiError.
         """
         where = _all_of(kind, namespace)
@@ -345,7 +347,8 @@ class Gateway:
         async for line in self._transport.lines(where, query, REFLECTED_SILENCE_SECONDS, accepted):
             hint = hint_of(line) if len(line) > HEAVY_BYTES else None
             if hint is not None:
-                yield UNREAD, {"metadata": {**hint.name._asdict(), "resourceVersion": hint.version}}
+                what = {**hint.name._asdict(), "resourceVersion": hint.version}
+                yield UNREAD_ENDING if hint.ending else UNREAD, {"metadata": what}
             else:
                 yield _read(line)
 

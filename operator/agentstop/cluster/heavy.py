@@ -2,7 +2,8 @@
 
 To read an object of 1.5 MB may take 0.1 s, in which nothing else happens. Whoever changes such objects of his some ten
 times a second would leave no time for the stops of others. So an event of a large object counts only as a hint that it
-has changed; it is then read live, once for all events meanwhile, the namespaces taking turns.
+has changed; it is then read live, once for all events meanwhile. The namespaces take turns, and in each of them what is
+to end comes first.
 """
 
 import asyncio
@@ -31,6 +32,10 @@ generation come before the name. No text can look like that, since quotes in it 
 
 _BEFORE_NAME: Final = b',"name":"'
 
+_ENDING: Final = (b'"stopRequested":true', b'"deletionTimestamp":"')
+"""What the event of an object has that is to end. In a text, there would be backslashes before the quotes; a label of
+that name gets an object its turn sooner, and no more."""
+
 
 class Name(NamedTuple):
     """What an object is called."""
@@ -44,13 +49,15 @@ class Hint(NamedTuple):
 
     name: Name
     version: str
+    ending: bool
+    """Whether somebody wants the object to end."""
 
 
 def hint_of(line: bytes) -> Hint | None:
     """Return which object an event is about; None where that is not certain without reading all of it."""
     found = _TYPED.match(line)
     if found is not None:
-        return Hint(Name(found[2].decode(), found[1].decode()), found[3].decode())
+        return Hint(Name(found[2].decode(), found[1].decode()), found[3].decode(), _is_to_end(line))
     if not _CUSTOM.match(line):
         return None
     names: list[re.Match[bytes]] = []
@@ -65,33 +72,39 @@ def hint_of(line: bytes) -> Hint | None:
     version = _VERSION.search(line, names[0].end())
     if version is None:
         return None
-    return Hint(Name(names[0][2].decode(), names[0][1].decode()), version[1].decode())
+    return Hint(Name(names[0][2].decode(), names[0][1].decode()), version[1].decode(), _is_to_end(line))
+
+
+def _is_to_end(line: bytes) -> bool:
+    return any(each in line for each in _ENDING)
 
 
 class Turns:
     """Names that wait for their turn: each once, and one of each namespace at a time."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[Name, None]] = {}
+        self._waiting: dict[str, dict[Name, bool]] = {}
+        """Of each namespace the names, and whether these are to end."""
         self._some = asyncio.Event()
 
-    def add(self, name: Name) -> None:
-        """Put a name last among those of its namespace, unless it waits already."""
-        self._waiting.setdefault(name.namespace, {}).setdefault(name)
+    def add(self, name: Name, *, ending: bool) -> None:
+        """Put a name last among those of its namespace, or of these that are to end, unless it waits there already."""
+        names = self._waiting.setdefault(name.namespace, {})
+        names[name] = names.get(name, False) or ending
         self._some.set()
 
-    async def next(self) -> Name:
-        """Wait for a name, and take it."""
+    async def next(self) -> tuple[Name, bool]:
+        """Wait for a name, and take it; return whether it is to end, too."""
         while not self._waiting:
             self._some.clear()
             await self._some.wait()
         namespace = next(iter(self._waiting))
         names = self._waiting.pop(namespace)
-        name = next(iter(names))
-        del names[name]
+        name = next((each for each, ending in names.items() if ending), next(iter(names)))
+        ending = names.pop(name)
         if names:
             self._waiting[namespace] = names
-        return name
+        return name, ending
 
 
 def pause_after(seconds: float) -> float:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, UNREAD, Gateway
+from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.heavy import Name, Turns, pause_after
 from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
 
@@ -170,8 +170,9 @@ class Reflector:
         self._heard()
         if event == BOOKMARK:
             return str(raw["metadata"]["resourceVersion"])
-        if event == UNREAD:
-            self._heavy.add(Name(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        if event in {UNREAD, UNREAD_ENDING}:
+            large = Name(raw["metadata"]["namespace"], raw["metadata"]["name"])
+            self._heavy.add(large, ending=event == UNREAD_ENDING)
             return str(raw["metadata"]["resourceVersion"])
         name = _name(raw)
         if name is None:
@@ -185,13 +186,13 @@ class Reflector:
         """Read large objects that have changed, one after the other and with pauses; until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            name = await self._heavy.next()
+            name, ending = await self._heavy.next()
             begun = loop.time()
             try:
                 raw = await self._gateway.get_one(self._source.kind, name)
             except ApiError as error:
                 if not error.absent:
-                    self._heavy.add(name)
+                    self._heavy.add(name, ending=ending)
                     await asyncio.sleep(PAUSES_SECONDS[-1])
                 elif name in self._uids:
                     missing = partial(self._listener.missing, self._source.kind, name, self._uids.pop(name))

@@ -11,7 +11,7 @@ from kubernetes.aio.client import Configuration
 from agentstop.api.task import KIND
 from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import ABSENT, UNREAD, Gateway
+from agentstop.cluster.gateway import ABSENT, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.heavy import HEAVY_BYTES, Name
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import ObjectRef
@@ -217,8 +217,10 @@ async def test_all_of_a_kind_are_watched_from_a_version_on(gateway: Gateway, ser
 
 async def test_of_large_objects_only_their_names_are_told(gateway: Gateway, server: Server) -> None:
     metadata = {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "9"}
-    large = {"kind": "Pod", "apiVersion": "v1", "metadata": {**metadata, "annotations": {"a": "b" * HEAVY_BYTES}}}
-    lines = [{"type": "MODIFIED", "object": each} for each in (large, {"n": 2})]
+    more = {"annotations": {"a": "b" * HEAVY_BYTES}}
+    large = {"kind": "Pod", "apiVersion": "v1", "metadata": {**metadata, **more}}
+    ending = {**large, "metadata": {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z", **more}}
+    lines = [{"type": "MODIFIED", "object": each} for each in (large, ending, {"n": 2})]
     text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines)
 
     async def answer(_: web.Request) -> web.StreamResponse:
@@ -227,7 +229,7 @@ async def test_of_large_objects_only_their_names_are_told(gateway: Gateway, serv
     server.answer = answer
     events = [event async for event in gateway.events("Pod", "", "", "7", lambda: None)]
     named = {"namespace": "ns", "name": "x", "resourceVersion": "9"}
-    assert events == [(UNREAD, {"metadata": named}), ("MODIFIED", {"n": 2})]
+    assert events == [(UNREAD, {"metadata": named}), (UNREAD_ENDING, {"metadata": named}), ("MODIFIED", {"n": 2})]
 
     server.answer = None
     await gateway.get_one("Pod", Name("ns", "x"))

@@ -8,7 +8,7 @@ import pytest
 from agentstop.cluster.heavy import MOST_PAUSE_SECONDS, SHARE, Hint, Name, Turns, hint_of, pause_after
 from tests.unit.objects import Raw
 
-HINT = Hint(Name("ns", "x"), "7")
+HINT = Hint(Name("ns", "x"), "7", ending=False)
 
 
 def line(raw: Raw, event: str = "MODIFIED") -> bytes:
@@ -59,6 +59,23 @@ def test_it_is_known_which_object_has_changed(raw: Raw, event: str) -> None:
     assert hint_of(line(raw, event)) == HINT
 
 
+SAID = 'he said "stopRequested":true, and "deletionTimestamp":"now"'
+
+
+@pytest.mark.parametrize(
+    ("raw", "ending"),
+    [
+        (pod(), False),
+        (task(deletionTimestamp="2026-01-01T00:00:00Z"), True),
+        (task() | {"spec": {"stopRequested": True}}, True),
+        (task() | {"spec": {"stopRequested": False}}, False),
+        (task(annotations={"a": SAID, "stopRequested": "true"}) | {"spec": {"x": SAID}}, False),
+    ],
+)
+def test_what_is_to_end_says_so(raw: Raw, ending: bool) -> None:
+    assert hint_of(line(raw)) == HINT._replace(ending=ending)
+
+
 TWICE = {"a": [], "name": "lie", "namespace": "lie", "resourceVersion": "9"}
 
 
@@ -83,13 +100,25 @@ async def test_namespaces_take_turns_and_nobody_waits_twice() -> None:
     turns = Turns()
     crowd = [Name("crowd", f"x{number}") for number in range(3)]
     for name in [*crowd, *crowd, Name("other", "a")]:
-        turns.add(name)
-    assert [await turns.next() for _ in range(4)] == [crowd[0], Name("other", "a"), crowd[1], crowd[2]]
+        turns.add(name, ending=False)
+    assert [(await turns.next())[0] for _ in range(4)] == [crowd[0], Name("other", "a"), crowd[1], crowd[2]]
     waiting = asyncio.create_task(turns.next())
     await asyncio.sleep(0)
     assert not waiting.done()
-    turns.add(crowd[0])
-    assert await waiting == crowd[0]
+    turns.add(crowd[0], ending=False)
+    assert await waiting == (crowd[0], False)
+
+
+async def test_what_is_to_end_goes_before_the_others_of_its_namespace() -> None:
+    turns = Turns()
+    crowd = [Name("crowd", f"x{number}") for number in range(4)]
+    for name in [*crowd, Name("other", "a")]:
+        turns.add(name, ending=False)
+    for name in (crowd[3], crowd[2]):
+        turns.add(name, ending=True)
+        turns.add(name, ending=False)
+    order = [(crowd[2], True), (Name("other", "a"), False), (crowd[3], True), (crowd[0], False), (crowd[1], False)]
+    assert [await turns.next() for _ in order] == order
 
 
 def test_most_of_the_time_is_left_to_others() -> None:

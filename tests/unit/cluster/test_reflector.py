@@ -12,7 +12,7 @@ import pytest
 from agentstop.cluster import reflector as reflector_module
 from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, UNREAD, Gateway
+from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.heavy import Name
 from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Reflector, Source
@@ -256,9 +256,9 @@ async def test_what_is_no_object_costs_no_more_than_itself() -> None:
         assert script.versions == ["100", "100"]
 
 
-def heavy(name: str, version: int) -> tuple[str, Raw]:
+def heavy(name: str, version: int, event: str = UNREAD) -> tuple[str, Raw]:
     """Return the event of an object that is too large to be read at once."""
-    return UNREAD, {"metadata": {"namespace": "ns", "name": name, "resourceVersion": str(version)}}
+    return event, {"metadata": {"namespace": "ns", "name": name, "resourceVersion": str(version)}}
 
 
 async def test_large_objects_are_read_later_and_once_for_all_their_events() -> None:
@@ -279,6 +279,18 @@ async def test_a_large_object_that_cannot_be_read_now_is_read_later() -> None:
         assert told.all == []
         script.objects = {"large": pod("large", 140)}
         await until(lambda: told.all == [("MODIFIED", "large")], SECONDS, "told")
+
+
+async def test_a_large_object_that_is_to_end_is_read_first() -> None:
+    """Also where it could not be read the first time."""
+    crowd = [f"x{number}" for number in range(20)]
+    events: list[tuple[str, Raw] | Exception] = [heavy(name, 101 + at) for at, name in enumerate(crowd)]
+    script = Script([[]], [[*events, heavy("x19", 130, UNREAD_ENDING)]])
+    script.objects = {name: pod(name, 140) for name in crowd} | {"x19": AWAY}
+    async with reflecting(script) as (told, _):
+        script.objects["x19"] = pod("x19", 140)
+        await until(lambda: len(told.all) == len(crowd), SECONDS, "all told")
+        assert told.all[0] == ("MODIFIED", "x19")
 
 
 async def test_a_large_object_that_makes_us_stumble_is_no_end() -> None:
