@@ -143,9 +143,18 @@ def decode_at(text: str, start: int) -> tuple[Any, int]:
         return _decode_with_care(text, start)
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         value = _QUICK.decode(_whole_characters(text[start:end]))
-    if text.count("{", start, end) + text.count("[", start, end) > MOST_DEPTH:
+    if _levels_at_most(text, start, end) > MOST_DEPTH:
         _cut(value)
     return value, end
+
+
+def _levels_at_most(text: str, start: int, end: int) -> int:
+    """Return what the depth is not above: a level more takes a bracket that is not closed at once.
+
+    Managed fields are full of those that are. Where such a pair stands in a text, it counts for nothing, either.
+    """
+    opened = text.count("{", start, end) + text.count("[", start, end)
+    return opened - text.count("{}", start, end) - text.count("[]", start, end) + 1
 
 
 def _decode_with_care(text: str, start: int) -> tuple[Any, int]:

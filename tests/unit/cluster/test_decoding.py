@@ -58,8 +58,19 @@ def test_what_is_nested_too_deep_is_cut_and_all_else_is_read(levels: int, kind: 
         '["' + "\\\\" * 100_000 + '\\"[",' + nested(2_000) + "]",
         '["' + "[{" * 100_000 + '",' + nested(2_000) + "]",
         nested(2_000).replace('":', '" :\n '),
+        '["' + "{}[]" * 100_000 + '",{},[],' + nested(MOST_DEPTH + 10) + "]",
+        nested(MOST_DEPTH + 10).replace('":', '{}[]":'),
     ],
-    ids=["many branches", "many beside", "to and fro over the bound", "escapes", "brackets in texts", "blanks"],
+    ids=[
+        "many branches",
+        "many beside",
+        "to and fro over the bound",
+        "escapes",
+        "brackets in texts",
+        "blanks",
+        "pairs in texts",
+        "pairs in names",
+    ],
 )
 def test_whatever_it_is_made_of(inner: str) -> None:
     check(decode(event(inner)))
