@@ -1,6 +1,8 @@
 """Workloads of more pods than a status shows: none is forgotten, whatever is taken off it while no operator runs."""
 
 from tests.support import agents, manifests
+from tests.support.aftermath import Aftermath
+from tests.support.clusters import Cluster
 from tests.support.kube import PODS, Object
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
@@ -14,9 +16,10 @@ PATIENCE = 90.0
 
 
 async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
-    ns: Namespace, workloads: Workloads, operators: Operators
+    ns: Namespace, workloads: Workloads, operators: Operators, cluster: Cluster
 ) -> None:
     """Its UID alone is on record, and no label selector finds it any more: it is ended with the others."""
+    aftermath = Aftermath(cluster, operators)
     await operators.serve(ns.name)
     made = await workloads.create(manifests.deployment("d", agents.graceful(), replicas=MANY))
     await workloads.adopt("a", made)
@@ -27,7 +30,7 @@ async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
     hidden = pods[min(pods.keys() - shown)]["metadata"]["name"]
     await operators.end_shared()
     await ns.patch_pod(hidden, {"metadata": {"labels": None, "ownerReferences": None}})
-    await operators.serve(ns.name)
+    await aftermath.brake_works(await operators.serve(ns.name))
     await ns.stop("a")
     last = await ns.ended("a", PATIENCE)
     assert status(last)["phase"] == "Stopped"
@@ -40,6 +43,7 @@ async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
         return hidden not in left
 
     await until(is_ended, PATIENCE, f"pod {hidden} gone")
+    await aftermath.clean_up(ns.name)
 
 
 def _all_on_record(task: Object) -> bool:
