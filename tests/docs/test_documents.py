@@ -83,6 +83,14 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_modules_that_are_named_are_there(document: Path) -> None:
+    """Such as `workloads/pod.py`; what begins with another folder is no module of the operator's."""
+    folders = "|".join(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir()))
+    for name in re.findall(rf"`((?:{folders})/[\w/]+(?:\.py)?)`", document.read_text()):
+        assert (PACKAGE / name).exists(), f"{document.name} names {name}"
+
+
 @pytest.mark.parametrize(
     ("document", "heading", "verb"),
     [("docs/operations.md", "# Running the operator", "run"), ("docs/playground.md", "# The playground", "playground")],
