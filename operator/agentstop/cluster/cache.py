@@ -228,7 +228,7 @@ class Cache(Sightings):
             super().forget(watch)
 
     def rival_of(self, key: TaskKey, task: Task) -> Task | None:
-        """Return the task that has adopted this one's workload before, if one has; else this one has it from now on."""
+        """Return the task that has adopted this one's workload before, if one has."""
         if task.spec.workload_ref is None or task.status.workload is not None or task.status.phase.terminal:
             return None
         (adopted,) = _refs(key, task)
@@ -240,8 +240,13 @@ class Cache(Sightings):
             first = self._holders[adopted] == other.uid if held else _age(other) < _age(task)
             if first or other.status.workload is not None:
                 return other
-        self._holders[adopted] = task.uid
         return None
+
+    def claim(self, key: TaskKey, task: Task) -> None:
+        """Note that a task that has no rival has its workload from now on."""
+        if task.spec.workload_ref is not None and task.status.workload is None and not task.status.phase.terminal:
+            (adopted,) = _refs(key, task)
+            self._holders[adopted] = task.uid
 
 
 def _accepting(status: AgentTaskStatus, accepted: AgentTaskStatus) -> AgentTaskStatus:

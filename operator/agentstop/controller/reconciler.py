@@ -273,7 +273,10 @@ class Reconciler:
 
     def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
         rival = self._cache.rival_of(key, task)
-        return taken(task, rival) if rival is not None else kind.observe(task, self._cache.around, now)
+        if rival is not None:
+            return taken(task, rival)
+        self._cache.claim(key, task)
+        return kind.observe(task, self._cache.around, now)
 
     def _requests(self, task: Task, kind: WorkloadKind, decision: Decision, now: datetime) -> list[Request]:
         around = self._cache.around

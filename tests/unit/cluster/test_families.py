@@ -178,8 +178,20 @@ WORKLOAD: Raw = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid
 
 
 def rival(cache: Cache, key: TaskKey) -> str | None:
-    other = cache.rival_of(key, named(cache, key))
+    """Return a task's rival; where there is none, it has the workload from now on."""
+    task = named(cache, key)
+    other = cache.rival_of(key, task)
+    if other is None:
+        cache.claim(key, task)
     return other.name if other is not None else None
+
+
+def test_to_ask_for_a_rival_claims_nothing(cache: Cache) -> None:
+    younger = adopting(cache, "a", 5)
+    assert cache.rival_of(younger, named(cache, younger)) is None
+    elder = adopting(cache, "b", 1)
+
+    assert (rival(cache, elder), rival(cache, younger)) == (None, "b")
 
 
 def test_the_workload_is_the_elder_tasks(cache: Cache) -> None:

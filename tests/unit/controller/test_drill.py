@@ -98,6 +98,18 @@ async def test_the_longest_grace_period_is_that_of_the_pod_unless_another_is_ask
     assert (await drill(bench, order))["drill"]["longestGraceSeconds"] == grace
 
 
+async def test_a_drill_claims_no_workload(bench: Bench) -> None:
+    """Who was looked at first does not have it for that: an older task may come to be known later."""
+    spec: Raw = {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"}}
+    bench.task("younger", spec, creationTimestamp=when(5))
+    await drill(bench)
+    elder = bench.task("elder", spec, creationTimestamp=when(1))
+    task = bench.cache.task(elder)
+
+    assert task is not None
+    assert bench.cache.rival_of(elder, task) is None
+
+
 @pytest.mark.parametrize("ready", ["False", "Unknown"])
 async def test_a_node_that_does_not_answer_is_a_problem(bench: Bench, ready: str) -> None:
     runs(bench, "fine")
