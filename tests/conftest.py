@@ -1,5 +1,7 @@
 """Options and marks of all tests."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,4 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where this machine has no kubectl, the one of the development set is found.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     config.addinivalue_line("markers", "needs(*features): runs on clusters with these features only")
