@@ -13,7 +13,7 @@ import yaml
 from agentstop.api.crd import crds
 from agentstop.api.task import AgentTask
 from agentstop.cli import crd_templates
-from agentstop.cli.main import build_parser
+from agentstop.cli.operate import build_parser
 from tests.support import helm
 from tests.support.helm import NAMESPACE, one
 from tests.support.kube import Object

@@ -53,7 +53,7 @@ def test_sigkill_leaves_no_process(tmp_path: Path, kubeconfig: Path) -> None:
     with running(tmp_path, "playground", "--with-operator", "--kubeconfig", str(kubeconfig)) as process:
         until(kubeconfig.exists, "the kubeconfig")
         run_deaf(kubeconfig)
-        until(lambda: any("agentstop.cli.child" in words for words in of(tmp_path).values()), "the operator")
+        until(lambda: any("agentstop.cli.child_main" in words for words in of(tmp_path).values()), "the operator")
         process.kill()
         process.wait(60)
     until(lambda: not of(tmp_path), "the end of all processes")

@@ -13,7 +13,7 @@ import click
 import pytest
 import yaml
 
-from agentstop.cli.main import build_parser
+from agentstop.cli.operate import build_parser
 from agentstop.cli.plugin.app import Verbs
 from tests.support.kube import TASKS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentstop.cli.main import build_parser
+from agentstop.cli.operate import build_parser
 
 from .documents import DOCUMENTS, ROOT, name_of, table_below
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agentstop.controller.tracing import span_id, trace_id
+from agentstop.controller.spans import span_id, trace_id
 from tests.support import agents
 from tests.support.collector import Collector, collecting
 from tests.support.laws import stop_of

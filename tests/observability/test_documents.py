@@ -13,7 +13,7 @@ from agentstop.cli.logs import set_up_logs
 from agentstop.controller.events import EventPoster
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.recorder import IN_TEXT, Recorder
-from agentstop.controller.tracing import attributes, spans
+from agentstop.controller.spans import attributes, spans
 from agentstop.lifecycle.decision import Decision
 from tests.docs.documents import ROOT, blocks, table_below
 from tests.unit.objects import at, task, when

@@ -1,13 +1,8 @@
-"""Verbs of this console script as child processes, which never outlive the one that started them.
-
-``python -m agentstop.cli.child PARENT_PID VERB ...`` is what runs in the child.
-"""
+"""Verbs of this console script as child processes, which never outlive the one that started them."""
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +11,8 @@ from typing import Final
 END_TIMEOUT_SECONDS: Final = 10.0
 """How long a child may take to end after SIGTERM. The operator needs up to 5, the playground's pods 2."""
 
-PR_SET_PDEATHSIG: Final = 1
-"""prctl(2): the signal that a process gets when its parent dies."""
+MODULE: Final = "agentstop.cli.child_main"
+"""What runs in the child. By its name: it imports the verbs, of which some start children."""
 
 
 class Child:
@@ -35,7 +30,7 @@ class Child:
 
         To be called in the main thread: the system takes the end of the starting thread for the parent's end.
         """
-        command = [sys.executable, "-m", __name__, str(os.getpid()), *arguments]
+        command = [sys.executable, "-m", MODULE, str(os.getpid()), *arguments]
         with contextlib.ExitStack() as stack:
             output = None if log is None else stack.enter_context(log.open("ab"))
             process = await asyncio.create_subprocess_exec(
@@ -68,27 +63,3 @@ class Child:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-
-
-def end_with(parent: int) -> None:
-    """Have SIGTERM sent to this process when its parent dies, however it dies; on other systems than Linux do nothing.
-
-    Exits at once if the parent has died already.
-    """
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
-def main(words: Sequence[str]) -> int:
-    """Run the verb in this process."""
-    from agentstop.cli import main as console
-
-    end_with(int(words[0]))
-    return console.main(words[1:])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

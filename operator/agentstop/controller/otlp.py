@@ -31,7 +31,7 @@ from opentelemetry.trace import (
 
 from agentstop import __version__
 from agentstop.api.task import AgentTaskStatus, StopStatus
-from agentstop.controller.tracing import ROOT, Span, Tracing, attributes, span_id, spans, trace_id
+from agentstop.controller.spans import ROOT, Span, Tracing, attributes, span_id, spans, trace_id
 from agentstop.lifecycle.seen import Task
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, Phase, StopStatus
 from agentstop.controller.events import EventPoster
 from agentstop.controller.metrics import Metrics
+from agentstop.controller.spans import NO_TRACING, Tracing
 from agentstop.controller.stalls import stalled_by
-from agentstop.controller.tracing import NO_TRACING, Tracing
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.seen import Task, Word

@@ -24,7 +24,8 @@ from agentstop.api.task import (
 )
 from agentstop.controller.otlp import Exporting
 from agentstop.controller.recorder import told_stop
-from agentstop.controller.tracing import NO_TRACING, Tracing, span_id, trace_id, tracing_from
+from agentstop.controller.spans import NO_TRACING, Tracing, span_id, trace_id
+from agentstop.controller.tracing import tracing_from
 from tests.support.collector import Collector, collecting
 from tests.support.programs import free_port
 from tests.support.waiting import until

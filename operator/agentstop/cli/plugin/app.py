@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from agentstop.cli.main import COMPLETION_VARIABLE
+from agentstop.cli.operate import COMPLETION_VARIABLE
 from agentstop.cli.plugin.api.errors import ApiError, UnreachableError, unreachable
 from agentstop.cli.plugin.command import write_options
 from agentstop.cli.plugin.exits import Exit, PluginError
@@ -110,7 +110,7 @@ def _passed_on(name: str) -> click.Command:
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
     @click.pass_obj
     def operate(session: Session, words: tuple[str, ...]) -> int:
-        from agentstop.cli.main import operate as carry_out
+        from agentstop.cli.operate import operate as carry_out
 
         if session.settings != Session().settings:
             raise click.UsageError(f"the options of {name} come after it")

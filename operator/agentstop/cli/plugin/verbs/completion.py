@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from agentstop.cli.main import COMPLETION_VARIABLE
+from agentstop.cli.operate import COMPLETION_VARIABLE
 from agentstop.cli.plugin.exits import Exit
 from agentstop.cli.plugin.output import say
 
