@@ -174,3 +174,20 @@ async def test_pods_of_a_stateful_set_follow_its_template(bench: Bench) -> None:
             running(2)(pods) and all(pod["spec"]["containers"][0]["command"][-1] == "exec sleep 1000" for pod in pods)
         )
     )
+
+
+async def test_a_replica_set_takes_over_a_pod_that_matches_and_makes_another_when_it_ends(bench: Bench) -> None:
+    matching = {"metadata": {"name": "bare", "labels": {"app": "x"}}, "spec": pod_spec(FOREVER)}
+    other = {"metadata": {"name": "other", "labels": {"app": "y"}}, "spec": pod_spec(FOREVER)}
+    for pod in (matching, other):
+        await bench.api.request("POST", POD.collection(bench.namespace), {"apiVersion": "v1", "kind": "Pod", **pod})
+    await bench.until_pods(running(2))
+    made = await bench.create(REPLICA_SET, "r", spec_of(1))
+    await bench.until_now(REPLICA_SET, "r", ready(1))
+    owners = {
+        pod["metadata"]["name"]: pod["metadata"].get("ownerReferences") for pod in await bench.until_pods(running(2))
+    }
+    assert owners["bare"][0]["uid"] == made["metadata"]["uid"]
+    assert owners["other"] is None
+    await bench.api.request("DELETE", POD.path(bench.namespace, "bare"))
+    await bench.until_pods(lambda pods: running(2)(pods) and "bare" not in {pod["metadata"]["name"] for pod in pods})

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from agentstop.playground.api_client import Object
 from agentstop.playground.controllers.objects import controller_of, uid
 
+_NOBODY = ""
+"""Stands for the UID of the controller that an object does not have."""
+
 Listener = Callable[[str, Object, Object | None], None]
 """Called with ``ADDED``, ``MODIFIED`` or ``DELETED``, the object, and what was known of it before."""
 
@@ -31,9 +34,7 @@ class Cache:
         if kind != "DELETED":
             self._objects[key] = obj
             self._names[_name(obj)] = key
-            owner = controller_of(obj)
-            if owner is not None:
-                self._controlled.setdefault(owner["uid"], {})[key] = None
+            self._controlled.setdefault(_controller(obj), {})[key] = None
         for listener in self._listeners:
             listener(kind, obj, old)
 
@@ -49,6 +50,10 @@ class Cache:
         """The objects whose controller has this UID, oldest first."""
         return [self._objects[key] for key in self._controlled.get(owner, ())]
 
+    def uncontrolled(self) -> list[Object]:
+        """The objects that have no controller, oldest first."""
+        return self.controlled_by(_NOBODY)
+
     def all(self) -> Iterable[Object]:
         """Every object."""
         return self._objects.values()
@@ -57,12 +62,15 @@ class Cache:
         del self._objects[key]
         if self._names.get(_name(old)) == key:
             del self._names[_name(old)]
-        owner = controller_of(old)
-        if owner is not None:
-            owned = self._controlled[owner["uid"]]
-            del owned[key]
-            if not owned:
-                del self._controlled[owner["uid"]]
+        owner = _controller(old)
+        del self._controlled[owner][key]
+        if not self._controlled[owner]:
+            del self._controlled[owner]
+
+
+def _controller(obj: Object) -> str:
+    owner = controller_of(obj)
+    return str(owner["uid"]) if owner is not None else _NOBODY
 
 
 def _name(obj: Object) -> tuple[str, str]:

@@ -60,6 +60,28 @@ def ready(pod: Mapping[str, Any]) -> bool:
     return (condition((pod.get("status") or {}).get("conditions") or (), "Ready") or {}).get("status") == "True"
 
 
+def selects(selector: Mapping[str, Any], obj: Mapping[str, Any]) -> bool:
+    """Whether a ``LabelSelector`` selects an object; an empty one selects nothing here, as no controller's may."""
+    labels: Mapping[str, str] = obj["metadata"].get("labels") or {}
+    wanted = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or ()
+    if not wanted and not expressions:
+        return False
+    return wanted.items() <= labels.items() and all(_meets(labels, item) for item in expressions)
+
+
+def _meets(labels: Mapping[str, str], expression: Mapping[str, Any]) -> bool:
+    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+    return value is None
+
+
 def condition(conditions: Sequence[Object], kind: str) -> Object | None:
     """The condition of a type."""
     return next((item for item in conditions if item["type"] == kind), None)

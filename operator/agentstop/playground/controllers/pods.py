@@ -45,6 +45,16 @@ class Pods:
 
         await together(delete(pod) for pod in pods)
 
+    async def adopt(self, pod: Object, owner: Object) -> None:
+        """Make a reference's owner the controller of a pod that has none; a pod that is gone is no error."""
+        owners = [*(pod["metadata"].get("ownerReferences") or ()), owner]
+        version = pod["metadata"]["resourceVersion"]
+        try:
+            await self._hub.patch(POD, pod, {"metadata": {"ownerReferences": owners, "resourceVersion": version}})
+        except ApiError as error:
+            if error.code not in {404, 409, 422}:
+                raise
+
     async def release(self, pods: Iterable[Object], finalizer: str) -> None:
         """Take a finalizer off pods."""
         await together(self._release(pod, finalizer) for pod in pods)

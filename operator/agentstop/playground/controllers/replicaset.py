@@ -6,10 +6,12 @@ from agentstop.playground.controllers.hub import Hub
 from agentstop.playground.controllers.kinds import POD, REPLICA_SET
 from agentstop.playground.controllers.objects import (
     active,
+    controller_of,
     deleting,
     owner_reference,
     ready,
     removal_rank,
+    selects,
     terminating,
     uid,
 )
@@ -38,7 +40,25 @@ class ReplicaSetController(Controller):
             await self.hub.write_status(REPLICA_SET, replica_set, _status(replica_set, pods))
         return None
 
+    def child_changed(self, change: str, obj: Object, old: Object | None) -> None:
+        """A pod has changed; one that has no controller may be one for us to adopt."""
+        super().child_changed(change, obj, old)
+        if change != "DELETED" and _adoptable(obj):
+            for replica_set in self.objects.all():
+                if _wants(replica_set, obj):
+                    self.queue.add(uid(replica_set))
+
+    async def _adopt(self, replica_set: Object) -> None:
+        """Take over what matches the selector and has no controller.
+
+        https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#non-template-pod-acquisitions
+        """
+        for pod in self._pods.cache.uncontrolled():
+            if _adoptable(pod) and _wants(replica_set, pod):
+                await self._pods.adopt(pod, owner_reference(REPLICA_SET, replica_set))
+
     async def _act(self, replica_set: Object) -> None:
+        await self._adopt(replica_set)
         running = [pod for pod in self._pods.cache.controlled_by(uid(replica_set)) if active(pod)]
         surplus = len(running) - int(replica_set["spec"]["replicas"])
         if surplus > 0:
@@ -52,6 +72,16 @@ class ReplicaSetController(Controller):
             pods = [from_template(template, owner, generateName=prefix) for _ in range(-surplus)]
             for pod in await self._pods.create(metadata["namespace"], pods):
                 self.record(replica_set, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
+
+
+def _adoptable(pod: Object) -> bool:
+    return controller_of(pod) is None and active(pod)
+
+
+def _wants(replica_set: Object, pod: Object) -> bool:
+    if deleting(replica_set) or replica_set["metadata"]["namespace"] != pod["metadata"]["namespace"]:
+        return False
+    return selects(replica_set["spec"]["selector"], pod)
 
 
 def _status(replica_set: Object, pods: list[Object]) -> Object:
