@@ -49,6 +49,19 @@ async def test_heartbeat_goes_on(empty_cluster: Cluster, monkeypatch: pytest.Mon
     await node.stop()
 
 
+async def test_each_life_of_a_node_has_a_boot_id_of_its_own(empty_cluster: Cluster) -> None:
+    """Its processes end with it, as with the machine that it plays."""
+    seen = []
+    for _ in range(2):
+        node = empty_cluster.node()
+        await node.start()
+        await until_ready_is(empty_cluster, "True")
+        seen.append((await empty_cluster.get_node())["status"]["nodeInfo"]["bootID"])
+        await node.stop()
+    assert "" not in seen
+    assert len(set(seen)) == 2
+
+
 async def test_deleted_node_registers_again(cluster: Cluster) -> None:
     await until_ready_is(cluster, "True")
     uid = (await cluster.get_node())["metadata"]["uid"]

@@ -18,7 +18,7 @@ LIFECYCLE_TAINTS = (UNREACHABLE, NOT_READY)
 MOST_PODS = 10_000
 
 
-def new_node(name: str, log_port: int) -> dict[str, Any]:
+def new_node(name: str, log_port: int, boot_id: str) -> dict[str, Any]:
     """The object to register."""
     return {
         "apiVersion": "v1",
@@ -32,7 +32,7 @@ def new_node(name: str, log_port: int) -> dict[str, Any]:
             },
         },
         "spec": {},
-        "status": status(name, log_port, {}),
+        "status": status(name, log_port, boot_id, {}),
     }
 
 
@@ -42,8 +42,8 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def status(name: str, log_port: int, before: dict[str, Any]) -> dict[str, Any]:
-    """The status of a node that is well."""
+def status(name: str, log_port: int, boot_id: str, before: dict[str, Any]) -> dict[str, Any]:
+    """The status of a node that is well. ``boot_id``: another one in each life of the node, as nothing outlives it."""
     size = {
         "cpu": str(os.cpu_count() or 1),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
@@ -58,7 +58,7 @@ def status(name: str, log_port: int, before: dict[str, Any]) -> dict[str, Any]:
         "allocatable": size,
         "nodeInfo": {
             "architecture": architecture(),
-            "bootID": "",
+            "bootID": boot_id,
             "containerRuntimeVersion": "process://1",
             "kernelVersion": system.release,
             "kubeProxyVersion": "",

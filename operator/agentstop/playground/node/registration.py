@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Callable
 
 from agentstop.playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object, backoff
@@ -26,6 +27,7 @@ class Registration:
         self._client = client
         self._name = name
         self._log_port = log_port
+        self._boot_id = str(uuid.uuid4())
         self._on_change = on_change
         self._path = f"/api/v1/nodes/{name}"
         self._informer = Informer(client, "/api/v1/nodes", self._seen)
@@ -92,7 +94,7 @@ class Registration:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     async def _register(self) -> Object:
-        body = node_object.new_node(self._name, self._log_port())
+        body = node_object.new_node(self._name, self._log_port(), self._boot_id)
         try:
             return await self._client.request("POST", "/api/v1/nodes", body)
         except ApiError as error:
@@ -102,7 +104,7 @@ class Registration:
 
     async def _write(self, node: Object) -> None:
         if self.acting:
-            status = node_object.status(self._name, self._log_port(), node.get("status") or {})
+            status = node_object.status(self._name, self._log_port(), self._boot_id, node.get("status") or {})
         else:
             reason, message = "NodeStatusUnknown", "Kubelet stopped posting node status."
             before = node.get("status") or {}
