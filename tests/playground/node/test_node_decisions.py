@@ -80,6 +80,36 @@ def test_who_is_restarted(role: Role, state: State, policy: str, again: bool) ->
     assert should_restart(make(role, state), policy) is again
 
 
+@pytest.mark.parametrize(
+    ("role", "own", "rules", "pod_policy", "exit_code", "again"),
+    [
+        (Role.MAIN, "Always", (), "Never", 0, True),
+        (Role.MAIN, "OnFailure", (), "Never", 0, False),
+        (Role.MAIN, "OnFailure", (), "Never", 1, True),
+        (Role.MAIN, "Never", (), "Always", 1, False),
+        (Role.MAIN, "Never", ("In", 42), "Never", 42, True),
+        (Role.MAIN, "Never", ("In", 42), "Never", 41, False),
+        (Role.MAIN, "Never", ("NotIn", 42), "Never", 41, True),
+        (Role.MAIN, "OnFailure", ("In", 0), "Never", 0, True),
+        # Rules count only beside a policy of the container's own.
+        (Role.MAIN, None, ("In", 42), "Never", 42, False),
+        (Role.INIT, "Never", ("In", 42), "Always", 42, True),
+        (Role.INIT, "Never", ("In", 0), "Always", 0, False),
+        (Role.EPHEMERAL, None, (), "Always", 1, False),
+    ],
+)
+def test_a_containers_own_policy_and_rules_come_before_its_pods(
+    role: Role, own: str | None, rules: tuple[Any, ...], pod_policy: str, exit_code: int, *, again: bool
+) -> None:
+    item = make(role, Terminated(exit_code, "x", "", NOW, NOW))
+    if own:
+        item.spec["restartPolicy"] = own
+    if rules:
+        codes = {"operator": rules[0], "values": list(rules[1:])}
+        item.spec["restartPolicyRules"] = [{"action": "Restart", "exitCodes": codes}]
+    assert should_restart(item, pod_policy) is again
+
+
 def test_crash_back_off_grows_to_its_limit_and_is_forgotten_after_a_long_run() -> None:
     item = make(Role.MAIN, CRASHED)
     pauses = []

@@ -8,6 +8,7 @@ from typing import Any, cast
 from agentstop.playground.api_client import ApiClient
 from agentstop.playground.events import EventRecorder
 from agentstop.playground.node.context import NodeContext
+from agentstop.playground.node.images import Images
 from agentstop.playground.node.pod_worker import PodWorker
 from agentstop.playground.node.processes import Exit, Process, ProcessHost
 
@@ -58,6 +59,7 @@ async def test_it_is_started_again_once(tmp_path: Path) -> None:
         client=cast("ApiClient", Server()),
         host=cast("ProcessHost", host),
         events=cast("EventRecorder", Events()),
+        images=Images(),
         acting=lambda: True,
     )
     worker = PodWorker(pod, context, lambda _: None)

@@ -51,6 +51,14 @@ async def test_a_pod_gets_the_defaults_that_clients_rely_on(api: Api) -> None:
                 "Invalid value: 0: must be between 1 and 2147483647, inclusive",
             ),
         ),
+        (
+            {"containers": [{"name": "a", "image": "i", "restartPolicyRules": [{"action": "Restart"}]}]},
+            (
+                "spec.containers[0].restartPolicy",
+                "FieldValueRequired",
+                "Required value: must specify restartPolicy when restart rules are used",
+            ),
+        ),
     ],
 )
 async def test_a_wrong_pod_is_told_what_is_wrong(api: Api, spec: dict[str, Any], cause: tuple[str, str, str]) -> None:
@@ -251,3 +259,41 @@ async def test_watchers_see_each_step_of_a_deletion(api: Api) -> None:
         ("MODIFIED", 0, 2),
         ("DELETED", 0, 2),
     ]
+
+
+async def test_a_container_that_its_own_rules_start_again_comes_back(api: Api) -> None:
+    rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    own = {"name": "main", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    await api.create(api.path("pods"), pod("p", restartPolicy="Never", containers=[own]))
+    await api.create(api.path("pods", "p") + "/binding", binding("p", "nowhere"))
+    for state in ({"terminated": {"exitCode": 42}}, {"running": {}}):
+        item = {"name": "main", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+        body = {"status": {"phase": "Running", "containerStatuses": [item]}}
+        assert (await api.patch(api.path("pods", "p") + "/status", body)).status == 200
+
+
+async def test_an_eviction_deletes_a_pod_and_says_so(api: Api) -> None:
+    path = await _scheduled(api, "p")
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    wrong = {**body, "deleteOptions": {"preconditions": {"uid": "another"}}}
+    assert (await api.create(path + "/eviction", wrong)).status == 409
+    assert (await api.create(path + "/eviction", body)).status == 201
+    evicted = (await api.get(path)).body
+    assert evicted["metadata"]["deletionGracePeriodSeconds"] == 30
+    conditions = {item["type"]: item.get("reason") for item in evicted["status"]["conditions"]}
+    assert conditions["DisruptionTarget"] == "EvictionByEvictionAPI"
+
+
+async def test_debug_containers_may_be_added_to_a_pod_and_nothing_else_be_changed(api: Api) -> None:
+    path = await _scheduled(api, "p")
+    debug = [{"name": "debug", "image": "i"}]
+    refused = await api.patch(path, {"spec": {"ephemeralContainers": debug}})
+    assert refused.status == 422
+    added = await api.patch(path + "/ephemeralcontainers", {"spec": {"ephemeralContainers": debug}})
+    assert [item["name"] for item in added.body["spec"]["ephemeralContainers"]] == ["debug"]
+    changed = await api.patch(path + "/ephemeralcontainers", {"spec": {"ephemeralContainers": []}}, MERGE_PATCH)
+    assert changed.status == 422
+    twice = await api.patch(path + "/ephemeralcontainers", {"spec": {"ephemeralContainers": [{"name": "main"}]}})
+    assert twice.status == 422
+    also = await api.patch(path + "/ephemeralcontainers", {"spec": {"activeDeadlineSeconds": 1}})
+    assert also.status == 422

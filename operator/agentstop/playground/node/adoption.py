@@ -16,6 +16,9 @@ from agentstop.playground.node.containers import (
     roles,
 )
 
+KEYS = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+"""Where a pod's status has its containers."""
+
 
 def containers_of(pod: dict[str, Any], restart_policy: str, now: float) -> list[Container]:
     """New containers for a new pod; for one that ran before, what is known of it.
@@ -24,9 +27,7 @@ def containers_of(pod: dict[str, Any], restart_policy: str, now: float) -> list[
     as after a reboot of a machine it has terminated, nobody saw how (137, ContainerStatusUnknown).
     """
     status = pod.get("status") or {}
-    known = {
-        item["name"]: item for key in ("initContainerStatuses", "containerStatuses") for item in status.get(key) or []
-    }
+    known = {item["name"]: item for key in KEYS for item in status.get(key) or []}
     waiting = "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"
     result: list[Container] = []
     for role, spec in roles(pod):

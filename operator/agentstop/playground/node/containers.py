@@ -31,6 +31,8 @@ class Role(enum.Enum):
     SIDECAR = "sidecar"
     """An init container with ``restartPolicy: Always`` (KEP-753)."""
     MAIN = "container"
+    EPHEMERAL = "ephemeral container"
+    """Put in to debug a pod that is there already; never started again."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Container:
     """Seconds between its last end and ``retry_at``."""
     crash_backoff: float | None = None
     """Seconds that the next crash waits; None before the first."""
+    pull_backoff: float = CRASH_BACKOFF_FIRST
+    """Seconds that the next pull waits after one that failed."""
     starting: bool = False
     process: Process | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -118,16 +122,35 @@ def roles(pod: dict[str, Any]) -> list[tuple[Role, dict[str, Any]]]:
         (Role.SIDECAR if item.get("restartPolicy") == "Always" else Role.INIT, item)
         for item in spec.get("initContainers") or []
     ]
-    return before + [(Role.MAIN, item) for item in spec.get("containers") or []]
+    after = [(Role.EPHEMERAL, item) for item in spec.get("ephemeralContainers") or []]
+    return before + [(Role.MAIN, item) for item in spec.get("containers") or []] + after
 
 
 def should_restart(container: Container, restart_policy: str) -> bool:
-    """Whether a container that has terminated is to be started again."""
-    if not isinstance(container.state, Terminated):
+    """Whether a container that has terminated is to be started again.
+
+    Its own rules are asked first, then its own policy, and only where it has none that of its pod.
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restart-rules
+    """
+    if not isinstance(container.state, Terminated) or container.role is Role.EPHEMERAL:
         return False
-    if container.role is Role.SIDECAR or (container.role is Role.MAIN and restart_policy == "Always"):
+    if container.role is Role.SIDECAR:
         return True
-    return container.state.exit_code != 0 and restart_policy != "Never"
+    exit_code, own = container.state.exit_code, container.spec.get("restartPolicy")
+    if container.role is Role.INIT and exit_code == 0:
+        return False
+    if own and any(_meets(rule, exit_code) for rule in container.spec.get("restartPolicyRules") or ()):
+        return True
+    policy = own or restart_policy
+    if container.role is Role.INIT:
+        return policy != "Never"
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def _meets(rule: dict[str, Any], exit_code: int) -> bool:
+    codes = rule.get("exitCodes") or {}
+    listed = exit_code in (codes.get("values") or ())
+    return rule.get("action") == "Restart" and listed == (codes.get("operator") == "In")
 
 
 def after_exit(container: Container, restart_policy: str, ran_for: float, now: float) -> None:
@@ -143,6 +166,13 @@ def after_exit(container: Container, restart_policy: str, ran_for: float, now: f
     container.pause = container.crash_backoff
     container.retry_at = now + container.pause
     container.crash_backoff = min(CRASH_BACKOFF_MOST, container.crash_backoff * 2)
+
+
+def after_failed_pull(container: Container, message: str, now: float) -> None:
+    """Set when the image of a container is pulled again."""
+    container.state = Waiting("ErrImagePull", message)
+    container.retry_at = now + container.pull_backoff
+    container.pull_backoff = min(CRASH_BACKOFF_MOST, container.pull_backoff * 2)
 
 
 def never_again(container: Container) -> None:
@@ -182,6 +212,9 @@ def plan(containers: Sequence[Container], restart_policy: str, now: float) -> Pl
         else:
             wake_at = min(wake_at, item.retry_at)
 
+    for item in containers:
+        if item.role is Role.EPHEMERAL and isinstance(item.state, Waiting):
+            consider(item)
     for item in containers:
         if item.role is Role.INIT:
             if isinstance(item.state, Terminated) and item.state.exit_code == 0:

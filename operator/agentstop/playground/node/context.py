@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agentstop.playground.api_client import ApiClient
 from agentstop.playground.events import EventRecorder
+from agentstop.playground.node.images import Images
 from agentstop.playground.node.processes import ProcessHost
 
 
@@ -19,5 +20,6 @@ class NodeContext:
     client: ApiClient
     host: ProcessHost
     events: EventRecorder
+    images: Images
     acting: Callable[[], bool]
     """False while the node plays a dead kubelet: processes go on, but nobody acts on pods."""

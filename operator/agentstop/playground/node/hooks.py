@@ -1,4 +1,4 @@
-"""preStop hooks: ``exec`` and ``sleep``.
+"""postStart and preStop hooks: ``exec`` and ``sleep``.
 
 https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/
 """
@@ -15,15 +15,50 @@ log = logging.getLogger(__name__)
 
 
 class Hooks:
-    """The running preStop hooks of one pod."""
+    """The running hooks of one pod."""
 
     def __init__(self, host: ProcessHost, on_end: Callable[[], None]) -> None:
         self._host = host
         self._on_end = on_end
         self._tasks: set[asyncio.Task[None]] = set()
+        self._after_start: tuple[Container, Process] | None = None
+
+    async def after_start(self, container: Container) -> str | None:
+        """Run the postStart hook to its end, however long that takes; returns why it failed, if it did."""
+        hook = (container.spec.get("lifecycle") or {}).get("postStart") or {}
+        if "sleep" in hook:
+            await asyncio.sleep(float(hook["sleep"].get("seconds") or 0))
+        if "exec" not in hook:
+            return None
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def started(process: Process) -> None:
+            self._after_start = container, process
+            if container.process is None:
+                self.container_ended(container)
+
+        try:
+            await self._host.start(
+                list(hook["exec"].get("command") or []),
+                env=container.env,
+                cwd=container.cwd,
+                log_file=None,
+                on_start=started,
+                on_exit=lambda exit_: ended.set_result(exit_.exit_code),
+            )
+        except StartError as error:
+            return str(error)
+        code = await ended
+        self._after_start = None
+        return f"command exited with {code}" if code else None
+
+    def container_ended(self, container: Container) -> None:
+        """A container has ended, and takes the process of its postStart hook with it."""
+        if self._after_start is not None and self._after_start[0] is container:
+            self._host.signal(self._after_start[1], signal.SIGKILL)
 
     def start(self, container: Container) -> None:
-        """Start the hook, if the container has one that can be run here."""
+        """Start the preStop hook, if the container has one that can be run here."""
         hook = (container.spec.get("lifecycle") or {}).get("preStop") or {}
         ending = container.ending
         if ending is None or not ("exec" in hook or "sleep" in hook):

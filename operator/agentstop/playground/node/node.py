@@ -13,6 +13,7 @@ from agentstop.playground.api_client import ApiClient, Object
 from agentstop.playground.events import EventRecorder
 from agentstop.playground.informer import Informer
 from agentstop.playground.node.context import NodeContext
+from agentstop.playground.node.images import Images
 from agentstop.playground.node.log_server import LogServer
 from agentstop.playground.node.node_object import ADDRESS
 from agentstop.playground.node.pod_worker import PodWorker
@@ -68,6 +69,7 @@ class Node:
             client=self._client,
             host=self._host,
             events=self._events,
+            images=Images(),
             acting=lambda: self._registration.acting,
         )
         paths = [f"/api/v1/namespaces/{item}/pods" for item in namespaces] if namespaces else ["/api/v1/pods"]

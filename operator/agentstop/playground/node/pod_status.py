@@ -29,6 +29,13 @@ START_ERROR_EXIT_CODE = 128
 OUR_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
+_GROUPS = {
+    "containerStatuses": {Role.MAIN},
+    "initContainerStatuses": {Role.INIT, Role.SIDECAR},
+    "ephemeralContainerStatuses": {Role.EPHEMERAL},
+}
+
+
 @dataclass(frozen=True)
 class Moment:
     """Everything but the containers that a status depends on."""
@@ -133,7 +140,8 @@ def conditions(containers: Sequence[Container], moment: Moment, pod_phase: str) 
     ]
     before = {item["type"]: item for item in moment.previous.get("conditions") or []}
     result = [_condition("PodReadyToStartContainers", True, before, moment)]
-    unready = [item for item in containers if item.role is not Role.INIT and not isinstance(item.state, Running)]
+    serving = [item for item in containers if item.role in {Role.MAIN, Role.SIDECAR}]
+    unready = [item for item in serving if not isinstance(item.state, Running)]
     if initialized(containers) or any(item.role is Role.MAIN and item.ever_started for item in containers):
         done = "PodCompleted" if pod_phase == "Succeeded" else ""
         result.append(_condition("Initialized", True, before, moment, done))
@@ -188,13 +196,11 @@ def build(containers: Sequence[Container], moment: Moment) -> dict[str, Any]:
         "podIP": moment.address,
         "podIPs": [{"ip": moment.address}],
         "startTime": rfc3339(moment.started_at),
-        "containerStatuses": [
-            container_status(item, moment, ready_to_run) for item in containers if item.role is Role.MAIN
-        ],
     }
-    first = [container_status(item, moment, ready_to_run) for item in containers if item.role is not Role.MAIN]
-    if first:
-        status["initContainerStatuses"] = first
+    for key, group in _GROUPS.items():
+        states = [container_status(item, moment, ready_to_run) for item in containers if item.role in group]
+        if states or Role.MAIN in group:
+            status[key] = states
     if moment.terminal and moment.failure is not None:
         status["reason"], status["message"] = moment.failure
     return status

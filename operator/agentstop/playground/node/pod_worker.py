@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from agentstop.playground.node.containers import (
     Terminated,
     Waiting,
     after_exit,
+    after_failed_pull,
     never_again,
     plan,
 )
 from agentstop.playground.node.context import NodeContext
 from agentstop.playground.node.environment import ConfigError
 from agentstop.playground.node.hooks import Hooks
+from agentstop.playground.node.images import PullError
 from agentstop.playground.node.processes import Exit, Process, StartError
 from agentstop.playground.node.starting import Starter, count_attempt
 from agentstop.playground.node.status_writer import StatusWriter
@@ -39,6 +41,11 @@ DEADLINE_EXCEEDED = ("DeadlineExceeded", "Pod was active on the node longer than
 DEFAULT_GRACE = 30
 CONFIG_RETRY = 2.0
 """Seconds after which a container whose ConfigMap or Secret is missing is tried again."""
+RELIST = 1.0
+"""Seconds after a start until a kubelet does anything else for the pod: it lists what runs once a second, and waits for
+that. Left out where nothing can have happened meanwhile, so that playing takes no longer than it must."""
+KILL_PAUSE = 0.05
+"""Seconds between two looks at a container that is killed because its postStart hook failed."""
 FIRST_STATUS_DELAY = 0.03
 """Seconds that a status without news waits: as a rule the containers run before, and one write is saved."""
 TERMINAL_PHASES = ("Succeeded", "Failed")
@@ -58,9 +65,10 @@ class PodWorker:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._preparing: set[asyncio.Task[None]] = set()
-        self._starts: dict[Container, asyncio.Task[None]] = {}
+        self._round: asyncio.Task[None] | None = None
+        """The start of some of the containers, if that is under way."""
+        self._mounting = False
+        """Whether that start still waits for the pod's volumes."""
         self._stop: Stop | None = None
         self._failure: tuple[str, str] | None = None
         self._object_gone = False
@@ -91,6 +99,9 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """The pod object has changed."""
         self.pod = pod
+        known = {item.name for item in self.containers}
+        added = containers_of(pod, self._policy, self._loop.time())
+        self.containers += [item for item in added if item.name not in known]
         self.step()
 
     def removed(self, pod: Object) -> None:
@@ -106,17 +117,24 @@ class PodWorker:
         self._hooks.close()
         if self._timer is not None:
             self._timer.cancel()
-        for task in [*self._tasks, *([self._removal] if self._removal else [])]:
-            task.cancel()
+        for task in (self._round, self._removal):
+            if task is not None:
+                task.cancel()
 
     def step(self) -> None:
-        """Look at everything and do what is due."""
-        if self._closed or not self._context.acting():
+        """Look at everything and do what is due.
+
+        Nothing is, and nothing is said, while containers are started: a kubelet does one thing at a time for a pod, and
+        neither a pull nor a postStart hook is broken off for anything. Only the wait for volumes is, for a deletion.
+        https://github.com/kubernetes/kubernetes/issues/116032
+        """
+        starting = self._round is not None and not self._mounting
+        if self._closed or starting or not self._context.acting():
             return
         now = self._loop.time()
         wake_at = math.inf
         if not self._over:
-            wake_at = self._deadline(now)
+            wake_at = math.inf if self._mounting else self._deadline(now)
             self._consider_deletion(now)
             if self._stop is None:
                 wake_at = min(wake_at, self._run(now))
@@ -141,9 +159,9 @@ class PodWorker:
     def _stop_within(self, now: float, grace: float) -> None:
         if self._stop is None:
             self._stop = Stop(now, grace)
-            for task in self._preparing:
-                # It may be waiting for a ConfigMap of an API server that is away; nothing of it runs yet.
-                task.cancel()
+            if self._round is not None:
+                # It waits for volumes.
+                self._round.cancel()
             # What waits for a restart has ended for good.
             for item in self.containers:
                 never_again(item)
@@ -183,36 +201,36 @@ class PodWorker:
         decided = plan(self.containers, self._policy, now)
         if decided.finished:
             self._stop_within(now, self._grace())
-        for item in decided.start:
-            item.starting = True
-            task = asyncio.create_task(self._start(item))
-            self._starts[item] = task
-            self._tasks.add(task)
-            self._preparing.add(task)
-            task.add_done_callback(functools.partial(self._start_ended, item))
+        elif decided.start and self._round is None:
+            for item in decided.start:
+                item.starting = True
+            self._mounting = True
+            self._round = asyncio.create_task(self._start_all(decided.start))
+            self._round.add_done_callback(functools.partial(self._round_ended, decided.start))
         return decided.wake_at
 
-    def _start_ended(self, item: Container, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._preparing.discard(task)
-        if self._starts[item] is not task:
-            return  # what it started has ended before this is heard, and is being started again
-        if not task.cancelled() and task.exception() is not None:
-            # Reported as a failed start, so that it is repeated with back-off and not at once.
-            log.error("container %s of pod %s", item.name, self._path, exc_info=task.exception())
-            self._start_failed(item, f"{task.exception()!r}")
-        if item.starting:
+    def _round_ended(self, items: Sequence[Container], _: asyncio.Task[None]) -> None:
+        self._round, self._mounting = None, False
+        for item in items:
             item.starting = False
-            self.step()
+        self.step()
+
+    async def _start_all(self, items: Sequence[Container]) -> None:
+        """Start containers one after the other, each with its pull and its postStart hook, as a kubelet does."""
+        if not await self._starter.mount(self.pod):
+            return
+        self._mounting = False
+        for item in items:
+            await self._start(item)
+        if any(self._is_slow(item) for item in items):
+            await asyncio.sleep(RELIST)
 
     async def _start(self, item: Container) -> None:
-        task = asyncio.current_task()
         try:
+            await self._pull(item)
             launch = await self._starter.prepare(self.pod, item)
-            if launch is None or self._stop is not None:
+            if launch is None:
                 return
-            if task is not None:
-                self._preparing.discard(task)
             await self._context.host.start(
                 launch.command,
                 env=item.env,
@@ -221,12 +239,43 @@ class PodWorker:
                 on_start=lambda process: self._started(item, process),
                 on_exit=lambda exit_: self._exited(item, exit_),
             )
+            problem = await self._hooks.after_start(item)
+            if problem is not None:
+                self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {problem}", item)
+                await self._kill(item)
+        except PullError as error:
+            after_failed_pull(item, str(error), self._loop.time())
+            self._event("Warning", "Failed", str(error), item)
         except (ConfigError, ApiError) as error:
             item.state = Waiting("CreateContainerConfigError", str(error))
             item.retry_at = self._loop.time() + CONFIG_RETRY
             self._event("Warning", "Failed", f"Error: {error}", item)
         except (StartError, OSError) as error:
             self._start_failed(item, str(error))
+        except Exception as error:
+            # Reported as a failed start, so that it is repeated with back-off and not at once.
+            log.exception("container %s of pod %s", item.name, self._path)
+            self._start_failed(item, f"{error!r}")
+
+    def _is_slow(self, item: Container) -> bool:
+        """Whether a start of it is held up by a pull or a postStart hook."""
+        image = item.spec.get("image") or ""
+        return self._context.images.is_pulled(image) or "postStart" in (item.spec.get("lifecycle") or {})
+
+    async def _pull(self, item: Container) -> None:
+        image = item.spec.get("image") or ""
+        if not self._context.images.wanted(image, item.spec.get("imagePullPolicy") or "IfNotPresent"):
+            return
+        self._event("Normal", "Pulling", f'Pulling image "{image}"', item)
+        await self._context.images.pull(image)
+        self._event("Normal", "Pulled", f'Successfully pulled image "{image}"', item)
+
+    async def _kill(self, item: Container) -> None:
+        """End a container whose postStart hook failed."""
+        stop = Stop(self._loop.time(), self._grace())
+        while item.process is not None:
+            stop.step([item], self._loop.time(), self)
+            await asyncio.sleep(KILL_PAUSE)
 
     def _started(self, item: Container, process: Process) -> None:
         count_attempt(item)
@@ -236,7 +285,6 @@ class PodWorker:
         item.container_id = f"process://{process.pid}"
         item.state = Running(times.from_epoch(process.started_at))
         self._event("Normal", "Started", f"Started container {item.name}", item)
-        self.step()
 
     def _start_failed(self, item: Container, message: str) -> None:
         count_attempt(item)
@@ -253,6 +301,7 @@ class PodWorker:
     def _exited(self, item: Container, exit_: Exit) -> None:
         if item.ending is not None:
             self._hooks.end(item.ending)
+        self._hooks.container_ended(item)
         process, item.process = item.process, None
         started = process.started_at if process is not None else exit_.ended_at
         reason = "Completed" if exit_.exit_code == 0 else "Error"

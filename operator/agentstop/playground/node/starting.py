@@ -1,5 +1,6 @@
 """Making ready what a container's process needs: its environment, its directories, its log file."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from agentstop.playground.api_client import ApiError, Object
 from agentstop.playground.node import environment
 from agentstop.playground.node.containers import Container, Terminated, Waiting, never_again
 from agentstop.playground.node.context import NodeContext
+from agentstop.playground.node.volumes import INJECTED_VOLUMES, needs_of, problem_of
 
-INJECTED_VOLUMES = "kube-api-access-"
-"""Volumes that admission adds to every pod by itself; nobody asked for them in so many words."""
+MOUNT_RETRY = 0.5
+"""Seconds between two looks for what a volume is made of."""
+MOUNT_PATIENCE = 12.0
+"""Seconds that volumes are waited for before the pod is looked at anew: a tenth of the kubelet's, as all that waits."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,30 @@ class Starter:
         """Where the output of one attempt (its restart count) of a container is."""
         return self._folder / "logs" / container / f"{attempt}.log"
 
+    async def mount(self, pod: Object) -> bool:
+        """Wait until the pod's volumes can be mounted; False where that takes too long for once.
+
+        A kubelet that waits hears of the pod's deletion, but not of a deadline that has passed.
+        """
+        needs = needs_of(pod)
+        end = asyncio.get_running_loop().time() + MOUNT_PATIENCE
+        told = ""
+        while needs:
+            try:
+                problem = await problem_of(needs[0], self._reader(pod))
+            except ApiError as error:
+                problem = str(error)
+            if problem is None:
+                needs.pop(0)
+                continue
+            if problem != told:
+                told = problem
+                self._context.events.record(pod, "Warning", "FailedMount", problem)
+            if asyncio.get_running_loop().time() >= end:
+                return False
+            await asyncio.sleep(MOUNT_RETRY)
+        return True
+
     async def prepare(self, pod: Object, item: Container) -> Launch | None:
         """Resolve the container's environment and make its folders; None if it can't ever start, which its state says.
 
@@ -47,11 +75,7 @@ class Starter:
         """
         address = self._context.address
         described = {**pod, "status": {**(pod.get("status") or {}), "hostIP": address, "podIP": address}}
-
-        async def read(resource: str, name: str) -> Object | None:
-            return await self._read(pod["metadata"]["namespace"], resource, name)
-
-        variables = await environment.resolve(described, item.spec, read)
+        variables = await environment.resolve(described, item.spec, self._reader(pod))
         command = environment.command_line(item.spec, variables)
         if not command:
             never_again(item)
@@ -65,13 +89,17 @@ class Starter:
         self._tell_of_mounts(pod, item)
         return Launch(command, self._make_folders(pod, item, variables))
 
-    async def _read(self, namespace: str, resource: str, name: str) -> Object | None:
-        try:
-            return await self._context.client.request("GET", f"/api/v1/namespaces/{namespace}/{resource}/{name}")
-        except ApiError as error:
-            if error.code == 404:
-                return None
-            raise
+    def _reader(self, pod: Object) -> environment.Reader:
+        async def read(resource: str, name: str) -> Object | None:
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/{resource}/{name}"
+            try:
+                return await self._context.client.request("GET", path)
+            except ApiError as error:
+                if error.code == 404:
+                    return None
+                raise
+
+        return read
 
     def _tell_of_mounts(self, pod: Object, item: Container) -> None:
         mounts = [

@@ -104,7 +104,7 @@ BUILTIN: Final[tuple[Resource, ...]] = (
         PodStrategy(),
         short_names=("po",),
         categories=("all",),
-        subresources=("status", "log", "binding"),
+        subresources=("status", "log", "binding", "ephemeralcontainers", "eviction"),
         columns=POD_COLUMNS,
         selectable=_POD_FIELDS,
     ),

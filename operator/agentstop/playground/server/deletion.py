@@ -85,7 +85,7 @@ class Deleter:
     def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> Deleted:
         """Delete one object, or begin to."""
         record = self._engine.get(resource, namespace, name)
-        _check_preconditions(resource, record, options)
+        check_preconditions(resource, record, options)
         return self.delete_record(resource, record, options)
 
     def delete_collection(
@@ -140,7 +140,8 @@ class Deleter:
         metadata["finalizers"] = [*finalizers, wanted]
 
 
-def _check_preconditions(resource: Resource, record: Record, options: DeleteOptions) -> None:
+def check_preconditions(resource: Resource, record: Record, options: DeleteOptions) -> None:
+    """Hold an object against the preconditions; raises ``ApiError`` where it is another than they name."""
     uid, version = record.uid, record.obj["metadata"]["resourceVersion"]
     name = record.obj["metadata"]["name"]
     # The real server names the kind here, not the resource.

@@ -34,6 +34,8 @@ _SUBRESOURCES: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
     "finalize": ("", "", "", ("update",)),
     "log": ("", "", "", ("get",)),
     "binding": ("", "v1", "Binding", ("create",)),
+    "ephemeralcontainers": ("", "", "", ("get", "patch", "update")),
+    "eviction": ("policy", "v1", "Eviction", ("create",)),
     "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
 }
 """Group, version and kind (empty: those of the resource) and verbs of each subresource."""

@@ -166,12 +166,12 @@ class HttpApi:
         if target.subresource not in resource.subresources:
             raise errors.no_such_path()
         match target.subresource, request.method:
-            case "status", "GET":
+            case "status" | "ephemeralcontainers", "GET":
                 record = self._engine.get(resource, target.namespace, target.name)
                 return self._present(request, resource, record)
-            case "status" | "finalize", "PUT":
+            case "status" | "finalize" | "ephemeralcontainers", "PUT":
                 return await self._put(request, resource, target)
-            case "status", "PATCH":
+            case "status" | "ephemeralcontainers", "PATCH":
                 return await self._patch(request, resource, target)
             case "scale", "GET":
                 return self._present(request, SCALE, self._scaling.get(resource, target.namespace, target.name))
@@ -183,6 +183,10 @@ class HttpApi:
                 return await self._log(request, resource, target)
             case "binding", "POST":
                 return await self._binding(request, target)
+            case "eviction", "POST":
+                body, write = await write_request(request)
+                pod_access.evict(self._engine, self._deleter, resource, target, body, write)
+                return _success()
         raise errors.method_not_allowed()
 
     async def _binding(self, request: web.BaseRequest, target: Target) -> web.Response:
@@ -192,8 +196,7 @@ class HttpApi:
             raise errors.method_not_allowed()
         body, options = await write_request(request)
         pod_access.bind(self._engine, pods, target.namespace, target.name, body, options)
-        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-        return _json(success, status=201)
+        return _success()
 
     def _selector(self, request: web.BaseRequest, resource: Resource, target: Target) -> Selector:
         query = request.query
@@ -346,6 +349,10 @@ def _not_future(present: int, asked: int) -> None:
 
 def _json(body: Any, content_type: str = _JSON, *, status: int = 200) -> web.Response:
     return web.Response(body=dumps(body), status=status, headers={"Content-Type": content_type})
+
+
+def _success() -> web.Response:
+    return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, status=201)
 
 
 def _status_response(error: ApiError) -> web.Response:

@@ -1,4 +1,4 @@
-"""The subresources of pods that are no part of the object: binding to a node, and the node's logs."""
+"""The subresources of pods that are no part of the object: binding to a node, eviction, and the node's logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import aiohttp
 
 from . import errors
 from .admission import WriteOptions
+from .deletion import Deleter, check_preconditions, parse_options
 from .engine import Engine
+from .negotiation import Target
 from .resources import Resource
 from .store import Record
 from .wire import Json, now
@@ -71,6 +73,39 @@ def bind(engine: Engine, pods: Resource, namespace: str, name: str, body: Any, o
         engine.modify(pods, record, change)
 
 
+def evict(engine: Engine, deleter: Deleter, pods: Resource, target: Target, body: Any, options: WriteOptions) -> None:
+    """Delete a pod, and have its condition say that it was evicted; there are no disruption budgets here.
+
+    Source: https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+
+    Raises:
+        ApiError: 400 for what is no Eviction, 404 for no such pod, 409 for another one than the preconditions name.
+    """
+    eviction: Json = body if isinstance(body, dict) else {}
+    if eviction.get("kind", "Eviction") != "Eviction":
+        raise errors.bad_request(f"the body has to be an Eviction, not {eviction['kind']}")
+    deletion = parse_options(eviction.get("deleteOptions"), {})
+    record = engine.get(pods, target.namespace, target.name)
+    check_preconditions(pods, record, deletion)
+
+    def change(pod: Json) -> None:
+        conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+        conditions[:] = [item for item in conditions if item.get("type") != "DisruptionTarget"]
+        conditions.append(
+            {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting",
+                "lastProbeTime": None,
+                "lastTransitionTime": now(),
+            }
+        )
+
+    if not options.dry_run and not deletion.dry_run:
+        deleter.delete_record(pods, engine.modify(pods, record, change), deletion)
+
+
 def log_container(pod: Record, asked: str) -> str:
     """The container whose log is wanted.
 
@@ -81,7 +116,7 @@ def log_container(pod: Record, asked: str) -> str:
     names = [item["name"] for item in spec.get("containers") or ()]
     init_names = [item["name"] for item in spec.get("initContainers") or ()]
     if asked:
-        if asked in names or asked in init_names:
+        if asked in {*names, *init_names, *(item["name"] for item in spec.get("ephemeralContainers") or ())}:
             return asked
         raise errors.bad_request(f"container {asked} is not valid for pod {metadata['name']}")
     if len(names) == 1:

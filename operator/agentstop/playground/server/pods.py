@@ -10,6 +10,7 @@ from typing import Any, Final
 from .errors import FieldError, duplicate, forbidden_field, invalid, not_supported, required
 from .names import check_label
 from .resources import BuiltinStrategy
+from .restart_rules import check_rules, may_come_back
 from .wire import Json, dumps
 
 _MAX_INT32: Final = 2**31 - 1
@@ -50,6 +51,8 @@ class PodStrategy(BuiltinStrategy):
         spec.setdefault("enableServiceLinks", True)
         for _, container in containers_of(spec):
             _default_requests(container["resources"])
+        for container in spec.get("ephemeralContainers") or ():
+            _default_container(container)
         for condition in (obj.get("status") or {}).get("conditions") or ():
             condition.setdefault("lastProbeTime", None)
             condition.setdefault("lastTransitionTime", None)
@@ -77,6 +80,8 @@ class PodStrategy(BuiltinStrategy):
         """What is wrong with a change: next to nothing in a pod's specification may change."""
         if subresource == "status":
             return _check_status(new, old)
+        if subresource == "ephemeralcontainers":
+            return _check_ephemeral(new["spec"], old["spec"])
         if new["spec"] == old["spec"]:
             return []
         return check_spec(new["spec"]) + _check_immutable(new["spec"], old["spec"])
@@ -207,12 +212,9 @@ def _check_container(place: str, container: Json, names: set[str], volumes: set[
 
 
 def _check_handlers(place: str, container: Json) -> list[FieldError]:
-    errors: list[FieldError] = []
+    errors = check_rules(place, container)
     is_init = ".initContainers" in place
-    policy = container.get("restartPolicy")
-    if is_init and policy not in (None, "Always"):
-        errors.append(not_supported(f"{place}.restartPolicy", policy, ("Always",)))
-    once = is_init and policy != "Always"
+    once = is_init and container.get("restartPolicy") != "Always"
     errors += [
         forbidden_field(f"{place}.{name}", "may not be set for init containers without restartPolicy=Always")
         for name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
@@ -227,6 +229,22 @@ def _check_handlers(place: str, container: Json) -> list[FieldError]:
             errors.append(required(f"{place}.lifecycle.{name}", "must specify a handler type"))
         elif "exec" in handler and not handler["exec"].get("command"):
             errors.append(required(f"{place}.lifecycle.{name}.exec.command"))
+    return errors
+
+
+def _check_ephemeral(new: Json, old: Json) -> list[FieldError]:
+    """Debug containers may be added to a pod, and nothing else be changed of it on the way."""
+    field = "spec.ephemeralContainers"
+    before, after = old.get("ephemeralContainers") or [], new.get("ephemeralContainers") or []
+    errors: list[FieldError] = []
+    if {**new, "ephemeralContainers": before} != {**old, "ephemeralContainers": before}:
+        errors.append(forbidden_field("spec", "only ephemeral containers may be added"))
+    if after[: len(before)] != before:
+        errors.append(forbidden_field(field, "existing ephemeral containers may not be removed or changed"))
+    names = {str(item["name"]) for _, item in containers_of(old)}
+    volumes = {volume.get("name") for volume in old.get("volumes") or ()}
+    for index, container in enumerate(after):
+        errors += _check_container(f"{field}[{index}]", container, names, volumes)
     return errors
 
 
@@ -268,14 +286,15 @@ def _check_immutable(new: Json, old: Json) -> list[FieldError]:
 def _check_status(new: Json, old: Json) -> list[FieldError]:
     """A container that ended for good does not come back in a status."""
     policy = new["spec"].get("restartPolicy")
+    specs = {item["name"]: item for item in new["spec"]["containers"]}
     before = {item.get("name"): item for item in (old.get("status") or {}).get("containerStatuses") or ()}
     errors: list[FieldError] = []
     for index, item in enumerate((new.get("status") or {}).get("containerStatuses") or ()):
         was = (before.get(item.get("name")) or {}).get("state") or {}
         ended = was.get("terminated")
-        if not ended or "terminated" in (item.get("state") or {}) or policy == "Always":
+        if not ended or "terminated" in (item.get("state") or {}):
             continue
-        if policy == "OnFailure" and ended.get("exitCode") != 0:
+        if may_come_back(specs.get(item.get("name"), {}), policy, ended.get("exitCode") or 0):
             continue
         place = f"status.containerStatuses[{index}].state"
         errors.append(forbidden_field(place, "may not be transitioned to non-terminated state"))
