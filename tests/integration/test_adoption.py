@@ -4,13 +4,11 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import Feature
-from tests.support.kube import Kind, Object
+from tests.support.kube import CONFIG_MAPS, Object
 from tests.support.laws import conditions_of, exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import until
-
-CONFIG_MAPS = Kind("/api/v1", "configmaps")
 
 
 def marks(pod: Object) -> tuple[Object, Object, list[str]]:

@@ -37,6 +37,8 @@ class Feature(enum.Enum):
     PROCESSES = "containers are processes of this machine"
     PAPER_NODES = "nobody looks after nodes, so that a test may write what they say"
     OWN_SERVER = "the API server is a process of the tests, which they may halt"
+    OWN_CONTROLLERS = "the controllers of Jobs and the like are a process of the tests, which they may halt"
+    OWN_NODE = "the node is a process of the tests, which they may start anew"
     RBAC = "users can be given single rights"
     GARBAGE_COLLECTION = "what an object owns goes with it"
     POD_LOGS = "the API server serves pods' logs"
@@ -55,6 +57,10 @@ class Cluster:
     """For files of the tests."""
     server: Program | None = None
     """The API server, where it is a process of the tests."""
+    controllers: Program | None = None
+    """What looks after Jobs, Deployments, ReplicaSets and StatefulSets, where it is a process of the tests."""
+    node: Program | None = None
+    """The playground's node, where that is the one."""
     operator_token: str | None = None
     """Token of `OPERATOR_USER`."""
     operator_kubeconfig: Path | None = None
@@ -85,11 +91,31 @@ class Cluster:
     def halted(self) -> Iterator[None]:
         """Halt the API server: it takes connections, and answers nothing."""
         assert self.server is not None
-        self.server.signal(signal.SIGSTOP)
-        try:
+        with _halted(self.server):
             yield
-        finally:
-            self.server.signal(signal.SIGCONT)
+
+    @contextmanager
+    def controllers_halted(self) -> Iterator[None]:
+        """Halt the controllers of Jobs and the like: they notice nothing before they go on."""
+        assert self.controllers is not None
+        with _halted(self.controllers):
+            yield
+
+    async def start_node(self) -> None:
+        """Start the playground's node; returns once it is ready."""
+        arguments = ["--name", NODE, "--kubeconfig", str(self.kubeconfig), "--data-dir", str(self.folder / "node")]
+        node = self.node = await Program.fork("agentstop.playground.node", arguments, self.folder / "node.log")
+
+        async def ready() -> bool:
+            return node.check() and any(is_ready(each) for each in await self.kube.list(NODES))
+
+        await until(ready, START_SECONDS, "the node ready")
+
+    async def reboot_node(self) -> None:
+        """End the playground's node with all that runs on it, and start it anew, as a machine that is rebooted."""
+        assert self.node is not None
+        await self.node.end()
+        await self.start_node()
 
     def kubeconfig_of(self, token: str) -> Path:
         """Return a kubeconfig like the cluster's own for the user of another token."""
@@ -114,7 +140,9 @@ async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluste
         await definitions.install(kube, definitions.sandboxes())
         features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.SANDBOX_QUIRKS}
         cluster = Cluster("playground", kubeconfig, kube, frozenset(features), folder, server)
-        await stack.enter_async_context(controllers.playground(kubeconfig, folder, job_controller=False))
+        ours = controllers.playground(kubeconfig, folder, job_controller=False)
+        cluster.controllers = await stack.enter_async_context(ours)
+        cluster.features |= {Feature.OWN_CONTROLLERS}
         await stack.enter_async_context(_node(cluster))
         yield cluster
 
@@ -135,9 +163,10 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
         if crds:
             await install_crds(kube)
         await definitions.install(kube, definitions.sandboxes())
-        features = {Feature.OWN_SERVER, Feature.RBAC, Feature.SANDBOX_QUIRKS}
+        features = {Feature.OWN_SERVER, Feature.OWN_CONTROLLERS, Feature.RBAC, Feature.SANDBOX_QUIRKS}
+        manager: Program | None = None
         if job_controller:
-            await stack.enter_async_context(controllers.kubernetes(plane, folder))
+            manager = await stack.enter_async_context(controllers.kubernetes(plane, folder))
             features.add(Feature.GARBAGE_COLLECTION)
         cluster = Cluster(
             "apiserver",
@@ -146,14 +175,16 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
             frozenset(features),
             folder,
             plane.server,
-            plane.tokens[OPERATOR_USER],
+            operator_token=plane.tokens[OPERATOR_USER],
             tokens=plane.tokens,
             job_controller=job_controller,
         )
         if crds:
             await installed.install(kube, installed.operator_rights(TESTED_KINDS))
             cluster.operator_kubeconfig = cluster.kubeconfig_of(plane.tokens[installed.USER])
-        await stack.enter_async_context(controllers.playground(plane.kubeconfig, folder, job_controller=job_controller))
+        ours = controllers.playground(plane.kubeconfig, folder, job_controller=job_controller)
+        program = await stack.enter_async_context(ours)
+        cluster.controllers = manager or program
         await stack.enter_async_context(_node(cluster))
         yield cluster
 
@@ -204,15 +235,22 @@ async def install_crds(kube: Kube) -> None:
 
 @asynccontextmanager
 async def _node(cluster: Cluster) -> AsyncIterator[None]:
-    arguments = ["--name", NODE, "--kubeconfig", str(cluster.kubeconfig), "--data-dir", str(cluster.folder / "node")]
-    cluster.features |= {Feature.REHEARSAL, Feature.PROCESSES, Feature.PAPER_NODES}
-    async with running(Program.fork("agentstop.playground.node", arguments, cluster.folder / "node.log")) as node:
-
-        async def ready() -> bool:
-            return node.check() and any(is_ready(each) for each in await cluster.kube.list(NODES))
-
-        await until(ready, START_SECONDS, "the node ready")
+    cluster.features |= {Feature.REHEARSAL, Feature.PROCESSES, Feature.PAPER_NODES, Feature.OWN_NODE}
+    try:
+        await cluster.start_node()
         yield
+    finally:
+        if cluster.node is not None:
+            await cluster.node.end()
+
+
+@contextmanager
+def _halted(program: Program) -> Iterator[None]:
+    program.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        program.signal(signal.SIGCONT)
 
 
 def is_ready(node: dict[str, Any]) -> bool:

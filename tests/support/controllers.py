@@ -66,7 +66,7 @@ async def is_at_work(kube: Kube, controller: str) -> bool:
 
 
 @asynccontextmanager
-async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[None]:
+async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[Program]:
     """Run Kubernetes' own, after custom kinds are defined: its collector learns of later ones only every 30 seconds."""
     command = [str(assets() / MANAGER), f"--kubeconfig={plane.kubeconfig}", f"--controllers={','.join(THEIRS)}"]
     command += ["--leader-elect=false", "--secure-port=0"]
@@ -74,13 +74,13 @@ async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[None]:
     starting = Program.start(command, folder / f"{MANAGER}.log", GO)
     async with _connected(starting, plane.kubeconfig) as (program, kube):
         await _until_it_works(program, kube, "job", "default", propagation="Foreground")
-        yield
+        yield program
 
 
 @asynccontextmanager
 async def playground(
     kubeconfig: Path, folder: Path, *, job_controller: bool, namespaces: Sequence[str] = ()
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Program]:
     """Run the playground's, in all namespaces if none are named; `job_controller`: those for sandboxes alone."""
     wanted = FOR_SANDBOXES if job_controller else ALL
     arguments = ["--kubeconfig", str(kubeconfig)]
@@ -91,7 +91,7 @@ async def playground(
     async with _connected(starting, kubeconfig) as (program, kube):
         for name in sorted(PROBES.keys() & wanted):
             await _until_it_works(program, kube, name, [*namespaces, "default"][0])
-        yield
+        yield program
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ DEPLOYMENTS = "apps/v1/deployments"
 REPLICA_SETS = "apps/v1/replicasets"
 STATEFUL_SETS = "apps/v1/statefulsets"
 JOBS = "batch/v1/jobs"
+CRON_JOBS = "batch/v1/cronjobs"
 
 DEFINITION: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",

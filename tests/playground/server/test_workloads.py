@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from .api import TABLE, Api
-from .objects import DEPLOYMENTS, JOBS, REPLICA_SETS, STATEFUL_SETS, job, pod, replicated, template
+from .api import MERGE_PATCH, TABLE, Api
+from .objects import CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS, STATEFUL_SETS, job, pod, replicated, template
 
 POD_DEFAULTS = {
     "restartPolicy": "Always",
@@ -225,3 +225,16 @@ async def test_the_playground_takes_no_indexed_jobs(play: Api) -> None:
     answer = await play.create(play.path(JOBS), job("one", completionMode="Indexed", completions=1))
     refusal = 'Unsupported value: "Indexed": supported values: "NonIndexed"'
     assert answer.causes == {("spec.completionMode", "FieldValueNotSupported", refusal)}
+
+
+async def test_cron_jobs_are_kept(api: Api) -> None:
+    spec = {"schedule": "0 4 * * *", "jobTemplate": {"spec": {"template": template(restartPolicy="Never")}}}
+    body = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"}, "spec": spec}
+    made = await api.create(api.path(CRON_JOBS), body)
+    assert made.status == 201
+    assert (made.body["spec"]["suspend"], made.body["spec"]["concurrencyPolicy"]) == (False, "Allow")
+    assert made.body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    suspended = await api.patch(api.path(CRON_JOBS, "nightly"), {"spec": {"suspend": True}}, MERGE_PATCH)
+    assert suspended.body["spec"]["suspend"] is True
+    refused = await api.create(api.path(CRON_JOBS), {**body, "spec": {**spec, "concurrencyPolicy": "Never"}})
+    assert {cause[0] for cause in refused.causes} == {"spec.concurrencyPolicy"}

@@ -7,14 +7,20 @@ from typing import Any, Final
 
 from .crds import CrdStrategy
 from .events import event_columns, from_core, to_core
-from .jobs import JobStrategy
+from .jobs import CronJobStrategy, JobStrategy
 from .pod_table import POD_COLUMNS
 from .pods import PodStrategy
 from .resources import BuiltinStrategy, Column, Resource, ScaleFields
 from .selectors import by_path
 from .simple_kinds import EventStrategy, LeaseStrategy, NamespaceStrategy, NodeStrategy, SecretStrategy
 from .tables import AGE_COLUMN
-from .workload_tables import DEPLOYMENT_COLUMNS, JOB_COLUMNS, REPLICA_SET_COLUMNS, STATEFUL_SET_COLUMNS
+from .workload_tables import (
+    CRON_JOB_COLUMNS,
+    DEPLOYMENT_COLUMNS,
+    JOB_COLUMNS,
+    REPLICA_SET_COLUMNS,
+    STATEFUL_SET_COLUMNS,
+)
 from .workloads import DeploymentStrategy, ReplicaSetStrategy, StatefulSetStrategy
 
 _EVENT_FIELDS: Final = {
@@ -222,6 +228,17 @@ BUILTIN: Final[tuple[Resource, ...]] = (
         subresources=("status",),
         columns=JOB_COLUMNS,
         selectable={"status.successful": lambda obj: str((obj.get("status") or {}).get("succeeded", 0))},
+    ),
+    Resource(
+        "batch",
+        "v1",
+        "CronJob",
+        "cronjobs",
+        CronJobStrategy(),
+        short_names=("cj",),
+        categories=("all",),
+        subresources=("status",),
+        columns=CRON_JOB_COLUMNS,
     ),
     Resource(
         "apiextensions.k8s.io",

@@ -1,4 +1,4 @@
-"""Jobs: what the server fills in, the labels that it gives their pods, and what it refuses.
+"""Jobs and CronJobs: what the server fills in, the labels that it gives Jobs' pods, and what it refuses.
 
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/ and the server's ``pkg/apis/batch``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .errors import FieldError, invalid, not_supported
+from .errors import FieldError, invalid, not_supported, required
 from .pods import default_spec
 from .resources import BuiltinStrategy
 from .wire import Json
@@ -27,6 +27,8 @@ _NOT_NEGATIVE: Final = (
 _IMMUTABLE: Final = ("completions", "selector", "template", "completionMode", "podFailurePolicy", "managedBy")
 _MODES: Final = ("NonIndexed",)
 """What the playground's Job controller can do."""
+
+_CONCURRENCY: Final = ("Allow", "Forbid", "Replace")
 
 
 class JobStrategy(BuiltinStrategy):
@@ -96,3 +98,46 @@ class JobStrategy(BuiltinStrategy):
         if subresource == "status":
             return []
         return self.validate_create(new) + unchanged(new["spec"], old["spec"], _IMMUTABLE)
+
+
+class CronJobStrategy(BuiltinStrategy):
+    """The rules for CronJobs, of which nobody makes Jobs here."""
+
+    def __init__(self) -> None:
+        super().__init__("V1CronJob", has_status=True, counts_generations=True)
+
+    def default(self, obj: Json) -> None:
+        """Fill in what the real server fills in."""
+        spec = obj.setdefault("spec", {})
+        for name, value in (
+            ("concurrencyPolicy", "Allow"),
+            ("suspend", False),
+            ("successfulJobsHistoryLimit", 3),
+            ("failedJobsHistoryLimit", 1),
+        ):
+            spec.setdefault(name, value)
+        template = spec.setdefault("jobTemplate", {}).setdefault("spec", {}).setdefault("template", {})
+        default_spec(template.setdefault("spec", {}))
+
+    def prepare_create(self, obj: Json) -> None:
+        """A new CronJob has no status."""
+        obj["status"] = {}
+
+    def prepare_update(self, new: Json, old: Json) -> None:
+        """The status has its own subresource."""
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+
+    def validate_create(self, obj: Json) -> list[FieldError]:
+        """What is wrong with a new CronJob."""
+        spec = obj["spec"]
+        errors = [] if spec.get("schedule") else [required("spec.schedule")]
+        if spec["concurrencyPolicy"] not in _CONCURRENCY:
+            errors.append(not_supported("spec.concurrencyPolicy", spec["concurrencyPolicy"], _CONCURRENCY))
+        return errors + check_template(spec["jobTemplate"]["spec"], ("OnFailure", "Never"))
+
+    def validate_update(self, new: Json, old: Json, subresource: str) -> list[FieldError]:  # noqa: ARG002
+        """What is wrong with a changed CronJob."""
+        return [] if subresource == "status" else self.validate_create(new)

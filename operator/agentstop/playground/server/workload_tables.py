@@ -95,3 +95,10 @@ JOB_COLUMNS: Final = (
     *_WIDE,
     _SELECTOR,
 )
+CRON_JOB_COLUMNS: Final = (
+    Column("Schedule", lambda obj: obj["spec"].get("schedule", "")),
+    Column("Timezone", lambda obj: obj["spec"].get("timeZone") or "<none>"),
+    Column("Suspend", lambda obj: str(obj["spec"].get("suspend", False))),
+    Column("Active", lambda obj: len((obj.get("status") or {}).get("active") or ()), "integer"),
+    AGE_COLUMN,
+)

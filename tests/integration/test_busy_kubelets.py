@@ -1,0 +1,145 @@
+"""Kubelets that are busy with the start of a container: they hear of no stop meanwhile, and start it all the same.
+
+The judge is the process table, at the moment of the proof and a few seconds after.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support import agents
+from tests.support.clusters import Cluster, Feature
+from tests.support.kube import CONFIG_MAPS, Object
+from tests.support.laws import conditions_of, status, stop_of
+from tests.support.namespaces import Namespace
+from tests.support.operators import Operator
+from tests.support.registry import Registry
+from tests.support.registry import registry as serve_registry
+from tests.support.waiting import until
+
+HOOK_SECONDS = 4
+AFTERWARDS = 2.0
+"""Seconds for which nothing may be seen of an agent whose task is Stopped."""
+
+SOON = 5.0
+"""Seconds in which a stop is over that waits for nothing."""
+
+REBOOTED_SECONDS = 40.0
+"""How long a stop may take once its node has another boot ID: what is overdue is looked at every 10 seconds."""
+
+HOOK: Object = {"postStart": {"exec": {"command": ["sleep", str(HOOK_SECONDS)]}}}
+MOUNT: Object = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+LATE = "comes-late"
+
+pytestmark = pytest.mark.needs(Feature.PROCESSES)
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[Registry]:
+    async with serve_registry() as served:
+        yield served
+        served.open.set()
+
+
+def one_container(script: str, *, grace: int = 1, volumes: list[Object] | None = None, **more: object) -> Object:
+    containers = [{**agents.container(script), **more}]
+    return {"spec": {"terminationGracePeriodSeconds": grace, "containers": containers, "volumes": volumes or []}}
+
+
+async def taken(ns: Namespace, name: str) -> None:
+    await ns.pods.until(name, lambda pod: bool(pod.get("status", {}).get("containerStatuses")), what="taken")
+
+
+async def ended_for_good(ns: Namespace, name: str, seconds: float = SOON) -> Object:
+    task = await ns.ended(name, seconds)
+    assert not ns.processes(name), "Stopped, and there is a process"
+    await ns.nothing_happens(AFTERWARDS)
+    assert not ns.processes(name), "Stopped, and then there is a process"
+    return task
+
+
+@pytest.mark.needs(Feature.OWN_NODE)
+async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
+    ns: Namespace, operator: Operator, cluster: Cluster, registry: Registry
+) -> None:
+    await ns.create_task("hooked", one_container(agents.DEAF, lifecycle=HOOK))
+    await ns.create_task("pulled", one_container(agents.DEAF, image=registry.image(), imagePullPolicy="Always"))
+    await until(lambda: ns.processes("hooked"), SOON, "the agent runs, and its start hook")
+    await registry.asked.wait()
+    for name in ("hooked", "pulled"):
+        await taken(ns, name)
+        await ns.stop(name)
+        await ns.until(name, lambda task: bool(stop_of(task)), what="accepted")
+        await ns.delete_pod(name, grace=0)
+        await ns.pods.until_gone(name)
+        task = await ns.stalled(name, "KubeletBusy")
+        assert "reboot node" in conditions_of(task)["Stalled"]["message"]
+    assert ns.processes("hooked")
+    assert not ns.processes("pulled")
+    registry.open.set()
+    await until(lambda: ns.processes("pulled"), SOON, "the agent is started although its pod is gone")
+    await until(lambda: not ns.processes("pulled"), SOON, "the kubelet has ended it")
+    await until(lambda: not ns.processes("hooked"), HOOK_SECONDS + SOON, "the kubelet has ended the agent")
+    # Nobody saw these ends: only another boot of the node proves them.
+    await ns.nothing_happens(1)
+    assert {status(await ns.task(name))["phase"] for name in ("hooked", "pulled")} == {"Stopping"}
+    await cluster.reboot_node()
+    for name in ("hooked", "pulled"):
+        task = await ended_for_good(ns, name, REBOOTED_SECONDS)
+        assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+
+
+async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator) -> None:
+    await ns.create_task("a", one_container(agents.graceful(), grace=3, lifecycle=HOOK))
+    await until(lambda: ns.processes("a"), SOON, "the agent runs")
+    await ns.stop("a")
+    await ns.nothing_happens(2)
+    assert (status(await ns.task("a"))["phase"], bool(ns.processes("a"))) == ("Stopping", True)
+    task = await ended_for_good(ns, "a", HOOK_SECONDS + SOON)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Graceful")
+
+
+async def test_a_stop_during_a_pull_waits_until_what_is_pulled_has_been_ended(
+    ns: Namespace, operator: Operator, registry: Registry
+) -> None:
+    await ns.create_task("a", one_container(agents.DEAF, image=registry.image(), imagePullPolicy="Always"))
+    await registry.asked.wait()
+    await taken(ns, "a")
+    await ns.stop("a")
+    await ns.nothing_happens(1)
+    assert status(await ns.task("a"))["phase"] == "Stopping"
+    registry.open.set()
+    task = await ended_for_good(ns, "a", SOON + SOON)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Killed")
+
+
+@pytest.mark.parametrize("waits", ["volume", "variable", "image"])
+async def test_nothing_starts_in_a_pod_that_was_stopped_before_anything_did(
+    ns: Namespace, operator: Operator, registry: Registry, waits: str
+) -> None:
+    volumes: list[Object] = []
+    more: Object = {}
+    if waits == "volume":
+        volumes, more = [{"name": "v", "configMap": {"name": LATE}}], MOUNT
+    elif waits == "variable":
+        more = {"env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": LATE, "key": "x"}}}]}
+    else:
+        registry.status = 404
+        registry.open.set()
+        more = {"image": registry.image()}
+    await ns.create_task("a", one_container(agents.graceful(), grace=5, volumes=volumes, **more))
+    await taken(ns, "a")
+    await ns.nothing_happens(1)
+    await ns.stop("a")
+    task = await ns.ended("a", SOON)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
+    registry.status = 200
+    await ns.create(CONFIG_MAPS, {"metadata": {"name": LATE}, "data": {"x": "y"}})
+    await ns.nothing_happens(3)
+    assert not ns.processes("a")
+    assert not [pod for pod in ns.pods.of("a") if ran(pod)]
+
+
+def ran(pod: Object) -> bool:
+    states = [each["state"] for each in pod.get("status", {}).get("containerStatuses") or ()]
+    return any("running" in state or (state.get("terminated") or {}).get("startedAt") for state in states)
