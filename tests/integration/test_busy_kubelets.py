@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support import agents
+from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import CONFIG_MAPS, Object
 from tests.support.laws import conditions_of, status, stop_of
@@ -16,6 +16,7 @@ from tests.support.operators import Operator
 from tests.support.registry import Registry
 from tests.support.registry import registry as serve_registry
 from tests.support.waiting import until
+from tests.support.workloads import Workloads
 
 HOOK_SECONDS = 4
 AFTERWARDS = 2.0
@@ -60,21 +61,36 @@ async def ended_for_good(ns: Namespace, name: str, seconds: float = SOON) -> Obj
 
 @pytest.mark.needs(Feature.OWN_NODE)
 async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
-    ns: Namespace, operator: Operator, cluster: Cluster, registry: Registry
+    ns: Namespace, operator: Operator, cluster: Cluster, workloads: Workloads, registry: Registry
 ) -> None:
+    job = manifests.job("job", agents.DEAF, grace=1)
+    job["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = HOOK
+    made = await workloads.create(job)
+    await workloads.adopt("job", made)
     await ns.create_task("hooked", one_container(agents.DEAF, lifecycle=HOOK))
+    await ns.create_task("lost", one_container(agents.DEAF, lifecycle=HOOK))
     await ns.create_task("pulled", one_container(agents.DEAF, image=registry.image(), imagePullPolicy="Always"))
-    await until(lambda: ns.processes("hooked"), SOON, "the agent runs, and its start hook")
+    names = ["job", "hooked", "lost", "pulled"]
+    await until(lambda: ns.processes("hooked") and ns.processes("lost"), SOON, "agents and their start hooks run")
+    await until(lambda: workloads.processes(made), SOON, "the agent of the Job runs")
     await registry.asked.wait()
-    for name in ("hooked", "pulled"):
-        await taken(ns, name)
-        await ns.stop(name)
-        await ns.until(name, lambda task: bool(stop_of(task)), what="accepted")
-        await ns.delete_pod(name, grace=0)
-        await ns.pods.until_gone(name)
+
+    for name in names:
+        pod = name if name != "job" else (await workloads.pods(made))[0]["metadata"]["name"]
+        await taken(ns, pod)
+        if name != "lost":
+            await ns.stop(name)
+            await ns.until(name, lambda task: bool(stop_of(task)), what="accepted")
+        await ns.patch_pod(pod, {"metadata": {"finalizers": None}})
+        await ns.delete_pod(pod, grace=0)
+        await ns.pods.until_gone(pod)
+    for name in names:
         task = await ns.stalled(name, "KubeletBusy")
         assert "reboot node" in conditions_of(task)["Stalled"]["message"]
-    assert ns.processes("hooked")
+    # Nobody has stopped it, and it has not ended: so it still can be stopped.
+    assert status(await ns.task("lost"))["phase"] == "Pending"
+    await ns.stop("lost")
+    assert all((ns.processes("hooked"), ns.processes("lost"), workloads.processes(made)))
     assert not ns.processes("pulled")
     registry.open.set()
     await until(lambda: ns.processes("pulled"), SOON, "the agent is started although its pod is gone")
@@ -82,11 +98,15 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
     await until(lambda: not ns.processes("hooked"), HOOK_SECONDS + SOON, "the kubelet has ended the agent")
     # Nobody saw these ends: only another boot of the node proves them.
     await ns.nothing_happens(1)
-    assert {status(await ns.task(name))["phase"] for name in ("hooked", "pulled")} == {"Stopping"}
+    assert {name: status(await ns.task(name))["phase"] for name in names} == dict.fromkeys(names, "Stopping")
     await cluster.reboot_node()
-    for name in ("hooked", "pulled"):
-        task = await ended_for_good(ns, name, REBOOTED_SECONDS)
+    for name in names:
+        task = await ns.ended(name, REBOOTED_SECONDS)
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+        assert not ns.processes(name)
+    await ns.nothing_happens(AFTERWARDS)
+    assert not [name for name in names if ns.processes(name)]
+    assert not workloads.processes(made)
 
 
 async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator) -> None:

@@ -176,12 +176,13 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
         proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, around, now)
         known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, around)),))
     else:
+        being_started = None
         proof, blocked = proof_by_node(node, due, around, now)
     return Seen(
         presence=Presence.PRESENT,
         workload=known,
         halted=True,
-        ending=lost(known.name),
+        ending=lost(known.name) if being_started is None or proof is not None else None,
         proof=proof,
         blocked=blocked or taken,
     )
@@ -220,7 +221,8 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
     boot_id = boot_id_of(pod.node, known, around) if sighting.absent and pod.starting is not None else None
     proof, blocked = proof_of(pod, sighting, task.status.stop, around, now, boot_id)
     ending = ending_of(pod, sighting)
-    if ending is None and sighting.absent:
+    if ending is None and sighting.absent and (proof is not None or pod.starting is None):
+        # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
         ending = lost(pod.name)
     main = task.spec.main_container
     return Seen(

@@ -308,6 +308,16 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_
     assert unknown.reason == "NodeUnreachable"
 
 
+@pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
+def test_a_pod_removed_while_its_kubelet_starts_it_is_not_lost_before_that_is_proven(seen: Sighting) -> None:
+    pending = task(None, {"phase": "Pending", "workload": recorded("one")["workload"]})
+
+    assert see(pending, seen, booted(900, "one"), 900).ending is None
+    ending = see(pending, seen, booted(900, "two"), 900).ending
+    assert ending is not None
+    assert ending.word.reason == "WorkloadLost"
+
+
 @pytest.mark.parametrize(
     ("status", "spec", "proven"),
     [
