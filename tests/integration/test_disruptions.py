@@ -19,7 +19,7 @@ TRIES = 'f=${TMPDIR:-/s}/n; n=$(cat "$f" 2>/dev/null || echo 0); echo $((n+1)) >
 
 def with_helper(script: str) -> Object:
     rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
-    mount = {"volumeMounts": [{"name": "s", "mountPath": "/s"}]}
+    mount: Object = {"volumeMounts": [{"name": "s", "mountPath": "/s"}]}
     main = agents.container(script, restartPolicy="Never", restartPolicyRules=rules, **mount)
     helper = agents.container(agents.graceful(), "helper")
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "volumes": [{"name": "s", "emptyDir": {}}]}

@@ -124,7 +124,7 @@ async def test_a_pull_that_fails_is_tried_again(cluster: Cluster) -> None:
 
 CONFIG = {"name": "v", "configMap": {"name": "late"}}
 SECRET = {"name": "v", "projected": {"sources": [{"secret": {"name": "late", "items": [{"key": "k", "path": "k"}]}}]}}
-MOUNTS = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+MOUNTS: dict[str, Any] = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 
 
 @pytest.mark.parametrize(("volume", "resource"), [(CONFIG, "configmaps"), (SECRET, "secrets")])
@@ -173,7 +173,7 @@ async def test_a_deadline_ends_the_wait_for_a_volume_in_the_end(
 async def test_a_container_is_started_again_by_its_own_rules_alone(cluster: Cluster) -> None:
     rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
     script = 'n=$(cat "$HOME/n" 2>/dev/null || echo 0); echo $((n+1)) >"$HOME/n"; [ $n -ge 2 ] || exit 42; exit 43'
-    own = {"restartPolicy": "Never", "restartPolicyRules": rules}
+    own: dict[str, Any] = {"restartPolicy": "Never", "restartPolicyRules": rules}
     await cluster.create(pod("p", container(script, **own), container(PATIENT, name="helper")))
     item = await cluster.until("p", lambda item: terminated(item).get("exitCode") == 43)
     assert main_status(item)["restartCount"] == 2

@@ -266,7 +266,8 @@ async def test_a_container_that_its_own_rules_start_again_comes_back(api: Api) -
     own = {"name": "main", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}
     await api.create(api.path("pods"), pod("p", restartPolicy="Never", containers=[own]))
     await api.create(api.path("pods", "p") + "/binding", binding("p", "nowhere"))
-    for state in ({"terminated": {"exitCode": 42}}, {"running": {}}):
+    states: list[dict[str, Any]] = [{"terminated": {"exitCode": 42}}, {"running": {}}]
+    for state in states:
         item = {"name": "main", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": state}
         body = {"status": {"phase": "Running", "containerStatuses": [item]}}
         assert (await api.patch(api.path("pods", "p") + "/status", body)).status == 200
