@@ -4,6 +4,7 @@ The judge is the process table, at the moment of the proof and a few seconds aft
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -18,17 +19,15 @@ from tests.support.registry import registry as serve_registry
 from tests.support.waiting import until
 from tests.support.workloads import Workloads
 
-HOOK_SECONDS = 4
 AFTERWARDS = 2.0
 """Seconds for which nothing may be seen of an agent whose task is Stopped."""
 
-SOON = 5.0
-"""Seconds in which a stop is over that waits for nothing."""
+SOON = 10.0
+"""Seconds in which a stop is over that waits for nothing; a volume that is missing takes a kubelet two minutes."""
 
 REBOOTED_SECONDS = 40.0
 """How long a stop may take once its node has another boot ID: what is overdue is looked at every 10 seconds."""
 
-HOOK: Object = {"postStart": {"exec": {"command": ["sleep", str(HOOK_SECONDS)]}}}
 MOUNT: Object = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 LATE = "comes-late"
 
@@ -40,6 +39,23 @@ async def registry() -> AsyncIterator[Registry]:
     async with serve_registry() as served:
         yield served
         served.open.set()
+
+
+class StartHook:
+    """A start hook that lasts until it is told to be done."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        command = ["sh", "-c", f"until [ -e {file} ]; do sleep 0.1; done"]
+        self.lifecycle: Object = {"postStart": {"exec": {"command": command}}}
+
+    def finish(self) -> None:
+        self._file.touch()
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> StartHook:
+    return StartHook(tmp_path / "done")
 
 
 def one_container(script: str, *, grace: int = 1, volumes: list[Object] | None = None, **more: object) -> Object:
@@ -61,14 +77,14 @@ async def ended_for_good(ns: Namespace, name: str, seconds: float = SOON) -> Obj
 
 @pytest.mark.needs(Feature.OWN_NODE)
 async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
-    ns: Namespace, operator: Operator, cluster: Cluster, workloads: Workloads, registry: Registry
+    ns: Namespace, operator: Operator, cluster: Cluster, workloads: Workloads, registry: Registry, hook: StartHook
 ) -> None:
     job = manifests.job("job", agents.DEAF, grace=1)
-    job["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = HOOK
+    job["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = hook.lifecycle
     made = await workloads.create(job)
     await workloads.adopt("job", made)
-    await ns.create_task("hooked", one_container(agents.DEAF, lifecycle=HOOK))
-    await ns.create_task("lost", one_container(agents.DEAF, lifecycle=HOOK))
+    await ns.create_task("hooked", one_container(agents.DEAF, lifecycle=hook.lifecycle))
+    await ns.create_task("lost", one_container(agents.DEAF, lifecycle=hook.lifecycle))
     await ns.create_task("pulled", one_container(agents.DEAF, image=registry.image(), imagePullPolicy="Always"))
     names = ["job", "hooked", "lost", "pulled"]
     await until(lambda: ns.processes("hooked") and ns.processes("lost"), SOON, "agents and their start hooks run")
@@ -95,7 +111,8 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
     registry.open.set()
     await until(lambda: ns.processes("pulled"), SOON, "the agent is started although its pod is gone")
     await until(lambda: not ns.processes("pulled"), SOON, "the kubelet has ended it")
-    await until(lambda: not ns.processes("hooked"), HOOK_SECONDS + SOON, "the kubelet has ended the agent")
+    hook.finish()
+    await until(lambda: not ns.processes("hooked"), SOON, "the kubelet has ended the agent")
     # Nobody saw these ends: only another boot of the node proves them.
     await ns.nothing_happens(1)
     assert {name: status(await ns.task(name))["phase"] for name in names} == dict.fromkeys(names, "Stopping")
@@ -109,13 +126,14 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
     assert not workloads.processes(made)
 
 
-async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator) -> None:
-    await ns.create_task("a", one_container(agents.graceful(), grace=3, lifecycle=HOOK))
+async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator, hook: StartHook) -> None:
+    await ns.create_task("a", one_container(agents.graceful(), grace=10, lifecycle=hook.lifecycle))
     await until(lambda: ns.processes("a"), SOON, "the agent runs")
     await ns.stop("a")
     await ns.nothing_happens(2)
     assert (status(await ns.task("a"))["phase"], bool(ns.processes("a"))) == ("Stopping", True)
-    task = await ended_for_good(ns, "a", HOOK_SECONDS + SOON)
+    hook.finish()
+    task = await ended_for_good(ns, "a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Graceful")
 
 
@@ -129,7 +147,7 @@ async def test_a_stop_during_a_pull_waits_until_what_is_pulled_has_been_ended(
     await ns.nothing_happens(1)
     assert status(await ns.task("a"))["phase"] == "Stopping"
     registry.open.set()
-    task = await ended_for_good(ns, "a", SOON + SOON)
+    task = await ended_for_good(ns, "a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Killed")
 
 

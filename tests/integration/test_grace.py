@@ -15,7 +15,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import until
 
-PRECISION = 1.5
+PRECISION = 2.0
 """Seconds by which a death may miss its moment: Kubernetes counts in whole ones, and the machine may be busy."""
 
 pytestmark = pytest.mark.needs(Feature.PROCESSES)

@@ -1,6 +1,7 @@
 """A node that is busy with the start of a container, as a kubelet is: it hears of nothing else meanwhile."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from .cluster import Cluster, alive, condition, container, main_status, phase_is
 PATIENT = 'trap "exit 0" TERM; echo up; while :; do sleep 0.05; done'
 
 
-def _hooked(script: str, seconds: float, **more: Any) -> dict[str, Any]:
-    return container(script, lifecycle={"postStart": {"exec": {"command": ["sleep", str(seconds)]}}}, **more)
+def _until(file: Path) -> dict[str, Any]:
+    """A start hook that is done once a file is there."""
+    command = ["sh", "-c", f"until [ -e {file} ]; do sleep 0.05; done"]
+    return {"lifecycle": {"postStart": {"exec": {"command": command}}}}
 
 
 def _marked(cluster: Cluster, script: str = PATIENT) -> tuple[str, dict[str, Any]]:
@@ -24,42 +27,51 @@ def _marked(cluster: Cluster, script: str = PATIENT) -> tuple[str, dict[str, Any
     return marker, {"command": ["sh", "-c", script, marker]}
 
 
-@pytest.mark.parametrize("hook", [{"exec": {"command": ["sleep", "1"]}}, {"sleep": {"seconds": 1}}])
-async def test_a_container_is_called_running_when_its_start_hook_is_done(
-    cluster: Cluster, hook: dict[str, Any]
-) -> None:
-    started = asyncio.get_running_loop().time()
-    await cluster.create(pod("p", container(PATIENT, lifecycle={"postStart": hook})))
-    await cluster.until("p", lambda item: "waiting" in main_status(item)["state"])
+async def test_a_container_is_called_running_when_its_start_hook_is_done(cluster: Cluster, tmp_path: Path) -> None:
+    marker, command = _marked(cluster)
+    await cluster.create(pod("p", {**container("", **_until(tmp_path / "done")), **command}))
+    await cluster.until_true(lambda: alive(marker))
+    await asyncio.sleep(0.5)
+    assert all(
+        "waiting" in main_status(item)["state"] for _, item in cluster.history["p"] if item["status"].get("startTime")
+    )
+    (tmp_path / "done").touch()
     await cluster.until("p", phase_is("Running"))
+
+
+async def test_a_start_hook_that_sleeps(cluster: Cluster) -> None:
+    started = asyncio.get_running_loop().time()
+    await cluster.run(pod("p", container(PATIENT, lifecycle={"postStart": {"sleep": {"seconds": 1}}})))
     assert asyncio.get_running_loop().time() - started >= 1
-    assert not [item for _, item in cluster.history["p"] if "terminated" in main_status(item)["state"]]
 
 
 @pytest.mark.parametrize("how", ["in place", "deletion", "force"])
-async def test_nothing_ends_a_container_before_its_start_hook_is_done(cluster: Cluster, how: str) -> None:
+async def test_nothing_ends_a_container_before_its_start_hook_is_done(
+    cluster: Cluster, tmp_path: Path, how: str
+) -> None:
     marker, command = _marked(cluster)
-    await cluster.create(pod("p", {**_hooked(PATIENT, 1.5), **command}))
+    await cluster.create(pod("p", {**container("", **_until(tmp_path / "done")), **command}))
     await cluster.until_true(lambda: alive(marker))
-    end = asyncio.get_running_loop().time() + 1.5
     if how == "in place":
         await cluster.patch("p", {"spec": {"activeDeadlineSeconds": 1}})
     else:
-        await cluster.delete("p", grace=0 if how == "force" else None)
-    await asyncio.sleep(1)
+        await cluster.delete("p", grace=0 if how == "force" else 1)
+    await asyncio.sleep(1.5)
     assert alive(marker)
+    (tmp_path / "done").touch()
     await cluster.until_true(lambda: not alive(marker))
-    assert asyncio.get_running_loop().time() >= end - 0.2
     if how == "in place":
         assert terminated(await cluster.until("p", phase_is("Failed")))["exitCode"] == 0
 
 
-async def test_the_next_container_waits_for_the_start_hook_of_the_one_before(cluster: Cluster) -> None:
+async def test_the_next_container_waits_for_the_start_hook_of_the_one_before(cluster: Cluster, tmp_path: Path) -> None:
     marker, command = _marked(cluster)
-    await cluster.create(pod("p", _hooked(PATIENT, 1, name="first"), {**container(PATIENT), **command}))
+    first = container(PATIENT, name="first", **_until(tmp_path / "done"))
+    await cluster.create(pod("p", first, {**container(""), **command}))
     await cluster.until_true(lambda: "p" in cluster.history)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.5)
     assert not alive(marker)
+    (tmp_path / "done").touch()
     await cluster.until("p", phase_is("Running"))
     assert alive(marker)
 
@@ -73,7 +85,8 @@ async def test_a_start_hook_that_fails_ends_its_container(cluster: Cluster) -> N
 
 
 async def test_a_container_that_ends_takes_its_start_hook_with_it(cluster: Cluster) -> None:
-    await cluster.create(pod("p", _hooked("sleep 0.3; exit 4", 1000)))
+    hook = {"postStart": {"exec": {"command": ["sleep", "1000"]}}}
+    await cluster.create(pod("p", container("sleep 0.3; exit 4", lifecycle=hook)))
     assert terminated(await cluster.until("p", phase_is("Failed")))["exitCode"] == 4
 
 
