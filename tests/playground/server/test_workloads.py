@@ -236,5 +236,6 @@ async def test_cron_jobs_are_kept(api: Api) -> None:
     assert made.body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     suspended = await api.patch(api.path(CRON_JOBS, "nightly"), {"spec": {"suspend": True}}, MERGE_PATCH)
     assert suspended.body["spec"]["suspend"] is True
-    refused = await api.create(api.path(CRON_JOBS), {**body, "spec": {**spec, "concurrencyPolicy": "Never"}})
+    other = {**body, "metadata": {"name": "other"}, "spec": {**spec, "concurrencyPolicy": "Never"}}
+    refused = await api.create(api.path(CRON_JOBS), other)
     assert {cause[0] for cause in refused.causes} == {"spec.concurrencyPolicy"}

@@ -145,6 +145,14 @@ def status_only(new: Json, old: Json, *, may_label: bool) -> Json:
     return changed
 
 
+def debug_containers_only(new: Json, old: Json) -> Json:
+    """The pod as it was, with the new ephemeral containers."""
+    metadata = {**old["metadata"], "managedFields": new["metadata"].get("managedFields", [])}
+    spec = {key: value for key, value in old["spec"].items() if key != "ephemeralContainers"}
+    added = (new.get("spec") or {}).get("ephemeralContainers")
+    return {**old, "metadata": metadata, "spec": {**spec, **({"ephemeralContainers": added} if added else {})}}
+
+
 def check_finalizers(metadata: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
     """What is wrong with the finalizers: an object that is being deleted takes no new ones."""
     if "deletionTimestamp" not in before:

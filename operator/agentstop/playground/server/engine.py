@@ -14,6 +14,7 @@ from .admission import (
     WriteOptions,
     check_finalizers,
     check_namespace,
+    debug_containers_only,
     decode,
     deep_copy,
     omit_empty,
@@ -219,6 +220,9 @@ class Engine:
             metadata["managedFields"] = owners
         if options.subresource == "status":
             new = status_only(new, loads(record.body), may_label=strategy.status_may_label)
+            metadata = new["metadata"]
+        elif options.subresource == "ephemeralcontainers":
+            new = debug_containers_only(new, loads(record.body))
             metadata = new["metadata"]
         else:
             strategy.prepare_update(new, old)
