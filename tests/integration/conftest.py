@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 
 GROUPS = {
     **dict.fromkeys(("test_adoption", "test_endings", "test_rights", "test_jobs", "test_sandboxes"), 1),
+    **dict.fromkeys(("test_busy_kubelets", "test_grace"), 1),
+    **dict.fromkeys(("test_late_controllers", "test_disruptions", "test_takeovers"), 3),
     **dict.fromkeys(("test_crashes", "test_nodes", "test_failover"), 2),
     **dict.fromkeys(("test_orders", "test_families", "test_pausing"), 3),
 }
