@@ -334,6 +334,8 @@ class AgentTaskStatus(Model):
     """When the task ended."""
     attempts: int = 0
     """How many times the workload was started: each pause that is over counts once more."""
+    grace_period_seconds: Seconds | None = None
+    """How many seconds a stop would leave between SIGTERM and SIGKILL as things are: what spec.stop says, or else the pods' own, within the administrator's --max-grace-period-seconds. Absent while nothing runs, and once a stop is on record."""  # noqa: E501
     stop: StopStatus | None = None
     """The record of the accepted stop."""
     workload: WorkloadStatus | None = None

@@ -79,6 +79,12 @@ class Case:
         return asked if asked is not None else self.cap
 
     @property
+    def grace_seconds(self) -> int:
+        """The grace period in seconds that a stop gives as things are."""
+        asked, seen = self.asked_grace, self.seen
+        return seen.own_grace_seconds if asked is None else min(asked, seen.longest_grace_seconds or asked)
+
+    @property
     def _asked_grace(self) -> int | None:
         own = self.request.grace_period_seconds
         ordered = self.standing.stop.grace_seconds if self.standing.stop is not None else None
@@ -146,6 +152,7 @@ def next_status(
         paused_seconds=before.paused_seconds,
         finished_at=finished_at,
         attempts=max(before.attempts, int(began)),
+        grace_period_seconds=case.grace_seconds if seen.active and stop is None and not phase.terminal else None,
         stop=stop,
         workload=seen.workload or before.workload,
         children=case.kin.children,

@@ -6,6 +6,7 @@ from typing import Final
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase, Verdict, WorkloadStatus
+from agentstop.lifecycle.graces import late_wish, running_seconds, runs_longer
 
 
 class Severity(StrEnum):
@@ -74,8 +75,11 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
         note = f"Stop requested{by} (source {stop.source}){why}"
         notes.append(Note(Severity.NORMAL, "StopAccepted", Action.STOP, note))
     if stop.signaled_at is not None and (told is None or told.signaled_at is None):
-        note = f"SIGTERM is on its way, SIGKILL follows after {stop.grace_period_seconds} s"
+        note = f"SIGTERM is on its way, SIGKILL follows after {running_seconds(stop)} s"
         notes.append(Note(Severity.NORMAL, "StopSignaled", Action.STOP, note))
+    if runs_longer(stop) and (told is None or not runs_longer(told)) and not after.phase.terminal:
+        note = late_wish(stop)
+        notes.append(Note(Severity.WARNING, "GracePeriodRuns", Action.STOP, f"{note[0].upper()}{note[1:]}"))
     if after.phase is Phase.STOPPED and before.phase is not Phase.STOPPED:
         if stop.verdict is Verdict.UNVERIFIED:
             note = "Nobody could prove that the processes are gone; marked as stopped because the task asked for it"

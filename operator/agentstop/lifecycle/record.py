@@ -1,19 +1,10 @@
 """The record of a stop: what it comes from, when it was accepted, and how far it has come."""
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import Case
-
-SHORTEST_KUBELET_SECONDS: Final = 2
-"""The least time that a kubelet leaves a container, however little was asked for.
-
-Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
-"""
-
-WHOLE_SECOND: Final = timedelta(seconds=1)
-"""Kubernetes writes moments to the second: one that differs by less from ours is the same."""
+from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS, WHOLE_SECOND
 
 
 def source_of(case: Case) -> StopSource | None:
@@ -78,7 +69,7 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
     """Return the record with the signal and the grace period that is in force: it only ever becomes shorter."""
     asked, seen = case.asked_grace, case.seen
     if record.grace_period_seconds is None:
-        grace = seen.own_grace_seconds if asked is None else min(asked, seen.longest_grace_seconds or asked)
+        grace = case.grace_seconds
     else:
         grace = min(record.grace_period_seconds, asked or record.grace_period_seconds)
     signaled_at = record.signaled_at
@@ -94,20 +85,6 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
     return record.but(
         grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at
     )
-
-
-def asked_kill(record: StopStatus) -> datetime | None:
-    """Return when SIGKILL was asked for: earlier than it comes, where a longer grace period ran already."""
-    if record.signaled_at is None or record.kill_at is None or record.grace_period_seconds is None:
-        return record.kill_at
-    return min(record.kill_at, record.signaled_at + timedelta(seconds=record.grace_period_seconds))
-
-
-def runs_longer(record: StopStatus) -> bool:
-    """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
-    asked = asked_kill(record)
-    least = timedelta(seconds=SHORTEST_KUBELET_SECONDS) + WHOLE_SECOND
-    return asked is not None and record.kill_at is not None and record.kill_at - asked > least
 
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:

@@ -6,7 +6,8 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
 from agentstop.lifecycle.effects import Halt, Protect
-from agentstop.lifecycle.record import accepted, asked_kill, confirmed, latest_kill, progressed, runs_longer
+from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
+from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.lifecycle.verdict import verdict_of
 
@@ -47,7 +48,7 @@ def stopping(case: Case) -> Decision | None:
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     if runs_longer(record):
-        word = Word(word.reason, f"{word.message}{_longer(record)}")
+        word = Word(word.reason, f"{word.message}; {late_wish(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
         status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record),
@@ -76,15 +77,6 @@ def unprotected(task: Task) -> bool:
 
 def _stopped(case: Case, record: StopStatus, word: Word) -> AgentTaskStatus:
     return next_status(case, Phase.STOPPED, word, stop=record, finished_at=record.confirmed_at)
-
-
-def _longer(record: StopStatus) -> str:
-    """Say that less time was asked for than runs already; only people who know can help themselves."""
-    assert record.kill_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
-    return (
-        f"; {record.grace_period_seconds} s were asked for when a longer grace period ran already, which no kubelet"
-        f" shortens: SIGKILL comes at {record.kill_at:%H:%M:%S} UTC"
-    )
 
 
 def _word(task: Task, record: StopStatus) -> Word:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
-from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 

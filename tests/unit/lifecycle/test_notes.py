@@ -57,6 +57,27 @@ def test_notes(before: AgentTaskStatus, after: AgentTaskStatus, reasons: list[st
     assert [note.reason for note in notes_between(before, after)] == reasons
 
 
+def test_a_wish_for_less_time_that_comes_too_late_is_told_once() -> None:
+    wished = SIGNALED.but(grace_period_seconds=2)
+    before, after = status(Phase.STOPPING, SIGNALED), status(Phase.STOPPING, wished)
+
+    (note,) = notes_between(before, after)
+    assert (note.reason, note.severity) == ("GracePeriodRuns", Severity.WARNING)
+    assert note.message.startswith("2 s were asked for when a longer grace period ran already")
+    assert f"SIGKILL comes at {at(31):%H:%M:%S} UTC" in note.message
+    assert notes_between(after, after) == ()
+    assert "GracePeriodRuns" not in [
+        each.reason for each in notes_between(before, status(Phase.STOPPED, CONFIRMED.but(grace_period_seconds=2)))
+    ]
+
+
+def test_the_time_until_sigkill_is_the_one_that_runs() -> None:
+    somebody_elses = ACCEPTED.but(signaled_at=at(1), kill_at=at(61), grace_period_seconds=30)
+    notes = notes_between(status(Phase.RUNNING), status(Phase.STOPPING, somebody_elses))
+    (signaled,) = [each for each in notes if each.reason == "StopSignaled"]
+    assert signaled.message == "SIGTERM is on its way, SIGKILL follows after 60 s"
+
+
 def test_acceptance_names_who_and_why() -> None:
     (note,) = notes_between(status(Phase.RUNNING), status(Phase.STOPPING, ACCEPTED))
 

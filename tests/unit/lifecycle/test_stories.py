@@ -259,6 +259,19 @@ def test_a_grace_period_that_is_shortened_while_it_runs_is_not_said_to_be_over(w
     assert abs((killed_at - parse_time_of(due)).total_seconds()) <= 1
 
 
+def test_how_long_a_stop_would_leave_is_on_record_while_something_runs(world: World) -> None:
+    own = TEMPLATE | {"podTemplate": {"spec": POD | {"terminationGracePeriodSeconds": 600}}}
+    world.create_task("a", own | {"stop": {"gracePeriodSeconds": 90}})
+    world.create_task("b", own)
+    assert "gracePeriodSeconds" not in status(world, "b")
+    goes_well(world, 3)
+    assert (status(world, "a")["gracePeriodSeconds"], status(world, "b")["gracePeriodSeconds"]) == (90, 600)
+    world.patch_spec("b", stopRequested=True)
+    goes_well(world, 1)
+    assert "gracePeriodSeconds" not in status(world, "b")
+    assert status(world, "b")["stop"]["gracePeriodSeconds"] == 600
+
+
 def test_what_the_kubelet_is_busy_with_is_said_once_the_stop_is_late(world: World) -> None:
     hooked = CONTAINER | {"behaviour": CONTAINER["behaviour"] | {"hook": 120}, "lifecycle": {"postStart": {}}}
     world.create_task("a", {"podTemplate": {"spec": POD | {"containers": [hooked]}}})

@@ -6,7 +6,9 @@ import click
 
 from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import TASK
+from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session, asks
 
@@ -14,8 +16,8 @@ COUNTED = 500
 """So many tasks are looked at for the question, in one request, however many there are."""
 
 
-def confirm(session: Session, selection: Selection, verb: str, *, yes: bool) -> None:
-    """Ask whether to go on, where it is about more than one task.
+def confirm(session: Session, selection: Selection, verb: str, *, yes: bool, patient: bool = False) -> None:
+    """Ask whether to go on, where it is about more than one task; `patient` where they get the time that is theirs.
 
     Raises click.UsageError where nobody can answer, and PluginError where the answer is no.
     """
@@ -27,6 +29,9 @@ def confirm(session: Session, selection: Selection, verb: str, *, yes: bool) -> 
             " --dry-run"
         )
     found, more = _look(session, selection)
+    seconds = longest(found) if found is not None and patient else None
+    if seconds is not None:
+        note(warning("one of them" if more or len(found or ()) > 1 else "it", seconds, verb))
     if found is not None and len(found) <= 1 and not more:
         return
     what = selection.words(session.namespace)

@@ -181,7 +181,12 @@ def waiting_options(function: Function) -> Function:
 
 def yes_option(function: Function) -> Function:
     """Add the answer to the question that comes before more than one task."""
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask before it is more than one task.")(function)
+    return click.option(
+        "-y",
+        "--yes",
+        is_flag=True,
+        help="Do not ask, neither before more than one task nor before a long grace period.",
+    )(function)
 
 
 def output_option(*choices: str) -> Callable[[Function], Function]:

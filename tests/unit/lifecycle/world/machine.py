@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
 
 from .clock import whole
 

@@ -73,7 +73,7 @@ def create(session: Session, /, hold: bool, yes: bool, **options: Any) -> int:
     """
     selection = _selection(options)
     if len(selection.names) != 1:
-        confirm(session, selection, "stop", yes=yes)
+        confirm(session, selection, "stop", yes=yes, patient=grace_of(options["grace"], options["now"]) is None)
     return _make(session, selection, options, hold=hold)
 
 

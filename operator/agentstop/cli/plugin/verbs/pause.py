@@ -82,7 +82,7 @@ def _carry_out(
     selection = Selection(tuple(dict.fromkeys(names)), labels, agents, everything, all_namespaces)
     selection.check()
     if not dry_run:
-        confirm(session, selection, verb, yes=yes)
+        confirm(session, selection, verb, yes=yes, patient=paused)
     tasks = _found(session, selection, paused)
     if not tasks:
         say(f"there is nothing to {verb}: no {selection.words(session.namespace)}")

@@ -8,7 +8,9 @@ import click
 from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.asking import confirm
 from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.durations import now as this_moment
 from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.graces import mind, too_late
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
 from agentstop.cli.plugin.options import (
     connection_options,
@@ -72,7 +74,7 @@ def stop(
     asked = {"reason": reason, "message": message, "gracePeriodSeconds": seconds, "podPolicy": pod_policy}
     if selection.single is not None:
         how = {name: value for name, value in asked.items() if value is not None}
-        return _stop_one(session, selection.single, how, follows, timeout, dry_run, output)
+        return _stop_one(session, selection.single, how, follows, timeout, dry_run, yes, output)
     return _stop_many(session, selection, asked, follows, timeout, dry_run, yes, output)
 
 
@@ -83,8 +85,12 @@ def _stop_one(
     follows: bool,
     timeout: float | None,
     dry_run: bool,
+    yes: bool,
     output: str | None,
 ) -> int:
+    asked = how.get("gracePeriodSeconds")
+    if asked is None and not dry_run:
+        mind(session, name, yes=yes)
     body = {"spec": {"stopRequested": True, **({"stop": how} if how else {})}}
     try:
         task = session.api.merge(TASK.path(session.namespace, name), body, manager=FIELD_MANAGER, dry_run=dry_run)
@@ -100,6 +106,9 @@ def _stop_one(
             print_objects([task], output, single=True)
         return Exit.OK
     if not follows or has_ended(task):
+        late = too_late(task, asked, this_moment())
+        if late is not None:
+            note(late)
         if output is not None:
             print_objects([task], output, single=True)
         elif has_ended(task):
@@ -126,7 +135,7 @@ def _stop_many(
     from agentstop.cli.plugin.ordering import DRILL_KEPT_SECONDS, KEPT_SECONDS, make_order, order_body
 
     if not dry_run:
-        confirm(session, selection, "stop", yes=yes)
+        confirm(session, selection, "stop", yes=yes, patient=spec["gracePeriodSeconds"] is None)
     missing = _missing(session, selection) if selection.names else []
     kept = DRILL_KEPT_SECONDS if dry_run else KEPT_SECONDS
     try:

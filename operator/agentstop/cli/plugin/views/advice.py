@@ -4,7 +4,12 @@ from typing import Final
 
 _IMAGE: Final = "correct the image, or the right to pull it; a task's image cannot be changed: create a new one"
 
+GRACE_RUNS: Final = "GracePeriodRuns"
+"""Reason of the Event that less time was asked for than ran already."""
+
 ADVICE: Final = {
+    GRACE_RUNS: "wait for SIGKILL: nothing in Kubernetes brings it forward. Whoever may act on node {node} can kill the"
+    " processes there. Next time, ask for less with the first stop, or set spec.stop.gracePeriodSeconds before",
     "NodeUnreachable": "bring node {node} back; or, once it is certainly shut down, delete it or taint it"
     " node.kubernetes.io/out-of-service",
     "NodeReadForbidden": "give the operator the right to get nodes",

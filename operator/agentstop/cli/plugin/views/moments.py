@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import moment
+from agentstop.cli.plugin.graces import longer_kill
 from agentstop.cli.plugin.tasks import clean, containers_of, created_at, status_of, stop_of
 
 IN_STATUS: Final = frozenset({"StopAccepted", "StopSignaled", "StopConfirmed", "Running", "Completed"})
@@ -36,7 +37,7 @@ def moments_of(task: Object, events: Sequence[Object], now: datetime) -> list[Mo
     add(moment(status.get("startedAt")), "first container started")
     add(moment(status.get("pausedAt")), "paused: no process was left", "end")
     if stop:
-        _add_stop(stop, now, add)
+        _add_stop(task, now, add)
     for pod, container in containers_of(task):
         code = container.get("exitCode")
         if code is not None:
@@ -72,15 +73,19 @@ def _sortable(each: Moment, found: Sequence[Moment]) -> datetime:
     return max(same_second, default=each.at)
 
 
-def _add_stop(stop: dict[str, Any], now: datetime, add: Callable[..., None]) -> None:
+def _add_stop(task: Object, now: datetime, add: Callable[..., None]) -> None:
+    stop = stop_of(task)
     order, why, source = stop.get("order") or {}, stop.get("reason"), stop["source"]
     named = f"{order['kind']} {order['name']}" if order else {"User": "a user", "Deadline": "its deadline"}.get(source)
     by = stop.get("requestedBy") or named or source
     through = f" through {named}" if order and by != named else ""
     through += f" at {stop['origin']}, further up its family" if stop.get("origin") else ""
     add(moment(stop.get("acceptedAt")), f"stop by {by}{through} accepted" + (f": {why}" if why else ""), "stop")
-    add(moment(stop.get("signaledAt")), f"SIGTERM on its way (grace {stop.get('gracePeriodSeconds')}s)", "stop")
-    kill = moment(stop.get("killAt"))
+    signaled, kill = moment(stop.get("signaledAt")), moment(stop.get("killAt"))
+    grace = f"grace {stop.get('gracePeriodSeconds')}s"
+    if signaled is not None and kill is not None and longer_kill(task) is not None:
+        grace = f"grace {round((kill - signaled).total_seconds())}s; {stop.get('gracePeriodSeconds')}s came too late"
+    add(signaled, f"SIGTERM on its way ({grace})", "stop")
     confirmed = moment(stop.get("confirmedAt"))
     if kill is not None and (stop.get("verdict") == "Killed" or (confirmed is None and kill > now)):
         add(kill, "grace period over: SIGKILL" if kill <= now else "SIGKILL, if something still runs then", "stop")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, date_and_clock, moment, spell
+from agentstop.cli.plugin.graces import longer_kill
 from agentstop.cli.plugin.tasks import (
     clean,
     condition,
@@ -21,7 +22,7 @@ from agentstop.cli.plugin.tasks import (
     stop_of,
     taken_up,
 )
-from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE
+from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE, GRACE_RUNS
 from agentstop.cli.plugin.views.moments import event_time
 
 
@@ -95,7 +96,8 @@ def _stopping(task: Object, now: datetime) -> Answer:
         kill = moment(stop.get("killAt"))
         left = f"; SIGKILL follows in {spell((kill - now).total_seconds())}" if kill and kill > now else ""
         headline = f"{name_of(task)} is being stopped {_by(stop)}, and nothing holds it up{left}"
-        return Answer("Stopping", headline, tuple(_facts(task, now)), tuple(_ends(task)))
+        advice = _advice(task, GRACE_RUNS) if kill and kill > now and longer_kill(task) else ()
+        return Answer("Stopping", headline, tuple(_facts(task, now)), tuple(_ends(task)), advice=advice)
     since = f" for {ago(stalled.since, now)}" if stalled.since else ""
     return Answer(
         "Stopping",
@@ -183,8 +185,15 @@ def _facts(task: Object, now: datetime) -> list[str]:
     if accepted and signaled and killed:
         after = spell((signaled - accepted).total_seconds())
         patience = spell((killed - signaled).total_seconds())
-        asked = f"{stop.get('gracePeriodSeconds')}s were asked for"
-        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL is due {patience} after it; {asked}")
+        comes = "is due" if killed > now else "was due"
+        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL {comes} {patience} after it")
+        if longer_kill(task):
+            facts.append(
+                f"{stop.get('gracePeriodSeconds')}s were asked for when that ran already, and no kubelet shortens what"
+                f" runs: SIGKILL {comes} at {date_and_clock(killed, now)}"
+            )
+        elif stop.get("gracePeriodSeconds") is not None:
+            facts[-1] += f"; {stop['gracePeriodSeconds']}s were asked for"
     if stop.get("durationSeconds") is not None:
         facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
     return facts

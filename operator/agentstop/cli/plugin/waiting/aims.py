@@ -10,6 +10,7 @@ from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Key, key_of
 from agentstop.cli.plugin.durations import moment, spell
 from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.graces import running_out
 from agentstop.cli.plugin.names import ORDER_OVER
 from agentstop.cli.plugin.tasks import (
     clean,
@@ -94,7 +95,7 @@ class TaskAim:
             counts=dict(counts),
             rows=tuple(sorted(rows, key=lambda row: not row.stalled)),
             stalled=sum(row.stalled for row in rows),
-            note=NOBODY if NOBODY in held else None,
+            note=NOBODY if NOBODY in held else running_out(filter(None, map(objects.get, sorted(keys))), now),
         )
         outcome = None if rows else Exit.HELD_UP if problems else Exit.OK
         return Assessment(
@@ -128,15 +129,15 @@ class OrderAim:
         finished = phase in ORDER_OVER | {"Holding"} and (left == 0 or phase == "Drilled")
         stalled = int(status.get("stalledCount") or 0)
         unheard = not accepted and now - self.asked_at > UNHEARD_AFTER
-        rows = tuple(row_of(task, now) for task in self.running()) if accepted and left and not finished else ()
+        running = self.running() if accepted and left and not finished else ()
         progress = Progress(
             verb="Drill" if spec_of(order).get("drill") else "Stopping",
             total=matched if accepted else None,
             done=matched - left,
             counts=counts,
-            rows=rows,
+            rows=tuple(row_of(task, now) for task in running),
             stalled=stalled,
-            note=NOBODY if unheard else None,
+            note=NOBODY if unheard else running_out(running, now),
         )
         held = NOBODY if unheard else None
         if accepted and not finished and stalled and stalled >= left:

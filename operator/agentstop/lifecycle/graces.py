@@ -1,0 +1,45 @@
+"""Grace periods: what was asked for, and what really runs."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.task import StopStatus
+
+SHORTEST_KUBELET_SECONDS: Final = 2
+"""The least time that a kubelet leaves a container, however little was asked for.
+
+Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
+"""
+
+WHOLE_SECOND: Final = timedelta(seconds=1)
+"""Kubernetes writes moments to the second: one that differs by less from ours is the same."""
+
+
+def asked_kill(record: StopStatus) -> datetime | None:
+    """Return when SIGKILL was asked for: earlier than it comes, where a longer grace period ran already."""
+    if record.signaled_at is None or record.kill_at is None or record.grace_period_seconds is None:
+        return record.kill_at
+    return min(record.kill_at, record.signaled_at + timedelta(seconds=record.grace_period_seconds))
+
+
+def runs_longer(record: StopStatus) -> bool:
+    """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
+    asked = asked_kill(record)
+    least = timedelta(seconds=SHORTEST_KUBELET_SECONDS) + WHOLE_SECOND
+    return asked is not None and record.kill_at is not None and record.kill_at - asked > least
+
+
+def running_seconds(record: StopStatus) -> int | None:
+    """Return how many seconds lie between SIGTERM and SIGKILL: what runs, and not what was asked for too late."""
+    if record.signaled_at is None or record.kill_at is None:
+        return record.grace_period_seconds
+    return round((record.kill_at - record.signaled_at).total_seconds())
+
+
+def late_wish(record: StopStatus) -> str:
+    """Say that less time was asked for than runs already; only people who know can help themselves."""
+    assert record.kill_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    return (
+        f"{record.grace_period_seconds} s were asked for when a longer grace period ran already, which no kubelet"
+        f" shortens: SIGKILL comes at {record.kill_at:%H:%M:%S} UTC"
+    )
