@@ -1,7 +1,7 @@
 """Whether the processes of one pod are gone for certain: by its own last state, or by the state of its node."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.seen import Proof, Word
@@ -63,6 +63,24 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
     """
     if node is None:
         return (Proof.GONE if due + SETTLING <= now else None), None
+    known = _standing(node, around, now)
+    if not isinstance(known, _Standing):
+        return known
+    if not known.seen.ready:
+        return None, _unreachable(node)
+    return (Proof.GONE if known.seen.has_ended(due, known.at) else None), None
+
+
+class _Standing(NamedTuple):
+    """A node that is there and not out of service."""
+
+    seen: NodeSeen
+    at: datetime
+    """When it was read."""
+
+
+def _standing(node: str, around: Surroundings, now: datetime) -> _Standing | Finding:
+    """Return a node that has to tell of what runs on it; or what is proven, or not, where it can't."""
     if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
         return None, _unreadable(node)
     sighting = around.node(node)
@@ -71,9 +89,9 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
     seen = sighting.seen
     if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
         return Proof.NODE_FENCED, None
-    if isinstance(seen, NodeSeen) and seen.ready:
-        return (Proof.GONE if seen.has_ended(due, sighting.at) else None), None
-    return None, _unreachable(node)
+    if not isinstance(seen, NodeSeen):
+        return None, _unreachable(node)  # whatever it is: it proves nothing
+    return _Standing(seen, sighting.at)
 
 
 def proof_by_boot(
@@ -86,19 +104,12 @@ def proof_by_boot(
     than `boot_id`, the one on record) does.
     Source: https://github.com/kubernetes/kubernetes/issues/116032
     """
-    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
-        return None, _unreadable(node)
-    sighting = around.node(node)
-    if sighting is None:
-        return None, None
-    seen = sighting.seen
-    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
-        return Proof.NODE_FENCED, None
-    if not isinstance(seen, NodeSeen):
-        return None, _unreachable(node)  # whatever it is: it proves nothing
-    if boot_id is not None and seen.boot_id is not None and seen.boot_id != boot_id:
+    known = _standing(node, around, now)
+    if not isinstance(known, _Standing):
+        return known
+    if boot_id is not None and known.seen.boot_id is not None and known.seen.boot_id != boot_id:
         return Proof.GONE, None
-    if not seen.ready:
+    if not known.seen.ready:
         return None, _unreachable(node)
     message = (
         f"Pod {pod} was removed by force while the kubelet of node {node} was starting container {container}, which may"
