@@ -66,6 +66,11 @@ def test_in_all_namespaces() -> None:
     }
 
 
+def test_cron_jobs_only_where_they_are_to_be_suspended() -> None:
+    found = roles(suspendCronJobs=True)["ClusterRole agentstop"]
+    assert found == IN_NAMESPACES | OUTSIDE | FOR_ALL_NAMESPACES | {"batch/cronjobs": {"get", "patch"}}
+
+
 def test_in_single_namespaces() -> None:
     name = f"{helm.NAMESPACE}-{helm.RELEASE}"
     assert roles(watchNamespaces=["team-a", "team-b"]) == {

@@ -60,7 +60,17 @@ def _scaling(group: str, resource: str) -> list[Object]:
 
 async def let_scale(kube: Kube, namespace: str, group: str, resource: str) -> None:
     """Let the operator stop the objects of one more kind in a namespace."""
-    name = f"operator-{resource}"
+    await _let(kube, namespace, f"operator-{resource}", _scaling(group, resource))
+
+
+async def let_suspend(kube: Kube, namespace: str) -> None:
+    """Give the operator in a namespace what the chart gives it with `suspendCronJobs`."""
+    before = [rule for role in operator_rights() for rule in role.get("rules", ())]
+    after = [rule for role in operator_rights(suspendCronJobs=True) for rule in role.get("rules", ())]
+    await _let(kube, namespace, "operator-cronjobs", [rule for rule in after if rule not in before])
+
+
+async def _let(kube: Kube, namespace: str, name: str, rules: list[Object]) -> None:
     api, account = "rbac.authorization.k8s.io", USER.split(":")
     role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": name, "namespace": namespace}}
     binding = {
@@ -69,7 +79,7 @@ async def let_scale(kube: Kube, namespace: str, group: str, resource: str) -> No
         "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
         "subjects": [{"kind": "ServiceAccount", "namespace": account[2], "name": account[3]}],
     }
-    await install(kube, [{**role, "rules": _scaling(group, resource)}, binding])
+    await install(kube, [{**role, "rules": rules}, binding])
 
 
 def rights(

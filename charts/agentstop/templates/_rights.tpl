@@ -142,6 +142,12 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, patch]
+{{- if .Values.suspendCronJobs }}
+# A CronJob whose Job is stopped: whether it made the Job, and to suspend it.
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, patch]
+{{- end }}
 - apiGroups: [agents.x-k8s.io]
   resources: [sandboxes]
   verbs: [get, list, watch, patch]

@@ -92,6 +92,11 @@ def add_parser(verbs: Any) -> None:
         help="the most that a workload's own grace period counts for, where a stop does not say how long it may take"
         " (%(default)s)",
     )
+    parser.add_argument(
+        "--suspend-cronjobs",
+        action="store_true",
+        help="suspend the CronJob, too, when a person stops one of its Jobs",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -115,7 +120,11 @@ def carry_out(options: argparse.Namespace) -> int:
             metrics_port=options.metrics_port,
             seat=seat,
             trust_requested_by=options.trust_requested_by,
-            limits=Limits(max_grace_seconds=options.max_grace_period_seconds, min_ttl_seconds=options.min_ttl_seconds),
+            limits=Limits(
+                max_grace_seconds=options.max_grace_period_seconds,
+                min_ttl_seconds=options.min_ttl_seconds,
+                suspend_cron_jobs=options.suspend_cronjobs,
+            ),
         )
         await Operator(wanted).run()
         logging.getLogger("agentstop").info("ended")

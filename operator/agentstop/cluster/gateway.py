@@ -16,6 +16,7 @@ from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, pod_of, task_ref
+from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
@@ -33,6 +34,7 @@ from agentstop.workloads.requests import (
     Meaning,
     Patch,
     Request,
+    Suspend,
 )
 
 MOST_AT_ONCE: Final = 16
@@ -115,6 +117,8 @@ class Gateway:
                     raise error.withholding(private_texts(body)) from None
             case Patch():
                 return await self._patch(request)
+            case Suspend():
+                return await suspend(self._transport, request)
             case Lighten():
                 return await self._lightener.lighten(request)
             case Delete(ref, uid, grace_seconds):

@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from agentstop.cluster.resources import pod_of, read_record, reader_of
 from agentstop.workloads.node import NodeSeen
-from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Refusal, Right, Sighting, Surroundings, Watch
+from agentstop.workloads.objects import (
+    ObjectRef,
+    PodGroup,
+    PodsOf,
+    Refusal,
+    Right,
+    Schedule,
+    Sighting,
+    Surroundings,
+    Watch,
+)
 from agentstop.workloads.ownerseen import OwnerSeen, read_owner
 from agentstop.workloads.podseen import PodSeen
 
@@ -36,7 +46,10 @@ class Sightings:
         self._members: dict[str, PodsOf] = {}
         self._rights: dict[tuple[str, str, str], Right] = {}
         self._templates: dict[str, Mapping[str, Any]] = {}
-        self.around = Surroundings(self._sightings, self._refusals, self._groups, self._rights, self._templates)
+        self._schedules: dict[str, Schedule] = {}
+        self.around = Surroundings(
+            self._sightings, self._refusals, self._groups, self._rights, self._templates, self._schedules
+        )
         """What workload modules may look at; always current."""
 
     # Single objects
@@ -109,7 +122,9 @@ class Sightings:
             for uid in group.pods:
                 self._members.pop(uid, None)
         else:
-            self._sightings.pop(watch, None)
+            known = self._sightings.pop(watch, None)
+            if known is not None and known.seen is not None:
+                self._schedules.pop(known.seen.uid, None)
         for place in [place for place in self._refusals if place[0] == watch]:
             del self._refusals[place]
 
@@ -198,6 +213,12 @@ class Sightings:
     def return_template(self, uid: str) -> None:
         """Forget it again."""
         self._templates.pop(uid, None)
+
+    # CronJobs
+
+    def note_schedule(self, job: str, became: Schedule) -> None:
+        """Remember what became of the CronJob that was to be suspended with the Job of this UID."""
+        self._schedules[job] = became
 
     # Refusals
 

@@ -41,6 +41,7 @@ from agentstop.workloads.requests import (
     Meaning,
     Patch,
     Request,
+    Suspend,
 )
 
 log = logging.getLogger(__name__)
@@ -339,6 +340,8 @@ class Reconciler:
         """Take in the object as it is after a request."""
         now = self._clock()
         match request:
+            case Suspend(job=job):
+                self._cache.note_schedule(job, answer["schedule"])
             case AskRight(ref):
                 self._cache.note_right(ref, Right(_missing(answer), now))
             case LookAtPods(pods):

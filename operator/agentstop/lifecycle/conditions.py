@@ -7,11 +7,15 @@ Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/REA
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from agentstop.api.meta import Condition, ConditionType
 from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import Phase
 from agentstop.lifecycle.seen import Word
+
+MADE_BY_CRON_JOB: Final = "MadeByCronJob"
+"""Reason of ControlledElsewhere where a CronJob goes on that made the Job."""
 
 
 def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: datetime) -> tuple[Condition, ...]:
@@ -45,11 +49,13 @@ def conditions(
     *,
     busy: bool = False,
     elsewhere: Word | None = None,
+    goes_on: bool = True,
 ) -> tuple[Condition, ...]:
     """Return the conditions of a task in this phase.
 
     `stalled` names what holds it up, if anything does; `busy` says that work is under way in a phase that is settled
-    otherwise; `elsewhere` names a controller that goes on by itself. A condition keeps its transition time for as long
+    otherwise; `elsewhere` names another controller of the workload, and `goes_on` says whether that makes others of its
+    kind by itself. A condition keeps its transition time for as long
     as its status stays the same.
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
@@ -62,7 +68,7 @@ def conditions(
     if phase in {Phase.STOPPING, Phase.STOPPED}:
         wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
     if elsewhere is not None:
-        wanted.append((ConditionType.CONTROLLED_ELSEWHERE, True, elsewhere))
+        wanted.append((ConditionType.CONTROLLED_ELSEWHERE, goes_on, elsewhere))
     return _dated(wanted, previous, now)
 
 

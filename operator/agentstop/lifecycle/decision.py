@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopSource, StopStatus
-from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB, conditions
 from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.kin import ALONE, Kin
@@ -40,6 +40,8 @@ class Limits:
 
 
 LIMITS: Final = Limits()
+    suspend_cron_jobs: bool = False
+    """Whether a person's stop of a Job suspends the CronJob that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ def next_status(
         manually_stopped=before.manually_stopped or by_person(case, stop),
         reason=word.reason,
         message=word.message,
+    elsewhere = seen.elsewhere
+    if case.limits.suspend_cron_jobs and stop is None and elsewhere and elsewhere.reason == MADE_BY_CRON_JOB:
+        elsewhere = None  # it does not go on when somebody stops this task
         started_at=before.started_at or seen.started_at,
         paused_at=before.paused_at,
         paused_seconds=before.paused_seconds,
@@ -156,7 +161,9 @@ def next_status(
         stop=stop,
         workload=seen.workload or before.workload,
         children=case.kin.children,
-        conditions=conditions(phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=seen.elsewhere),
+        conditions=conditions(
+            phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=elsewhere, goes_on=seen.goes_on
+        ),
     )
     return status.but(**changes) if changes else status
 

@@ -22,6 +22,8 @@ class Halt:
     """When the grace period that is running ends; None before anything was signaled."""
     pause: bool = False
     """Whether the workload is to come back later: then what is ended bears no mark of a stop."""
+    schedule: bool = False
+    """Whether what makes such workloads at its times is to make no more."""
 
 
 @dataclass(frozen=True, slots=True)

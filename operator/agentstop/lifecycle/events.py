@@ -51,9 +51,11 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         notes += _PHASE_NOTES.get(after.phase, ())
     if after.stop is not None:
         notes += _about_the_stop(before, after)
-    elsewhere = _holds(after, ConditionType.CONTROLLED_ELSEWHERE)
-    if elsewhere and elsewhere != _holds(before, ConditionType.CONTROLLED_ELSEWHERE):
-        notes.append(Note(Severity.WARNING, elsewhere[0], Action.OBSERVE, elsewhere[1]))
+    elsewhere = _condition(after, ConditionType.CONTROLLED_ELSEWHERE)
+    if elsewhere and elsewhere != _condition(before, ConditionType.CONTROLLED_ELSEWHERE):
+        goes_on, reason, message = elsewhere
+        severity, action = (Severity.WARNING, Action.OBSERVE) if goes_on else (Severity.NORMAL, Action.STOP)
+        notes.append(Note(severity, reason, action, message))
     stalled = _holds(after, ConditionType.STALLED)
     if stalled and stalled != _holds(before, ConditionType.STALLED) and not after.phase.terminal:
         action = Action.STOP if after.phase is Phase.STOPPING else Action.START
@@ -91,9 +93,14 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
 
 
 def _holds(status: AgentTaskStatus, kind: ConditionType) -> tuple[str, str] | None:
+    found = _condition(status, kind)
+    return found[1:] if found is not None and found[0] else None
+
+
+def _condition(status: AgentTaskStatus, kind: ConditionType) -> tuple[bool, str, str] | None:
     for condition in status.conditions:
-        if condition.type == kind and condition.status == "True":
-            return condition.reason, condition.message
+        if condition.type == kind:
+            return condition.status == "True", condition.reason, condition.message
     return None
 
 

@@ -127,6 +127,8 @@ class Seen:
     """What holds up its start or its end, as far as anybody can tell."""
     elsewhere: Word | None = None
     """Whose controller has it besides, which may make another one in its place."""
+    goes_on: bool = True
+    """Whether that controller goes on; not where it was stopped as well."""
     late: Word | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, by_person, next_status
 from agentstop.lifecycle.effects import Halt, Protect
 from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
 from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
@@ -67,7 +67,8 @@ def halt(case: Case, record: StopStatus) -> Halt:
     """Return the effect that ends the workload as this stop asks for."""
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     policy = PodPolicy.DELETE if case.task.gone else case.pod_policy
-    return Halt(asked, policy, asked_kill(record) if asked is not None else None)
+    kill_at = asked_kill(record) if asked is not None else None
+    return Halt(asked, policy, kill_at, schedule=case.limits.suspend_cron_jobs and by_person(case, record))
 
 
 def unprotected(task: Task) -> bool:

@@ -9,16 +9,14 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
-from agentstop.workloads.halting import too_large
 from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at
+from agentstop.workloads.parts import Part, ending_of_parts, finding, forbidden, former, part_of, signaled_at, too_large
 from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import (
     AskRight,
-    Delete,
     Lighten,
     LiveLook,
     Look,
@@ -30,6 +28,7 @@ from agentstop.workloads.requests import (
     Request,
 )
 from agentstop.workloads.roster import missing, other_pods
+from agentstop.workloads.schedules import said_of, schedule_of, suspension
 
 DEFAULT_GRACE_SECONDS: Final = 30
 
@@ -55,7 +54,7 @@ class Traits:
     scale: bool = False
     """Whether that goes to its scale subresource."""
     goes_on: Callable[[ObjectRef, Controller], Word | None] = lambda _ref, _controller: None
-    """Says what goes on though it is stopped, where it has a controller of its own."""
+    """Says what goes on though it is stopped, where it has a controller of its own that is no CronJob."""
     refuses: Callable[[ObjectRef, OwnerSeen], Word | None] = lambda _ref, _owner: None
     """Says why it cannot be the workload of a task, if it can't."""
 
@@ -148,19 +147,22 @@ class Controlled:
                 ]
                 if task.status.phase.terminal:
                     return tuple(patches)
+                made_by = (suspension(each.ref, each.owner, around, now) for each in there if effect.schedule)
+                schedules = tuple(filter(None, made_by))
                 if patches:
                     ahead = tuple(each for part in there for each in before_its_controller(part, effect, around, now))
                     untracking = tuple(each for each in ahead if isinstance(each, Patch))
                     seen_at = task.stop_seen_at
                     first = untracking and seen_at is not None and now < seen_at + UNTRACK_FIRST
-                    return untracking if first else (*patches, *ahead)
+                    return untracking if first else (*patches, *ahead, *schedules)
                 heavy = [each for each in there if each.owner.heavy and not each.owner.settled and self._lightens]
                 smaller = [
                     Lighten(each.ref, each.owner.uid, now)
                     for each in heavy
                     if around.refusal(each.ref, Lighten.verb, now) is None
                 ]
-                return (*smaller, *(each for part in parts for each in help_to_end(part, effect, around, now)))
+                helping = (each for part in parts for each in help_to_end(part, effect, around, now))
+                return (*smaller, *helping, *schedules)
 
     @property
     def _lightens(self) -> bool:
@@ -234,6 +236,7 @@ class Controlled:
         due = stop.kill_at if stop is not None else None
         if blocked is None and halted and due is not None and due + MARGIN <= now:
             blocked = self._idle(parts)
+        elsewhere, goes_on = self._elsewhere(_target(task), owner, around, now)
         return Seen(
             presence=Presence.PRESENT,
             workload=self._status(task, owner, parts) or known,
@@ -248,17 +251,22 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=_too_large(parts, around, now) or blocked or _forbidden(_target(task), parts, around, now),
-            elsewhere=self._elsewhere(_target(task), owner),
+            blocked=too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
+            elsewhere=elsewhere,
+            goes_on=goes_on,
             late=next(filter(None, (each.late for each in seen_pods)), None),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
         )
 
-    def _elsewhere(self, ref: ObjectRef, owner: OwnerSeen | None) -> Word | None:
-        """Say who controls the object besides, where that may make others like it."""
+    def _elsewhere(
+        self, ref: ObjectRef, owner: OwnerSeen | None, around: Surroundings, now: datetime
+    ) -> tuple[Word | None, bool]:
+        """Say who controls the object besides, where that may make others like it, and whether it goes on."""
         if owner is None or owner.controller is None:
-            return None
-        return self._traits.goes_on(ref, owner.controller)
+            return None, True
+        if schedule_of(ref, owner.controller) is not None:
+            return said_of(ref, owner.uid, owner.controller, around, now)
+        return self._traits.goes_on(ref, owner.controller), True
 
     def _idle(self, parts: list[Part]) -> Word | None:
         """Say whose controller does not act, where that is what holds up the end."""
@@ -368,33 +376,6 @@ def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, 
     if refusal.reason == NO_SCALE:
         return Seen(presence=Presence.ABSENT, refused=Word("UnsupportedWorkload", refusal.message))
     return Seen(presence=Presence.UNKNOWN, blocked=Word("StopForbidden", refusal.message))
-
-
-def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
-    """Say so where the API server does not let us read or change what has to be."""
-    refs = [part.ref for part in parts] or [target]
-    tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
-    for part in parts:
-        tried += [(ref, Look.verb) for ref in part.members.strangers]
-        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
-        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
-        tried += [(each.ref, Delete.verb) for each in part.members.live]
-    refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
-    words = [each.message for each in refusals if each is not None]
-    words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
-    return Word("StopForbidden", words[0]) if words else None
-
-
-def _too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
-    """Say so where the workload, or one of its pods, is too large to be changed."""
-    for part in parts:
-        refusal = around.too_large(part.ref, now) if not part.halted else None
-        if refusal is not None:
-            name = f"{part.ref.kind} {part.ref.name}"
-            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
-            return Word("WorkloadTooLarge", message)
-    words = (too_large(each.pod, around, now) for part in parts for each in part.members.live)
-    return next((word for word in words if word is not None), None)
 
 
 def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:

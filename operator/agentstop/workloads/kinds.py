@@ -43,12 +43,6 @@ def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
 
 def _made_by_another(ref: ObjectRef, controller: Controller) -> Word:
     other = f"{controller.kind} {controller.name}"
-    if controller.kind == "CronJob":
-        message = (
-            f"{ref.kind} {ref.name} was made by {other}, which goes on: it makes the next one at its time, or, with"
-            f" concurrencyPolicy Forbid, none for as long as {ref.name} is there; suspend {other}, or delete {ref.name}"
-        )
-        return Word("MadeByCronJob", message)
     message = f"{ref.kind} {ref.name} is controlled by {other}, which may make another one; stop {other} as well"
     return Word("WorkloadTakenOver", message)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from agentstop.workloads.lightening import TOO_LARGE
@@ -87,6 +88,16 @@ class Right(NamedTuple):
     """When the API server said so."""
 
 
+class Schedule(StrEnum):
+    """What became of a CronJob that was to be suspended with a Job of its own."""
+
+    SUSPENDED = "Suspended"
+    GONE = "Gone"
+    """There is none any more."""
+    DENIES = "Denies"
+    """It does not count the Job among those that it has made."""
+
+
 REFUSAL_COUNTS_FOR: Final = timedelta(seconds=8)
 """How long a refusal counts. Shorter than the pause after which a blocked task is decided on again, so that each of
 these decisions tries anew."""
@@ -104,6 +115,8 @@ class Surroundings:
     """What we may do, by API version, kind and namespace."""
     templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Templates of tasks whose pods are being made, by the task's UID."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    """What became of the CronJobs that were to be suspended with one of their Jobs, by the Job's UID."""
 
     def right(self, ref: ObjectRef) -> Right | None:
         """Return whether we may stop such an object, if that was asked."""

@@ -7,11 +7,13 @@ from typing import Final
 
 from agentstop.api.task import Phase
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
+from agentstop.workloads.halting import too_large as pod_too_large
 from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
-from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
+from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import Finding
 from agentstop.workloads.podseen import Controller, PodSeen
+from agentstop.workloads.requests import Delete, Look, LookAtPods, LookForPods, Patch
 from agentstop.workloads.roster import known_pods
 
 SETTLING: Final = timedelta(seconds=2)
@@ -185,6 +187,33 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     told_at = next((moment for moment in marked if moment is not None), None)
     by_stop = told_at is not None and not paused and (ending.at is None or ending.at >= told_at.replace(microsecond=0))
     return Ending(ending.succeeded, ending.word, ending.at, by_stop=by_stop)
+
+
+def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the API server does not let us read or change what has to be."""
+    refs = [part.ref for part in parts] or [target]
+    tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
+    for part in parts:
+        tried += [(ref, Look.verb) for ref in part.members.strangers]
+        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
+        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
+        tried += [(each.ref, Delete.verb) for each in part.members.live]
+    refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
+    words = [each.message for each in refusals if each is not None]
+    words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
+    return Word("StopForbidden", words[0]) if words else None
+
+
+def too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+    """Say so where the workload, or one of its pods, is too large to be changed."""
+    for part in parts:
+        refusal = around.too_large(part.ref, now) if not part.halted else None
+        if refusal is not None:
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
+            return Word("WorkloadTooLarge", message)
+    words = (pod_too_large(each.pod, around, now) for part in parts for each in part.members.live)
+    return next((word for word in words if word is not None), None)
 
 
 def _is_final(word: Word | None) -> bool:

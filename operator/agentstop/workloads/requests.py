@@ -118,6 +118,20 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """Have a CronJob make no more Jobs, if it has this UID and says itself that it has made a certain one.
+
+    What the Job says of its maker does not count: whoever may make a Job could have any CronJob suspended with it.
+    """
+
+    verb: ClassVar[str] = "suspend"
+    ref: ObjectRef
+    uid: str
+    job: str
+    """UID of the Job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lighten:
     """Take the bulk off an object that has become too large to be changed, and change it in the same request.
 
@@ -137,4 +151,4 @@ class Lighten:
 
 
 LiveLook = Look | LookAtPods | LookAtMember | LookForPods | LookAtTemplate | AskRight
-Request = LiveLook | Create | Patch | Lighten | Delete
+Request = LiveLook | Create | Patch | Suspend | Lighten | Delete

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
-from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
+from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule, Watch
 from agentstop.workloads.requests import (
     AskRight,
     Delete,
@@ -17,6 +17,7 @@ from agentstop.workloads.requests import (
     LookAtPods,
     Meaning,
     Patch,
+    Suspend,
 )
 from tests.unit.objects import POD_REF, Raw, raw_pod
 
@@ -62,6 +63,35 @@ async def test_a_job_is_changed_as_it_is(gateway: Gateway, server: Server) -> No
     assert seen.query["fieldManager"] == "agentstop-stop"
     assert seen.body == {"spec": {"suspend": True}, "metadata": {"uid": "job-uid"}}
     assert seen.headers["Content-Type"] == "application/strategic-merge-patch+json"
+
+
+CRON_PATH = "/apis/batch/v1/namespaces/ns/cronjobs/nightly"
+SUSPEND = Suspend(ObjectRef("CronJob", "ns", "nightly", "batch/v1"), "cron-uid", "job-uid")
+
+
+@pytest.mark.parametrize(
+    ("uid", "active", "became"),
+    [
+        ("cron-uid", ["other-uid", "job-uid"], Schedule.SUSPENDED),
+        ("cron-uid", ["other-uid"], Schedule.DENIES),
+        ("cron-uid", [], Schedule.DENIES),
+        ("later-uid", ["job-uid"], Schedule.GONE),
+        (None, [], Schedule.GONE),
+    ],
+)
+async def test_a_cron_job_is_suspended_that_says_itself_that_it_made_the_job(
+    gateway: Gateway, server: Server, uid: str | None, active: list[str], became: Schedule
+) -> None:
+    """Whoever may make a Job may name any CronJob as its maker."""
+    found = {"metadata": {"uid": uid}, "status": {"active": [{"uid": each} for each in active]}}
+    serve(server, {CRON_PATH: found} if uid else {})
+    assert await gateway.send(SUSPEND) == {"schedule": became}
+    if became is not Schedule.SUSPENDED:
+        assert asked(server) == [("GET", CRON_PATH)]
+        return
+    assert asked(server) == [("GET", CRON_PATH), ("PATCH", CRON_PATH)]
+    assert server.seen[-1].query["fieldManager"] == "agentstop-stop"
+    assert server.seen[-1].body == {"spec": {"suspend": True}, "metadata": {"uid": "cron-uid"}}
 
 
 async def test_somebody_elses_job_takes_no_strategic_patch(gateway: Gateway, server: Server) -> None:

@@ -31,6 +31,17 @@ def test_whose_controller_goes_on_is_told_once() -> None:
     assert notes_between(after, after) == ()
 
 
+def test_that_a_cron_job_was_suspended_is_told_as_done() -> None:
+    word = Word("CronJobSuspended", "CronJob c was suspended")
+    before = status(Phase.STOPPING, SIGNALED)
+    after = before.but(conditions=conditions(Phase.STOPPING, BLOCK, None, (), at(0), elsewhere=word, goes_on=False))
+
+    (note,) = notes_between(before, after)
+    assert (note.reason, note.severity) == ("CronJobSuspended", Severity.NORMAL)
+    (condition,) = [each for each in after.conditions if each.type == "ControlledElsewhere"]
+    assert condition.status == "False"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reasons"),
     [

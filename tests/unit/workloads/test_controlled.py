@@ -33,16 +33,6 @@ from .adopted import (
 )
 from .owners import JOB_PODS, JOB_REF, JOB_UID, MARK, SUSPENDED, controller, job_pod, raw_owner, suspended_job
 
-
-def test_a_job_of_a_cron_job_says_what_goes_on() -> None:
-    raw = raw_owner("job", ownerReferences=[controller("CronJob", "nightly", "cron-uid")])
-    elsewhere = observe(RUNNING, around(raw)).elsewhere
-
-    assert elsewhere is not None
-    assert elsewhere.reason == "MadeByCronJob"
-    assert "suspend CronJob nightly" in elsewhere.message
-
-
 # Which workload it is
 
 

@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import PAUSE_MANAGER
 from agentstop.cluster.resources import pod_of
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.objects import ObjectRef, PodsOf
+from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule
 from agentstop.workloads.podseen import STOP_MANAGER
 from agentstop.workloads.requests import (
     AskRight,
@@ -26,6 +26,7 @@ from agentstop.workloads.requests import (
     Meaning,
     Patch,
     Request,
+    Suspend,
 )
 
 from .server import Raw, Server
@@ -163,6 +164,8 @@ class ModelGateway:
                 return self._server.create(ref, body)
             case Patch():
                 return self._patched(request)
+            case Suspend():
+                return {"schedule": Schedule.GONE}
             case Lighten():
                 return self._lightened(request)
             case Delete(ref, uid, grace):

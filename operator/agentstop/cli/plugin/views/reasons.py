@@ -152,9 +152,11 @@ def _alive(task: Object, now: datetime) -> Answer:
 
 
 def _elsewhere(task: Object) -> list[str]:
-    """Return what a stop of this task does not end."""
+    """Return what a stop of this task does not end, or has ended besides."""
     found = condition(task, "ControlledElsewhere")
-    return [clean(f"it goes on elsewhere: {found.get('message')}")] if found.get("status") == "True" else []
+    if not found:
+        return []
+    return [f"it goes on elsewhere: {found.get('message')}" if found.get("status") == "True" else found["message"]]
 
 
 def _by(stop: dict[str, Any]) -> str:
