@@ -25,7 +25,14 @@ IN_NAMESPACES = {
     **{f"apps/{plural}/scale": {"get", "patch"} for plural in ("deployments", "statefulsets", "replicasets")},
 }
 
-OUTSIDE = {"/nodes": {"get"}, "authorization.k8s.io/selfsubjectaccessreviews": {"create"}}
+OUTSIDE = {
+    "/nodes": {"get"},
+    "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
+    **{
+        f"apiextensions.k8s.io/customresourcedefinitions {plural}.agentstop.dev": {"get"}
+        for plural in ("agenttasks", "stoporders", "clusterstoporders")
+    },
+}
 
 FOR_ALL_NAMESPACES = {
     "agentstop.dev/clusterstoporders": SEE | {"patch", "delete"},

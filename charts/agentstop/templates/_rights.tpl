@@ -175,6 +175,11 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 - apiGroups: [authorization.k8s.io]
   resources: [selfsubjectaccessreviews]
   verbs: [create]
+# Its own definitions: to say so in the log where they are another version's.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [agenttasks.agentstop.dev, clusterstoporders.agentstop.dev, stoporders.agentstop.dev]
+  verbs: [get]
 {{- if not .Values.watchNamespaces }}
 # Orders for all namespaces, and the namespaces' labels that they select by.
 - apiGroups: [agentstop.dev]

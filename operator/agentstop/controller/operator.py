@@ -30,6 +30,7 @@ from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.resources import TASKS
 from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import Transport
+from agentstop.controller.definitions import warn_of_others
 from agentstop.controller.events import EventPoster
 from agentstop.controller.handlers import build_registry
 from agentstop.controller.intake import Intake, lane_of
@@ -182,7 +183,7 @@ class Operator:
             self._background += [
                 asyncio.create_task(transport.keep_warm(), name="warmth"),
                 asyncio.create_task(events.run(), name="events"),
-                asyncio.create_task(self._keep_in_step(reflectors, resync), name="resync"),
+                asyncio.create_task(self._keep_in_step(gateway, reflectors, resync), name="resync"),
                 *self._workers(reconciler, URGENT_WORKERS, urgent_only=True),
                 asyncio.create_task(self._begin(reconciler), name="beginning"),
             ]
@@ -359,17 +360,19 @@ class Operator:
         if leads:
             self._metrics.reconciles.labels("success").inc()
 
-    async def _keep_in_step(self, reflectors: Sequence[Reflector], resync: Resync) -> None:
+    async def _keep_in_step(self, gateway: Gateway, reflectors: Sequence[Reflector], resync: Resync) -> None:
         """Wait until the caches are filled, and compare them with the cluster from time to time."""
         for each in reflectors:
             await each.listed.wait()
         self._settle()
+        look = warn_of_others(gateway)
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
             try:
-                await resync.run_once()
+                await look
             except Exception as error:  # noqa: BLE001  (this must not end: it is what finds out all else)
                 log.warning("the second look at the cluster did not come about: %s", error)
+            await asyncio.sleep(INTERVAL_SECONDS)
+            look = resync.run_once()
 
     def _settle(self) -> None:
         """All that was there at the start is known: take it off the garbage collector's rounds."""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.errors import ApiError, Object
@@ -86,13 +86,12 @@ def server_finding(api: Api) -> Finding:
 
 def definition_findings(api: Api) -> Iterator[Finding]:
     """Yield whether each kind is served, and defined as this version defines it."""
-    from agentstop.api.crd import crds
+    from agentstop.api.definitions import INSTALL, definitions, difference
 
     served = _served(api)
-    for wanted in crds().values():
-        name = wanted["metadata"]["name"]
+    for name, wanted in definitions().items():
         if served is not None and wanted["spec"]["names"]["plural"] not in served:
-            yield Finding("definitions", name, Grade.BAD, "is not there: agentstop crds | kubectl apply -f -")
+            yield Finding("definitions", name, Grade.BAD, f"is not there: {INSTALL}")
             continue
         try:
             found = api.get(DEFINITION.path(None, name))
@@ -103,11 +102,11 @@ def definition_findings(api: Api) -> Iterator[Finding]:
             else:
                 yield Finding("definitions", name, Grade.BAD, error.message)
             continue
-        if _essence(found) == _essence(wanted):
+        how = difference(found, wanted)
+        if how is None:
             yield Finding("definitions", name, Grade.GOOD, "as in this version")
         else:
-            detail = "is another version's: agentstop crds | kubectl apply -f -"
-            yield Finding("definitions", name, Grade.BAD, detail)
+            yield Finding("definitions", name, Grade.BAD, f"{how}: {INSTALL}")
 
 
 def _served(api: Api) -> set[str] | None:
@@ -116,27 +115,6 @@ def _served(api: Api) -> set[str] | None:
     except ApiError as error:
         return set() if error.code == 404 else None
     return {each["name"] for each in listed}
-
-
-def _essence(definition: Object) -> dict[str, Any]:
-    """Return what matters of a definition, in the form in which the API server keeps it."""
-    spec = definition["spec"]
-    return {
-        "scope": spec["scope"],
-        "names": spec["names"],
-        "versions": [
-            {
-                name: version.get(name)
-                for name in ("name", "served", "storage", "schema", "subresources", "selectableFields")
-            }
-            | {
-                "columns": [
-                    {**each, "priority": each.get("priority", 0)} for each in version["additionalPrinterColumns"]
-                ]
-            }
-            for version in spec["versions"]
-        ],
-    }
 
 
 def operator_finding(api: Api, namespace: str | None) -> Finding:
