@@ -254,6 +254,8 @@ class WorkloadStatus(Model):
     """To how many pods it was scaled when it last ran; absent where it cannot be scaled."""
     bound_to: BoundTo | None = None
     """What runs in its place: the Sandbox of a SandboxClaim."""
+    logs_gone: str | None = Field(None, max_length=1024)
+    """Why the operator deleted the pod though it was to be kept, so that its logs are gone; absent where they are kept, or were not to be."""  # noqa: E501
     selector: str | None = None
     """Label selector that finds its pods (`kubectl get pods -l`), where a controller makes them."""
 

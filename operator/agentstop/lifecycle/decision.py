@@ -16,6 +16,9 @@ MARGIN: Final = timedelta(seconds=10)
 """How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
 containers one after the other, and reports afterwards."""
 
+MOST_WORDS: Final = 1024
+"""Characters of a text in the status."""
+
 MAX_GRACE_SECONDS: Final = 3600
 """The most that a workload's own grace period counts for, where nobody asks for one: whoever writes a pod could give it
 a year, and no kubelet cuts short what runs."""
@@ -37,11 +40,11 @@ class Limits:
     """The most that a workload's own grace period counts for, where a stop does not say how long it may take."""
     min_ttl_seconds: int = 0
     """How long the record of a stop lives at least, whatever the task's ttlSecondsAfterFinished says."""
+    suspend_cron_jobs: bool = False
+    """Whether a person's stop of a Job suspends the CronJob that made it."""
 
 
 LIMITS: Final = Limits()
-    suspend_cron_jobs: bool = False
-    """Whether a person's stop of a Job suspends the CronJob that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def next_status(
     stop: StopStatus | None = None,
     finished_at: datetime | None = None,
     busy: bool = False,
+    logs_gone: str | None = None,
     **changes: Any,
 ) -> AgentTaskStatus:
     """Return the status that follows from what was seen. What was known before is kept where nothing new is seen.
@@ -141,7 +145,13 @@ def next_status(
     `changes` are fields of the status that only some decisions change.
     """
     before, seen = case.task.status, case.seen
+    workload = seen.workload or before.workload
+    if workload is not None and logs_gone is not None:
+        workload = workload.but(logs_gone=logs_gone[:MOST_WORDS])
     there = seen.started_at is not None or (seen.presence is Presence.PRESENT and not seen.halted)
+    elsewhere = seen.elsewhere
+    if case.limits.suspend_cron_jobs and stop is None and elsewhere and elsewhere.reason == MADE_BY_CRON_JOB:
+        elsewhere = None  # it does not go on when somebody stops this task
     began = there and phase not in {Phase.PAUSING, Phase.PAUSED} and not case.kin.problem
     status = AgentTaskStatus(
         observed_generation=case.task.generation,
@@ -149,9 +159,6 @@ def next_status(
         manually_stopped=before.manually_stopped or by_person(case, stop),
         reason=word.reason,
         message=word.message,
-    elsewhere = seen.elsewhere
-    if case.limits.suspend_cron_jobs and stop is None and elsewhere and elsewhere.reason == MADE_BY_CRON_JOB:
-        elsewhere = None  # it does not go on when somebody stops this task
         started_at=before.started_at or seen.started_at,
         paused_at=before.paused_at,
         paused_seconds=before.paused_seconds,
@@ -159,7 +166,7 @@ def next_status(
         attempts=max(before.attempts, int(began)),
         grace_period_seconds=case.grace_seconds if seen.active and stop is None and not phase.terminal else None,
         stop=stop,
-        workload=seen.workload or before.workload,
+        workload=workload,
         children=case.kin.children,
         conditions=conditions(
             phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=elsewhere, goes_on=seen.goes_on

@@ -6,6 +6,7 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
 from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.logs import lost_logs
 from agentstop.lifecycle.pausing import resumed
 from agentstop.lifecycle.record import source_of
 from agentstop.lifecycle.seen import Ending, Presence, Word
@@ -66,8 +67,9 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
     word = Word(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     asked = request.grace_period_seconds or case.cap
+    status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
     return Decision(
-        status=next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True),
+        status=status,
         effects=(Halt(asked, case.pod_policy, kill_at if asked is not None else None),),
         wake_at=now + RECHECK,
     )
@@ -82,5 +84,7 @@ def _kill_at(case: Case) -> datetime | None:
 
 def _ended(case: Case, ending: Ending) -> AgentTaskStatus:
     phase = Phase.COMPLETED if ending.succeeded else Phase.FAILED
-    status = next_status(case, phase, ending.word, finished_at=ending.at or case.now)
+    known = case.task.status.workload
+    logs_gone = known.logs_gone if known is not None else None
+    status = next_status(case, phase, ending.word, finished_at=ending.at or case.now, logs_gone=logs_gone)
     return resumed(case, status) if case.phase is Phase.PAUSED else status

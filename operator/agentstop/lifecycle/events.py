@@ -51,6 +51,9 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         notes += _PHASE_NOTES.get(after.phase, ())
     if after.stop is not None:
         notes += _about_the_stop(before, after)
+    lost = after.workload.logs_gone if after.workload is not None else None
+    if lost is not None and (before.workload is None or before.workload.logs_gone is None):
+        notes.append(Note(Severity.WARNING, "LogsGone", Action.STOP, f"The logs go with the pod: {lost}"))
     elsewhere = _condition(after, ConditionType.CONTROLLED_ELSEWHERE)
     if elsewhere and elsewhere != _condition(before, ConditionType.CONTROLLED_ELSEWHERE):
         goes_on, reason, message = elsewhere

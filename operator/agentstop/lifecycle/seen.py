@@ -129,6 +129,10 @@ class Seen:
     """Whose controller has it besides, which may make another one in its place."""
     goes_on: bool = True
     """Whether that controller goes on; not where it was stopped as well."""
+    loses_logs: bool = False
+    """Whether a pod that has logs goes with its object."""
+    not_in_place: str | None = None
+    """Why the API server does not let it be ended in place, in its words, if so."""
     late: Word | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None

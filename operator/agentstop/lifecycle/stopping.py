@@ -7,6 +7,7 @@ from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy,
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, by_person, next_status
 from agentstop.lifecycle.effects import Halt, Protect
 from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
+from agentstop.lifecycle.logs import lost_logs
 from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.lifecycle.verdict import verdict_of
@@ -32,6 +33,7 @@ def stopping(case: Case) -> Decision | None:
     overdue = now >= overdue_at
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
     word = _word(case.task, record)
+    logs_gone = lost_logs(case, record.grace_period_seconds if case.asked_grace is not None else None)
     verdict = None
     if proof is not None:
         verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), _judged_by(record, seen), now)
@@ -39,7 +41,7 @@ def stopping(case: Case) -> Decision | None:
         verdict = Verdict.UNVERIFIED
     if verdict is not None and case.kin.all_ended:
         return Decision(
-            status=_stopped(case, confirmed(record, verdict, now), word),
+            status=_stopped(case, confirmed(record, verdict, now), word, logs_gone),
             effects=(halt(case, record),) if seen.presence is Presence.PRESENT else (),
         )
     if verdict is not None:
@@ -51,7 +53,7 @@ def stopping(case: Case) -> Decision | None:
         word = Word(word.reason, f"{word.message}; {late_wish(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
-        status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record),
+        status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record, logs_gone=logs_gone),
         effects=(halt(case, record),),
         afterwards=(Protect(),) if unprotected(case.task) else (),
         wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),
@@ -76,8 +78,9 @@ def unprotected(task: Task) -> bool:
     return task.spec.workload_ref is not None and not task.protected and not task.deleting and not task.gone
 
 
-def _stopped(case: Case, record: StopStatus, word: Word) -> AgentTaskStatus:
-    return next_status(case, Phase.STOPPED, word, stop=record, finished_at=record.confirmed_at)
+def _stopped(case: Case, record: StopStatus, word: Word, logs_gone: str | None) -> AgentTaskStatus:
+    finished_at = record.confirmed_at
+    return next_status(case, Phase.STOPPED, word, stop=record, finished_at=finished_at, logs_gone=logs_gone)
 
 
 def _word(task: Task, record: StopStatus) -> Word:

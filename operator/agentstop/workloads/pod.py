@@ -23,7 +23,7 @@ from agentstop.workloads.podproof import (
     proof_of,
 )
 from agentstop.workloads.podseen import PodSeen, State, has_ended, unstarted
-from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Request
+from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Patch, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -225,6 +225,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
         ending = lost(pod.name)
     main = task.spec.main_container
+    refusal = around.refusal(_ref(task), Patch.verb, now)
     return Seen(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
@@ -242,6 +243,8 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         proof=proof,
         waiting=_waiting(pod),
         elsewhere=_taken_over(task, pod),
+        loses_logs=pod.ran and (sighting.absent or pod.deletion_at is not None),
+        not_in_place=refusal.message if refusal is not None else None,
         late=late_word(pod, sighting),
         blocked=too_large(pod, around, now) or blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )

@@ -126,6 +126,7 @@ def _ended(task: Object, events: Sequence[Object], now: datetime) -> Answer:
     facts = [f"{status.get('reason')}: {clean(status.get('message') or '')}"]
     if spec_of(task).get("stopRequested"):
         facts.append("the stop was requested when it had ended already, and changed nothing")
+    facts += _logs(task)
     facts += _warnings(events)
     headline = f"nobody stopped {name_of(task)}: it ended by itself{when}, {phase_of(task)}"
     return Answer(phase_of(task), headline, tuple(facts), tuple(_ends(task)))
@@ -196,9 +197,15 @@ def _facts(task: Object, now: datetime) -> list[str]:
             )
         elif stop.get("gracePeriodSeconds") is not None:
             facts[-1] += f"; {stop['gracePeriodSeconds']}s were asked for"
+    facts += _logs(task)
     if stop.get("durationSeconds") is not None:
         facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
     return facts
+
+
+def _logs(task: Object) -> list[str]:
+    lost = (status_of(task).get("workload") or {}).get("logsGone")
+    return [clean(f"its logs {'went' if has_ended(task) else 'go'} with the pod: {lost}")] if lost else []
 
 
 def _ends(task: Object) -> list[str]:
