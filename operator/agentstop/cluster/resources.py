@@ -11,7 +11,6 @@ from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.ownerseen import OwnerSeen, read_claim, read_job, read_sandbox, read_scaled
 from agentstop.workloads.podseen import PodSeen, read_pod
-from agentstop.workloads.schedules import CRON_JOB, CRON_JOB_API
 from agentstop.workloads.unreadable import told, unreadable
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ class Place(NamedTuple):
 PLACES: Final[Mapping[tuple[str, str], Place]] = {
     ("v1", "Pod"): Place("/api/v1", "pods", strategic=True),
     ("batch/v1", "Job"): Place("/apis/batch/v1", "jobs", strategic=True),
-    (CRON_JOB_API, CRON_JOB): Place("/apis/batch/v1", "cronjobs", strategic=True),
     (API_VERSION, KIND): Place(TASKS, PLURAL),
 }
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""

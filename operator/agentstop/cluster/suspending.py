@@ -4,7 +4,6 @@ from typing import Final
 
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.resources import path
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import Schedule
 from agentstop.workloads.podseen import STOP_MANAGER
@@ -18,7 +17,7 @@ async def suspend(transport: Transport, request: Suspend) -> JsonObject:
 
     Raises ApiError where that is not known.
     """
-    where = path(request.ref)
+    where = f"/apis/batch/v1/namespaces/{request.ref.namespace}/cronjobs/{request.ref.name}"
     try:
         found = await transport.call("GET", where)
         if found["metadata"]["uid"] != request.uid:

@@ -254,8 +254,8 @@ class Controlled:
             blocked=too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
             elsewhere=elsewhere,
             goes_on=goes_on,
-            late=next(filter(None, (each.late for each in seen_pods)), None),
-            look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
+            late=next(filter(None, (part.members.late(part.group) for part in parts)), None),
+            look_again_at=min((at for part in parts for at in _look_again_at(part, now)), default=None),
         )
 
     def _elsewhere(
@@ -336,8 +336,9 @@ def _unknown_pods(ref: ObjectRef, count: int) -> Word:
     return Word("PodsUnknown", message)
 
 
-def _look_again_at(part: Part) -> datetime | None:
-    return part.certain_from() if part.quiet else help_due(part)
+def _look_again_at(part: Part, now: datetime) -> Iterator[datetime]:
+    moments = (part.certain_from() if part.quiet else help_due(part), part.members.look_again_at(part.group, now))
+    yield from (at for at in moments if at is not None and at > now)
 
 
 def _target(task: Task) -> ObjectRef:

@@ -13,17 +13,19 @@ from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundi
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import (
     STALE,
-    UNKNOWN_GRACE,
     Finding,
     boot_id_of,
     late_word,
     look_at_node,
+    next_look,
     node_in_question,
     proof_by_boot,
     proof_by_node,
     proof_of,
+    went_unseen,
 )
-from agentstop.workloads.podseen import Controller, PodSeen, has_ended, unstarted
+from agentstop.workloads.podseen import Controller, PodSeen
+from agentstop.workloads.recorded import has_ended, own_grace_of, unstarted
 from agentstop.workloads.requests import Look
 
 LONGEST_CHAIN: Final = 4
@@ -147,10 +149,22 @@ class Members:
         """When SIGKILL could come to the first of them."""
         return min(filter(None, (each.pod.soonest_kill for each in self.seen)), default=None)
 
-    @property
-    def late(self) -> Word | None:
-        """What the proof of the first of them waits for that has not ended."""
-        return next(filter(None, (late_word(each.pod, each.sighting) for each in self.seen)), None)
+    def late(self, group: PodGroup) -> Word | None:
+        """Say what the proof of the first of them waits for that has not ended."""
+        words = [late_word(each.pod, each.sighting) for each in self.seen]
+        words += [went_unseen(each, due) for each, due in self._went_unseen(group)]
+        return next(filter(None, words), None)
+
+    def look_again_at(self, group: PodGroup, now: datetime) -> datetime | None:
+        """Return when the node of one that went unseen may prove its end."""
+        return min(filter(None, (next_look(due, now) for _, due in self._went_unseen(group))), default=None)
+
+    def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
+        """Yield those that were on record and are gone, and when what they ran is over if its node lives."""
+        for each in self.vanished:
+            sighting = group.pods.get(each.uid)
+            if sighting is not None and sighting.absent and not has_ended(each):
+                yield each, sighting.at + own_grace_of(each)
 
     def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
         """Say what is proven about the processes of all of them."""
@@ -252,7 +266,7 @@ def _of_vanished(
     sighting = group.pods.get(evidence.uid)
     if sighting is None or not sighting.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
-    due = sighting.at + UNKNOWN_GRACE
+    due = sighting.at + own_grace_of(evidence)
     being_started = unstarted(evidence)
     if being_started is not None and evidence.node is not None:
         return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, around, now)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, TASK_LABEL
-from agentstop.api.task import KIND, Phase, WorkloadStatus
+from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.workloads.endings import ending_of, lost, main_ending_of
@@ -13,16 +13,18 @@ from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod, too_la
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.podproof import (
     STALE,
-    UNKNOWN_GRACE,
     boot_id_of,
     late_word,
     look_at_node,
+    next_look,
     node_in_question,
     proof_by_boot,
     proof_by_node,
     proof_of,
+    went_unseen,
 )
-from agentstop.workloads.podseen import PodSeen, State, has_ended, unstarted
+from agentstop.workloads.podseen import PodSeen, State
+from agentstop.workloads.recorded import has_ended, own_grace_of, unstarted
 from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Patch, Request
 
 RETRY: Final = timedelta(seconds=25)
@@ -169,10 +171,11 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
             proof=Proof.ENDED,
             blocked=taken,
         )
-    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
-    being_started = unstarted(known.pods[0]) if known.pods else None
+    evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
+    own_grace = own_grace_of(evidence)
+    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + own_grace
+    being_started = unstarted(evidence)
     if being_started is not None and node is not None:
-        (evidence, *_) = known.pods
         proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, around, now)
         known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, around)),))
     else:
@@ -182,9 +185,12 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
         presence=Presence.PRESENT,
         workload=known,
         halted=True,
+        own_grace_seconds=int(own_grace.total_seconds()),
         ending=lost(known.name) if being_started is None or proof is not None else None,
         proof=proof,
         blocked=blocked or taken,
+        late=went_unseen(evidence, due),
+        look_again_at=next_look(due, now),
     )
 
 

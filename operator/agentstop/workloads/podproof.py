@@ -5,16 +5,17 @@ from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.seen import Proof, Word
-from agentstop.workloads.node import SETTLING, NodeSeen
+from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
 from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.recorded import has_ended
 from agentstop.workloads.requests import Look
 
 STALE: Final = timedelta(seconds=5)
 """How old a reading of a node may be."""
 
-UNKNOWN_GRACE: Final = timedelta(seconds=30)
-"""Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
+LOOK_EVERY: Final = timedelta(seconds=10)
+"""How often a node is read anew that may prove something at any time: its kubelet reports when it likes."""
 
 KUBELET_BUSY: Final = "KubeletBusy"
 
@@ -135,6 +136,29 @@ def late_word(pod: PodSeen, sighting: Sighting) -> Word | None:
         f" a volume or runs the start hook, and only then ends it; see kubectl describe pod {pod.name}"
     )
     return Word(KUBELET_BUSY, message)
+
+
+def went_unseen(evidence: PodEvidence, due: datetime) -> Word | None:
+    """Say what the proof of a pod's end waits for that is on record and went while nobody looked."""
+    if evidence.node is None or has_ended(evidence):
+        return None
+    name, until = evidence.name or evidence.uid, due + SETTLING + SILENCE
+    message = (
+        f"Pod {name} went while no operator looked, so that nobody saw its end; node {evidence.node} has to answer"
+        f" until {until:%H:%M:%S} UTC, by when its kubelet has ended what it should not run"
+    )
+    return Word("AwaitingNode", message)
+
+
+def next_look(due: datetime, now: datetime) -> datetime | None:
+    """Return when a node is to be read again that may prove the end of what had to end by `due`.
+
+    That is at the earliest moment at which it can, from time to time then, and at the moment from which on it does.
+    """
+    earliest, latest = due + SETTLING, due + SETTLING + SILENCE
+    if now < earliest:
+        return earliest
+    return min(now + LOOK_EVERY, latest) if now < latest else None
 
 
 def boot_id_of(node: str | None, known: PodEvidence | None, around: Surroundings) -> str | None:

@@ -23,6 +23,9 @@ the field cannot be raised."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
+DEFAULT_GRACE_SECONDS: Final = 30
+"""Kubernetes' own grace period of a pod that says none."""
+
 LOST_CONTAINER: Final = "ContainerStatusUnknown"
 """Reason that the kubelet gives for a container that it cannot find any more."""
 
@@ -243,22 +246,12 @@ class PodSeen:
             uid=self.uid,
             node=self.node,
             boot_id=boot_id,
+            termination_grace_period_seconds=self.grace_seconds
+            if self.grace_seconds != DEFAULT_GRACE_SECONDS
+            else None,
             phase=self.phase,
             containers=tuple(each.evidence() for each in shown),
         )
-
-
-def has_ended(evidence: PodEvidence) -> bool:
-    """Whether what is on record of a pod says that no process of it is left."""
-    running = any(each.started_at is not None and each.finished_at is None for each in evidence.containers)
-    return evidence.phase in ENDED_PHASES and not running
-
-
-def unstarted(evidence: PodEvidence) -> str | None:
-    """Return a container that was not started yet by what is on record of a pod, if there is one."""
-    if evidence.phase in ENDED_PHASES:
-        return None
-    return next((each.name for each in evidence.containers if each.started_at is None), None)
 
 
 def read_pod(raw: Mapping[str, Any]) -> PodSeen:
@@ -285,7 +278,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         unscheduled=_unscheduled(conditions),
         disruption=_disruption(conditions),
         taken_at=parse_time(status.get("startTime")),
-        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), 30),
+        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), DEFAULT_GRACE_SECONDS),
         deadline_seconds=_deadline(spec.get("activeDeadlineSeconds")),
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
@@ -303,6 +296,10 @@ def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int) -> dat
     if deletion_at is None or grace_seconds <= 0:
         return None
     return deletion_at + timedelta(seconds=max(0, SHORTEST_KUBELET_SECONDS - grace_seconds))
+
+
+def _unless_default(grace_seconds: int) -> int | None:
+    return grace_seconds if grace_seconds != DEFAULT_GRACE_SECONDS else None
 
 
 def _intern(text: str | None) -> str | None:

@@ -25,8 +25,8 @@ ADVICE: Final = {
     "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
     "KubeletBusy": "see what the kubelet of node {node} waits for: kubectl -n {namespace} describe pod; it ends the"
     " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end",
-    "AwaitingNode": "wait up to a minute: somebody removed the pod by force, and node {node} has to answer for a while"
-    " yet",
+    "AwaitingNode": "wait for about a minute: the pod went before its end was seen, and node {node} has to answer for a"
+    " while yet",
     "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
     "ChildStalled": "see what holds up the tasks below it: agentstop get {name} -n {namespace}",
     "ParentNotFound": "create the parent {parent}, or delete this task: it waits for it",

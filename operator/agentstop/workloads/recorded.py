@@ -1,0 +1,26 @@
+"""What a task's status says of a pod that may not be there any more."""
+
+from datetime import timedelta
+
+from agentstop.api.task import PodEvidence
+from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.workloads.podseen import DEFAULT_GRACE_SECONDS, ENDED_PHASES
+
+
+def has_ended(evidence: PodEvidence) -> bool:
+    """Whether what is on record of a pod says that no process of it is left."""
+    running = any(each.started_at is not None and each.finished_at is None for each in evidence.containers)
+    return evidence.phase in ENDED_PHASES and not running
+
+
+def own_grace_of(evidence: PodEvidence) -> timedelta:
+    """Return the own grace period of a pod that is on record."""
+    seconds = evidence.termination_grace_period_seconds
+    return timedelta(seconds=max(DEFAULT_GRACE_SECONDS if seconds is None else seconds, SHORTEST_KUBELET_SECONDS))
+
+
+def unstarted(evidence: PodEvidence) -> str | None:
+    """Return a container that was not started yet by what is on record of a pod, if there is one."""
+    if evidence.phase in ENDED_PHASES:
+        return None
+    return next((each.name for each in evidence.containers if each.started_at is None), None)
