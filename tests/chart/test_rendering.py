@@ -21,7 +21,14 @@ from tests.support.kube import Object
 from .options import EVERYTHING, MATRIX, Values
 
 NAMESPACED = {"", "apps", "batch", "agentstop.dev", "agents.x-k8s.io", "extensions.agents.x-k8s.io", "events.k8s.io"}
-OUTSIDE = {"nodes", "namespaces", "clusterstoporders", "clusterstoporders/status", "selfsubjectaccessreviews"}
+OUTSIDE = {
+    "nodes",
+    "namespaces",
+    "customresourcedefinitions",
+    "clusterstoporders",
+    "clusterstoporders/status",
+    "selfsubjectaccessreviews",
+}
 """What lives outside of namespaces, among what the operator has rights to."""
 
 

@@ -1,6 +1,7 @@
 """`agentstop run` as a program: how it starts, waits, fails and ends."""
 
 import asyncio
+import copy
 import json
 import os
 import secrets
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from agentstop.api.definitions import definitions
 from tests.support import agents, clusters
 from tests.support.clusters import Cluster, install_crds
+from tests.support.definitions import install
 from tests.support.laws import exit_code, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import MODULE, Operator
@@ -120,6 +123,23 @@ async def test_the_definition_is_waited_for(bare: Cluster) -> None:
     finally:
         assert await operator.program.end(END_SECONDS) == 0
     assert not operator.mistakes()
+
+
+async def test_definitions_of_another_version_are_named_in_its_log(bare: Cluster) -> None:
+    found = copy.deepcopy(definitions())
+    (version,) = found["agenttasks.agentstop.dev"]["spec"]["versions"]
+    del version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["gracePeriodSeconds"]
+    await install(bare.kube, found.values())
+    operator = await Operator.start(bare)
+    says = "agenttasks.agentstop.dev is another version's, which lacks status.gracePeriodSeconds"
+    try:
+        await until(lambda: says in operator.program.text(), 20, "told which definition lacks what")
+        (line,) = [each for each in operator.program.text().splitlines() if "another version" in each]
+        assert "WARNING" in line
+        assert line.endswith("install them: agentstop crds | kubectl apply -f -")
+        assert "stoporders" not in line
+    finally:
+        assert await operator.program.end(END_SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

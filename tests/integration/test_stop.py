@@ -73,6 +73,23 @@ async def test_a_grace_period_shorter_than_the_pods_own(ns: Namespace, operator:
     stop = stop_of(task)
     assert (stop["verdict"], stop["gracePeriodSeconds"], exit_code(task)) == ("Killed", 1, 137)
     assert seconds_between(stop, "signaledAt", "killAt") <= 2
+    why = "the pod's own grace period is 120 s, and only a deletion gives it another one, of 1 s"
+    assert status(task)["workload"]["logsGone"] == why
+    event = await ns.event("a", "LogsGone")
+    assert (event["type"], event["note"]) == ("Warning", f"The logs go with the pod: {why}")
+    await ns.pods.until_gone("a")
+
+
+async def test_logs_that_stay_or_were_not_to_stay_are_not_said_to_go(ns: Namespace, operator: Operator) -> None:
+    for name, stop in (
+        ("own", {"gracePeriodSeconds": 5}),
+        ("delete", {"podPolicy": "Delete", "gracePeriodSeconds": 4}),
+    ):
+        await ns.create_task(name, agents.template(agents.graceful(), grace=5))
+        await ns.running(name)
+        await ns.stop(name, **stop)
+        assert "logsGone" not in status(await ns.ended(name))["workload"]
+    assert "checkpoint" in await ns.logs("own")
 
 
 async def test_an_agent_that_makes_it_within_a_shorter_grace_period(ns: Namespace, operator: Operator) -> None:

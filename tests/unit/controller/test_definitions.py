@@ -31,7 +31,7 @@ class Server:
 async def lines(found: dict[str, Raw], caplog: pytest.LogCaptureFixture) -> list[str]:
     with caplog.at_level(logging.INFO):
         await warn_of_others(cast("Gateway", Server(found)))
-    return [each.getMessage() for each in caplog.records]
+    return [each.getMessage() for each in caplog.records if each.name.startswith("agentstop")]
 
 
 async def test_nothing_is_said_of_the_right_ones(caplog: pytest.LogCaptureFixture) -> None:
