@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agentstop.cli.plugin.graces import longest, running_out, too_late
+from agentstop.cli.plugin.ordering import certainly_means
 from agentstop.cli.plugin.views.moments import moments_of
 from agentstop.cli.plugin.views.reasons import answer
 from tests.plugin.commands import Cli, Terminal
@@ -112,6 +113,13 @@ async def test_the_question_before_many_names_the_longest(cli: Cli, paper: Paper
     assert await terminal.ended() == 1
 
 
+async def test_a_pause_says_that_not_even_a_stop_shortens_it(cli: Cli, paper: Paper) -> None:
+    await paper.task("a", {"phase": "Running", "gracePeriodSeconds": 600})
+    done = await cli("pause", "a", "--no-wait", "-n", paper.namespace)
+    assert done.code == 0, done.err
+    assert "a may take 10m to end, and nothing shortens that once it runs; not even a stop does" in done.err
+
+
 async def test_a_second_stop_for_less_says_that_it_comes_too_late(cli: Cli, paper: Paper) -> None:
     await paper.task("a", stopRequested=True)
     kill = datetime.now(UTC) + timedelta(seconds=300)
@@ -140,3 +148,32 @@ async def test_a_grace_period_that_runs_is_not_shortened_and_all_say_so(live: Cl
     why = await live("why", "a", "-n", ns.name)
     assert "1s were asked for when that ran already" in " ".join(why.out.split())
     await ns.event("a", "GracePeriodRuns")
+
+
+async def test_an_order_for_less_says_so_of_what_was_ending_before(live: Cli, ns: Namespace) -> None:
+    for name in ("a", "b"):
+        await ns.create_task(name, agents.template(agents.DEAF, grace=10))
+        await ns.running(name)
+    await ns.stop("a")
+    await ns.until("a", lambda found: "killAt" in found["status"].get("stop", {}), what="signaled")
+    done = await live("stop", "--all", "-n", ns.name, "--now", "--wait", "-y")
+    assert done.code == 0, done.err
+    assert "no kubelet shortens: SIGKILL comes at" in done.err
+    assert "2 tasks stopped" in done.out
+
+
+@pytest.mark.parametrize(
+    ("spec", "means"),
+    [
+        ({}, True),
+        ({"taskNames": ["a"], "agents": ["x"], "selector": {"matchLabels": {"team": "t"}}}, True),
+        ({"taskNames": ["b"]}, False),
+        ({"agents": ["y"]}, False),
+        ({"selector": {"matchLabels": {"team": "u"}}}, False),
+        ({"selector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}}, False),
+        ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, False),
+    ],
+)
+def test_whom_an_ordercertainly_means(spec: Object, means: bool) -> None:
+    metadata = {"name": "a", "namespace": "x", "labels": {"team": "t"}}
+    assert certainly_means(spec, {"metadata": metadata, "spec": {"agent": "x"}}) is means

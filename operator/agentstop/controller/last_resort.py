@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from agentstop.api.task import AgentTaskStatus, Phase, StopStatus
+from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.families import TaskKey
@@ -20,12 +20,14 @@ from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
 from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.workloads.blindly import end_blindly, target_of
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Delete, Look, Patch
 from agentstop.workloads.unreadable import told
 
 log = logging.getLogger(__name__)
 
 REASON: Final = "DecisionFailed"
+
+LOGS_GONE: Final = "the operator could not decide on this task, so that it deleted the pod"
 
 
 class LastResort:
@@ -46,9 +48,11 @@ class LastResort:
         stop, manually = task.status.stop, task.status.manually_stopped
         if stop is None:
             stop, manually = self._accepted(key, task, standing, now)
-        if stop is not None or task.stop_seen_at is not None:
-            await self._end(key, task)
+        ended = await self._end(key, task) if stop is not None or task.stop_seen_at is not None else None
         status = _status(task, stop, error, now).but(manually_stopped=manually)
+        asked = (stop.pod_policy if stop is not None else None) or (task.spec.stop or StopRequest()).pod_policy
+        if isinstance(ended, Delete) and asked is PodPolicy.KEEP and status.workload is not None:
+            status = status.but(workload=status.workload.but(logs_gone=LOGS_GONE))
         decision = Decision(status=status, notes=notes_between(task.status, status))
         try:
             if not task.gone:
@@ -68,19 +72,21 @@ class LastResort:
             log.error("%s: who asked for its stop cannot be told: %s", key, told(error))
             return None, False
 
-    async def _end(self, key: TaskKey, task: Task) -> None:
-        """End the workload by its UID."""
+    async def _end(self, key: TaskKey, task: Task) -> Delete | Patch | None:
+        """End the workload by its UID; return the request by which it was, if one was sent."""
         try:
             ref = target_of(task)
             found = await self._gateway.send(Look(ref))
             request = end_blindly(task, ref, found)
             if request is not None:
                 await self._gateway.send(request)
+                return request
         except ApiError as error:
             if not error.absent:
                 log.warning("%s: its workload could not be ended: %s", key, error)
         except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
             log.error("%s: its workload could not be ended: %s", key, told(error))
+        return None
 
 
 def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime) -> AgentTaskStatus:

@@ -21,5 +21,5 @@ def lost_logs(case: Case, asked_seconds: int | None) -> str | None:
             f" {asked_seconds} s"
         )
     if seen.not_in_place is not None:
-        return f"the API server refuses to have the pod stopped in place, so that it is deleted: {seen.not_in_place}"
+        return f"{seen.not_in_place}, so that it is deleted"
     return None

@@ -132,7 +132,7 @@ class Seen:
     loses_logs: bool = False
     """Whether a pod that has logs goes with its object."""
     not_in_place: str | None = None
-    """Why the API server does not let it be ended in place, in its words, if so."""
+    """Why it cannot be ended in place, if so."""
     late: Word | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None

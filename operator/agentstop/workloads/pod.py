@@ -231,7 +231,6 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
         ending = lost(pod.name)
     main = task.spec.main_container
-    refusal = around.refusal(_ref(task), Patch.verb, now)
     return Seen(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
@@ -249,11 +248,19 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         proof=proof,
         waiting=_waiting(pod),
         elsewhere=_taken_over(task, pod),
-        loses_logs=pod.ran and (sighting.absent or pod.deletion_at is not None),
-        not_in_place=refusal.message if refusal is not None else None,
+        loses_logs=(pod.ran or pod.unreadable is not None) and (sighting.absent or pod.deletion_at is not None),
+        not_in_place=_not_in_place(pod, around, now),
         late=late_word(pod, sighting),
         blocked=too_large(pod, around, now) or blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )
+
+
+def _not_in_place(pod: PodSeen, around: Surroundings, now: datetime) -> str | None:
+    """Say why the pod can't be ended in place, where that is not a question of the grace period."""
+    if pod.unreadable is not None:
+        return f"nothing can be made of what the pod says of itself ({pod.unreadable})"
+    refusal = around.refusal(ObjectRef("Pod", pod.namespace, pod.name), Patch.verb, now)
+    return f"the API server refuses to have the pod stopped in place ({refusal.message})" if refusal else None
 
 
 def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:

@@ -69,6 +69,8 @@ def test_a_task_that_cannot_be_decided_on_is_stopped_all_the_same(world: World, 
     message = next(each["message"] for each in status(world)["conditions"] if each["type"] == "Stalled")
     assert "MistakeError: nobody thought of this" in message
     assert "DecisionFailed" in [reason for _, reason in world.operator.events.notes]
+    told = [reason for _, reason in world.operator.events.notes].count("LogsGone")
+    assert (told, "logsGone" in status(world)["workload"]) == ((0, False) if adopts else (1, True))
     world.operator.mistaken(0)
     goes_well(world, 40)
     assert status(world)["phase"] == "Stopped"

@@ -48,10 +48,9 @@ def test_the_administrators_bound_takes_them_too() -> None:
     assert lost == "the pod's own grace period is 7200 s, and only a deletion gives it another one, of 60 s"
 
 
-def test_a_refusal_takes_them_with_the_api_servers_words() -> None:
-    lost, notes = said(decide(stopping(), replace(GOING, not_in_place="pods is forbidden"), at(11)))
-    assert lost is not None
-    assert lost.endswith("refuses to have the pod stopped in place, so that it is deleted: pods is forbidden")
+def test_what_cannot_be_ended_in_place_takes_them() -> None:
+    lost, notes = said(decide(stopping(), replace(GOING, not_in_place="the API server refuses it"), at(11)))
+    assert lost == "the API server refuses it, so that it is deleted"
     assert len(notes) == 1
 
 

@@ -8,11 +8,12 @@ from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.graces import longer_kill
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, TASK, Kind
 from agentstop.cli.plugin.results import counted
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import name_of, status_of, stop_of
+from agentstop.cli.plugin.tasks import name_of, spec_of, status_of, stop_of
 from agentstop.cli.plugin.waiting.aims import OrderAim
 from agentstop.cli.plugin.waiting.display import make_display
 from agentstop.cli.plugin.waiting.loop import wait_for
@@ -55,7 +56,7 @@ def follow_order(session: Session, order: Object, timeout: float | None) -> Obje
     kind = kind_of(order)
     follower = Follower(session.api, kind.path(session.namespace), name=name_of(order))
     follower.start(order)
-    aim = OrderAim(now(), _Sample(session.api, kind, session.namespace, order["metadata"]["uid"]))
+    aim = OrderAim(now(), _Sample(session.api, kind, session.namespace, order))
     try:
         wait_for(follower, aim, make_display(), timeout)
     except KeyboardInterrupt:
@@ -68,12 +69,17 @@ def follow_order(session: Session, order: Object, timeout: float | None) -> Obje
 
 
 class _Sample:
-    """Some of the tasks that an order is stopping; looked up now and then."""
+    """Some of the tasks that an order is stopping; looked up now and then.
 
-    def __init__(self, api: Api, kind: Kind, namespace: str, uid: str) -> None:
+    Those that were stopping before have another's record. They are among them if they run out a longer grace period
+    than was asked for, which people want to know of, and the order certainly means them.
+    """
+
+    def __init__(self, api: Api, kind: Kind, namespace: str, order: Object) -> None:
         self._api = api
         self._path = TASK.path(None if kind is CLUSTER_ORDER else namespace)
-        self._uid = uid
+        self._uid = order["metadata"]["uid"]
+        self._spec = spec_of(order)
         self._tasks: list[Object] = []
         self._asked_at = 0.0
 
@@ -87,8 +93,27 @@ class _Sample:
             items = self._api.page(self._path, query).get("items") or ()
         except ApiError:
             return []
-        self._tasks = [item for item in items if (stop_of(item).get("order") or {}).get("uid") == self._uid]
+        self._tasks = [item for item in items if self._stops(item)]
         return self._tasks
+
+    def _stops(self, task: Object) -> bool:
+        if (stop_of(task).get("order") or {}).get("uid") == self._uid:
+            return True
+        return longer_kill(task) is not None and certainly_means(self._spec, task)
+
+
+def certainly_means(spec: dict[str, Any], task: Object) -> bool:
+    """Whether an order means a task of its namespaces, as far as that can be told without more questions."""
+    selector = spec.get("selector") or {}
+    if spec.get("namespaceSelector") or selector.get("matchExpressions"):
+        return False
+    names, agents = spec.get("taskNames"), spec.get("agents")
+    labels = task["metadata"].get("labels") or {}
+    return (
+        (not names or task["metadata"]["name"] in names)
+        and (not agents or spec_of(task).get("agent") in agents)
+        and all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
+    )
 
 
 def drill_lines(order: Object) -> list[str]:

@@ -13,6 +13,7 @@ from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exits import Exit, PluginError
 from agentstop.cli.plugin.following import follow_tasks
+from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
 from agentstop.cli.plugin.options import (
     Function,
@@ -87,6 +88,9 @@ def _carry_out(
     if not tasks:
         say(f"there is nothing to {verb}: no {selection.words(session.namespace)}")
         return Exit.OK
+    seconds = longest(tasks) if paused and not dry_run and selection.single else None
+    if seconds is not None:
+        note(warning(name_of(tasks[0]), seconds, verb))
     changed, problems = _change(session, tasks, paused, dry_run)
     for problem in problems[1:]:
         note(f"agentstop: {problem}")
