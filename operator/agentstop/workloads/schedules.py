@@ -62,6 +62,7 @@ def said_of(
         but = f" (it was not suspended, since it does not have Job {job.name} in its status.active)"
     message = (
         f"Job {job.name} was made by {schedule}, which goes on{but}: it makes the next one at its time, or, with"
-        f" concurrencyPolicy Forbid, none for as long as {job.name} is there; suspend {schedule}, or delete {job.name}"
+        f" concurrencyPolicy Forbid, none for as long as {job.name} is there; suspend {schedule} to have no other, or"
+        f" delete Job {job.name} to have the next"
     )
     return Word(MADE_BY_CRON_JOB, message), True
