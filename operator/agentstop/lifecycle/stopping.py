@@ -33,7 +33,8 @@ def stopping(case: Case) -> Decision | None:
     overdue = now >= overdue_at
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
     word = _word(case.task, record)
-    logs_gone = lost_logs(case, record.grace_period_seconds if case.asked_grace is not None else None)
+    asked = record.grace_period_seconds if case.asked_grace is not None else None
+    logs_gone = lost_logs(case, asked, too_late=runs_longer(record))
     verdict = None
     if proof is not None:
         verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), _judged_by(record, seen), now)

@@ -48,6 +48,17 @@ def test_the_administrators_bound_takes_them_too() -> None:
     assert lost == "the pod's own grace period is 7200 s, and only a deletion gives it another one, of 60 s"
 
 
+def test_a_wish_that_comes_too_late_takes_them_without_a_false_promise() -> None:
+    status = {"phase": "Stopping", "workload": WORKLOAD, "startedAt": when(1)}
+    record = RECORD | {"signaledAt": when(10), "killAt": when(40), "gracePeriodSeconds": 30}
+    late = task({"stopRequested": True, "stop": {"gracePeriodSeconds": 2}}, status | {"stop": record})
+    lost, _ = said(decide(late, GOING, at(15)))
+    assert lost == (
+        "2 s were asked for when a longer grace period ran already, and a deletion is all by which a kubelet could hear"
+        " of that"
+    )
+
+
 def test_what_cannot_be_ended_in_place_takes_them() -> None:
     lost, notes = said(decide(stopping(), replace(GOING, not_in_place="the API server refuses it"), at(11)))
     assert lost == "the API server refuses it, so that it is deleted"

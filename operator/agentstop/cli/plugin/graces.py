@@ -66,7 +66,7 @@ def too_late(task: Object, asked_seconds: int | None, now: datetime) -> str | No
         return None
     return (
         f"{name_of(task)} is ending already, and no kubelet shortens the grace period that runs: SIGKILL comes at"
-        f" {date_and_clock(kill, now)}, in {spell(left)}, and not after {spell(asked_seconds)}"
+        f" {date_and_clock(kill, now)}, in {spell(left)}, and not after {asked_seconds}s"
     )
 
 
