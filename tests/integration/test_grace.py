@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
 from tests.support import agents
 from tests.support.clusters import Feature
 from tests.support.history import PATIENCE
