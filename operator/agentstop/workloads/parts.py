@@ -170,9 +170,11 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     """Return how the work ended by itself, or by somebody else's hand."""
     if not parts or any(part.members.live for part in parts):
         return None
-    if all(part.gone for part in parts):
-        if not all(part.accounted_for for part in parts):
-            return None
+    gone = all(part.gone for part in parts)
+    if gone and not all(part.accounted_for for part in parts):
+        return None
+    # A Job that has ended may be tidied up at once (ttlSecondsAfterFinished), and is not lost by that.
+    if gone and not all(part.owner.ending is not None and part.over for part in parts):
         name = f"{parts[0].ref.kind} {parts[0].ref.name}"
         word = Word("WorkloadLost", f"{name} was deleted by somebody else before it ended")
         return Ending(succeeded=False, word=word, at=None)
