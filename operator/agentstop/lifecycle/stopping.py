@@ -30,6 +30,8 @@ def stopping(case: Case) -> Decision | None:
     overdue_at = latest_kill(case, record) + MARGIN
     overdue = now >= overdue_at
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
+    if proof is Proof.NODE_FENCED and not overdue and not case.node_was_unreachable:
+        proof = None
     word = _word(case.task, record)
     verdict = None
     if proof is not None:

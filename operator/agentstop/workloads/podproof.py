@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import PodEvidence, StopStatus
+from agentstop.lifecycle.decision import NODE_UNREACHABLE
 from agentstop.lifecycle.seen import Proof, Word
 from agentstop.workloads.node import SETTLING, NodeSeen
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
@@ -173,4 +174,4 @@ def _unreachable(node: str) -> Word:
         f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
         " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
     )
-    return Word("NodeUnreachable", message)
+    return Word(NODE_UNREACHABLE, message)
