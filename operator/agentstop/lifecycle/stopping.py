@@ -35,7 +35,8 @@ def stopping(case: Case) -> Decision | None:
     word = _word(case.task, record)
     verdict = None
     if proof is not None:
-        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), _judged_by(record, seen), now)
+        pods = seen.workload.pods if seen.workload else ()
+        verdict = verdict_of(proof, pods, _judged_by(record, seen), now, record.kill_at)
     elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         verdict = Verdict.UNVERIFIED
     if verdict is not None and case.kin.all_ended:
