@@ -49,7 +49,7 @@ def stopping(case: Case) -> Decision | None:
         word = Word(word.reason, f"{word.message}; it waits for the tasks that descend from it")
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
-    if runs_longer(record):
+    if runs_longer(record) and stalled is None:
         word = Word(word.reason, f"{word.message}{_longer(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(

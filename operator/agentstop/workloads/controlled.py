@@ -14,7 +14,7 @@ from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, he
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at
+from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at, started_again
 from agentstop.workloads.podseen import Controller
 from agentstop.workloads.requests import (
     AskRight,
@@ -227,7 +227,9 @@ class Controlled:
         halted = all(part.halted for part in parts)
         seen_pods = [part.members for part in parts]
         active = any(each.active for each in seen_pods)
-        kills = [each.killed_by for each in seen_pods if each.live]
+        again = started_again(task, parts)
+        blocked = blocked or again
+        kills = [each.killed_by for each in seen_pods if each.live] if again is None else [None]
         graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
         signals = [signaled_at(part) for part in parts]
         times = [moment for moment in signals if moment is not None]

@@ -54,6 +54,10 @@ class Member:
         """Whether processes of it may be left, as far as the pod itself tells."""
         return not self.pod.ended and not self.sighting.absent
 
+    def made_since(self, moment: datetime) -> bool:
+        """Whether a node took it only after this moment."""
+        return self.certain and self.pod.taken_at is not None and self.pod.taken_at >= moment
+
     def outlived(self, moment: datetime) -> bool:
         """Whether it had not ended before this moment, as far as is known."""
         ends = [each.finished_at for each in self.pod.containers if each.finished_at]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import Phase
+from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
 from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
@@ -22,6 +23,8 @@ RECENT: Final = timedelta(seconds=5)
 """Pods that were taken by a node so shortly before the halt count as just being made."""
 
 NO_GROUP: Final = PodGroup()
+
+STARTED_AGAIN: Final = "StartedAgain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,25 @@ def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: dateti
     if not found:
         return (Proof.ENDED if task.status.started_at is not None else Proof.NEVER_STARTED), None
     return min(found, key=STRENGTH.index), None
+
+
+def started_again(task: Task, parts: Iterable[Part]) -> Word | None:
+    """Say so where pods were made after the stop: somebody undoes it for as long as it goes on, as queues of Jobs do.
+
+    Source: https://github.com/kubernetes-sigs/kueue/issues/6915
+    """
+    stop = task.status.stop
+    if stop is None or stop.signaled_at is None:
+        return None
+    for part in parts:
+        if any(each.made_since(stop.signaled_at + MARGIN) for each in part.members.seen):
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = (
+                f"{name} is started again while it is being stopped; stop what does that too: a queue such as Kueue, a"
+                " GitOps tool, an autoscaler, or what made it"
+            )
+            return Word(STARTED_AGAIN, message)
+    return None
 
 
 def signaled_at(part: Part) -> datetime | None:

@@ -23,6 +23,10 @@ ADVICE: Final = {
     "AwaitingNode": "wait up to a minute: somebody removed the pod by force, and node {node} has to answer for a while"
     " yet",
     "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
+    "StartedAgain": "stop what starts {workload} again: a Workload of Kueue by spec.active: false, a GitOps tool by"
+    " what is in Git, an autoscaler or an operator by a switch of its own",
+    "FailedKillPod": "see what the kubelet of node {node} says: kubectl -n {namespace} describe pod; no process of the"
+    " containers is left, but the pod's network or sandbox could not be taken down",
     "ChildStalled": "see what holds up the tasks below it: agentstop get {name} -n {namespace}",
     "ParentNotFound": "create the parent {parent}, or delete this task: it waits for it",
     "ParentTooDeep": "break the chain of parentRefs: it is too long, or a loop",
