@@ -414,3 +414,32 @@ def test_what_no_label_of_ours_leads_to_is_followed(
     surroundings = Surroundings({POD_REF: seen} if seen is not None else {})
 
     assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())
+
+
+LIVELY: Raw = {"containers": [{"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 40}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "reason"),
+    [
+        ({"containerStatuses": [running()]}, {}, None),
+        ({"containerStatuses": [ended()]}, {}, "FailedKillPod"),
+        ({"containerStatuses": [ended(), running("other")]}, {}, None),
+        ({"containerStatuses": [running()]}, LIVELY, "KubeletBusy"),
+        ({"containerStatuses": [running()]}, LIVELY | {"terminationGracePeriodSeconds": 60}, "KubeletBusy"),
+        ({"phase": "Failed", "containerStatuses": [ended()]}, {}, None),
+    ],
+    ids=[
+        "nobody knows",
+        "no container is left",
+        "one is left",
+        "a probe",
+        "a probe, and a longer time of its own",
+        "over",
+    ],
+)
+def test_what_a_late_end_waits_for(status: Raw, spec: Raw, reason: str | None) -> None:
+    """That of a pod that was given 30 seconds."""
+    late = see(task(None, STOPPING), sighting(pod(metadata=GOING, spec=spec, status=status)), node(900), 900).late
+
+    assert (late and late.reason) == reason

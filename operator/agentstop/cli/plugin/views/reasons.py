@@ -24,6 +24,10 @@ from agentstop.cli.plugin.tasks import (
 from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE
 from agentstop.cli.plugin.views.moments import event_time
 
+LEAST_SECONDS: Final = 3
+"""A grace period that ends so much later than was asked for is another one: kubelets leave 2 seconds at least, and
+moments are cut off to the second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -183,8 +187,10 @@ def _facts(task: Object, now: datetime) -> list[str]:
     if accepted and signaled and killed:
         after = spell((signaled - accepted).total_seconds())
         patience = spell((killed - signaled).total_seconds())
-        asked = f"{stop.get('gracePeriodSeconds')}s were asked for"
-        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL is due {patience} after it; {asked}")
+        wished = stop.get("gracePeriodSeconds") or 0
+        longer = (killed - signaled).total_seconds() > wished + LEAST_SECONDS
+        asked = f"; {wished}s were asked for" if longer else ""
+        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL is due {patience} after it{asked}")
     if stop.get("durationSeconds") is not None:
         facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
     return facts
