@@ -69,12 +69,15 @@ class Case:
 
     @property
     def node_was_unreachable(self) -> bool:
-        """Whether it was held up by a node that did not answer: then that node's deletion proves the end at once.
+        """Whether it has been held up by a node that does not answer: then that node's deletion proves the end at once.
 
         Who deletes the Node object of a machine that lives ends nothing there: its kubelet does, in the pod's own time.
         """
         stalled = (each for each in self.task.status.conditions if each.type == ConditionType.STALLED)
-        return any(each.status == "True" and each.reason == NODE_UNREACHABLE for each in stalled)
+        since = (
+            each.last_transition_time for each in stalled if each.status == "True" and each.reason == NODE_UNREACHABLE
+        )
+        return any(moment + MARGIN <= self.now for moment in since)
 
     @property
     def cap(self) -> int | None:

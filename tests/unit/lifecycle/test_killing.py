@@ -18,6 +18,7 @@ STOPPING: Raw = {
 }
 PAUSING: Raw = {"phase": "Pausing", "attempts": 1, "observedGeneration": 1, "startedAt": when(0)}
 UNREACHABLE: Raw = {"type": "Stalled", "status": "True", "reason": "NodeUnreachable", "lastTransitionTime": when(1)}
+JUST_NOW: Raw = UNREACHABLE | {"lastTransitionTime": when(19)}
 
 
 def seen(**more: Any) -> Seen:
@@ -45,8 +46,13 @@ OVER = GRACE + MARGIN.total_seconds()
 
 @pytest.mark.parametrize(
     ("conditions", "now", "phase"),
-    [([], 20, Phase.STOPPING), ([], OVER, Phase.STOPPED), ([UNREACHABLE], 20, Phase.STOPPED)],
-    ids=["its kubelet may live", "by then it has ended all", "it had not answered before"],
+    [
+        ([], 20, Phase.STOPPING),
+        ([], OVER, Phase.STOPPED),
+        ([UNREACHABLE], 20, Phase.STOPPED),
+        ([JUST_NOW], 20, Phase.STOPPING),
+    ],
+    ids=["its kubelet may live", "by then it has ended all", "it had not answered for long", "it had not just now"],
 )
 def test_a_node_that_is_deleted_while_it_lives_proves_nothing_in_the_grace_period(
     conditions: list[Raw], now: float, phase: Phase
@@ -63,8 +69,13 @@ def test_a_node_that_is_deleted_while_it_lives_proves_nothing_in_the_grace_perio
 
 @pytest.mark.parametrize(
     ("conditions", "now", "phase"),
-    [([], 20, Phase.PAUSING), ([], OVER, Phase.PAUSED), ([UNREACHABLE], 20, Phase.PAUSED)],
-    ids=["its kubelet may live", "by then it has ended all", "it had not answered before"],
+    [
+        ([], 20, Phase.PAUSING),
+        ([], OVER, Phase.PAUSED),
+        ([UNREACHABLE], 20, Phase.PAUSED),
+        ([JUST_NOW], 20, Phase.PAUSING),
+    ],
+    ids=["its kubelet may live", "by then it has ended all", "it had not answered for long", "it had not just now"],
 )
 def test_nor_does_it_for_a_pause(conditions: list[Raw], now: float, phase: Phase) -> None:
     spec: Raw = {"podTemplate": {}, "paused": True}
