@@ -187,9 +187,14 @@ def look_at_node(name: str, since: datetime | None, around: Surroundings, now: d
 
 
 def _due(pod: PodSeen, sighting: Sighting) -> datetime:
-    """Return when the kubelet ends the processes of a pod that is gone, however it went."""
+    """Return when the kubelet ends the processes of a pod that is gone, however it went.
+
+    Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
+    """
     told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
-    return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
+    probes = (each.probe_grace_seconds for each in pod.containers if each.state is State.RUNNING)
+    due = told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds, *probes))
+    return max(due, pod.killed_by or due)
 
 
 def _unreadable(node: str) -> Word:

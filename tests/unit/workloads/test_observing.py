@@ -416,6 +416,21 @@ def test_what_no_label_of_ours_leads_to_is_followed(
     assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())
 
 
+@pytest.mark.parametrize(
+    "spec", [{}, {"containers": [{"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 300}}]}]
+)
+def test_removal_by_force_shortens_no_grace_period_that_runs(spec: Raw) -> None:
+    """Neither that of a probe that failed, nor a longer one of a deletion before the last."""
+    first = {"deletionTimestamp": when(300), "deletionGracePeriodSeconds": 300} if not spec else GOING
+    shorter = {"deletionTimestamp": when(3), "deletionGracePeriodSeconds": 1} if not spec else GOING
+    status = {"containerStatuses": [running()]}
+    seen = pod(metadata=shorter, spec=spec, status=status).following(pod(metadata=first, spec=spec, status=status))
+
+    gone = sighting(seen, absent=True)
+    assert see(task(None, STOPPING), gone, node(350), 350).proof is None
+    assert see(task(None, STOPPING), gone, node(361), 361).proof is Proof.GONE
+
+
 LIVELY: Raw = {"containers": [{"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 40}}]}
 
 
