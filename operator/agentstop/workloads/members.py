@@ -10,10 +10,10 @@ from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.seen import Proof, Word
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
 from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
+from agentstop.workloads.onrecord import grace_on_record, has_ended, unstarted
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podproof import (
     STALE,
-    UNKNOWN_GRACE,
     Finding,
     boot_id_of,
     late_word,
@@ -23,7 +23,7 @@ from agentstop.workloads.podproof import (
     proof_by_node,
     proof_of,
 )
-from agentstop.workloads.podseen import Controller, PodSeen, has_ended, unstarted
+from agentstop.workloads.podseen import Controller, PodSeen
 from agentstop.workloads.requests import Look
 
 LONGEST_CHAIN: Final = 4
@@ -256,7 +256,7 @@ def _of_vanished(
     sighting = group.pods.get(evidence.uid)
     if sighting is None or not sighting.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
-    due = sighting.at + UNKNOWN_GRACE
+    due = sighting.at + grace_on_record(evidence)
     being_started = unstarted(evidence)
     if being_started is not None and evidence.node is not None:
         return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, around, now)

@@ -11,9 +11,9 @@ from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.workloads.endings import ending_of, lost, main_ending_of
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod, too_large
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
+from agentstop.workloads.onrecord import grace_on_record, has_ended, unstarted
 from agentstop.workloads.podproof import (
     STALE,
-    UNKNOWN_GRACE,
     boot_id_of,
     late_word,
     look_at_node,
@@ -22,7 +22,7 @@ from agentstop.workloads.podproof import (
     proof_by_node,
     proof_of,
 )
-from agentstop.workloads.podseen import PodSeen, State, has_ended, unstarted
+from agentstop.workloads.podseen import PodSeen, State
 from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Request
 
 RETRY: Final = timedelta(seconds=25)
@@ -169,7 +169,9 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
             proof=Proof.ENDED,
             blocked=taken,
         )
-    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + UNKNOWN_GRACE
+    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + grace_on_record(
+        next(iter(known.pods), None)
+    )
     being_started = unstarted(known.pods[0]) if known.pods else None
     if being_started is not None and node is not None:
         (evidence, *_) = known.pods

@@ -14,9 +14,6 @@ from agentstop.workloads.requests import Look
 STALE: Final = timedelta(seconds=5)
 """How old a reading of a node may be."""
 
-UNKNOWN_GRACE: Final = timedelta(seconds=30)
-"""Grace period of a pod that is gone before its own was seen: Kubernetes' default."""
-
 KUBELET_BUSY: Final = "KubeletBusy"
 
 Finding = tuple[Proof | None, Word | None]
@@ -192,8 +189,7 @@ def _due(pod: PodSeen, sighting: Sighting) -> datetime:
     Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
     """
     told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
-    probes = (each.probe_grace_seconds for each in pod.containers if each.state is State.RUNNING)
-    due = told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds, *probes))
+    due = told_at + timedelta(seconds=pod.longest_grace_seconds)
     return max(due, pod.killed_by or due)
 
 

@@ -11,7 +11,7 @@ from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.record import SHORTEST_KUBELET_SECONDS
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.manners import ends_late, probe_grace_seconds, started_at, starts_slowly
+from agentstop.workloads.manners import DEFAULT_GRACE_SECONDS, ends_late, probe_grace_seconds, started_at, starts_slowly
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
@@ -184,6 +184,15 @@ class PodSeen:
         return later if served else over_at
 
     @property
+    def longest_grace_seconds(self) -> int:
+        """The longest grace period that may run for a container of it: its own, that of a deletion, or of a probe.
+
+        After that of a probe a kubelet that has not heard yet starts the container once more, and ends it by its own.
+        """
+        probes = [each.probe_grace_seconds for each in self.containers if each.state is State.RUNNING]
+        return max(self.deletion_grace_seconds, max(probes, default=0) + self.grace_seconds)
+
+    @property
     def started_at(self) -> datetime | None:
         """When its first container was started, as far as the states still show it."""
         return min((each.started_at for each in self.containers if each.started_at), default=None)
@@ -251,22 +260,12 @@ class PodSeen:
             uid=self.uid,
             node=self.node,
             boot_id=boot_id,
+            grace_period_seconds=self.longest_grace_seconds
+            if self.longest_grace_seconds > DEFAULT_GRACE_SECONDS
+            else None,
             phase=self.phase,
             containers=tuple(each.evidence() for each in shown),
         )
-
-
-def has_ended(evidence: PodEvidence) -> bool:
-    """Whether what is on record of a pod says that no process of it is left."""
-    running = any(each.started_at is not None and each.finished_at is None for each in evidence.containers)
-    return evidence.phase in ENDED_PHASES and not running
-
-
-def unstarted(evidence: PodEvidence) -> str | None:
-    """Return a container that was not started yet by what is on record of a pod, if there is one."""
-    if evidence.phase in ENDED_PHASES:
-        return None
-    return next((each.name for each in evidence.containers if each.started_at is None), None)
 
 
 def read_pod(raw: Mapping[str, Any]) -> PodSeen:
@@ -293,7 +292,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
         unscheduled=_unscheduled(conditions),
         disruption=_disruption(conditions),
         taken_at=parse_time(status.get("startTime")),
-        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), 30),
+        grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), DEFAULT_GRACE_SECONDS),
         deadline_seconds=_deadline(spec.get("activeDeadlineSeconds")),
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,

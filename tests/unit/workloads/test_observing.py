@@ -416,9 +416,10 @@ def test_what_no_label_of_ours_leads_to_is_followed(
     assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())
 
 
-@pytest.mark.parametrize(
-    "spec", [{}, {"containers": [{"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 300}}]}]
-)
+PROBED: Raw = {"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 270}}
+
+
+@pytest.mark.parametrize("spec", [{}, {"containers": [PROBED]}], ids=["a deletion before", "a probe, and once more"])
 def test_removal_by_force_shortens_no_grace_period_that_runs(spec: Raw) -> None:
     """Neither that of a probe that failed, nor a longer one of a deletion before the last."""
     first = {"deletionTimestamp": when(300), "deletionGracePeriodSeconds": 300} if not spec else GOING
@@ -458,3 +459,17 @@ def test_what_a_late_end_waits_for(status: Raw, spec: Raw, reason: str | None) -
     late = see(task(None, STOPPING), sighting(pod(metadata=GOING, spec=spec, status=status)), node(900), 900).late
 
     assert (late and late.reason) == reason
+
+
+@pytest.mark.parametrize(("grace", "on_record"), [(30, None), (5, None), (300, 300)])
+def test_a_long_grace_period_is_on_record_for_when_the_pod_is_removed_unseen(grace: int, on_record: int | None) -> None:
+    seen = see(task(None, {"phase": "Running"}), sighting(pod(spec={"terminationGracePeriodSeconds": grace})))
+    assert seen.workload is not None
+    (evidence,) = seen.workload.pods
+    assert evidence.grace_period_seconds == on_record
+
+    asked = {"source": "User", "acceptedAt": when(0)}
+    stopping = task(None, {"phase": "Stopping", "stop": asked, "workload": seen.workload.wire()})
+    due = max(grace, 30)
+    assert see(stopping, sighting(None, absent=True), node(due + 50), due + 50).proof is None
+    assert see(stopping, sighting(None, absent=True), node(due + 61), due + 61).proof is Proof.GONE
