@@ -9,16 +9,24 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
 from agentstop.lifecycle.seen import Presence, Seen, Task, Word
-from agentstop.workloads.halting import too_large
 from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import Part, ending_of_parts, finding, former, part_of, signaled_at, started_again
+from agentstop.workloads.parts import (
+    Part,
+    ending_of_parts,
+    finding,
+    former,
+    of_the_stop,
+    part_of,
+    signaled_at,
+    started_again,
+)
 from agentstop.workloads.podseen import Controller
+from agentstop.workloads.refusals import forbidden, parts_too_large
 from agentstop.workloads.requests import (
     AskRight,
-    Delete,
     Lighten,
     LiveLook,
     Look,
@@ -229,7 +237,7 @@ class Controlled:
         active = any(each.active for each in seen_pods)
         again = started_again(task, parts)
         blocked = blocked or again
-        kills = [each.killed_by for each in seen_pods if each.live] if again is None else [None]
+        kills = [each.killed_by for each in (of_the_stop(each, stop) for each in seen_pods) if each.live]
         graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
         signals = [signaled_at(part) for part in parts]
         times = [moment for moment in signals if moment is not None]
@@ -250,7 +258,7 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=_too_large(parts, around, now) or blocked or _forbidden(_target(task), parts, around, now),
+            blocked=parts_too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
             elsewhere=self._elsewhere(_target(task), owner),
             late=next(filter(None, (each.late for each in seen_pods)), None),
             look_again_at=min(filter(None, map(_look_again_at, parts)), default=None),
@@ -370,33 +378,6 @@ def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, 
     if refusal.reason == NO_SCALE:
         return Seen(presence=Presence.ABSENT, refused=Word("UnsupportedWorkload", refusal.message))
     return Seen(presence=Presence.UNKNOWN, blocked=Word("StopForbidden", refusal.message))
-
-
-def _forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
-    """Say so where the API server does not let us read or change what has to be."""
-    refs = [part.ref for part in parts] or [target]
-    tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
-    for part in parts:
-        tried += [(ref, Look.verb) for ref in part.members.strangers]
-        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
-        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
-        tried += [(each.ref, Delete.verb) for each in part.members.live]
-    refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
-    words = [each.message for each in refusals if each is not None]
-    words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
-    return Word("StopForbidden", words[0]) if words else None
-
-
-def _too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
-    """Say so where the workload, or one of its pods, is too large to be changed."""
-    for part in parts:
-        refusal = around.too_large(part.ref, now) if not part.halted else None
-        if refusal is not None:
-            name = f"{part.ref.kind} {part.ref.name}"
-            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
-            return Word("WorkloadTooLarge", message)
-    words = (too_large(each.pod, around, now) for part in parts for each in part.members.live)
-    return next((word for word in words if word is not None), None)
 
 
 def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:

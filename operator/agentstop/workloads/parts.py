@@ -1,11 +1,11 @@
 """What makes the pods of a workload, and what is proven of it together with them."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import Phase
+from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
 from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
@@ -160,6 +160,14 @@ def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: dateti
     if not found:
         return (Proof.ENDED if task.status.started_at is not None else Proof.NEVER_STARTED), None
     return min(found, key=STRENGTH.index), None
+
+
+def of_the_stop(members: Members, stop: StopStatus | None) -> Members:
+    """Return the pods without those that were made after a stop: their time is not the stop's."""
+    if stop is None or stop.signaled_at is None:
+        return members
+    since = stop.signaled_at + SETTLING
+    return replace(members, seen=tuple(each for each in members.seen if not each.made_since(since)))
 
 
 def started_again(task: Task, parts: Iterable[Part]) -> Word | None:
