@@ -20,8 +20,8 @@ ADVICE: Final = {
     "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
     "KubeletBusy": "see what the kubelet of node {node} waits for: kubectl -n {namespace} describe pod; it ends the"
     " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end",
-    "AwaitingNode": "wait up to a minute: somebody removed the pod by force, and node {node} has to answer for a while"
-    " yet",
+    "AwaitingNode": "wait: somebody removed the pod by force, and node {node} has to answer until every grace period is"
+    " over that may run there, and a minute more",
     "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
     "StartedAgain": "stop what starts {workload} again: a Workload of Kueue by spec.active: false, a GitOps tool by"
     " what is in Git, an autoscaler or an operator by a switch of its own",
