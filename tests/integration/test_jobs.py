@@ -95,7 +95,7 @@ async def test_a_job_that_a_queue_resumes_for_as_long_as_it_is_stopped(
         while stalled(await ns.task("a")) != "StartedAgain":
             await workloads.until(job, suspended, what="suspended again")
             await workloads.patch(job, suspend=False)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1.5)
     task = await ns.ended("a", OVERDUE_SECONDS)
     assert (status(task)["phase"], status(task)["message"]) == ("Stopped", "Task was stopped by user")
     assert not workloads.processes(job)

@@ -87,9 +87,10 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
     kill_at = record.kill_at
     if signaled_at is not None:
         # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
-        kill_at = kill_at or signaled_at + timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+        patience = timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+        kill_at = kill_at or signaled_at + seen.begins_after + patience
         if seen.killed_by is not None:
-            kill_at = _agreed(kill_at, seen.killed_by)
+            kill_at = _agreed(kill_at, seen.killed_by + seen.begins_after)
         kill_at = max(signaled_at, kill_at)
     return record.but(
         grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at

@@ -62,7 +62,9 @@ def stopping(case: Case) -> Decision | None:
 
 def _judged_by(record: StopStatus, seen: Seen) -> datetime | None:
     """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs."""
-    return min(filter(None, (asked_kill(record), seen.soonest_kill)), default=None)
+    asked = asked_kill(record)
+    soonest = asked - seen.begins_after if asked is not None else None  # on the average it begins later, but it may not
+    return min(filter(None, (soonest, seen.soonest_kill)), default=None)
 
 
 def halt(case: Case, record: StopStatus) -> Halt:

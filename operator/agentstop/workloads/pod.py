@@ -28,6 +28,13 @@ from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtT
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
 
+IN_PLACE_DELAY: Final = timedelta(seconds=0.5)
+"""How long a kubelet takes on the average to begin with a pod that is over its deadline: it looks for such work once a
+second. To a deletion it listens all the time.
+
+Source: syncCh in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kubelet.go
+"""
+
 INVALID_CODES: Final = frozenset({400, 422})
 """HTTP codes with which the API server refuses a pod for what it says."""
 
@@ -236,6 +243,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
         signaled_at=sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
         killed_by=pod.killed_by,
+        begins_after=IN_PLACE_DELAY if pod.ends_in_place else timedelta(),
         soonest_kill=pod.soonest_kill,
         ending=ending,
         main_ending=main_ending_of(pod, main, sighting) if main else None,

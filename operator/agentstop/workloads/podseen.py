@@ -171,11 +171,16 @@ class PodSeen:
         return self.marked_at or self.taken_at + timedelta(seconds=STOP_DEADLINE_SECONDS)
 
     @property
+    def ends_in_place(self) -> bool:
+        """Whether its kubelet heard of the deadline that stops it before it heard of any deletion."""
+        in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
+        return in_place is not None and (deleted_at is None or in_place <= deleted_at)
+
+    @property
     def killed_by(self) -> datetime | None:
         """When the kubelet sends SIGKILL, if the pod is being ended: what it heard of first is what it keeps to."""
-        in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
-        over_at = self.deletion_killed_by
-        if in_place is not None and (deleted_at is None or in_place <= deleted_at):
+        in_place, over_at = self.stopped_in_place_at, self.deletion_killed_by
+        if in_place is not None and self.ends_in_place:
             over_at = in_place + timedelta(seconds=max(self.grace_seconds, SHORTEST_KUBELET_SECONDS))
         if over_at is None:
             return None
@@ -185,10 +190,7 @@ class PodSeen:
 
     @property
     def longest_grace_seconds(self) -> int:
-        """The longest grace period that may run for a container of it: its own, that of a deletion, or of a probe.
-
-        After that of a probe a kubelet that has not heard yet starts the container once more, and ends it by its own.
-        """
+        """The longest that may run: that of a deletion; its own; or a probe's and then its own, for the next start."""
         probes = [each.probe_grace_seconds for each in self.containers if each.state is State.RUNNING]
         return max(self.deletion_grace_seconds, max(probes, default=0) + self.grace_seconds)
 

@@ -1,5 +1,6 @@
 """When SIGKILL comes by the record of a stop, and what the end of a node proves before that."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -81,3 +82,15 @@ def test_nor_does_it_for_a_pause(conditions: list[Raw], now: float, phase: Phase
     spec: Raw = {"podTemplate": {}, "paused": True}
 
     assert decide(task(spec, PAUSING | {"conditions": conditions}), FENCED, at(now)).status.phase is phase
+
+
+@pytest.mark.parametrize("said", [None, GRACE])
+def test_a_node_that_begins_late_kills_late(said: float | None) -> None:
+    """A kubelet looks once a second for pods that are over their deadline."""
+    spec: Raw = {"podTemplate": {}, "stopRequested": True}
+    what = seen(begins_after=timedelta(seconds=0.5), killed_by=at(said) if said is not None else None)
+    record = decide(task(spec, {"phase": "Running", "startedAt": when(0)}), what, at(2)).status.stop
+
+    assert record is not None
+    assert record.signaled_at is not None
+    assert record.kill_at == (record.signaled_at + timedelta(seconds=GRACE + 0.5) if said is None else at(GRACE + 1.5))
