@@ -1,5 +1,7 @@
 """Jobs: what makes the pods is stopped, never the pods under it, and nothing of it comes back."""
 
+import asyncio
+
 import pytest
 
 from tests.support import agents, manifests
@@ -79,6 +81,24 @@ async def test_a_job_that_somebody_resumes_is_stopped_again(
         await workloads.until(job, suspended, what="suspended again")
         await workloads.gone(job)
     assert status(await ns.task("a")) == status(first)
+
+
+async def test_a_job_that_a_queue_resumes_for_as_long_as_it_is_stopped(
+    ns: Namespace, operator: Operator, workloads: Workloads
+) -> None:
+    """It is said what the stop waits for, and once the queue gives up, it is over."""
+    job = await workloads.create(manifests.job("worker", agents.graceful()))
+    await workloads.adopt("a", job)
+    await workloads.running(job)
+    await ns.stop("a")
+    async with asyncio.timeout(OVERDUE_SECONDS):
+        while stalled(await ns.task("a")) != "StartedAgain":
+            await workloads.until(job, suspended, what="suspended again")
+            await workloads.patch(job, suspend=False)
+            await asyncio.sleep(1.5)
+    task = await ns.ended("a", OVERDUE_SECONDS)
+    assert (status(task)["phase"], status(task)["message"]) == ("Stopped", "Task was stopped by user")
+    assert not workloads.processes(job)
 
 
 async def test_a_job_whose_agents_ignore_sigterm_is_killed(

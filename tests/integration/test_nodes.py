@@ -8,7 +8,7 @@ import pytest
 from tests.support import agents
 from tests.support.clusters import NODE, Cluster, Feature, is_ready
 from tests.support.kube import NODES
-from tests.support.laws import conditions_of, exit_code, kstatus, stalled, status, stop_of
+from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.paper import PaperNode
@@ -129,6 +129,24 @@ async def test_a_stop_on_a_node_that_is_deleted(ns: Namespace, operator: Operato
     await paper.forget("a")
     task = await ns.ended("a", BACK_SECONDS)
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_node_that_is_deleted_while_it_lives_has_the_time_to_end_what_it_runs(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    await ns.create_task("a", paper.template(grace=3))
+    await paper.run("a")
+    await ns.phase("a", "Running")
+    await ns.stop("a")
+    await ns.until("a", lambda each: "signaledAt" in stop_of(each), what="signaled")
+    await paper.remove()
+    await paper.forget("a")
+    await ns.nothing_happens(1)
+    assert status(await ns.task("a"))["phase"] == "Stopping"
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+    assert moment(stop_of(task)["confirmedAt"]) >= moment(stop_of(task)["killAt"])
 
 
 @pytest.mark.needs(Feature.PAPER_NODES)

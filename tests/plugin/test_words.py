@@ -8,6 +8,8 @@ from agentstop.cli.plugin.durations import parse_duration, spell
 from agentstop.cli.plugin.labels import parse_selector
 from agentstop.cli.plugin.tasks import clean
 from agentstop.cli.plugin.views.order_words import selector_words
+from agentstop.cli.plugin.views.reasons import answer
+from tests.unit.objects import at, raw_task, when
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,13 @@ def test_what_is_no_selector_is_refused(text: str) -> None:
 
 def test_text_from_the_cluster_commands_no_terminal() -> None:
     assert clean("a\x1b]0;owned\x07b\nc") == "a ]0;owned b c"
+
+
+@pytest.mark.parametrize(("grace", "killed", "wished"), [(5, 5, False), (1, 2, False), (2, 60, True)])
+def test_why_tells_what_was_asked_for_where_it_is_not_what_is_given(grace: int, killed: float, wished: bool) -> None:
+    stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(killed)}
+    stopping = raw_task(status={"phase": "Stopping", "stop": stop | {"gracePeriodSeconds": grace}})
+    facts = " ".join(answer(stopping, (), at(1)).facts)
+
+    assert "SIGKILL is due" in facts
+    assert (f"{grace}s were asked for" in facts) is wished

@@ -28,6 +28,8 @@ def pausing(case: Case) -> Decision | None:
     if not wanted and case.phase is Phase.PAUSED:
         return _resuming(case)
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
+    if proof is Proof.NODE_FENCED and not _overdue(case) and not case.node_was_unreachable:
+        proof = None
     unseen = not seen.active and (seen.halted or seen.blocked is not None)
     if proof is not None or (case.phase is Phase.PAUSED and unseen):
         return _paused(case)
@@ -51,10 +53,7 @@ def _paused(case: Case) -> Decision:
 def _ending(case: Case) -> Decision:
     """End the workload, once it is on record that it is to come back: what it looked like is read from there."""
     seen, now = case.seen, case.now
-    grace = timedelta(seconds=case.cap or seen.own_grace_seconds)
-    kill_at = seen.killed_by or (seen.signaled_at + grace if seen.signaled_at is not None else None)
-    overdue = kill_at is not None and kill_at + MARGIN <= now
-    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
+    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if _overdue(case) else None)
     recorded = case.phase is Phase.PAUSING
     again = seen.look_again_at if seen.look_again_at is not None and seen.look_again_at > now else now + RECHECK
     return Decision(
@@ -64,6 +63,14 @@ def _ending(case: Case) -> Decision:
         effects=(_halt(case),) if recorded else (),
         wake_at=again if recorded else now,
     )
+
+
+def _overdue(case: Case) -> bool:
+    """Whether its processes should have been gone for a while."""
+    grace = timedelta(seconds=case.cap or case.seen.own_grace_seconds)
+    signaled_at = case.seen.signaled_at
+    kill_at = case.seen.killed_by or (signaled_at + grace if signaled_at is not None else None)
+    return kill_at is not None and kill_at + MARGIN <= case.now
 
 
 def _resuming(case: Case) -> Decision:

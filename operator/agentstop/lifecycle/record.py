@@ -78,13 +78,21 @@ def progressed(case: Case, record: StopStatus) -> StopStatus:
     kill_at = record.kill_at
     if signaled_at is not None:
         # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
-        kill_at = kill_at or signaled_at + timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
-        if seen.killed_by is not None and abs(seen.killed_by - kill_at) > WHOLE_SECOND:
-            kill_at = seen.killed_by
+        patience = timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+        kill_at = kill_at or signaled_at + seen.begins_after + patience
+        if seen.killed_by is not None:
+            kill_at = _agreed(kill_at, seen.killed_by + seen.begins_after)
         kill_at = max(signaled_at, kill_at)
     return record.but(
         grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at
     )
+
+
+def _agreed(ours: datetime, said: datetime) -> datetime:
+    """Return when SIGKILL comes, by our own reckoning and by what the cluster says, which it cuts off to the second."""
+    if said - WHOLE_SECOND <= ours <= said + 2 * WHOLE_SECOND:
+        return min(ours, said + WHOLE_SECOND)
+    return said
 
 
 def latest_kill(case: Case, record: StopStatus) -> datetime:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, WorkloadStatus
@@ -111,6 +111,8 @@ class Seen:
     """When the API server accepted the change that ends it."""
     killed_by: datetime | None = None
     """When the cluster will send SIGKILL, where it says so itself."""
+    begins_after: timedelta = timedelta()
+    """How long after the change that ends it the node begins with it, on the average."""
     soonest_kill: datetime | None = None
     """When SIGKILL could come at the earliest, on a kubelet that shortens a grace period which runs."""
     ending: Ending | None = None

@@ -32,12 +32,15 @@ def stopping(case: Case) -> Decision | None:
     overdue_at = latest_kill(case, record) + MARGIN
     overdue = now >= overdue_at
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
+    if proof is Proof.NODE_FENCED and not overdue and not case.node_was_unreachable:
+        proof = None
     word = _word(case.task, record)
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     logs_gone = lost_logs(case, asked, too_late=runs_longer(record))
     verdict = None
     if proof is not None:
-        verdict = verdict_of(proof, seen.workload.pods if seen.workload else (), _judged_by(record, seen), now)
+        pods = seen.workload.pods if seen.workload else ()
+        verdict = verdict_of(proof, pods, _judged_by(record, seen), now, record.kill_at)
     elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         verdict = Verdict.UNVERIFIED
     if verdict is not None and case.kin.all_ended:
@@ -50,7 +53,7 @@ def stopping(case: Case) -> Decision | None:
         word = Word(word.reason, f"{word.message}; it waits for the tasks that descend from it")
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
-    if runs_longer(record):
+    if runs_longer(record) and stalled is None:
         word = Word(word.reason, f"{word.message}; {late_wish(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
@@ -63,7 +66,9 @@ def stopping(case: Case) -> Decision | None:
 
 def _judged_by(record: StopStatus, seen: Seen) -> datetime | None:
     """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs."""
-    return min(filter(None, (asked_kill(record), seen.soonest_kill)), default=None)
+    asked = asked_kill(record)
+    soonest = asked - seen.begins_after if asked is not None else None  # on the average it begins later, but it may not
+    return min(filter(None, (soonest, seen.soonest_kill)), default=None)
 
 
 def halt(case: Case, record: StopStatus) -> Halt:

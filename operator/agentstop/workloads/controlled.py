@@ -13,8 +13,18 @@ from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, he
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import Part, ending_of_parts, finding, forbidden, former, part_of, signaled_at, too_large
+from agentstop.workloads.parts import (
+    Part,
+    ending_of_parts,
+    finding,
+    former,
+    of_the_stop,
+    part_of,
+    signaled_at,
+    started_again,
+)
 from agentstop.workloads.podseen import Controller
+from agentstop.workloads.refusals import forbidden, parts_too_large
 from agentstop.workloads.requests import (
     AskRight,
     Lighten,
@@ -229,7 +239,9 @@ class Controlled:
         halted = all(part.halted for part in parts)
         seen_pods = [part.members for part in parts]
         active = any(each.active for each in seen_pods)
-        kills = [each.killed_by for each in seen_pods if each.live]
+        again = started_again(task, parts)
+        blocked = blocked or again
+        kills = [each.killed_by for each in (of_the_stop(each, stop) for each in seen_pods) if each.live]
         graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
         signals = [signaled_at(part) for part in parts]
         times = [moment for moment in signals if moment is not None]
@@ -251,7 +263,7 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
+            blocked=parts_too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
             elsewhere=elsewhere,
             goes_on=goes_on,
             late=next(filter(None, (part.members.late(part.group) for part in parts)), None),

@@ -3,9 +3,9 @@
 from typing import Final
 
 from agentstop.lifecycle.seen import Ending, Word
-from agentstop.lifecycle.verdict import OUT_OF_MEMORY
+from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
 from agentstop.workloads.objects import Sighting
-from agentstop.workloads.podseen import ContainerSeen, Disruption, PodSeen
+from agentstop.workloads.podseen import LOST_CONTAINER, ContainerSeen, Disruption, PodSeen
 from agentstop.workloads.restarting import Restart, Role
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
@@ -94,6 +94,11 @@ def _failure(pod: PodSeen) -> Word:
 
 
 def _container_failure(container: ContainerSeen) -> Word:
-    if container.reason == OUT_OF_MEMORY:
+    if not container.ran and container.reason not in {None, LOST_CONTAINER}:
+        return Word(container.reason, container.message or f"Container {container.name} could not be started")
+    if container.reason == LOST_CONTAINER:  # whose exit code 137 stands for one that nobody knows
+        message = f"Node lost container {container.name}, so nobody knows how it ended: {container.message}"
+        return Word("ContainerFailed", message)
+    if container.reason == OUT_OF_MEMORY and container.exit_code != SIGTERM_EXIT_CODE:
         return Word(OUT_OF_MEMORY, f"Container {container.name} ran out of memory")
     return Word("ContainerFailed", f"Container {container.name} ended with exit code {container.exit_code}")

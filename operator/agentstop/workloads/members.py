@@ -25,7 +25,7 @@ from agentstop.workloads.podproof import (
     went_unseen,
 )
 from agentstop.workloads.podseen import Controller, PodSeen
-from agentstop.workloads.recorded import has_ended, own_grace_of, unstarted
+from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.requests import Look
 
 LONGEST_CHAIN: Final = 4
@@ -55,6 +55,10 @@ class Member:
     def live(self) -> bool:
         """Whether processes of it may be left, as far as the pod itself tells."""
         return not self.pod.ended and not self.sighting.absent
+
+    def made_since(self, moment: datetime) -> bool:
+        """Whether a node took it only after this moment."""
+        return self.certain and self.pod.taken_at is not None and self.pod.taken_at >= moment
 
     def outlived(self, moment: datetime) -> bool:
         """Whether it had not ended before this moment, as far as is known."""
@@ -164,7 +168,7 @@ class Members:
         for each in self.vanished:
             sighting = group.pods.get(each.uid)
             if sighting is not None and sighting.absent and not has_ended(each):
-                yield each, sighting.at + own_grace_of(each)
+                yield each, sighting.at + grace_on_record(each)
 
     def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
         """Say what is proven about the processes of all of them."""
@@ -266,7 +270,7 @@ def _of_vanished(
     sighting = group.pods.get(evidence.uid)
     if sighting is None or not sighting.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
-    due = sighting.at + own_grace_of(evidence)
+    due = sighting.at + grace_on_record(evidence)
     being_started = unstarted(evidence)
     if being_started is not None and evidence.node is not None:
         return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, around, now)

@@ -1,11 +1,12 @@
 """What makes the pods of a workload, and what is proven of it together with them."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import Phase
+from agentstop.api.task import Phase, StopStatus
+from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.seen import Ending, Proof, Task, Word
 from agentstop.workloads.halting import too_large as pod_too_large
 from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
@@ -24,6 +25,8 @@ RECENT: Final = timedelta(seconds=5)
 """Pods that were taken by a node so shortly before the halt count as just being made."""
 
 NO_GROUP: Final = PodGroup()
+
+STARTED_AGAIN: Final = "StartedAgain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,33 @@ def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: dateti
     return min(found, key=STRENGTH.index), None
 
 
+def of_the_stop(members: Members, stop: StopStatus | None) -> Members:
+    """Return the pods without those that were made after a stop: their time is not the stop's."""
+    if stop is None or stop.signaled_at is None:
+        return members
+    since = stop.signaled_at + SETTLING
+    return replace(members, seen=tuple(each for each in members.seen if not each.made_since(since)))
+
+
+def started_again(task: Task, parts: Iterable[Part]) -> Word | None:
+    """Say so where pods were made after the stop: somebody undoes it for as long as it goes on, as queues of Jobs do.
+
+    Source: https://github.com/kubernetes-sigs/kueue/issues/6915
+    """
+    stop = task.status.stop
+    if stop is None or stop.signaled_at is None:
+        return None
+    for part in parts:
+        if any(each.made_since(stop.signaled_at + MARGIN) for each in part.members.seen):
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = (
+                f"{name} is started again while it is being stopped; stop what does that too: a queue such as Kueue, a"
+                " GitOps tool, an autoscaler, or what made it"
+            )
+            return Word(STARTED_AGAIN, message)
+    return None
+
+
 def signaled_at(part: Part) -> datetime | None:
     """Return when the change that ends its pods was accepted, as far as anybody can tell."""
     if not part.halted:
@@ -172,9 +202,11 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     """Return how the work ended by itself, or by somebody else's hand."""
     if not parts or any(part.members.live for part in parts):
         return None
-    if all(part.gone for part in parts):
-        if not all(part.accounted_for for part in parts):
-            return None
+    gone = all(part.gone for part in parts)
+    if gone and not all(part.accounted_for for part in parts):
+        return None
+    # A Job that has ended may be tidied up at once (ttlSecondsAfterFinished), and is not lost by that.
+    if gone and not all(part.owner.ending is not None and part.over for part in parts):
         name = f"{parts[0].ref.kind} {parts[0].ref.name}"
         word = Word("WorkloadLost", f"{name} was deleted by somebody else before it ended")
         return Ending(succeeded=False, word=word, at=None)

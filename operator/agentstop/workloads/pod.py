@@ -24,11 +24,18 @@ from agentstop.workloads.podproof import (
     went_unseen,
 )
 from agentstop.workloads.podseen import PodSeen, State
-from agentstop.workloads.recorded import has_ended, own_grace_of, unstarted
+from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Patch, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
+
+IN_PLACE_DELAY: Final = timedelta(seconds=0.5)
+"""How long a kubelet takes on the average to begin with a pod that is over its deadline: it looks for such work once a
+second. To a deletion it listens all the time.
+
+Source: syncCh in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kubelet.go
+"""
 
 INVALID_CODES: Final = frozenset({400, 422})
 """HTTP codes with which the API server refuses a pod for what it says."""
@@ -172,8 +179,8 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
             blocked=taken,
         )
     evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
-    own_grace = own_grace_of(evidence)
-    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + own_grace
+    grace = grace_on_record(evidence)
+    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + grace
     being_started = unstarted(evidence)
     if being_started is not None and node is not None:
         proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, around, now)
@@ -185,7 +192,7 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
         presence=Presence.PRESENT,
         workload=known,
         halted=True,
-        own_grace_seconds=int(own_grace.total_seconds()),
+        own_grace_seconds=int(grace.total_seconds()),
         ending=lost(known.name) if being_started is None or proof is not None else None,
         proof=proof,
         blocked=blocked or taken,
@@ -242,6 +249,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
         signaled_at=sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
         killed_by=pod.killed_by,
+        begins_after=IN_PLACE_DELAY if pod.ends_in_place else timedelta(),
         soonest_kill=pod.soonest_kill,
         ending=ending,
         main_ending=main_ending_of(pod, main, sighting) if main else None,

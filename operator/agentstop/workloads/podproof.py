@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
+from agentstop.lifecycle.decision import NODE_UNREACHABLE
 from agentstop.lifecycle.seen import Proof, Word
 from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.podseen import PodSeen, State
 from agentstop.workloads.recorded import has_ended
 from agentstop.workloads.requests import Look
 
@@ -130,7 +131,7 @@ def late_word(pod: PodSeen, sighting: Sighting) -> Word | None:
         )
         return Word("AwaitingNode", message)
     if pod.starting is None:
-        return None
+        return _not_taken_down(pod) or _failing_probe(pod)
     message = (
         f"The kubelet of node {pod.node} is still starting container {pod.starting.name}: it pulls the image, waits for"
         f" a volume or runs the start hook, and only then ends it; see kubectl describe pod {pod.name}"
@@ -159,6 +160,34 @@ def next_look(due: datetime, now: datetime) -> datetime | None:
     if now < earliest:
         return earliest
     return min(now + LOOK_EVERY, latest) if now < latest else None
+
+
+def _not_taken_down(pod: PodSeen) -> Word | None:
+    """Say so where no container is left, but the node has not finished with the pod: its sandbox or network holds it.
+
+    Source: the Event FailedKillPod, as in https://github.com/projectcalico/calico/issues/7220
+    """
+    if not pod.containers or any(container.state is not State.TERMINATED for container in pod.containers):
+        return None
+    message = (
+        f"All containers of pod {pod.name} have ended, but node {pod.node} has not taken the pod down yet, often for"
+        f" its network; see kubectl describe pod {pod.name}"
+    )
+    return Word("FailedKillPod", message)
+
+
+def _failing_probe(pod: PodSeen) -> Word | None:
+    """Say so where a container may have been ended for a probe already, with a longer grace period that runs first."""
+    given = pod.deletion_grace_seconds if pod.stopped_in_place_at is None else pod.grace_seconds
+    for container in pod.containers:
+        if container.state is State.RUNNING and container.probe_grace_seconds > given:
+            message = (
+                f"The kubelet of node {pod.node} may be ending container {container.name} for a probe that failed: that"
+                f" leaves it {container.probe_grace_seconds} s, and no stop shortens that; see kubectl describe pod"
+                f" {pod.name}"
+            )
+            return Word(KUBELET_BUSY, message)
+    return None
 
 
 def boot_id_of(node: str | None, known: PodEvidence | None, around: Surroundings) -> str | None:
@@ -193,9 +222,13 @@ def look_at_node(name: str, since: datetime | None, around: Surroundings, now: d
 
 
 def _due(pod: PodSeen, sighting: Sighting) -> datetime:
-    """Return when the kubelet ends the processes of a pod that is gone, however it went."""
+    """Return when the kubelet ends the processes of a pod that is gone, however it went.
+
+    Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
+    """
     told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
-    return told_at + timedelta(seconds=max(pod.grace_seconds, pod.deletion_grace_seconds))
+    due = told_at + timedelta(seconds=pod.longest_grace_seconds)
+    return max(due, pod.killed_by or due)
 
 
 def _unreadable(node: str) -> Word:
@@ -208,4 +241,4 @@ def _unreachable(node: str) -> Word:
         f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
         " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
     )
-    return Word("NodeUnreachable", message)
+    return Word(NODE_UNREACHABLE, message)

@@ -11,6 +11,7 @@ from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
 from agentstop.workloads.lightening import IS_HEAVY
+from agentstop.workloads.manners import DEFAULT_GRACE_SECONDS, ends_late, probe_grace_seconds, started_at, starts_slowly
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
@@ -22,9 +23,6 @@ STOP_DEADLINE_SECONDS: Final = 1
 the field cannot be raised."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
-
-DEFAULT_GRACE_SECONDS: Final = 30
-"""Kubernetes' own grace period of a pod that says none."""
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"
 """Reason that the kubelet gives for a container that it cannot find any more."""
@@ -54,7 +52,9 @@ class ContainerSeen:
     restart: Restart
     """Whether the kubelet starts it again after the end that it had, and by whose rule."""
     starts_slowly: bool
-    """Whether its image is pulled anew at every start, or a hook runs then."""
+    ends_late: bool
+    probe_grace_seconds: int
+    """How it starts and ends, by the functions of these names."""
 
     @property
     def ran(self) -> bool:
@@ -171,12 +171,28 @@ class PodSeen:
         return self.marked_at or self.taken_at + timedelta(seconds=STOP_DEADLINE_SECONDS)
 
     @property
+    def ends_in_place(self) -> bool:
+        """Whether its kubelet heard of the deadline that stops it before it heard of any deletion."""
+        in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
+        return in_place is not None and (deleted_at is None or in_place <= deleted_at)
+
+    @property
     def killed_by(self) -> datetime | None:
         """When the kubelet sends SIGKILL, if the pod is being ended: what it heard of first is what it keeps to."""
-        in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
-        if in_place is not None and (deleted_at is None or in_place <= deleted_at):
-            return in_place + timedelta(seconds=max(self.grace_seconds, SHORTEST_KUBELET_SECONDS))
-        return self.deletion_killed_by
+        in_place, over_at = self.stopped_in_place_at, self.deletion_killed_by
+        if in_place is not None and self.ends_in_place:
+            over_at = in_place + timedelta(seconds=max(self.grace_seconds, SHORTEST_KUBELET_SECONDS))
+        if over_at is None:
+            return None
+        later = over_at + timedelta(seconds=SHORTEST_KUBELET_SECONDS)
+        served = any(each.ends_late and each.finished_at and each.finished_at >= later for each in self.containers)
+        return later if served else over_at
+
+    @property
+    def longest_grace_seconds(self) -> int:
+        """The longest that may run: that of a deletion; its own; or a probe's and then its own, for the next start."""
+        probes = [each.probe_grace_seconds for each in self.containers if each.state is State.RUNNING]
+        return max(self.deletion_grace_seconds, max(probes, default=0) + self.grace_seconds)
 
     @property
     def started_at(self) -> datetime | None:
@@ -246,8 +262,8 @@ class PodSeen:
             uid=self.uid,
             node=self.node,
             boot_id=boot_id,
-            termination_grace_period_seconds=self.grace_seconds
-            if self.grace_seconds != DEFAULT_GRACE_SECONDS
+            grace_period_seconds=self.longest_grace_seconds
+            if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
             phase=self.phase,
             containers=tuple(each.evidence() for each in shown),
@@ -377,14 +393,10 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
         message=end.get("message") or details.get("message"),
         exit_code=exit_code,
         signal=_exit_number(end.get("signal")),
-        started_at=_started_at(end.get("startedAt") or details.get("startedAt")),
+        started_at=started_at(end.get("startedAt") or details.get("startedAt")),
         finished_at=parse_time(end.get("finishedAt")),
         restart=restart_after(wanted, policy, role, exit_code),
-        starts_slowly=wanted.get("imagePullPolicy") == "Always" or "postStart" in (wanted.get("lifecycle") or {}),
+        starts_slowly=starts_slowly(wanted),
+        ends_late=ends_late(wanted, role),
+        probe_grace_seconds=probe_grace_seconds(wanted),
     )
-
-
-def _started_at(text: str | None) -> datetime | None:
-    """Return when a container was started; a runtime that failed to start it reports the beginning of Unix time."""
-    moment = parse_time(text)
-    return moment if moment is not None and moment.timestamp() > 0 else None

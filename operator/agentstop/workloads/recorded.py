@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
-from agentstop.workloads.podseen import DEFAULT_GRACE_SECONDS, ENDED_PHASES
+from agentstop.workloads.manners import DEFAULT_GRACE_SECONDS
+from agentstop.workloads.podseen import ENDED_PHASES
 
 
 def has_ended(evidence: PodEvidence) -> bool:
@@ -13,9 +14,9 @@ def has_ended(evidence: PodEvidence) -> bool:
     return evidence.phase in ENDED_PHASES and not running
 
 
-def own_grace_of(evidence: PodEvidence) -> timedelta:
-    """Return the own grace period of a pod that is on record."""
-    seconds = evidence.termination_grace_period_seconds
+def grace_on_record(evidence: PodEvidence) -> timedelta:
+    """Return the longest grace period that may run for a pod of which no more is known than what is on record."""
+    seconds = evidence.grace_period_seconds
     return timedelta(seconds=max(DEFAULT_GRACE_SECONDS if seconds is None else seconds, SHORTEST_KUBELET_SECONDS))
 
 

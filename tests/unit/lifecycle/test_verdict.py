@@ -63,3 +63,21 @@ def test_what_was_seen_before_the_kill_time_was_not_ended_by_the_kill() -> None:
 
 def test_without_a_signal_there_is_no_kill() -> None:
     assert verdict_of(Proof.ENDED, evidence({"exit_code": 137}), None, at(0)) is Verdict.GRACEFUL
+
+
+@pytest.mark.parametrize(
+    ("finished", "seen", "verdict"),
+    [
+        (KILL + 1, KILL + 2, Verdict.KILLED),
+        (KILL, KILL + 2, Verdict.KILLED),
+        (KILL - 1, KILL + 2, Verdict.GRACEFUL),
+        (KILL, KILL - 1, Verdict.GRACEFUL),
+    ],
+)
+def test_a_container_of_which_a_process_ran_out_of_memory_before_was_killed_all_the_same(
+    finished: float, seen: float, verdict: Verdict
+) -> None:
+    """The runtime says OOMKilled of it however it ends: https://github.com/kubernetes/kubernetes/issues/140716."""
+    told = evidence({"exit_code": 137, "reason": "OOMKilled", "finished_at": at(finished)})
+
+    assert verdict_of(Proof.ENDED, told, at(KILL), at(seen), at(KILL)) is verdict

@@ -94,6 +94,16 @@ def test_a_job_that_is_complete_already_has_ended() -> None:
     assert (seen.ending.succeeded, seen.ending.by_stop) == (True, False)
 
 
+@pytest.mark.parametrize(("condition", "succeeded"), [("Complete", True), ("Failed", False)])
+def test_a_job_that_had_ended_before_it_was_tidied_up_is_not_lost(condition: str, succeeded: bool) -> None:
+    """With ttlSecondsAfterFinished 0 it may be gone before its pods' own ends are heard of."""
+    job = raw_owner("job", status={"active": 0, "conditions": [SUSPENDED | {"type": condition}]})
+    ending = observe(RUNNING, around(job, job_pod(status=OVER), absent=True, listed=15)).ending
+
+    assert ending is not None
+    assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (succeeded, False)
+
+
 @pytest.mark.parametrize(("completed", "by_stop"), [(9, False), (10, True), (12, True)])
 def test_what_completes_after_our_stop_was_stopped(completed: float, by_stop: bool) -> None:
     done = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(completed)}

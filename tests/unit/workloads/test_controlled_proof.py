@@ -95,6 +95,19 @@ def test_it_is_asked_for_again_at_the_right_moment() -> None:
     assert observe(STOPPING, known, 11).look_again_at == at(12)
 
 
+@pytest.mark.parametrize(("taken", "again", "counts"), [(8, False, True), (12, False, False), (20, True, False)])
+def test_a_job_that_somebody_starts_again_while_it_is_stopped_is_said_to_be(
+    taken: float, again: bool, counts: bool
+) -> None:
+    """A queue of Jobs does so for as long as it has admitted it: https://github.com/kubernetes-sigs/kueue/issues/6915."""
+    made = job_pod("y", metadata=GOING, status={"startTime": when(taken)})
+    seen = observe(STOPPING, around(suspended_job(), ENDED_POD, made, listed=15, signaled=10))
+
+    assert (seen.blocked is not None and seen.blocked.reason == "StartedAgain") is again
+    assert (seen.killed_by is not None) is counts, "the time of a pod that was made later is not that of the stop"
+    assert observe(RUNNING, around(raw_owner("job"), made)).blocked is None
+
+
 def test_a_job_that_is_gone_proves_nothing_while_its_pods_live() -> None:
     assert proof(raw_owner("job"), job_pod(), absent=True, listed=15) is None
     assert proof(raw_owner("job"), ENDED_POD, absent=True, listed=15) is Proof.ENDED

@@ -29,6 +29,12 @@ def end_of(
         ({"phase": "Succeeded", "containerStatuses": [ended()]}, True, "Completed"),
         ({"phase": "Failed", "containerStatuses": [ended(code=3)]}, False, "ContainerFailed"),
         ({"phase": "Failed", "containerStatuses": [ended(code=137, reason="OOMKilled")]}, False, "OOMKilled"),
+        ({"phase": "Failed", "containerStatuses": [ended(code=143, reason="OOMKilled")]}, False, "ContainerFailed"),
+        (
+            {"phase": "Failed", "containerStatuses": [ended(code=128, reason="StartError", started=None)]},
+            False,
+            "StartError",
+        ),
         ({"phase": "Failed", "reason": "Evicted", "containerStatuses": [ended(code=137)]}, False, "Evicted"),
         ({"phase": "Failed", "containerStatuses": [never_found("main")]}, False, "ContainerFailed"),
         ({"phase": "Failed", "containerStatuses": []}, False, "PodFailed"),
@@ -44,6 +50,14 @@ def test_ended_by_itself(status: Raw, succeeded: bool, reason: str) -> None:
 
     assert ending is not None
     assert (ending.succeeded, ending.word.reason, ending.by_stop) == (succeeded, reason, False)
+
+
+def test_how_a_container_ended_that_its_node_lost_is_not_made_up() -> None:
+    """Kubelets write exit code 137 for it: https://github.com/kubernetes/kubernetes/issues/104107."""
+    ending = end_of({"phase": "Failed", "containerStatuses": [never_found("main")]})
+
+    assert ending is not None
+    assert ("nobody knows" in ending.word.message, "137" in ending.word.message) == (True, False)
 
 
 def thrown_out(at: float, status: str = "True") -> Raw:

@@ -424,3 +424,62 @@ def test_what_no_label_of_ours_leads_to_is_followed(
     surroundings = Surroundings({POD_REF: seen} if seen is not None else {})
 
     assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())
+
+
+PROBED: Raw = {"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 270}}
+
+
+@pytest.mark.parametrize("spec", [{}, {"containers": [PROBED]}], ids=["a deletion before", "a probe, and once more"])
+def test_removal_by_force_shortens_no_grace_period_that_runs(spec: Raw) -> None:
+    """Neither that of a probe that failed, nor a longer one of a deletion before the last."""
+    first = {"deletionTimestamp": when(300), "deletionGracePeriodSeconds": 300} if not spec else GOING
+    shorter = {"deletionTimestamp": when(3), "deletionGracePeriodSeconds": 1} if not spec else GOING
+    status = {"containerStatuses": [running()]}
+    seen = pod(metadata=shorter, spec=spec, status=status).following(pod(metadata=first, spec=spec, status=status))
+
+    gone = sighting(seen, absent=True)
+    assert see(task(None, STOPPING), gone, node(350), 350).proof is None
+    assert see(task(None, STOPPING), gone, node(361), 361).proof is Proof.GONE
+
+
+LIVELY: Raw = {"containers": [{"name": "main", "livenessProbe": {"terminationGracePeriodSeconds": 40}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "reason"),
+    [
+        ({"containerStatuses": [running()]}, {}, None),
+        ({"containerStatuses": [ended()]}, {}, "FailedKillPod"),
+        ({"containerStatuses": [ended(), running("other")]}, {}, None),
+        ({"containerStatuses": [running()]}, LIVELY, "KubeletBusy"),
+        ({"containerStatuses": [running()]}, LIVELY | {"terminationGracePeriodSeconds": 60}, "KubeletBusy"),
+        ({"phase": "Failed", "containerStatuses": [ended()]}, {}, None),
+    ],
+    ids=[
+        "nobody knows",
+        "no container is left",
+        "one is left",
+        "a probe",
+        "a probe, and a longer time of its own",
+        "over",
+    ],
+)
+def test_what_a_late_end_waits_for(status: Raw, spec: Raw, reason: str | None) -> None:
+    """That of a pod that was given 30 seconds."""
+    late = see(task(None, STOPPING), sighting(pod(metadata=GOING, spec=spec, status=status)), node(900), 900).late
+
+    assert (late and late.reason) == reason
+
+
+@pytest.mark.parametrize(("grace", "on_record"), [(30, None), (5, 5), (300, 300)])
+def test_a_long_grace_period_is_on_record_for_when_the_pod_is_removed_unseen(grace: int, on_record: int | None) -> None:
+    seen = see(task(None, {"phase": "Running"}), sighting(pod(spec={"terminationGracePeriodSeconds": grace})))
+    assert seen.workload is not None
+    (evidence,) = seen.workload.pods
+    assert evidence.grace_period_seconds == on_record
+
+    asked = {"source": "User", "acceptedAt": when(0)}
+    stopping = task(None, {"phase": "Stopping", "stop": asked, "workload": seen.workload.wire()})
+    due = grace
+    assert see(stopping, sighting(None, absent=True), node(due + 50), due + 50).proof is None
+    assert see(stopping, sighting(None, absent=True), node(due + 61), due + 61).proof is Proof.GONE

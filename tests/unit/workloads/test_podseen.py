@@ -216,6 +216,43 @@ def test_it_is_killed_when_the_grace_period_ends_that_the_kubelet_heard_of_first
     assert pod(metadata=by_force).killed_by is None
 
 
+@pytest.mark.parametrize(
+    ("container", "finished", "killed_by"),
+    [
+        ({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "60"]}}}}, 22, 22),
+        ({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "60"]}}}}, 20, 20),
+        ({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "60"]}}}}, None, 20),
+        ({}, 23, 20),
+    ],
+    ids=[
+        "the hook took it all",
+        "it was killed in time",
+        "it has not ended yet",
+        "there is no hook, and the node is slow",
+    ],
+)
+def test_a_container_whose_hook_took_the_grace_period_had_two_seconds_more(
+    container: Raw, finished: float | None, killed_by: float
+) -> None:
+    going = {"deletionTimestamp": when(20), "deletionGracePeriodSeconds": 10}
+    status = {"containerStatuses": [ended(code=137, finished=finished) if finished is not None else running()]}
+
+    assert pod(metadata=going, spec={"containers": [{"name": "main"} | container]}, status=status).killed_by == at(
+        killed_by
+    )
+
+
+def test_sidecars_are_ended_after_the_others_and_have_two_seconds_at_least() -> None:
+    going = {"deletionTimestamp": when(20), "deletionGracePeriodSeconds": 10}
+    spec = {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]}
+    status = {
+        "initContainerStatuses": [ended("proxy", code=137, finished=22)],
+        "containerStatuses": [ended(finished=20)],
+    }
+
+    assert pod(metadata=going, spec=spec, status=status).killed_by == at(22)
+
+
 def test_letting_go_of_a_pod_does_not_change_when_it_was_asked_to_go() -> None:
     going = pod(metadata={"deletionTimestamp": when(38), "deletionGracePeriodSeconds": 30})
     let_go = pod(

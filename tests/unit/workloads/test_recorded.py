@@ -10,7 +10,7 @@ from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
 from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
 from agentstop.workloads.pod import POD
 from agentstop.workloads.podproof import next_look
-from agentstop.workloads.recorded import own_grace_of
+from agentstop.workloads.recorded import grace_on_record
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, pod, raw_pod, running, task, when
 
 from .adopted import SPEC, WORKLOAD, observe
@@ -30,7 +30,7 @@ def alive(read_at: float) -> Sighting:
 
 def evidence(grace: int | None) -> Raw:
     found: Raw = {"name": "x", "uid": POD_UID, "node": "n", "phase": "Running", "containers": [RUNS]}
-    return found | ({"terminationGracePeriodSeconds": grace} if grace is not None else {})
+    return found | ({"gracePeriodSeconds": grace} if grace is not None else {})
 
 
 def of_a_pod(grace: int | None, now: float) -> Seen:
@@ -56,14 +56,14 @@ def of_a_job(grace: int | None, now: float) -> Seen:
 def test_a_pods_own_grace_period_is_on_record_unless_it_is_kubernetes_own() -> None:
     for grace, on_record in ((30, None), (5, 5), (0, 0), (300, 300)):
         seen = pod(spec={"terminationGracePeriodSeconds": grace}, status={"containerStatuses": [running()]})
-        assert seen.evidence().termination_grace_period_seconds == on_record
+        assert seen.evidence().grace_period_seconds == on_record
     assert raw_pod()["spec"].get("terminationGracePeriodSeconds", 30) == 30
 
 
 @pytest.mark.parametrize(("on_record", "seconds"), [(None, 30), (5, 5), (0, 2), (1, 2), (300, 300)])
 def test_what_is_on_record_is_what_a_kubelet_leaves(on_record: int | None, seconds: int) -> None:
-    found = PodEvidence(name="x", uid="u", termination_grace_period_seconds=on_record)
-    assert own_grace_of(found) == timedelta(seconds=seconds)
+    found = PodEvidence(name="x", uid="u", grace_period_seconds=on_record)
+    assert grace_on_record(found) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("seen_of", [of_a_pod, of_a_job])

@@ -25,9 +25,13 @@ ADVICE: Final = {
     "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
     "KubeletBusy": "see what the kubelet of node {node} waits for: kubectl -n {namespace} describe pod; it ends the"
     " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end",
-    "AwaitingNode": "wait for about a minute: the pod went before its end was seen, and node {node} has to answer for a"
-    " while yet",
+    "AwaitingNode": "wait: the pod went before its end was seen, and node {node} has to answer until every grace period"
+    " is over that may run there, and a minute more",
     "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
+    "StartedAgain": "stop what starts {workload} again: a Workload of Kueue by spec.active: false, a GitOps tool by"
+    " what is in Git, an autoscaler or an operator by a switch of its own",
+    "FailedKillPod": "see what the kubelet of node {node} says: kubectl -n {namespace} describe pod; no process of the"
+    " containers is left, but the pod's network or sandbox could not be taken down",
     "ChildStalled": "see what holds up the tasks below it: agentstop get {name} -n {namespace}",
     "ParentNotFound": "create the parent {parent}, or delete this task: it waits for it",
     "ParentTooDeep": "break the chain of parentRefs: it is too long, or a loop",

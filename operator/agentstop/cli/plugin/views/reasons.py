@@ -25,6 +25,10 @@ from agentstop.cli.plugin.tasks import (
 from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE, GRACE_RUNS
 from agentstop.cli.plugin.views.moments import event_time
 
+LEAST_SECONDS: Final = 3
+"""A grace period that ends so much later than was asked for is another one: kubelets leave 2 seconds at least, and
+moments are cut off to the second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -195,8 +199,6 @@ def _facts(task: Object, now: datetime) -> list[str]:
                 f"{stop.get('gracePeriodSeconds')}s were asked for when that ran already, and no kubelet shortens what"
                 f" runs: SIGKILL {comes} at {date_and_clock(killed, now)}"
             )
-        elif stop.get("gracePeriodSeconds") is not None:
-            facts[-1] += f"; {stop['gracePeriodSeconds']}s were asked for"
     facts += _logs(task)
     if stop.get("durationSeconds") is not None:
         facts.append(f"no process was left {spell(float(stop['durationSeconds']))} after the acceptance")
