@@ -110,7 +110,7 @@ def test_documented_reasons_exist(table: tuple[str, str, int]) -> None:
 
 
 def test_reasons_are_documented() -> None:
-    given = set(re.findall(r'Word\(\s*"([A-Z]\w+)"', DECIDING))
+    given = set(re.findall(r'Reason\(\s*"([A-Z]\w+)"', DECIDING))
     assert len(given) > 30
     documented = set[str]().union(*(words_in(table) for table in REASONS))
     assert not given - documented - ORDINARY

@@ -7,11 +7,11 @@ from agentstop.api.crd import UNSEEN
 from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.lifecycle.conditions import conditions, order_conditions
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from tests.support.kube import Object
 
 NOW = datetime(2026, 11, 21, 9, 44, 34, tzinfo=UTC)
-BLOCKER = Word("NodeUnreachable", "node worker-1 does not answer")
+BLOCKER = Reason("NodeUnreachable", "node worker-1 does not answer")
 
 
 def _whole(kind: str, status: Any, **metadata: Any) -> Object:
@@ -20,7 +20,7 @@ def _whole(kind: str, status: Any, **metadata: Any) -> Object:
 
 
 def _task(phase: Phase, *, held_up: bool = False, busy: bool = False, observed: int = 2, **metadata: Any) -> Object:
-    word = Word(str(phase), f"it is {phase}")
+    word = Reason(str(phase), f"it is {phase}")
     stalled = BLOCKER if held_up else None
     status = AgentTaskStatus(
         observed_generation=observed,

@@ -7,7 +7,7 @@ from agentstop.api.meta import API_VERSION, TASK_LABEL
 from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND
 from agentstop.api.task import KIND
 from agentstop.cluster.tasks import read_task
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings
 from agentstop.workloads.podseen import PodSeen, read_pod
 

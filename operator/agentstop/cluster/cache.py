@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from agentstop.api.task import AgentTaskStatus, Phase
-from agentstop.cluster.families import Families, Relatives, TaskKey
+from agentstop.cluster.family_index import FamilyIndex, FamilyLister, TaskKey
 from agentstop.cluster.sightings import Sightings, is_newer
 from agentstop.cluster.tasks import read_task
-from agentstop.lifecycle.kin import inherited_stop
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.family import inherited_stop
+from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.objects import ObjectRef, Watch
 
 Listener = Callable[[TaskKey, Task | None, Task | None], None]
@@ -27,14 +27,14 @@ class Cache(Sightings):
         super().__init__()
         self._trust_requested_by = trust_requested_by
         self._tasks: dict[TaskKey, Task] = {}
-        self._families = Families(self._tasks)
+        self._families = FamilyIndex(self._tasks)
         self._adopters: dict[ObjectRef, set[TaskKey]] = {}
         self._holders: dict[ObjectRef, str] = {}
         self._watched: dict[TaskKey, frozenset[Watch]] = {}
         self._watchers: dict[Watch, set[TaskKey]] = {}
         self._accepted: dict[str, AgentTaskStatus] = {}
         self._kept: set[ObjectRef] = set()
-        self._unwritable: dict[str, tuple[AgentTaskStatus, Word]] = {}
+        self._unwritable: dict[str, tuple[AgentTaskStatus, Reason]] = {}
         self._listeners: list[Listener] = []
         self.unreadable: set[TaskKey] = set()
         """Tasks that are not of a form that this version knows."""
@@ -55,7 +55,7 @@ class Cache(Sightings):
         """Return all tasks, as they are at this moment."""
         return iter(list(self._tasks.items()))
 
-    def relatives(self, namespace: str) -> Relatives:
+    def family_lister(self, namespace: str) -> FamilyLister:
         """Return the tasks of a namespace, as their families are worked out from."""
         return self._families.of(namespace)
 
@@ -87,7 +87,7 @@ class Cache(Sightings):
 
     def _is_asked(self, task: Task) -> bool:
         own = task.spec.stop_requested or (task.deleting and task.protected)
-        return own or inherited_stop(task, self.relatives(task.namespace)) is not None
+        return own or inherited_stop(task, self.family_lister(task.namespace)) is not None
 
     def ask(self, key: TaskKey, now: datetime) -> bool:
         """Note since when a task has to follow the stop of an ancestor; return whether that is news."""
@@ -135,7 +135,7 @@ class Cache(Sightings):
             self._accepted[task.uid] = status
             self._replace(key, replace(task, status=_accepting(task.status, status)))
 
-    def stand_in(self, key: TaskKey, status: AgentTaskStatus, why: Word) -> None:
+    def stand_in(self, key: TaskKey, status: AgentTaskStatus, why: Reason) -> None:
         """Have a status count that the API server does not take, until it can be written."""
         task = self._tasks.get(key)
         if task is not None:

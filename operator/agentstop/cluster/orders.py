@@ -7,18 +7,19 @@ from typing import Any
 
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_number, parse_time
 from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderPhase, OrderStatus, StopOrderSpec
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.sightings import is_newer
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import (
     FREE,
     Ledger,
     Order,
     Ordered,
+    OrderEffect,
     OrderKey,
-    Standing,
     came_later,
-    doubt_word,
-    hold_word,
+    doubt_reason,
+    hold_reason,
     in_doubt,
     is_the_orders,
     matches,
@@ -26,7 +27,6 @@ from agentstop.lifecycle.orders import (
     was_held,
     was_there,
 )
-from agentstop.lifecycle.seen import Task
 
 
 def key_of(raw: Mapping[str, Any]) -> OrderKey:
@@ -127,20 +127,20 @@ class OrderBook:
 
     # What orders mean to tasks
 
-    def standing(self, task: Task) -> Standing:
+    def order_effect(self, task: Task) -> OrderEffect:
         """Return what all orders together mean to a task."""
         if task.status.phase.terminal or not (self._orders or self._bound):
             return FREE
         bound = self._bound.get(task.uid)
         if bound is not None:
-            return Standing(stop=bound)
+            return OrderEffect(stop=bound)
         for order in self._orders.values():
             if not order.holds:
                 continue
             if matches(order, task, self.namespaces):
-                return Standing(hold=hold_word(order))
+                return OrderEffect(hold=hold_reason(order))
             if in_doubt(order, task, self.namespaces):
-                return Standing(hold=doubt_word(order, task.namespace))
+                return OrderEffect(hold=doubt_reason(order, task.namespace))
         return FREE
 
     def selected_by(self) -> set[str]:

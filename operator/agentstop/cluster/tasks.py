@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_number, parse_time
 from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 
 _TEMPLATE: Final[dict[str, Any]] = {}
 """Stands for a template: it is needed once, and would be most of what a task weighs."""

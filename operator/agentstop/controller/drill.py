@@ -20,14 +20,14 @@ from agentstop.api.task import Phase, StopRequest
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.controller.last_resort import REASON as DECISION_FAILED
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
-from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
 from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of, taken
@@ -65,7 +65,7 @@ class _Found(NamedTuple):
     task: Task
     grace_seconds: int
     """Its grace period under the order, in seconds; 0 where nothing runs."""
-    problem: Word | None
+    problem: Reason | None
     nodes: frozenset[str]
     """Where its pods run."""
     needs: tuple[Patch | Delete, ...]
@@ -133,7 +133,7 @@ class Drill:
             return self._look_at(order, key, task)
         except Exception as error:  # noqa: BLE001  (one task of which nothing can be made must not end the drill)
             log.error("%s could not be looked at: %s", key, told(error))
-            return _Found(task, 0, Word(DECISION_FAILED, told(error)), frozenset(), ())
+            return _Found(task, 0, Reason(DECISION_FAILED, told(error)), frozenset(), ())
 
     def _look_at(self, order: Order, key: TaskKey, task: Task) -> _Found:
         now, around, kind = self._clock(), self._cache.around, kind_of(task)
@@ -141,7 +141,9 @@ class Drill:
         seen = taken(task, rival) if rival is not None else kind.observe(task, around, now)
         request = task.spec.stop or StopRequest()
         asked = order.spec.grace_period_seconds or request.grace_period_seconds
-        requests = kind.carry_out(task, Halt(asked, order.spec.pod_policy or request.pod_policy, None), around, now)
+        requests = kind.carry_out(
+            task, Terminate(asked, order.spec.pod_policy or request.pod_policy, None), around, now
+        )
         runs = seen.presence is Presence.PRESENT and seen.proof is None
         workload = (seen.workload or task.status.workload) if runs else None
         pods = workload.pods if workload is not None else ()
@@ -163,7 +165,7 @@ class Drill:
                 if need not in missing:
                     missing[need] = await self._missing(need)
                 text = missing[need]
-                word = word or (Word("StopForbidden", text) if text is not None else None)
+                word = word or (Reason("StopForbidden", text) if text is not None else None)
             if word is not None:
                 task = each.task
                 message = word.message[:LONGEST_MESSAGE]
@@ -172,8 +174,8 @@ class Drill:
                 )
         return sorted(problems, key=lambda problem: (problem.namespace, problem.name))
 
-    async def _dead_nodes(self, names: set[str]) -> dict[str, Word]:
-        dead: dict[str, Word] = {}
+    async def _dead_nodes(self, names: set[str]) -> dict[str, Reason]:
+        dead: dict[str, Reason] = {}
         for name in sorted(names):
             try:
                 node = read_node(await self._gateway.send(Look(ObjectRef("Node", "", name))))
@@ -231,15 +233,15 @@ def _review(need: _Need) -> JsonObject:
     }
 
 
-def _unreachable(what: str) -> Word:
-    return Word("NodeUnreachable", f"{what}, so nobody could prove that its processes have ended")
+def _unreachable(what: str) -> Reason:
+    return Reason("NodeUnreachable", f"{what}, so nobody could prove that its processes have ended")
 
 
-def _problem(task: Task, seen: Seen) -> Word | None:
+def _problem(task: Task, seen: Observation) -> Reason | None:
     """Return what would hold up a stop, as far as the task and its workload show it."""
     if task.status.phase is Phase.STOPPING:
         listed = problem_of(task)
-        return Word(listed.reason, listed.message or "") if listed is not None else None
+        return Reason(listed.reason, listed.message or "") if listed is not None else None
     if seen.refused is not None:
         return seen.refused
     return seen.blocked if seen.blocked is not None and seen.blocked.reason not in NO_MATTER else None

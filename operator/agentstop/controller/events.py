@@ -14,7 +14,7 @@ from agentstop.api.meta import API_VERSION, format_time
 from agentstop.api.task import KIND
 from agentstop.cluster.gateway import Gateway
 from agentstop.lifecycle.events import Note
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.podseen import PodSeen
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import LISTED
 from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.controller.metrics import Metrics
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, Watch
 
 log = logging.getLogger(__name__)

@@ -8,16 +8,16 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.conditions import conditions
-from agentstop.lifecycle.decision import Case, Decision, by_person
+from agentstop.lifecycle.decision import Decision, DecisionInput, by_person
 from agentstop.lifecycle.events import notes_between
-from agentstop.lifecycle.kin import kin_of
-from agentstop.lifecycle.orders import Standing
+from agentstop.lifecycle.family import family_of
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
+from agentstop.lifecycle.orders import OrderEffect
 from agentstop.lifecycle.record import accepted
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
 from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.workloads.blindly import end_blindly, target_of
 from agentstop.workloads.requests import Delete, Look, Patch
@@ -39,7 +39,7 @@ class LastResort:
         self._writer = writer
         self._clock = clock
 
-    async def take(self, key: TaskKey, standing: Standing, error: Exception) -> None:
+    async def take(self, key: TaskKey, order_effect: OrderEffect, error: Exception) -> None:
         """Do for a task what can be done though `error` kept anybody from deciding on it."""
         task = self._cache.task(key)
         if task is None or task.status.phase.terminal:
@@ -47,7 +47,7 @@ class LastResort:
         now = self._clock()
         stop, manually = task.status.stop, task.status.manually_stopped
         if stop is None:
-            stop, manually = self._accepted(key, task, standing, now)
+            stop, manually = self._accepted(key, task, order_effect, now)
         ended = await self._end(key, task) if stop is not None or task.stop_seen_at is not None else None
         status = _status(task, stop, error, now).but(manually_stopped=manually)
         asked = (stop.pod_policy if stop is not None else None) or (task.spec.stop or StopRequest()).pod_policy
@@ -61,11 +61,13 @@ class LastResort:
             log.warning("%s: that it cannot be decided on was not written down: %s", key, failed)
             self._writer.remember(key, decision)
 
-    def _accepted(self, key: TaskKey, task: Task, standing: Standing, now: datetime) -> tuple[StopStatus | None, bool]:
+    def _accepted(
+        self, key: TaskKey, task: Task, order_effect: OrderEffect, now: datetime
+    ) -> tuple[StopStatus | None, bool]:
         """Return the record of the stop without a look at the workload, if it can be told, and if it is a person's."""
         try:
-            kin = kin_of(task, self._cache.relatives(key.namespace))
-            case = Case(task, Seen(presence=Presence.UNKNOWN), now, kin, standing)
+            family = family_of(task, self._cache.family_lister(key.namespace))
+            case = DecisionInput(task, Observation(presence=Presence.UNKNOWN), now, family, order_effect)
             stop = accepted(case)
             return stop, by_person(case, stop)
         except Exception as error:  # noqa: BLE001  (whatever it is: the workload is ended, if nothing more)
@@ -90,12 +92,12 @@ class LastResort:
 
 
 def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime) -> AgentTaskStatus:
-    word = Word(REASON, f"The operator could not decide on this task, which is a mistake in it: {told(error)}")
+    word = Reason(REASON, f"The operator could not decide on this task, which is a mistake in it: {told(error)}")
     before = task.status
     phase = Phase.STOPPING if stop is not None else before.phase
     # That nothing of a paused task runs is more than can be said now.
     unsaid = before.reason is None or phase in {Phase.PAUSING, Phase.PAUSED}
-    said = word if unsaid else Word(before.reason or "", before.message or "")
+    said = word if unsaid else Reason(before.reason or "", before.message or "")
     said = ACCEPTED[stop.source] if stop is not None else said
     return before.but(
         phase=phase,

@@ -22,7 +22,7 @@ from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
 from agentstop.cluster.election import Election, Seat
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue, Lane
@@ -32,9 +32,9 @@ from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import Transport
 from agentstop.controller.definitions import warn_of_others
 from agentstop.controller.events import EventPoster
+from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.handlers import build_registry
 from agentstop.controller.intake import Intake, lane_of
-from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.controller.orphans import Orphans, lane_of_orphan
@@ -111,7 +111,7 @@ class Operator:
         self._tenure = Tenure()
         self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
         self._orphans: Orphans
-        Kinship(self._cache, self._queue, self._clock.now)
+        FamilyHandler(self._cache, self._queue, self._clock.now)
 
     def stop(self) -> None:
         """Ask the operator to end."""

@@ -25,7 +25,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook, key_of
 from agentstop.cluster.queue import Lane, WorkQueue
@@ -34,8 +34,8 @@ from agentstop.cluster.tenure import Tenure
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan, progress
-from agentstop.lifecycle.seen import Task
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from agentstop.api.order import ListedTask
 from agentstop.api.task import WorkloadStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.controller.events import EventPoster
@@ -20,9 +20,9 @@ from agentstop.controller.reconciler import ROUNDS, RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
-from agentstop.lifecycle.seen import Seen, Task, Word
+from agentstop.lifecycle.observation import Observation, Reason, Task
 from agentstop.workloads.objects import ObjectRef, Surroundings
-from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, stand_in, word_of_orphan
+from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pod import POD
 from agentstop.workloads.podseen import PodSeen
 from agentstop.workloads.requests import Request
@@ -218,12 +218,12 @@ class Orphans:
             if self._cache.task(key) is None:
                 raise UnservedError  # it is there, and cannot be read
 
-    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Seen) -> None:
+    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Observation) -> None:
         """Say what is done about an orphan, once for each thing that there is to say."""
         if orphan.asked and seen.halted and not orphan.ended:
             orphan.ended = True
             self._metrics.orphans_ended.inc()
-            self._say(key, pod, word_of_orphan(pod))
+            self._say(key, pod, reason_of_orphan(pod))
         now = self._clock()
         overdue = seen.killed_by is not None and seen.killed_by + MARGIN <= now
         problem = seen.blocked or (NOT_CONFIRMED if overdue else None)
@@ -234,7 +234,7 @@ class Orphans:
             self._say(key, pod, problem)
         self._stalls.put(key, orphan.stalled)
 
-    def _say(self, key: OrphanKey, pod: PodSeen, word: Word) -> None:
+    def _say(self, key: OrphanKey, pod: PodSeen, word: Reason) -> None:
         self._events.post(pod, Note(Severity.WARNING, word.reason, Action.STOP, word.message))
         log.warning("%s: %s: %s", key, word.reason, word.message)
 

@@ -32,7 +32,7 @@ from opentelemetry.trace import (
 from agentstop import __version__
 from agentstop.api.task import AgentTaskStatus, StopStatus
 from agentstop.controller.spans import ROOT, Span, Tracing, attributes, span_id, spans, trace_id
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 
 log = logging.getLogger(__name__)
 

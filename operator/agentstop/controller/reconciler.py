@@ -9,7 +9,7 @@ from agentstop.api.task import Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import NOT_LEADING, ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import OrderBook
@@ -20,9 +20,9 @@ from agentstop.controller.recorder import Recorder
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
-from agentstop.lifecycle.kin import MOST_GENERATIONS, kin_of, unknown_ancestor
+from agentstop.lifecycle.family import MOST_GENERATIONS, family_of, unknown_ancestor
+from agentstop.lifecycle.observation import Observation, Task
 from agentstop.lifecycle.orders import FREE
-from agentstop.lifecycle.seen import Seen, Task
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.lightening import TOO_LARGE
@@ -109,7 +109,7 @@ class Reconciler:
             raise
         except Exception as error:
             task = self._cache.task(key)
-            await self._last_resort.take(key, self._orders.standing(task) if task is not None else FREE, error)
+            await self._last_resort.take(key, self._orders.order_effect(task) if task is not None else FREE, error)
             raise
 
     async def _reconcile(self, key: TaskKey) -> None:
@@ -199,11 +199,11 @@ class Reconciler:
                     raise RetryError(failed[0])
                 continue
             task = self._cache.task(key) or task
-            kin = kin_of(task, self._cache.relatives(key.namespace))
-            seen, standing = self._observe(key, task, kind, now), self._orders.standing(task)
-            decision = decide(task, seen, now, kin, standing, self._limits)
+            family = family_of(task, self._cache.family_lister(key.namespace))
+            seen, order_effect = self._observe(key, task, kind, now), self._orders.order_effect(task)
+            decision = decide(task, seen, now, family, order_effect, self._limits)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
-            if confirms and kin.children is not None and await self._list_children(key, sent):
+            if confirms and family.children is not None and await self._list_children(key, sent):
                 continue
             if not await self.send_new(self._requests(task, kind, decision, now), sent, failed):
                 break
@@ -214,9 +214,9 @@ class Reconciler:
 
     async def _know_ancestors(self, key: TaskKey, task: Task) -> None:
         """Read the tasks above this one that are not known yet. Raises RetryError where that is not possible."""
-        relatives = self._cache.relatives(key.namespace)
+        family_lister = self._cache.family_lister(key.namespace)
         for _ in range(MOST_GENERATIONS + 1):
-            name = unknown_ancestor(task, relatives)
+            name = unknown_ancestor(task, family_lister)
             if name is None:
                 return
             try:
@@ -239,7 +239,7 @@ class Reconciler:
         """
         before = len(sent)
         names = [key.name]
-        relatives = self._cache.relatives(key.namespace)
+        family_lister = self._cache.family_lister(key.namespace)
         while new := [name for name in names if (key, name) not in sent]:
             for name in new:
                 sent.add((key, name))
@@ -248,7 +248,7 @@ class Reconciler:
                         self._meet(child)
                 except ApiError as error:
                     raise RetryError(error) from error
-                names += [each.name for each in relatives.children(name) if each.status.phase in ENDED_BY_ITSELF]
+                names += [each.name for each in family_lister.children(name) if each.status.phase in ENDED_BY_ITSELF]
         return len(sent) > before
 
     async def send_new(self, requests: Iterable[Request], sent: set[Hashable], failed: list[ApiError]) -> bool:
@@ -272,7 +272,7 @@ class Reconciler:
                 sent -= {each for each in sent if _is_of(each, request.ref)}
         return bool(new)
 
-    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
+    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Observation:
         rival = self._cache.rival_of(key, task)
         if rival is not None:
             return taken(task, rival)

@@ -14,7 +14,7 @@ from agentstop.controller.spans import NO_TRACING, Tracing
 from agentstop.controller.stalls import stalled_by
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.events import Action, Note, Severity
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.observation import Reason, Task
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Recorder:
         self.tell(task, decision)
         self._record(task, decision.status)
 
-    def unwritable(self, task: Task, why: Word) -> None:
+    def unwritable(self, task: Task, why: Reason) -> None:
         """Tell that a task's status cannot be written, and why."""
         self._metrics.unwritable.labels(why.reason).inc()
         self._events.post(task, Note(Severity.WARNING, why.reason, Action.OBSERVE, why.message))

@@ -9,7 +9,7 @@ from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.intake import Intake
 from agentstop.workloads.objects import ObjectRef

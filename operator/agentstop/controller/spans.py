@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopStatus, Verdict
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 
 ROOT: Final = "stop"
 """Name of the span that holds the others."""

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.lifecycle.decision import NOT_CONFIRMED
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 
 
 @dataclass(frozen=True, slots=True)

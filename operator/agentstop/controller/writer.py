@@ -10,14 +10,14 @@ from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import WorkQueue
 from agentstop.controller.recorder import Recorder
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
-from agentstop.lifecycle.effects import Protect, Release, Remove, TaskEffect
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.effects import AddFinalizer, DeleteTask, RemoveFinalizer, TaskEffect
+from agentstop.lifecycle.observation import Reason, Task
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Writer:
         word = _why(task, error)
         status = decision.status
         if not status.phase.terminal:
-            said = Word(status.reason or word.reason, status.message or word.message)
+            said = Reason(status.reason or word.reason, status.message or word.message)
             status = status.but(conditions=conditions(status.phase, said, word, status.conditions, self._clock()))
         if task.unwritable is None or task.unwritable.reason != word.reason:
             log.warning("%s: %s", key, word.message)
@@ -136,12 +136,12 @@ class Writer:
 
     async def _change(self, task: Task, effect: TaskEffect) -> None:
         match effect:
-            case Remove():
+            case DeleteTask():
                 await self._gateway.delete_task(task.namespace, task.name, task.uid, task.resource_version)
-            case Protect() | Release():
+            case AddFinalizer() | RemoveFinalizer():
                 raw = await self._gateway.get_task(task.namespace, task.name)
                 kept = [each for each in raw["metadata"].get("finalizers") or () if each != STOP_FINALIZER]
-                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, Protect) else kept
+                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, AddFinalizer) else kept
                 metadata = {
                     "uid": task.uid,
                     "resourceVersion": raw["metadata"]["resourceVersion"],
@@ -151,14 +151,14 @@ class Writer:
                 self._cache.put_task(answer, self._clock())
 
 
-def _why(task: Task, error: ApiError) -> Word:
+def _why(task: Task, error: ApiError) -> Reason:
     if error.too_large:
         message = (
             f"AgentTask {task.name} is so large that its status cannot be written ({error.message});"
             " take labels and annotations off it"
         )
-        return Word("TaskTooLarge", message)
-    return Word("StatusNotWritable", f"The status of AgentTask {task.name} cannot be written: {error.message}")
+        return Reason("TaskTooLarge", message)
+    return Reason("StatusNotWritable", f"The status of AgentTask {task.name} cannot be written: {error.message}")
 
 
 def _identified(task: Task) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Final
 from agentstop.api.meta import Condition, ConditionType
 from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import Phase
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 
 MADE_BY_CRON_JOB: Final = "MadeByCronJob"
 """Reason of ControlledElsewhere where a CronJob goes on that made the Job."""
@@ -22,15 +22,15 @@ def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: da
     """Return the conditions of an order: Ready once it has done what it can do."""
     left = f"{status.stopping} of {status.matched} tasks have not ended"
     word = {
-        OrderPhase.PENDING: Word("Pending", "The order was not accepted yet"),
-        OrderPhase.STOPPING: Word("Stopping", left),
-        OrderPhase.HOLDING: Word("Holding", "All tasks have ended, and nothing that matches starts"),
-        OrderPhase.COMPLETE: Word("Complete", "All tasks have ended"),
-        OrderPhase.LIFTED: Word("Lifted", "All tasks have ended, and others may start"),
-        OrderPhase.DRILLED: Word("Drilled", "Nothing was stopped; see status.drill"),
+        OrderPhase.PENDING: Reason("Pending", "The order was not accepted yet"),
+        OrderPhase.STOPPING: Reason("Stopping", left),
+        OrderPhase.HOLDING: Reason("Holding", "All tasks have ended, and nothing that matches starts"),
+        OrderPhase.COMPLETE: Reason("Complete", "All tasks have ended"),
+        OrderPhase.LIFTED: Reason("Lifted", "All tasks have ended, and others may start"),
+        OrderPhase.DRILLED: Reason("Drilled", "Nothing was stopped; see status.drill"),
     }[status.phase]
     busy = status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
-    stalled = Word("TasksStalled", f"The stop of {status.stalled_count} tasks is held up; see status.stalled")
+    stalled = Reason("TasksStalled", f"The stop of {status.stalled_count} tasks is held up; see status.stalled")
     held_up = busy and status.stalled_count > 0
     wanted = [
         (ConditionType.READY, not busy, word),
@@ -42,13 +42,13 @@ def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: da
 
 def conditions(
     phase: Phase,
-    word: Word,
-    stalled: Word | None,
+    word: Reason,
+    stalled: Reason | None,
     previous: Sequence[Condition],
     now: datetime,
     *,
     busy: bool = False,
-    elsewhere: Word | None = None,
+    elsewhere: Reason | None = None,
     goes_on: bool = True,
 ) -> tuple[Condition, ...]:
     """Return the conditions of a task in this phase.
@@ -60,7 +60,7 @@ def conditions(
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
-    wanted: list[tuple[ConditionType, bool, Word]] = [
+    wanted: list[tuple[ConditionType, bool, Reason]] = [
         (ConditionType.READY, done and stalled is None, word if stalled is None else stalled),
         (ConditionType.RECONCILING, not done and not failed and stalled is None, word),
         (ConditionType.STALLED, failed or stalled is not None, stalled or word),
@@ -73,7 +73,7 @@ def conditions(
 
 
 def _dated(
-    wanted: Sequence[tuple[ConditionType, bool, Word]], previous: Sequence[Condition], now: datetime
+    wanted: Sequence[tuple[ConditionType, bool, Reason]], previous: Sequence[Condition], now: datetime
 ) -> tuple[Condition, ...]:
     since = {(condition.type, condition.status): condition.last_transition_time for condition in previous}
     return tuple(

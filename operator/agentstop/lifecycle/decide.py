@@ -6,20 +6,20 @@ from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
 from agentstop.lifecycle import transitions
-from agentstop.lifecycle.decision import LIMITS, Case, Decision, Limits, next_status
-from agentstop.lifecycle.effects import Protect, Release, Remove, Start, TaskEffect
+from agentstop.lifecycle.decision import LIMITS, Decision, DecisionInput, Limits, next_status
+from agentstop.lifecycle.effects import AddFinalizer, DeleteTask, RemoveFinalizer, Start, TaskEffect
 from agentstop.lifecycle.ended import ended_by_itself
 from agentstop.lifecycle.events import halted_again, notes_between
-from agentstop.lifecycle.kin import ALONE, Kin
-from agentstop.lifecycle.orders import FREE, Standing
+from agentstop.lifecycle.family import ALONE, Family
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
+from agentstop.lifecycle.orders import FREE, OrderEffect
 from agentstop.lifecycle.pausing import RUNNING, pausing
 from agentstop.lifecycle.record import deadline_at
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
 from agentstop.lifecycle.stopping import halt, stopping, unprotected
 
 STARTING: Final = {
-    False: Word("Starting", "The workload is being started"),
-    True: Word("Starting", "No pod of the workload runs yet"),
+    False: Reason("Starting", "The workload is being started"),
+    True: Reason("Starting", "No pod of the workload runs yet"),
 }
 """What is said of a task that waits for its first container, by whether its workload is somebody else's."""
 
@@ -29,10 +29,10 @@ START_RECHECK: Final = timedelta(seconds=30)
 
 def decide(
     task: Task,
-    seen: Seen,
+    seen: Observation,
     now: datetime,
-    kin: Kin = ALONE,
-    standing: Standing = FREE,
+    family: Family = ALONE,
+    order_effect: OrderEffect = FREE,
     limits: Limits = LIMITS,
 ) -> Decision:
     """Decide on a task, within what the cluster's administrator allows.
@@ -40,7 +40,7 @@ def decide(
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = Case(task, seen, now, kin, standing, limits)
+    case = DecisionInput(task, seen, now, family, order_effect, limits)
     if case.phase.terminal:
         return _over(case)
     decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)
@@ -51,7 +51,7 @@ def decide(
     return replace(decision, notes=notes_between(task.status, decision.status))
 
 
-def _over(case: Case) -> Decision:
+def _over(case: DecisionInput) -> Decision:
     """A task that has ended stays as it ended; what is left is to keep it so, and to tidy up."""
     status = case.task.status.but(observed_generation=case.task.generation)
     after = _after_the_end(case, status)
@@ -62,17 +62,17 @@ def _over(case: Case) -> Decision:
     return replace(after, effects=(halt(case, status.stop),), notes=notes)
 
 
-def _runs_again(status: AgentTaskStatus, seen: Seen) -> bool:
+def _runs_again(status: AgentTaskStatus, seen: Observation) -> bool:
     """Whether somebody has started the workload since: it is another one, or what ended it was taken back."""
     if seen.workload is None:
         return False
     return not seen.halted or status.workload is None or status.workload.uid != seen.workload.uid
 
 
-def _after_the_end(case: Case, status: AgentTaskStatus) -> Decision:
+def _after_the_end(case: DecisionInput, status: AgentTaskStatus) -> Decision:
     afterwards: list[TaskEffect] = []
     if case.task.protected:
-        afterwards.append(Release())
+        afterwards.append(RemoveFinalizer())
     wake_at = None
     ttl = case.task.spec.ttl_seconds_after_finished
     if ttl is not None and status.finished_at is not None and not case.task.deleting:
@@ -81,18 +81,18 @@ def _after_the_end(case: Case, status: AgentTaskStatus) -> Decision:
             ttl = max(ttl, case.limits.min_ttl_seconds)
         wake_at = status.finished_at + timedelta(seconds=ttl)
         if wake_at <= case.now:
-            afterwards.append(Remove())
+            afterwards.append(DeleteTask())
             wake_at = None
     return Decision(status=status, afterwards=tuple(afterwards), wake_at=wake_at)
 
 
-def _live(case: Case) -> Decision:
+def _live(case: DecisionInput) -> Decision:
     """A task that nobody has asked to stop or to pause."""
-    task, seen, kin = case.task, case.seen, case.kin
-    if kin.unknown or (seen.presence is Presence.UNKNOWN and seen.blocked is None):
+    task, seen, family = case.task, case.seen, case.family
+    if family.unknown or (seen.presence is Presence.UNKNOWN and seen.blocked is None):
         return Decision(status=task.status)
     wanted = task.spec.pod_template is not None and not task.deleting and not task.gone
-    problem = kin.problem or (case.standing.hold if seen.presence is Presence.ABSENT else None)
+    problem = family.problem or (case.order_effect.hold if seen.presence is Presence.ABSENT else None)
     startable = wanted and seen.presence is Presence.ABSENT and problem is None
     stalled = problem or seen.blocked
     phase = task.status.phase
@@ -109,7 +109,7 @@ def _live(case: Case) -> Decision:
 
 def _protection(task: Task) -> tuple[TaskEffect, ...]:
     if task.spec.deletion_policy is DeletionPolicy.STOP and unprotected(task):
-        return (Protect(),)
+        return (AddFinalizer(),)
     if task.protected and task.spec.deletion_policy is DeletionPolicy.ORPHAN:
-        return (Release(),)
+        return (RemoveFinalizer(),)
     return ()

@@ -9,9 +9,9 @@ from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, S
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB, conditions
 from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
 from agentstop.lifecycle.events import Note
-from agentstop.lifecycle.kin import ALONE, Kin
-from agentstop.lifecycle.orders import FREE, Standing
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.lifecycle.family import ALONE, Family
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
+from agentstop.lifecycle.orders import FREE, OrderEffect
 
 MARGIN: Final = timedelta(seconds=10)
 """How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
@@ -30,7 +30,7 @@ RECHECK: Final = timedelta(seconds=10)
 NODE_UNREACHABLE: Final = "NodeUnreachable"
 """Reason of what is held up by a node that does not answer."""
 
-NOT_CONFIRMED: Final = Word(
+NOT_CONFIRMED: Final = Reason(
     "NotConfirmed",
     "The grace period is over, and the node has not reported the end of the workload; look at its kubelet",
 )
@@ -52,14 +52,14 @@ LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DecisionInput:
     """All that a decision may be made from."""
 
     task: Task
-    seen: Seen
+    seen: Observation
     now: datetime
-    kin: Kin = ALONE
-    standing: Standing = FREE
+    family: Family = ALONE
+    order_effect: OrderEffect = FREE
     limits: Limits = LIMITS
 
     @property
@@ -108,15 +108,15 @@ class Case:
     @property
     def _asked_grace(self) -> int | None:
         own = self.request.grace_period_seconds
-        ordered = self.standing.stop.grace_seconds if self.standing.stop is not None else None
+        ordered = self.order_effect.stop.grace_seconds if self.order_effect.stop is not None else None
         if ordered is not None:
             return min(ordered, own) if own is not None and self.task.spec.stop_requested else ordered
-        return own if own is not None or self.kin.stop is None else self.kin.stop.grace_seconds
+        return own if own is not None or self.family.stop is None else self.family.stop.grace_seconds
 
     @property
     def ordered_policy(self) -> PodPolicy | None:
         """What orders of the task, or an ancestor, ask to be done with the pod object. Once it is Delete, it stays."""
-        asking = (self.task.status.stop, self.standing.stop, self.kin.stop)
+        asking = (self.task.status.stop, self.order_effect.stop, self.family.stop)
         said = [each.pod_policy for each in asking if each is not None and each.pod_policy is not None]
         return PodPolicy.DELETE if PodPolicy.DELETE in said else next(iter(said), None)
 
@@ -145,11 +145,11 @@ class Decision:
 
 
 def next_status(
-    case: Case,
+    case: DecisionInput,
     phase: Phase,
-    word: Word,
+    word: Reason,
     *,
-    stalled: Word | None = None,
+    stalled: Reason | None = None,
     stop: StopStatus | None = None,
     finished_at: datetime | None = None,
     busy: bool = False,
@@ -168,7 +168,7 @@ def next_status(
     elsewhere = seen.elsewhere
     if case.limits.suspend_cron_jobs and stop is None and elsewhere and elsewhere.reason == MADE_BY_CRON_JOB:
         elsewhere = None  # it does not go on when somebody stops this task
-    began = there and phase not in {Phase.PAUSING, Phase.PAUSED} and not case.kin.problem
+    began = there and phase not in {Phase.PAUSING, Phase.PAUSED} and not case.family.problem
     status = AgentTaskStatus(
         observed_generation=case.task.generation,
         phase=phase,
@@ -183,7 +183,7 @@ def next_status(
         grace_period_seconds=case.grace_seconds if seen.active and stop is None and not phase.terminal else None,
         stop=stop,
         workload=workload,
-        children=case.kin.children,
+        children=case.family.children,
         conditions=conditions(
             phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=elsewhere, goes_on=seen.goes_on
         ),
@@ -191,9 +191,9 @@ def next_status(
     return status.but(**changes) if changes else status
 
 
-def by_person(case: Case, stop: StopStatus | None) -> bool:
+def by_person(case: DecisionInput, stop: StopStatus | None) -> bool:
     """Whether a person asked for this stop, of the task itself or of an ancestor."""
     if stop is None:
         return False
-    inherited = stop.source is StopSource.PARENT and case.kin.stop is not None and case.kin.stop.by_person
+    inherited = stop.source is StopSource.PARENT and case.family.stop is not None and case.family.stop.by_person
     return stop.source in {StopSource.USER, StopSource.STOP_ORDER} or inherited

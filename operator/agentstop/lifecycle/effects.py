@@ -12,7 +12,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
+class Terminate:
     """End the workload: SIGTERM, the grace period, SIGKILL."""
 
     grace_seconds: int | None
@@ -27,19 +27,19 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Protect:
+class AddFinalizer:
     """Put our finalizer on the task, so that its deletion waits for the end of an adopted workload."""
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class RemoveFinalizer:
     """Take our finalizer off the task."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class DeleteTask:
     """Delete the task object: its time to live is over."""
 
 
-WorkloadEffect = Start | Halt
-TaskEffect = Protect | Release | Remove
+WorkloadEffect = Start | Terminate
+TaskEffect = AddFinalizer | RemoveFinalizer | DeleteTask

@@ -4,17 +4,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
-from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, next_status
+from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.logs import lost_logs
+from agentstop.lifecycle.observation import Ending, Presence, Reason
 from agentstop.lifecycle.pausing import resumed
 from agentstop.lifecycle.record import source_of
-from agentstop.lifecycle.seen import Ending, Presence, Word
 
 MAIN_CONTAINER_ENDED: Final = "MainContainerEnded"
 
 
-def ended_by_itself(case: Case) -> Decision | None:
+def ended_by_itself(case: DecisionInput) -> Decision | None:
     """Decide on a task that has ended before anybody stopped it; None where it has not."""
     task, seen = case.task, case.seen
     if task.status.stop is not None:
@@ -28,13 +28,13 @@ def ended_by_itself(case: Case) -> Decision | None:
     return Decision(status=_ended(case, seen.ending))
 
 
-def _ended_on_request(case: Case) -> bool:
+def _ended_on_request(case: DecisionInput) -> bool:
     """Whether somebody asked for the end of the workload, for good or for a pause."""
     paused = case.task.to_be_paused or case.phase in {Phase.PAUSING, Phase.PAUSED}
     return paused or source_of(case) is not None
 
 
-def _went_on_request(case: Case) -> bool:
+def _went_on_request(case: DecisionInput) -> bool:
     """Whether the workload vanished without an end of its own, for which what was asked for is the better reason.
 
     A pause takes our own pod away, and nothing else: an adopted workload that is gone cannot come back.
@@ -43,7 +43,7 @@ def _went_on_request(case: Case) -> bool:
     return vanished and (source_of(case) is not None or case.task.spec.workload_ref is None)
 
 
-def _ended_by_our_signal(case: Case, ending: Ending) -> bool:
+def _ended_by_our_signal(case: DecisionInput, ending: Ending) -> bool:
     """Whether the main container ended in the second of our signal, so that the stop that is asked for ended it.
 
     Nodes report whole seconds. Only after a crash between the signal and its record does this have to be told apart.
@@ -55,7 +55,7 @@ def _ended_by_our_signal(case: Case, ending: Ending) -> bool:
     return ending.at >= case.seen.signaled_at.replace(microsecond=0)
 
 
-def _main_ended(case: Case, ending: Ending) -> Decision:
+def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
     """The task's work is over; it ends when what still runs beside the main container has been ended, too."""
     seen, now, request = case.seen, case.now, case.request
     if seen.proof is not None or seen.presence is not Presence.PRESENT:
@@ -64,25 +64,25 @@ def _main_ended(case: Case, ending: Ending) -> Decision:
     overdue = kill_at is not None and kill_at + MARGIN <= now
     if overdue and request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         return Decision(status=_ended(case, ending))
-    word = Word(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
+    word = Reason(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     asked = request.grace_period_seconds or case.cap
     status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
     return Decision(
         status=status,
-        effects=(Halt(asked, case.pod_policy, kill_at if asked is not None else None),),
+        effects=(Terminate(asked, case.pod_policy, kill_at if asked is not None else None),),
         wake_at=now + RECHECK,
     )
 
 
-def _kill_at(case: Case) -> datetime | None:
+def _kill_at(case: DecisionInput) -> datetime | None:
     if case.seen.signaled_at is None:
         return None
     grace = case.request.grace_period_seconds or case.cap or case.seen.own_grace_seconds
     return case.seen.signaled_at + timedelta(seconds=grace)
 
 
-def _ended(case: Case, ending: Ending) -> AgentTaskStatus:
+def _ended(case: DecisionInput, ending: Ending) -> AgentTaskStatus:
     phase = Phase.COMPLETED if ending.succeeded else Phase.FAILED
     known = case.task.status.workload
     logs_gone = known.logs_gone if known is not None else None

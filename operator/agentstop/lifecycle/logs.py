@@ -1,10 +1,10 @@
 """Logs that go with a pod's object although the pod was to be kept."""
 
 from agentstop.api.task import PodPolicy
-from agentstop.lifecycle.decision import Case
+from agentstop.lifecycle.decision import DecisionInput
 
 
-def lost_logs(case: Case, asked_seconds: int | None, *, too_late: bool = False) -> str | None:
+def lost_logs(case: DecisionInput, asked_seconds: int | None, *, too_late: bool = False) -> str | None:
     """Return why the operator deletes the pod that it was to keep, and its logs with it; None where it does not.
 
     `asked_seconds` is the grace period that takes the place of the pod's own, if one does; `too_late` where a longer

@@ -19,7 +19,7 @@ from agentstop.api.order import (
     StoppedCounts,
 )
 from agentstop.api.task import Phase, PodPolicy, Verdict
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.observation import Reason, Task
 
 
 class OrderKey(NamedTuple):
@@ -94,11 +94,11 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrderEffect:
     """What all orders together mean to one task."""
 
     stop: Ordered | None = None
-    hold: Word | None = None
+    hold: Reason | None = None
     """Why it may not be started or resumed, if so."""
 
 
@@ -107,7 +107,7 @@ HELD: Final = "HeldByOrder"
 LONGEST_MESSAGE: Final = 1024
 """So many characters of what the API server or a webhook says are repeated in the status of an order."""
 
-FREE: Final = Standing()
+FREE: Final = OrderEffect()
 """No order means the task."""
 
 
@@ -188,11 +188,11 @@ def ordered_by(order: Order) -> Ordered:
     )
 
 
-def hold_word(order: Order) -> Word:
+def hold_reason(order: Order) -> Reason:
     """Return why nothing starts under an order."""
     why = f" ({order.spec.reason})" if order.spec.reason else ""
     message = f"{order.key.kind} {order.key.name}{why} holds everything that matches; set hold to false to lift it"
-    return Word(HELD, message)
+    return Reason(HELD, message)
 
 
 def was_held(task: Task) -> bool:
@@ -201,12 +201,12 @@ def was_held(task: Task) -> bool:
     return problem is not None and problem.reason == HELD
 
 
-def doubt_word(order: Order, namespace: str) -> Word:
+def doubt_reason(order: Order, namespace: str) -> Reason:
     """Return why nothing starts while it is not known whether an order means it."""
     message = (
         f"{order.key.kind} {order.key.name} selects by the labels of namespace {namespace}, which are not known yet"
     )
-    return Word("NamespaceUnknown", f"{message}; nothing is started before they are")
+    return Reason("NamespaceUnknown", f"{message}; nothing is started before they are")
 
 
 def is_the_orders(task: Task, order: Order) -> bool:
@@ -410,10 +410,10 @@ def problem_of(task: Task) -> ListedTask | None:
     """Return what holds up a task, if anything does."""
     for each in task.status.conditions:
         if each.type == ConditionType.STALLED and each.status == "True":
-            return _listed(task, Word(each.reason, each.message))
+            return _listed(task, Reason(each.reason, each.message))
     return None
 
 
-def _listed(task: Task, word: Word) -> ListedTask:
+def _listed(task: Task, word: Reason) -> ListedTask:
     message = word.message[:LONGEST_MESSAGE]
     return ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)

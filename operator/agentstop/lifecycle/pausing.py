@@ -4,22 +4,22 @@ from datetime import timedelta
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, next_status
-from agentstop.lifecycle.effects import Halt, Start
-from agentstop.lifecycle.seen import Presence, Proof, Word
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, next_status
+from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.lifecycle.observation import Presence, Proof, Reason
 
-PAUSING: Final = Word("Pausing", "The workload is being ended until paused is false again")
-PAUSED: Final = Word("Paused", "Nothing runs until paused is false again")
-RESUMING: Final = Word("Resuming", "The workload is being started again")
-RUNNING: Final = Word("Running", "The workload runs")
+PAUSING: Final = Reason("Pausing", "The workload is being ended until paused is false again")
+PAUSED: Final = Reason("Paused", "Nothing runs until paused is false again")
+RESUMING: Final = Reason("Resuming", "The workload is being started again")
+RUNNING: Final = Reason("Running", "The workload runs")
 
 
-def _halt(case: Case) -> Halt:
+def _halt(case: DecisionInput) -> Terminate:
     """Return what ends the workload with its own grace period; a pod's object goes, since the next one has its name."""
-    return Halt(case.cap, PodPolicy.DELETE, None, pause=True)
+    return Terminate(case.cap, PodPolicy.DELETE, None, pause=True)
 
 
-def pausing(case: Case) -> Decision | None:
+def pausing(case: DecisionInput) -> Decision | None:
     """Decide on a task that is paused or is to be; None where pausing has nothing to do with it."""
     seen, wanted = case.seen, case.task.to_be_paused
     held = case.phase in {Phase.PAUSING, Phase.PAUSED}
@@ -38,19 +38,19 @@ def pausing(case: Case) -> Decision | None:
     return _ending(case)
 
 
-def _paused(case: Case) -> Decision:
+def _paused(case: DecisionInput) -> Decision:
     """Nothing runs. What somebody else starts meanwhile is ended again."""
     since = case.task.status.paused_at or case.now
     absent = case.seen.presence is Presence.ABSENT
     word = (case.seen.waiting if absent else None) or PAUSED
     return Decision(
-        status=next_status(case, Phase.PAUSED, word, stalled=case.kin.problem or case.seen.blocked, paused_at=since),
+        status=next_status(case, Phase.PAUSED, word, stalled=case.family.problem or case.seen.blocked, paused_at=since),
         effects=() if absent else (_halt(case),),
         wake_at=case.now if not case.task.to_be_paused else None,
     )
 
 
-def _ending(case: Case) -> Decision:
+def _ending(case: DecisionInput) -> Decision:
     """End the workload, once it is on record that it is to come back: what it looked like is read from there."""
     seen, now = case.seen, case.now
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if _overdue(case) else None)
@@ -65,7 +65,7 @@ def _ending(case: Case) -> Decision:
     )
 
 
-def _overdue(case: Case) -> bool:
+def _overdue(case: DecisionInput) -> bool:
     """Whether its processes should have been gone for a while."""
     grace = timedelta(seconds=case.cap or case.seen.own_grace_seconds)
     signaled_at = case.seen.signaled_at
@@ -73,19 +73,19 @@ def _overdue(case: Case) -> bool:
     return kill_at is not None and kill_at + MARGIN <= case.now
 
 
-def _resuming(case: Case) -> Decision:
+def _resuming(case: DecisionInput) -> Decision:
     """Have the workload run again.
 
     Only after a status for this generation of the spec was written by compare-and-set: a stop that the API server has
     accepted before that makes the write fail, and so no resume is ever sent after it in ignorance of it.
     """
     seen, now = case.seen, case.now
-    problem = case.kin.problem or case.standing.hold
+    problem = case.family.problem or case.order_effect.hold
     stalled = problem or seen.blocked
     if seen.active:
         return Decision(status=resumed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=stalled)), wake_at=now)
     recorded = case.task.status.observed_generation == case.task.generation
-    free = not (problem or case.kin.unknown)
+    free = not (problem or case.family.unknown)
     return Decision(
         status=next_status(case, Phase.PAUSED, problem or seen.waiting or RESUMING, stalled=stalled, busy=True),
         effects=(Start(),) if recorded and free else (),
@@ -93,12 +93,12 @@ def _resuming(case: Case) -> Decision:
     )
 
 
-def resumed(case: Case, status: AgentTaskStatus) -> AgentTaskStatus:
+def resumed(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
     """Return the status of a task that has come back from a pause: one attempt more, and the pause on its account."""
     return status.but(attempts=case.task.status.attempts + 1, paused_at=None, paused_seconds=_paused_seconds(case))
 
 
-def _paused_seconds(case: Case) -> float:
+def _paused_seconds(case: DecisionInput) -> float:
     """Return for how long the task was paused in all, if the pause ends with what is seen."""
     before, started_at = case.task.status, case.seen.started_at
     if before.paused_at is None or before.started_at is None:

@@ -3,26 +3,26 @@
 from datetime import datetime, timedelta
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
-from agentstop.lifecycle.decision import Case
+from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS, WHOLE_SECOND
 
 
-def source_of(case: Case) -> StopSource | None:
+def source_of(case: DecisionInput) -> StopSource | None:
     """Return what asks for a stop now, if anything does."""
     task = case.task
     if task.spec.stop_requested:
         return StopSource.USER
     if task.deleting and task.protected:
         return StopSource.DELETION
-    if case.standing.stop is not None:
+    if case.order_effect.stop is not None:
         return StopSource.STOP_ORDER
-    if case.kin.stop is not None:
+    if case.family.stop is not None:
         return StopSource.PARENT
     due = deadline_at(case)
     return StopSource.DEADLINE if due is not None and due <= case.now else None
 
 
-def deadline_at(case: Case) -> datetime | None:
+def deadline_at(case: DecisionInput) -> datetime | None:
     """Return when the time that the task may run is over; None while it is paused, and where there is no limit."""
     status, seconds = case.task.status, case.task.spec.active_deadline_seconds
     started_at = status.started_at or case.seen.started_at
@@ -31,7 +31,7 @@ def deadline_at(case: Case) -> datetime | None:
     return min(started_at, case.now) + timedelta(seconds=seconds + status.paused_seconds)
 
 
-def accepted(case: Case) -> StopStatus | None:
+def accepted(case: DecisionInput) -> StopStatus | None:
     """Return the record of the stop that is asked for now, if one is."""
     source = source_of(case)
     if source is None:
@@ -43,11 +43,11 @@ def accepted(case: Case) -> StopStatus | None:
         # A crash came between signal and record: what the signal left behind on the workload is the evidence.
         moments.append(seen.signaled_at)
     record = StopStatus(source=source, accepted_at=min(moments))
-    inherited = case.kin.stop
+    inherited = case.family.stop
     if source is StopSource.USER:
         request = case.request
         return record.but(requested_by=case.task.requested_by, reason=request.reason, message=request.message)
-    order = case.standing.stop
+    order = case.order_effect.stop
     if source is StopSource.STOP_ORDER and order is not None:
         return record.but(
             order=OrderRef(kind=order.kind, name=order.name, uid=order.uid),
@@ -65,7 +65,7 @@ def accepted(case: Case) -> StopStatus | None:
     return record
 
 
-def progressed(case: Case, record: StopStatus) -> StopStatus:
+def progressed(case: DecisionInput, record: StopStatus) -> StopStatus:
     """Return the record with the signal and the grace period that is in force: it only ever becomes shorter."""
     asked, seen = case.asked_grace, case.seen
     if record.grace_period_seconds is None:
@@ -95,7 +95,7 @@ def _agreed(ours: datetime, said: datetime) -> datetime:
     return said
 
 
-def latest_kill(case: Case, record: StopStatus) -> datetime:
+def latest_kill(case: DecisionInput, record: StopStatus) -> datetime:
     """Return when the grace period ends, as if the signal had come with the acceptance while there is none."""
     grace = record.grace_period_seconds or case.cap or case.seen.own_grace_seconds
     return record.kill_at or record.accepted_at + timedelta(seconds=grace)

@@ -4,25 +4,25 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Case, Decision, by_person, next_status
-from agentstop.lifecycle.effects import Halt, Protect
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, by_person, next_status
+from agentstop.lifecycle.effects import AddFinalizer, Terminate
 from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
 from agentstop.lifecycle.logs import lost_logs
+from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.lifecycle.record import accepted, confirmed, latest_kill, progressed
-from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
 from agentstop.lifecycle.verdict import verdict_of
 
 ACCEPTED: Final = {
-    StopSource.USER: Word("UserRequested", "Task was stopped by user"),
-    StopSource.STOP_ORDER: Word("StopOrdered", "Task was stopped by an order"),
-    StopSource.PARENT: Word("ParentStopped", "Task was stopped with its parent"),
-    StopSource.DEADLINE: Word("DeadlineExceeded", "Task was stopped at its deadline"),
-    StopSource.DELETION: Word("TaskDeleted", "Task was stopped because it was deleted"),
+    StopSource.USER: Reason("UserRequested", "Task was stopped by user"),
+    StopSource.STOP_ORDER: Reason("StopOrdered", "Task was stopped by an order"),
+    StopSource.PARENT: Reason("ParentStopped", "Task was stopped with its parent"),
+    StopSource.DEADLINE: Reason("DeadlineExceeded", "Task was stopped at its deadline"),
+    StopSource.DELETION: Reason("TaskDeleted", "Task was stopped because it was deleted"),
 }
 """What the status says of a stop, by its source."""
 
 
-def stopping(case: Case) -> Decision | None:
+def stopping(case: DecisionInput) -> Decision | None:
     """Decide on a task that was asked to stop; None where it was not."""
     seen, now = case.seen, case.now
     record = case.task.status.stop or accepted(case)
@@ -43,40 +43,40 @@ def stopping(case: Case) -> Decision | None:
         verdict = verdict_of(proof, pods, _judged_by(record, seen), now, record.kill_at)
     elif overdue and case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
         verdict = Verdict.UNVERIFIED
-    if verdict is not None and case.kin.all_ended:
+    if verdict is not None and case.family.all_ended:
         return Decision(
             status=_stopped(case, confirmed(record, verdict, now), word, logs_gone),
             effects=(halt(case, record),) if seen.presence is Presence.PRESENT else (),
         )
     if verdict is not None:
-        stalled = case.kin.holding
-        word = Word(word.reason, f"{word.message}; it waits for the tasks that descend from it")
+        stalled = case.family.holding
+        word = Reason(word.reason, f"{word.message}; it waits for the tasks that descend from it")
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     if runs_longer(record) and stalled is None:
-        word = Word(word.reason, f"{word.message}; {late_wish(record)}")
+        word = Reason(word.reason, f"{word.message}; {late_wish(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
         status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record, logs_gone=logs_gone),
         effects=(halt(case, record),),
-        afterwards=(Protect(),) if unprotected(case.task) else (),
+        afterwards=(AddFinalizer(),) if unprotected(case.task) else (),
         wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),
     )
 
 
-def _judged_by(record: StopStatus, seen: Seen) -> datetime | None:
+def _judged_by(record: StopStatus, seen: Observation) -> datetime | None:
     """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs."""
     asked = asked_kill(record)
     soonest = asked - seen.begins_after if asked is not None else None  # on the average it begins later, but it may not
     return min(filter(None, (soonest, seen.soonest_kill)), default=None)
 
 
-def halt(case: Case, record: StopStatus) -> Halt:
+def halt(case: DecisionInput, record: StopStatus) -> Terminate:
     """Return the effect that ends the workload as this stop asks for."""
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     policy = PodPolicy.DELETE if case.task.gone else case.pod_policy
     kill_at = asked_kill(record) if asked is not None else None
-    return Halt(asked, policy, kill_at, schedule=case.limits.suspend_cron_jobs and by_person(case, record))
+    return Terminate(asked, policy, kill_at, schedule=case.limits.suspend_cron_jobs and by_person(case, record))
 
 
 def unprotected(task: Task) -> bool:
@@ -84,17 +84,17 @@ def unprotected(task: Task) -> bool:
     return task.spec.workload_ref is not None and not task.protected and not task.deleting and not task.gone
 
 
-def _stopped(case: Case, record: StopStatus, word: Word, logs_gone: str | None) -> AgentTaskStatus:
+def _stopped(case: DecisionInput, record: StopStatus, word: Reason, logs_gone: str | None) -> AgentTaskStatus:
     finished_at = record.confirmed_at
     return next_status(case, Phase.STOPPED, word, stop=record, finished_at=finished_at, logs_gone=logs_gone)
 
 
-def _word(task: Task, record: StopStatus) -> Word:
+def _word(task: Task, record: StopStatus) -> Reason:
     word = ACCEPTED[record.source]
     if record.source is StopSource.DEADLINE and task.spec.active_deadline_seconds is not None:
-        return Word(word.reason, f"{word.message} of {task.spec.active_deadline_seconds} seconds")
+        return Reason(word.reason, f"{word.message} of {task.spec.active_deadline_seconds} seconds")
     if record.order is not None:
-        return Word(word.reason, f"Task was stopped by {record.order.kind} {record.order.name}")
+        return Reason(word.reason, f"Task was stopped by {record.order.kind} {record.order.name}")
     if record.source is StopSource.PARENT:
-        return Word(word.reason, f"{word.message}; the stop began at AgentTask {record.origin}")
+        return Reason(word.reason, f"{word.message}; the stop began at AgentTask {record.origin}")
     return word

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import ContainerEnd, PodEvidence, Verdict
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.observation import Proof
 
 SIGKILL: Final = 9
 SIGKILL_EXIT_CODE: Final = 128 + SIGKILL

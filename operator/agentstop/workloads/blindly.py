@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentstop.api.task import StopRequest
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled import Controlled
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
 from agentstop.workloads.kinds import CLAIM, SANDBOX_API

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.members import doubted, unlooked
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
@@ -63,9 +63,9 @@ class Traits:
     """What was done to it, for people: suspended, scaled to 0."""
     scale: bool = False
     """Whether that goes to its scale subresource."""
-    goes_on: Callable[[ObjectRef, Controller], Word | None] = lambda _ref, _controller: None
+    goes_on: Callable[[ObjectRef, Controller], Reason | None] = lambda _ref, _controller: None
     """Says what goes on though it is stopped, where it has a controller of its own that is no CronJob."""
-    refuses: Callable[[ObjectRef, OwnerSeen], Word | None] = lambda _ref, _owner: None
+    refuses: Callable[[ObjectRef, OwnerSeen], Reason | None] = lambda _ref, _owner: None
     """Says why it cannot be the workload of a task, if it can't."""
 
 
@@ -119,7 +119,7 @@ class Controlled:
                 looks.append(AskRight(part.ref, self._traits.scale))
         return tuple(dict.fromkeys(looks))
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
         """Return what is seen of the workload."""
         ref = _target(task)
         sighting = around.sightings.get(ref)
@@ -129,11 +129,11 @@ class Controlled:
         owner = _subject(task, sighting)
         if owner is None and known is None:
             message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
-            return Seen(presence=Presence.ABSENT, waiting=Word("WorkloadNotFound", message))
+            return Observation(presence=Presence.ABSENT, waiting=Reason("WorkloadNotFound", message))
         if owner is not None and known is None:
             refused = self._refusal(ref, owner)
             if refused is not None:
-                return Seen(presence=Presence.ABSENT, refused=refused)
+                return Observation(presence=Presence.ABSENT, refused=refused)
         return self._present(task, owner, list(self._parts(task, around)), around, now)
 
     def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
@@ -148,7 +148,7 @@ class Controlled:
                     for part in there
                     if part.owner.halted
                 )
-            case Halt():
+            case Terminate():
                 meaning = Meaning.PAUSE if effect.pause else Meaning.STOP
                 patches = [
                     self._lightened_first(each, self._patch(each, self._traits.halt, meaning), around, now)
@@ -216,10 +216,10 @@ class Controlled:
         if owner is not None:
             yield part_of(task, _target(task), sighting, owner, around)
 
-    def _refusal(self, ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+    def _refusal(self, ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
         if owner.deleting:
             message = f"{ref.kind} {ref.name} is being deleted; nothing is left for a task to stop"
-            return Word("WorkloadBeingDeleted", message)
+            return Reason("WorkloadBeingDeleted", message)
         return self._traits.refuses(ref, owner)
 
     def _bound_to(self, _current: Part) -> BoundTo | None:
@@ -230,7 +230,7 @@ class Controlled:
 
     def _present(
         self, task: Task, owner: OwnerSeen | None, parts: list[Part], around: Surroundings, now: datetime
-    ) -> Seen:
+    ) -> Observation:
         stop, known = task.status.stop, task.status.workload
         proof, blocked = finding(parts, task, around, now)
         unknown = missing(known, (each.pod.uid for part in parts for each in part.members.seen))
@@ -249,7 +249,7 @@ class Controlled:
         if blocked is None and halted and due is not None and due + MARGIN <= now:
             blocked = self._idle(parts)
         elsewhere, goes_on = self._elsewhere(_target(task), owner, around, now)
-        return Seen(
+        return Observation(
             presence=Presence.PRESENT,
             workload=self._status(task, owner, parts) or known,
             started_at=min((each.started_at for each in seen_pods if each.started_at), default=None),
@@ -272,7 +272,7 @@ class Controlled:
 
     def _elsewhere(
         self, ref: ObjectRef, owner: OwnerSeen | None, around: Surroundings, now: datetime
-    ) -> tuple[Word | None, bool]:
+    ) -> tuple[Reason | None, bool]:
         """Say who controls the object besides, where that may make others like it, and whether it goes on."""
         if owner is None or owner.controller is None:
             return None, True
@@ -280,7 +280,7 @@ class Controlled:
             return said_of(ref, owner.uid, owner.controller, around, now)
         return self._traits.goes_on(ref, owner.controller), True
 
-    def _idle(self, parts: list[Part]) -> Word | None:
+    def _idle(self, parts: list[Part]) -> Reason | None:
         """Say whose controller does not act, where that is what holds up the end."""
         for part in parts:
             if part.gone:
@@ -293,7 +293,7 @@ class Controlled:
             who = part.owner.manager or "its controller"
             name = f"{part.ref.kind} {part.ref.name}"
             message = f"{name} was {self._traits.deed}, but {who} has not ended its pods; see whether that runs"
-            return Word("ControllerNotActing", message)
+            return Reason("ControllerNotActing", message)
         return None
 
     def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
@@ -332,20 +332,20 @@ class Controlled:
             selector=selector or (before.selector if before is not None else None),
         )
 
-    def _waiting(self, task: Task, parts: list[Part]) -> Word | None:
+    def _waiting(self, task: Task, parts: list[Part]) -> Reason | None:
         for part in parts:
             if part.owner.halted and not task.to_be_paused:
                 message = f"{part.ref.kind} {part.ref.name} is {self._traits.deed} by somebody else"
-                return Word("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
+                return Reason("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
         return None
 
 
-def _unknown_pods(ref: ObjectRef, count: int) -> Word:
+def _unknown_pods(ref: ObjectRef, count: int) -> Reason:
     message = (
         f"{count} pods of {ref.kind} {ref.name} are not on record, since there were too many, and were not found again:"
         " they may have lost their labels; look for them among the pods of the namespace, and end them"
     )
-    return Word("PodsUnknown", message)
+    return Reason("PodsUnknown", message)
 
 
 def _look_again_at(part: Part, now: datetime) -> Iterator[datetime]:
@@ -377,18 +377,18 @@ def _unknown(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:
     return sighting.doubted
 
 
-def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, now: datetime) -> Seen:
+def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, now: datetime) -> Observation:
     """The workload could not be read: its kind is not there, or not one that can be stopped, or we may not."""
     refusal = around.refusal(ref, Look.verb, now)
     if refusal is None:
-        return Seen(presence=Presence.UNKNOWN)
+        return Observation(presence=Presence.UNKNOWN)
     if known is not None:
-        return Seen(presence=Presence.PRESENT, workload=known, blocked=Word("StopForbidden", refusal.message))
+        return Observation(presence=Presence.PRESENT, workload=known, blocked=Reason("StopForbidden", refusal.message))
     if refusal.reason == NOT_SERVED:
-        return Seen(presence=Presence.ABSENT, waiting=Word(NOT_SERVED, refusal.message))
+        return Observation(presence=Presence.ABSENT, waiting=Reason(NOT_SERVED, refusal.message))
     if refusal.reason == NO_SCALE:
-        return Seen(presence=Presence.ABSENT, refused=Word("UnsupportedWorkload", refusal.message))
-    return Seen(presence=Presence.UNKNOWN, blocked=Word("StopForbidden", refusal.message))
+        return Observation(presence=Presence.ABSENT, refused=Reason("UnsupportedWorkload", refusal.message))
+    return Observation(presence=Presence.UNKNOWN, blocked=Reason("StopForbidden", refusal.message))
 
 
 def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agentstop.lifecycle.seen import Ending, Word
+from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
 from agentstop.workloads.objects import Sighting
 from agentstop.workloads.podseen import LOST_CONTAINER, ContainerSeen, Disruption, PodSeen
@@ -22,7 +22,7 @@ and https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/
 def lost(name: str) -> Ending:
     """Return the ending of a pod that went away by another's hand, and not by its own."""
     message = f"Pod {name} was deleted by somebody else before it ended"
-    return Ending(succeeded=False, word=Word("WorkloadLost", message), at=None)
+    return Ending(succeeded=False, word=Reason("WorkloadLost", message), at=None)
 
 
 def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
@@ -33,14 +33,14 @@ def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
     if sighting.signaled_at is not None or (
         pod.marked_at is not None and pod.stopped_in_place_at is not None and pod.reason == DEADLINE_EXCEEDED
     ):
-        return Ending(succeeded=False, word=Word("Stopped", "The workload was stopped"), at=at, by_stop=True)
+        return Ending(succeeded=False, word=Reason("Stopped", "The workload was stopped"), at=at, by_stop=True)
     thrown_out = _thrown_out(pod)
     if thrown_out is not None:
         return Ending(succeeded=False, word=thrown_out, at=None if pod.ended_on_request else at)
     if pod.ended_on_request:
         return lost(pod.name)
     if pod.phase == "Succeeded":
-        return Ending(succeeded=True, word=Word("Completed", "All containers ended with exit code 0"), at=at)
+        return Ending(succeeded=True, word=Reason("Completed", "All containers ended with exit code 0"), at=at)
     return Ending(succeeded=False, word=_failure(pod), at=at)
 
 
@@ -54,7 +54,7 @@ def main_ending_of(pod: PodSeen, main: str, sighting: Sighting) -> Ending | None
         return None
     if container.exit_code == 0:
         message = f"Main container {main} ended with exit code 0"
-        return Ending(succeeded=True, word=Word("Completed", message), at=container.finished_at)
+        return Ending(succeeded=True, word=Reason("Completed", message), at=container.finished_at)
     return Ending(succeeded=False, word=_container_failure(container), at=container.finished_at)
 
 
@@ -67,16 +67,16 @@ def _ended_for_good(container: ContainerSeen) -> bool:
     return container.over or (succeeded and container.restart is not Restart.OWN_RULE)
 
 
-def _thrown_out(pod: PodSeen) -> Word | None:
+def _thrown_out(pod: PodSeen) -> Reason | None:
     """Return why a pod was thrown out before its work was done, if it was: its exit code 0 is no success then.
 
     An eviction that leaves nothing but an Event cannot be told from an end.
     """
     disruption = pod.disruption
     if disruption is not None and not _ended_before(pod, disruption):
-        return Word(disruption.reason, disruption.message or f"Pod {pod.name} was thrown out before it ended")
+        return Reason(disruption.reason, disruption.message or f"Pod {pod.name} was thrown out before it ended")
     if pod.reason in THROWN_OUT:
-        return Word(pod.reason, pod.message or f"Pod {pod.name} was thrown out before it ended")
+        return Reason(pod.reason, pod.message or f"Pod {pod.name} was thrown out before it ended")
     return None
 
 
@@ -84,21 +84,21 @@ def _ended_before(pod: PodSeen, disruption: Disruption) -> bool:
     return disruption.at is not None and pod.ended_at is not None and pod.ended_at < disruption.at
 
 
-def _failure(pod: PodSeen) -> Word:
+def _failure(pod: PodSeen) -> Reason:
     if pod.reason:
-        return Word(pod.reason, pod.message or f"Pod {pod.name} failed")
+        return Reason(pod.reason, pod.message or f"Pod {pod.name} failed")
     failed = [each for each in pod.containers if each.exit_code not in {None, 0} and each.role is not Role.SIDECAR]
     if failed:
         return _container_failure(failed[0])
-    return Word("PodFailed", pod.message or f"Pod {pod.name} failed")
+    return Reason("PodFailed", pod.message or f"Pod {pod.name} failed")
 
 
-def _container_failure(container: ContainerSeen) -> Word:
+def _container_failure(container: ContainerSeen) -> Reason:
     if not container.ran and container.reason not in {None, LOST_CONTAINER}:
-        return Word(container.reason, container.message or f"Container {container.name} could not be started")
+        return Reason(container.reason, container.message or f"Container {container.name} could not be started")
     if container.reason == LOST_CONTAINER:  # whose exit code 137 stands for one that nobody knows
         message = f"Node lost container {container.name}, so nobody knows how it ended: {container.message}"
-        return Word("ContainerFailed", message)
+        return Reason("ContainerFailed", message)
     if container.reason == OUT_OF_MEMORY and container.exit_code != SIGTERM_EXIT_CODE:
-        return Word(OUT_OF_MEMORY, f"Container {container.name} ran out of memory")
-    return Word("ContainerFailed", f"Container {container.name} ended with exit code {container.exit_code}")
+        return Reason(OUT_OF_MEMORY, f"Container {container.name} ran out of memory")
+    return Reason("ContainerFailed", f"Container {container.name} ended with exit code {container.exit_code}")

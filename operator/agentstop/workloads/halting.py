@@ -5,8 +5,8 @@ from math import ceil
 from typing import Final
 
 from agentstop.api.task import PodPolicy
-from agentstop.lifecycle.effects import Halt
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, Surroundings
 from agentstop.workloads.podseen import STOP_DEADLINE_SECONDS, PodSeen
@@ -29,7 +29,7 @@ def deletion(ref: ObjectRef, pod: PodSeen, grace_seconds: int | None) -> Delete:
     return Delete(ref, pod.uid, grace_seconds, resource_version=pod.resource_version if pod.node is None else None)
 
 
-def too_large(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:
+def too_large(pod: PodSeen, around: Surroundings, now: datetime) -> Reason | None:
     """Say so where a pod is too large to be ended, or for its node to say that it has ended."""
     refusal = around.too_large(ObjectRef("Pod", pod.namespace, pod.name), now)
     if refusal is None or pod.ended:
@@ -38,7 +38,7 @@ def too_large(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:
         f"Pod {pod.name} is so large that nothing can be added to it, neither what ends it nor how it ended"
         f" ({refusal.message}); take off it what makes it large, or delete its node"
     )
-    return Word("PodTooLarge", message)
+    return Reason("PodTooLarge", message)
 
 
 def lightened_first(
@@ -62,7 +62,7 @@ def lightened_first(
 
 
 def halt_pod(
-    ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime
+    ref: ObjectRef, pod: PodSeen, halt: Terminate, around: Surroundings, now: datetime
 ) -> Patch | Delete | Lighten | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
@@ -72,7 +72,9 @@ def halt_pod(
     return lightened_first(ref, pod, _halt_pod(ref, pod, halt, around, now), around, now)
 
 
-def _halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, now: datetime) -> Patch | Delete | None:
+def _halt_pod(
+    ref: ObjectRef, pod: PodSeen, halt: Terminate, around: Surroundings, now: datetime
+) -> Patch | Delete | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
     In place, by the kubelet's own deadline, wherever that gives the grace period that was asked for: the pod object
@@ -101,7 +103,7 @@ def _halt_pod(ref: ObjectRef, pod: PodSeen, halt: Halt, around: Surroundings, no
     return deletion(ref, pod, max(asked or 0, SHORTEST_GRACE_SECONDS))
 
 
-def _sooner(ref: ObjectRef, pod: PodSeen, halt: Halt, now: datetime) -> Delete | None:
+def _sooner(ref: ObjectRef, pod: PodSeen, halt: Terminate, now: datetime) -> Delete | None:
     """Shorten the grace period of a pod that is being deleted, where the stop asks for less than is left."""
     assert pod.deletion_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
     if halt.grace_seconds is None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.effects import Terminate
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, deletion, lightened_first
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.members import Member, stuck
@@ -21,7 +21,7 @@ UNTRACK_FIRST: Final = timedelta(seconds=1)
 they have of their own: the deletion has to come before the controller's. Nothing holds a halt up for longer."""
 
 
-def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete | Lighten]:
+def help_to_end(part: Part, halt: Terminate, around: Surroundings, now: datetime) -> Iterator[Patch | Delete | Lighten]:
     """Yield the requests that it takes where nobody else ends a pod, or not soon enough.
 
     Each pod stays away once it is gone, since what makes it was halted before. For a pause a controller that is late is
@@ -36,7 +36,7 @@ def help_to_end(part: Part, halt: Halt, around: Surroundings, now: datetime) -> 
             yield request
 
 
-def before_its_controller(part: Part, halt: Halt, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:
+def before_its_controller(part: Part, halt: Terminate, around: Surroundings, now: datetime) -> Iterator[Patch | Delete]:
     """Yield what goes out with the halt itself, where the stop asks for less than the pods' own time.
 
     A node does not shorten a grace period that runs: it has to hear of the shorter one before the controller's own.
@@ -76,7 +76,7 @@ def _removal(member: Member, grace_seconds: int | None, around: Surroundings, no
 
 
 def _help_one(
-    member: Member, halt: Halt, around: Surroundings, now: datetime, *, alone: bool
+    member: Member, halt: Terminate, around: Surroundings, now: datetime, *, alone: bool
 ) -> Iterator[Patch | Delete]:
     pod, asked = member.pod, halt.grace_seconds
     sooner = asked is not None and asked < pod.grace_seconds

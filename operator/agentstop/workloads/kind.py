@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agentstop.lifecycle.effects import WorkloadEffect
-from agentstop.lifecycle.seen import Seen, Task
+from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.objects import Surroundings, Watch
 from agentstop.workloads.requests import LiveLook, Request
 
@@ -18,7 +18,7 @@ class WorkloadKind(Protocol):
     def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
         """Return what has to be read live before anything can be decided."""
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
         """Return what is seen of the task's workload."""
 
     def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agentstop.api.task import BoundTo, WorkloadStatus
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.controlled import Controlled, Traits
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
@@ -23,28 +23,28 @@ def _former_number(workload: WorkloadStatus | None) -> Mapping[str, Any]:
     return {"spec": {"replicas": former or 1}}
 
 
-def _controlled_by_another(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+def _controlled_by_another(ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
     if owner.controller is None:
         return None
     other = f"{owner.controller.kind} {owner.controller.name}"
     message = f"{ref.kind} {ref.name} is controlled by {other}, which would undo it; point workloadRef at {other}"
-    return Word("WorkloadHasController", message)
+    return Reason("WorkloadHasController", message)
 
 
-def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Word | None:
+def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
     if owner.controller is None or owner.controller.kind != "SandboxWarmPool":
         return None
     pool = owner.controller.name
     message = (
         f"Sandbox {ref.name} waits in warm pool {pool}, and nobody has claimed it; point workloadRef at a SandboxClaim"
     )
-    return Word("SandboxUnclaimed", message)
+    return Reason("SandboxUnclaimed", message)
 
 
-def _made_by_another(ref: ObjectRef, controller: Controller) -> Word:
+def _made_by_another(ref: ObjectRef, controller: Controller) -> Reason:
     other = f"{controller.kind} {controller.name}"
     message = f"{ref.kind} {ref.name} is controlled by {other}, which may make another one; stop {other} as well"
-    return Word("WorkloadTakenOver", message)
+    return Reason("WorkloadTakenOver", message)
 
 
 JOB: Final = Controlled(
@@ -145,12 +145,12 @@ class _Claim(Controlled):
     def _bound_to(self, current: Part) -> BoundTo | None:
         return BoundTo(api_version=SANDBOX_API, kind="Sandbox", name=current.ref.name, uid=current.owner.uid)
 
-    def _waiting(self, task: Task, parts: list[Part]) -> Word | None:
+    def _waiting(self, task: Task, parts: list[Part]) -> Reason | None:
         if parts:
             return super()._waiting(task, parts)
         ref = task.spec.workload_ref
         name = ref.name if ref is not None else task.name
-        return Word("ClaimNotBound", f"SandboxClaim {name} is not bound to a Sandbox yet")
+        return Reason("ClaimNotBound", f"SandboxClaim {name} is not bound to a Sandbox yet")
 
     def _sandboxes(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
         """Yield the Sandbox on record, and the one that the claim names now where that is another."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
-from agentstop.lifecycle.seen import Proof, Word
+from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
 from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
@@ -15,7 +15,7 @@ from agentstop.workloads.podproof import (
     STALE,
     Finding,
     boot_id_of,
-    late_word,
+    late_reason,
     look_at_node,
     next_look,
     node_in_question,
@@ -153,9 +153,9 @@ class Members:
         """When SIGKILL could come to the first of them."""
         return min(filter(None, (each.pod.soonest_kill for each in self.seen)), default=None)
 
-    def late(self, group: PodGroup) -> Word | None:
+    def late(self, group: PodGroup) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""
-        words = [late_word(each.pod, each.sighting) for each in self.seen]
+        words = [late_reason(each.pod, each.sighting) for each in self.seen]
         words += [went_unseen(each, due) for each, due in self._went_unseen(group)]
         return next(filter(None, words), None)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, WorkloadStatus
-from agentstop.lifecycle.effects import Halt
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.podseen import PodSeen
 
 ORPHANED: Final = "OrphanedPod"
@@ -71,17 +71,17 @@ def stand_in(pod: PodSeen, known: WorkloadStatus | None = None) -> Task:
     )
 
 
-def ending_of_orphan(pod: PodSeen, namesake: Task | None) -> Halt:
+def ending_of_orphan(pod: PodSeen, namesake: Task | None) -> Terminate:
     """Return the effect that ends an orphan.
 
     In place, so that what it did can be looked into; but what has an owner goes with it anyway, and what stands in the
     way of a task, or would be made again by its controller, must not stay.
     """
     stays = pod.controller is None and namesake is None
-    return Halt(None, PodPolicy.KEEP if stays else PodPolicy.DELETE, None)
+    return Terminate(None, PodPolicy.KEEP if stays else PodPolicy.DELETE, None)
 
 
-def word_of_orphan(pod: PodSeen) -> Word:
+def reason_of_orphan(pod: PodSeen) -> Reason:
     """Return what is said of an orphan that is being ended."""
     message = f"Pod {pod.name} has label agentstop.dev/task: {pod.task} and is the pod of no AgentTask; it is ended"
-    return Word(ORPHANED, message)
+    return Reason(ORPHANED, message)

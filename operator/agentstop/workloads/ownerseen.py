@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.api.meta import parse_number, parse_time
-from agentstop.lifecycle.seen import Ending, Word
+from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.podseen import STOP_MANAGER, Controller, read_controller
 
@@ -32,7 +32,7 @@ class OwnerSeen:
     """Whether its controller says of this generation that it has done what the spec asks for."""
     settled_at: datetime | None = None
     """Since when its controller says so, where it does not say for which generation."""
-    unsettled: Word | None = None
+    unsettled: Reason | None = None
     """What its controller says that keeps it from that."""
     heavy: bool = False
     """Whether it is so large that its controller may not be able to say what it has done."""
@@ -98,9 +98,9 @@ def _job_ending(name: str, status: Mapping[str, Any], conditions: Mapping[str, M
         condition = conditions[kind]
         at = parse_time(status.get("completionTime") or condition.get("lastTransitionTime"))
         if kind == "Complete":
-            return Ending(succeeded=True, word=Word("Completed", f"Job {name} is complete"), at=at)
+            return Ending(succeeded=True, word=Reason("Completed", f"Job {name} is complete"), at=at)
         reason = condition.get("reason") or "JobFailed"
-        return Ending(succeeded=False, word=Word(reason, condition.get("message") or f"Job {name} failed"), at=at)
+        return Ending(succeeded=False, word=Reason(reason, condition.get("message") or f"Job {name} failed"), at=at)
     return None
 
 
@@ -133,12 +133,12 @@ def read_sandbox(raw: Mapping[str, Any]) -> OwnerSeen:
     )
 
 
-def _sandbox_trouble(name: str, suspended: Mapping[str, Any], ready: Mapping[str, Any]) -> Word | None:
+def _sandbox_trouble(name: str, suspended: Mapping[str, Any], ready: Mapping[str, Any]) -> Reason | None:
     if suspended.get("reason") == "PodNotOwned":
         message = f"A pod with the name of Sandbox {name} is not controlled by it, so it is left alone: {{}}"
-        return Word("PodNotOwned", message.format(suspended.get("message") or "see its owner references"))
+        return Reason("PodNotOwned", message.format(suspended.get("message") or "see its owner references"))
     if ready.get("reason") == "MultiplePods":
-        return Word("MultiplePods", f"Sandbox {name} has several pods, and its controller ends none of them")
+        return Reason("MultiplePods", f"Sandbox {name} has several pods, and its controller ends none of them")
     return None
 
 
@@ -147,12 +147,12 @@ def _sandbox_ending(name: str, conditions: Mapping[str, Mapping[str, Any]]) -> E
         finished = conditions["Finished"]
         at = parse_time(finished.get("lastTransitionTime"))
         if finished.get("reason") == "PodSucceeded":
-            return Ending(succeeded=True, word=Word("Completed", f"The pod of Sandbox {name} succeeded"), at=at)
-        return Ending(succeeded=False, word=Word("SandboxFailed", f"The pod of Sandbox {name} failed"), at=at)
+            return Ending(succeeded=True, word=Reason("Completed", f"The pod of Sandbox {name} succeeded"), at=at)
+        return Ending(succeeded=False, word=Reason("SandboxFailed", f"The pod of Sandbox {name} failed"), at=at)
     ready = conditions.get("Ready", {})
     if ready.get("reason") == EXPIRED:
         at = parse_time(ready.get("lastTransitionTime"))
-        return Ending(succeeded=False, word=Word(EXPIRED, f"Sandbox {name} reached its shutdown time"), at=at)
+        return Ending(succeeded=False, word=Reason(EXPIRED, f"Sandbox {name} reached its shutdown time"), at=at)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.seen import Ending, Proof, Task, Word
+from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
 from agentstop.workloads.halting import too_large as pod_too_large
 from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings, Watch
@@ -152,7 +152,7 @@ def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: dateti
             return None, blocked
         if part.pods is None and not part.gone:
             name = f"{part.ref.kind} {part.ref.name}"
-            return None, Word("PodsUnknown", f"{name} says no label selector in its scale, so its pods are not known")
+            return None, Reason("PodsUnknown", f"{name} says no label selector in its scale, so its pods are not known")
         if proof is None and not part.members.empty:
             return None, None
         if not part.quiet or part.certain_from() > now or not part.listed_since(part.certain_from()):
@@ -172,7 +172,7 @@ def of_the_stop(members: Members, stop: StopStatus | None) -> Members:
     return replace(members, seen=tuple(each for each in members.seen if not each.made_since(since)))
 
 
-def started_again(task: Task, parts: Iterable[Part]) -> Word | None:
+def started_again(task: Task, parts: Iterable[Part]) -> Reason | None:
     """Say so where pods were made after the stop: somebody undoes it for as long as it goes on, as queues of Jobs do.
 
     Source: https://github.com/kubernetes-sigs/kueue/issues/6915
@@ -187,7 +187,7 @@ def started_again(task: Task, parts: Iterable[Part]) -> Word | None:
                 f"{name} is started again while it is being stopped; stop what does that too: a queue such as Kueue, a"
                 " GitOps tool, an autoscaler, or what made it"
             )
-            return Word(STARTED_AGAIN, message)
+            return Reason(STARTED_AGAIN, message)
     return None
 
 
@@ -208,7 +208,7 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     # A Job that has ended may be tidied up at once (ttlSecondsAfterFinished), and is not lost by that.
     if gone and not all(part.owner.ending is not None and part.over for part in parts):
         name = f"{parts[0].ref.kind} {parts[0].ref.name}"
-        word = Word("WorkloadLost", f"{name} was deleted by somebody else before it ended")
+        word = Reason("WorkloadLost", f"{name} was deleted by somebody else before it ended")
         return Ending(succeeded=False, word=word, at=None)
     endings = [part.owner.ending for part in parts]
     ending = endings[0]
@@ -221,7 +221,7 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     return Ending(ending.succeeded, ending.word, ending.at, by_stop=by_stop)
 
 
-def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
     """Say so where the API server does not let us read or change what has to be."""
     refs = [part.ref for part in parts] or [target]
     tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
@@ -233,20 +233,20 @@ def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: d
     refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
     words = [each.message for each in refusals if each is not None]
     words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
-    return Word("StopForbidden", words[0]) if words else None
+    return Reason("StopForbidden", words[0]) if words else None
 
 
-def too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+def too_large(parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
     """Say so where the workload, or one of its pods, is too large to be changed."""
     for part in parts:
         refusal = around.too_large(part.ref, now) if not part.halted else None
         if refusal is not None:
             name = f"{part.ref.kind} {part.ref.name}"
             message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
-            return Word("WorkloadTooLarge", message)
+            return Reason("WorkloadTooLarge", message)
     words = (pod_too_large(each.pod, around, now) for part in parts for each in part.members.live)
     return next((word for word in words if word is not None), None)
 
 
-def _is_final(word: Word | None) -> bool:
+def _is_final(word: Reason | None) -> bool:
     return word is not None and word.reason == "PodNotOwned"

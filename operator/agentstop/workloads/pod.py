@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, TASK_LABEL
 from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
-from agentstop.lifecycle.effects import Halt, Start, WorkloadEffect
-from agentstop.lifecycle.seen import Presence, Proof, Seen, Task, Word
+from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
+from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.workloads.endings import ending_of, lost, main_ending_of
 from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod, too_large
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
 from agentstop.workloads.podproof import (
     STALE,
     boot_id_of,
-    late_word,
+    late_reason,
     look_at_node,
     next_look,
     node_in_question,
@@ -69,20 +69,20 @@ class _Pod:
         look = look_at_node(node, sighting.at if sighting.absent else None, around, now)
         return (*((Look(ref),) if pod_is_old else ()), *((look,) if look is not None else ()))
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Seen:
+    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
         """Return what is seen of the pod."""
         ref = _ref(task)
         sighting = around.sightings.get(ref)
         known = task.status.workload
         if sighting is None:
             refusal = around.refusal(ref, Look.verb, now)
-            blocked = Word("ReadForbidden", refusal.message) if refusal else None
-            return Seen(presence=Presence.UNKNOWN, blocked=blocked)
+            blocked = Reason("ReadForbidden", refusal.message) if refusal else None
+            return Observation(presence=Presence.UNKNOWN, blocked=blocked)
         pod = _subject(task, sighting)
         if pod is None:
             return _without(task, ref, around, now) if known is None else _vanished(task, known, sighting, around, now)
         if known is None and task.spec.workload_ref is not None and pod.controller is not None:
-            return Seen(presence=Presence.ABSENT, refused=_controlled(pod))
+            return Observation(presence=Presence.ABSENT, refused=_controlled(pod))
         return _present(task, pod, sighting, around, now)
 
     def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
@@ -96,7 +96,7 @@ class _Pod:
                 if template is None:
                     return (LookAtTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
                 return (Create(_ref(task), _body(task, template)),)
-            case Halt():
+            case Terminate():
                 pod = _subject(task, sighting) if sighting is not None and not sighting.absent else None
                 request = halt_pod(_ref(task), pod, effect, around, now) if pod is not None else None
                 return (request,) if request is not None else ()
@@ -148,29 +148,31 @@ def _node_in_question(task: Task, sighting: Sighting, now: datetime) -> str | No
     return known.pods[0].node if known and known.pods else None
 
 
-def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) -> Seen:
+def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) -> Observation:
     """The task has no pod, and never had one."""
     if task.spec.workload_ref is not None:
         message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
-        return Seen(presence=Presence.ABSENT, waiting=Word("WorkloadNotFound", message))
+        return Observation(presence=Presence.ABSENT, waiting=Reason("WorkloadNotFound", message))
     sighting = around.sightings[ref]
     if _in_the_way(task, sighting):
-        return Seen(presence=Presence.ABSENT, blocked=_name_taken(ref.name))
+        return Observation(presence=Presence.ABSENT, blocked=_name_taken(ref.name))
     refusal = around.refusal(ref, Create.verb, now)
     if refusal is None:
-        return Seen(presence=Presence.ABSENT)
+        return Observation(presence=Presence.ABSENT)
     if refusal.code in INVALID_CODES:
-        return Seen(presence=Presence.ABSENT, refused=Word("InvalidPodTemplate", refusal.message))
-    return Seen(presence=Presence.ABSENT, blocked=Word("CreateForbidden", refusal.message))
+        return Observation(presence=Presence.ABSENT, refused=Reason("InvalidPodTemplate", refusal.message))
+    return Observation(presence=Presence.ABSENT, blocked=Reason("CreateForbidden", refusal.message))
 
 
-def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
+def _vanished(
+    task: Task, known: WorkloadStatus, sighting: Sighting, around: Surroundings, now: datetime
+) -> Observation:
     """The task's pod is gone, and its last state was not seen."""
     node = known.pods[0].node if known.pods else None
     stop = task.status.stop
     taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, sighting) else None
     if known.pods and has_ended(known.pods[0]):
-        return Seen(
+        return Observation(
             presence=Presence.PRESENT,
             workload=known,
             halted=True,
@@ -188,7 +190,7 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
     else:
         being_started = None
         proof, blocked = proof_by_node(node, due, around, now)
-    return Seen(
+    return Observation(
         presence=Presence.PRESENT,
         workload=known,
         halted=True,
@@ -201,23 +203,23 @@ def _vanished(task: Task, known: WorkloadStatus, sighting: Sighting, around: Sur
     )
 
 
-def _name_taken(name: str) -> Word:
+def _name_taken(name: str) -> Reason:
     message = f"Pod {name} exists and is not this task's; delete it, or give the task another name"
-    return Word("PodNameTaken", message)
+    return Reason("PodNameTaken", message)
 
 
-def _controlled(pod: PodSeen) -> Word:
+def _controlled(pod: PodSeen) -> Reason:
     assert pod.controller is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
     owner = f"{pod.controller.kind} {pod.controller.name}"
     if pod.controller.kind == "Node":
         # https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
         message = f"Pod {pod.name} is a static pod of {owner}; only the removal of its manifest from that node ends it"
-        return Word("StaticPod", message)
+        return Reason("StaticPod", message)
     message = f"Pod {pod.name} is controlled by {owner}, which would replace it; point workloadRef at {owner}"
-    return Word("WorkloadHasController", message)
+    return Reason("WorkloadHasController", message)
 
 
-def _taken_over(task: Task, pod: PodSeen) -> Word | None:
+def _taken_over(task: Task, pod: PodSeen) -> Reason | None:
     """Say who has taken over a pod that was adopted: a ReplicaSet takes whatever its selector finds.
 
     Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#non-template-pod-acquisitions
@@ -226,10 +228,10 @@ def _taken_over(task: Task, pod: PodSeen) -> Word | None:
         return None
     owner = f"{pod.controller.kind} {pod.controller.name}"
     message = f"{owner} has taken over pod {pod.name}, and makes another one when it ends; stop {owner} as well"
-    return Word("WorkloadTakenOver", message)
+    return Reason("WorkloadTakenOver", message)
 
 
-def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Seen:
+def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, around) if sighting.absent and pod.starting is not None else None
     proof, blocked = proof_of(pod, sighting, task.status.stop, around, now, boot_id)
@@ -238,7 +240,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
         ending = lost(pod.name)
     main = task.spec.main_container
-    return Seen(
+    return Observation(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
             api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(boot_id),), pod_count=1
@@ -258,7 +260,7 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
         elsewhere=_taken_over(task, pod),
         loses_logs=(pod.ran or pod.unreadable is not None) and (sighting.absent or pod.deletion_at is not None),
         not_in_place=_not_in_place(pod, around, now),
-        late=late_word(pod, sighting),
+        late=late_reason(pod, sighting),
         blocked=too_large(pod, around, now) or blocked or _refusal(pod, around, now) or _no_main(pod, main),
     )
 
@@ -271,27 +273,27 @@ def _not_in_place(pod: PodSeen, around: Surroundings, now: datetime) -> str | No
     return f"the API server refuses to have the pod stopped in place ({refusal.message})" if refusal else None
 
 
-def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Word | None:
+def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Reason | None:
     """Say so where the API server does not let us end the pod."""
     if pod.ended or pod.deletion_at is not None or pod.stopped_in_place_at is not None:
         return None
     refusal = around.refusal(ObjectRef("Pod", pod.namespace, pod.name), Delete.verb, now)
-    return Word("DeleteForbidden", refusal.message) if refusal else None
+    return Reason("DeleteForbidden", refusal.message) if refusal else None
 
 
-def _no_main(pod: PodSeen, main: str | None) -> Word | None:
+def _no_main(pod: PodSeen, main: str | None) -> Reason | None:
     if main is None or not pod.containers or any(container.name == main for container in pod.containers):
         return None
     message = f"Pod {pod.name} has no container {main}, so its end will not end the task; see spec.mainContainer"
-    return Word("MainContainerNotFound", message)
+    return Reason("MainContainerNotFound", message)
 
 
-def _waiting(pod: PodSeen) -> Word | None:
+def _waiting(pod: PodSeen) -> Reason | None:
     if pod.node is None and pod.unscheduled:
-        return Word("Unschedulable", pod.unscheduled)
+        return Reason("Unschedulable", pod.unscheduled)
     for container in pod.containers:
         if container.state is State.WAITING and container.reason:
-            return Word(container.reason, container.message or f"Container {container.name} waits to be started")
+            return Reason(container.reason, container.message or f"Container {container.name} waits to be started")
     return None
 
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.decision import NODE_UNREACHABLE
-from agentstop.lifecycle.seen import Proof, Word
+from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
 from agentstop.workloads.podseen import PodSeen, State
@@ -20,7 +20,7 @@ LOOK_EVERY: Final = timedelta(seconds=10)
 
 KUBELET_BUSY: Final = "KubeletBusy"
 
-Finding = tuple[Proof | None, Word | None]
+Finding = tuple[Proof | None, Reason | None]
 """Why no process can be left, if that is proven; and what keeps it from being proven."""
 
 
@@ -37,7 +37,7 @@ def proof_of(
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
     if pod.unreadable is not None and not sighting.absent:
         message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
-        return None, Word("PodUnreadable", message)
+        return None, Reason("PodUnreadable", message)
     going = sighting.absent or pod.deletion_at is not None
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.
@@ -54,7 +54,7 @@ def proof_of(
         return None, None
     if pod.finalizers and pod.deletion_at is not None and node.absent:
         message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
-        return None, Word("BlockedByFinalizer", message)
+        return None, Reason("BlockedByFinalizer", message)
     return None, _unreachable(pod.node)
 
 
@@ -65,15 +65,15 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
     """
     if node is None:
         return (Proof.GONE if due + SETTLING <= now else None), None
-    known = _standing(node, around, now)
-    if not isinstance(known, _Standing):
+    known = _order_effect(node, around, now)
+    if not isinstance(known, _OrderEffect):
         return known
     if not known.seen.ready:
         return None, _unreachable(node)
     return (Proof.GONE if known.seen.has_ended(due, known.at) else None), None
 
 
-class _Standing(NamedTuple):
+class _OrderEffect(NamedTuple):
     """A node that is there and not out of service."""
 
     seen: NodeSeen
@@ -81,7 +81,7 @@ class _Standing(NamedTuple):
     """When it was read."""
 
 
-def _standing(node: str, around: Surroundings, now: datetime) -> _Standing | Finding:
+def _order_effect(node: str, around: Surroundings, now: datetime) -> _OrderEffect | Finding:
     """Return a node that has to tell of what runs on it; or what is proven, or not, where it can't."""
     if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
         return None, _unreadable(node)
@@ -93,7 +93,7 @@ def _standing(node: str, around: Surroundings, now: datetime) -> _Standing | Fin
         return Proof.NODE_FENCED, None
     if not isinstance(seen, NodeSeen):
         return None, _unreachable(node)  # whatever it is: it proves nothing
-    return _Standing(seen, sighting.at)
+    return _OrderEffect(seen, sighting.at)
 
 
 def proof_by_boot(
@@ -106,8 +106,8 @@ def proof_by_boot(
     than `boot_id`, the one on record) does.
     Source: https://github.com/kubernetes/kubernetes/issues/116032
     """
-    known = _standing(node, around, now)
-    if not isinstance(known, _Standing):
+    known = _order_effect(node, around, now)
+    if not isinstance(known, _OrderEffect):
         return known
     if boot_id is not None and known.seen.boot_id is not None and known.seen.boot_id != boot_id:
         return Proof.GONE, None
@@ -117,10 +117,10 @@ def proof_by_boot(
         f"Pod {pod} was removed by force while the kubelet of node {node} was starting container {container}, which may"
         f" run on or be started yet; end it there, then reboot node {node}, or delete the Node object"
     )
-    return None, Word(KUBELET_BUSY, message)
+    return None, Reason(KUBELET_BUSY, message)
 
 
-def late_word(pod: PodSeen, sighting: Sighting) -> Word | None:
+def late_reason(pod: PodSeen, sighting: Sighting) -> Reason | None:
     """Say what the proof of a pod's end waits for, where its last state tells."""
     if pod.ended or pod.node is None:
         return None
@@ -129,17 +129,17 @@ def late_word(pod: PodSeen, sighting: Sighting) -> Word | None:
             f"Pod {pod.name} was removed before its end was reported; node {pod.node} has to answer for a while yet, by"
             " when its kubelet has ended what it should not run"
         )
-        return Word("AwaitingNode", message)
+        return Reason("AwaitingNode", message)
     if pod.starting is None:
         return _not_taken_down(pod) or _failing_probe(pod)
     message = (
         f"The kubelet of node {pod.node} is still starting container {pod.starting.name}: it pulls the image, waits for"
         f" a volume or runs the start hook, and only then ends it; see kubectl describe pod {pod.name}"
     )
-    return Word(KUBELET_BUSY, message)
+    return Reason(KUBELET_BUSY, message)
 
 
-def went_unseen(evidence: PodEvidence, due: datetime) -> Word | None:
+def went_unseen(evidence: PodEvidence, due: datetime) -> Reason | None:
     """Say what the proof of a pod's end waits for that is on record and went while nobody looked."""
     if evidence.node is None or has_ended(evidence):
         return None
@@ -148,7 +148,7 @@ def went_unseen(evidence: PodEvidence, due: datetime) -> Word | None:
         f"Pod {name} went while no operator looked, so that nobody saw its end; node {evidence.node} has to answer"
         f" until {until:%H:%M:%S} UTC, by when its kubelet has ended what it should not run"
     )
-    return Word("AwaitingNode", message)
+    return Reason("AwaitingNode", message)
 
 
 def next_look(due: datetime, now: datetime) -> datetime | None:
@@ -162,7 +162,7 @@ def next_look(due: datetime, now: datetime) -> datetime | None:
     return min(now + LOOK_EVERY, latest) if now < latest else None
 
 
-def _not_taken_down(pod: PodSeen) -> Word | None:
+def _not_taken_down(pod: PodSeen) -> Reason | None:
     """Say so where no container is left, but the node has not finished with the pod: its sandbox or network holds it.
 
     Source: the Event FailedKillPod, as in https://github.com/projectcalico/calico/issues/7220
@@ -173,10 +173,10 @@ def _not_taken_down(pod: PodSeen) -> Word | None:
         f"All containers of pod {pod.name} have ended, but node {pod.node} has not taken the pod down yet, often for"
         f" its network; see kubectl describe pod {pod.name}"
     )
-    return Word("FailedKillPod", message)
+    return Reason("FailedKillPod", message)
 
 
-def _failing_probe(pod: PodSeen) -> Word | None:
+def _failing_probe(pod: PodSeen) -> Reason | None:
     """Say so where a container may have been ended for a probe already, with a longer grace period that runs first."""
     given = pod.deletion_grace_seconds if pod.stopped_in_place_at is None else pod.grace_seconds
     for container in pod.containers:
@@ -186,7 +186,7 @@ def _failing_probe(pod: PodSeen) -> Word | None:
                 f" leaves it {container.probe_grace_seconds} s, and no stop shortens that; see kubectl describe pod"
                 f" {pod.name}"
             )
-            return Word(KUBELET_BUSY, message)
+            return Reason(KUBELET_BUSY, message)
     return None
 
 
@@ -231,14 +231,14 @@ def _due(pod: PodSeen, sighting: Sighting) -> datetime:
     return max(due, pod.killed_by or due)
 
 
-def _unreadable(node: str) -> Word:
+def _unreadable(node: str) -> Reason:
     message = f"The pod is gone, and node {node} may not be read, so nobody knows whether the processes still run"
-    return Word("NodeReadForbidden", message)
+    return Reason("NodeReadForbidden", message)
 
 
-def _unreachable(node: str) -> Word:
+def _unreachable(node: str) -> Reason:
     message = (
         f"Node {node} does not answer, so nobody knows whether the processes still run; bring it back,"
         " delete it, or taint it with node.kubernetes.io/out-of-service once it is shut down"
     )
-    return Word(NODE_UNREACHABLE, message)
+    return Reason(NODE_UNREACHABLE, message)

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.halting import too_large
 from agentstop.workloads.objects import ObjectRef, Surroundings, Watch
 from agentstop.workloads.parts import Part
 from agentstop.workloads.requests import Delete, Look, LookAtPods, LookForPods, Patch
 
 
-def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
     """Say so where the API server does not let us read or change what has to be."""
     refs = [part.ref for part in parts] or [target]
     tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
@@ -21,16 +21,16 @@ def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: d
     refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
     words = [each.message for each in refusals if each is not None]
     words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
-    return Word("StopForbidden", words[0]) if words else None
+    return Reason("StopForbidden", words[0]) if words else None
 
 
-def parts_too_large(parts: list[Part], around: Surroundings, now: datetime) -> Word | None:
+def parts_too_large(parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
     """Say so where the workload, or one of its pods, is too large to be changed."""
     for part in parts:
         refusal = around.too_large(part.ref, now) if not part.halted else None
         if refusal is not None:
             name = f"{part.ref.kind} {part.ref.name}"
             message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
-            return Word("WorkloadTooLarge", message)
+            return Reason("WorkloadTooLarge", message)
     words = (too_large(each.pod, around, now) for part in parts for each in part.members.live)
     return next((word for word in words if word is not None), None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from agentstop.lifecycle.seen import Presence, Seen, Task, Word
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.kinds import CLAIM, CLAIM_API, JOB, SANDBOX, SANDBOX_API, SCALED
 from agentstop.workloads.pod import POD
@@ -28,9 +28,9 @@ def kind_of(task: Task) -> WorkloadKind:
     return POD if ref is None else KINDS.get((ref.api_version, ref.kind), SCALED)
 
 
-def taken(task: Task, by: Task) -> Seen:
+def taken(task: Task, by: Task) -> Observation:
     """Return what is seen of a workload that is another task's already."""
     ref = task.spec.workload_ref
     named = f"{ref.kind} {ref.name}" if ref else "The workload"
     message = f"{named} is the workload of AgentTask {by.name} already; stop it there, or delete that task first"
-    return Seen(presence=Presence.ABSENT, refused=Word("WorkloadTaken", message))
+    return Observation(presence=Presence.ABSENT, refused=Reason("WorkloadTaken", message))

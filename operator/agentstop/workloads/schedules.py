@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.objects import ObjectRef, Schedule, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podseen import Controller
@@ -38,7 +38,7 @@ def suspension(job: ObjectRef, owner: OwnerSeen, around: Surroundings, now: date
 
 def said_of(
     job: ObjectRef, uid: str, controller: Controller, around: Surroundings, now: datetime
-) -> tuple[Word | None, bool]:
+) -> tuple[Reason | None, bool]:
     """Return what is to be said of a Job's CronJob, and whether it goes on.
 
     A suspended Job has not ended, so that with `Forbid` its CronJob makes no other one as long as it is there, and with
@@ -52,7 +52,7 @@ def said_of(
             f"{schedule}, which made Job {job.name}, was suspended with it, and makes no other Job; to have it go on,"
             f" delete Job {job.name} and set spec.suspend of {schedule} to false"
         )
-        return Word("CronJobSuspended", message), False
+        return Reason("CronJobSuspended", message), False
     if became is Schedule.GONE:
         return None, False
     ref = schedule_of(job, controller)
@@ -65,4 +65,4 @@ def said_of(
         f" concurrencyPolicy Forbid, none for as long as {job.name} is there; suspend {schedule} to have no other, or"
         f" delete Job {job.name} to have the next"
     )
-    return Word(MADE_BY_CRON_JOB, message), True
+    return Reason(MADE_BY_CRON_JOB, message), True

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentstop.api.meta import TASK_LABEL
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.ownerseen import OwnerSeen
 from agentstop.workloads.podseen import PodSeen, read_controller, read_pod
@@ -36,7 +36,7 @@ def unreadable(reader: object, raw: Mapping[str, Any], error: Exception) -> PodS
         "controller": read_controller(metadata.get("ownerReferences") or ()),
     }
     if reader is not read_pod:
-        word = Word("WorkloadUnreadable", f"Nothing can be made of {metadata['name']}: {told(error)}")
+        word = Reason("WorkloadUnreadable", f"Nothing can be made of {metadata['name']}: {told(error)}")
         return OwnerSeen(**identity, generation=0, unsettled=word)
     node = (raw.get("spec") or {}).get("nodeName")
     return PodSeen(

@@ -6,7 +6,7 @@ import pytest
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.sightings import is_newer
 from agentstop.workloads.objects import ObjectRef, Refusal
 from agentstop.workloads.podseen import PodSeen

@@ -10,11 +10,11 @@ import pytest
 
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, STOP_FINALIZER
 from agentstop.api.order import OrderPhase
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.orders import OrderBook, read_order
 from agentstop.cluster.tasks import read_task
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import Order, OrderKey, progress
-from agentstop.lifecycle.seen import Task
 from tests.unit.objects import NOW, Raw, at, raw_order, raw_task, task, when
 
 KEY = OrderKey("StopOrder", "ns", "o")
@@ -46,12 +46,12 @@ class Bench:
         return self.book.changed(None, one, NOW)
 
     def grace(self, one: Task) -> int | None:
-        stop = self.book.standing(one).stop
+        stop = self.book.order_effect(one).stop
         assert stop is not None
         return stop.grace_seconds
 
     def held(self, one: Task) -> str | None:
-        hold = self.book.standing(one).hold
+        hold = self.book.order_effect(one).hold
         return hold.reason if hold is not None else None
 
 
@@ -83,10 +83,10 @@ def test_what_matches_at_the_acceptance_is_stopped_and_counted(bench: Bench) -> 
 
     assert bench.asked == ["one", "paused"]
     assert set(bench.book.ledger(KEY).buckets) == {"uid-one", "uid-paused"}
-    stop = bench.book.standing(one).stop
+    stop = bench.book.order_effect(one).stop
     assert stop is not None
     assert (stop.kind, stop.name) == ("StopOrder", "o")
-    assert bench.book.standing(named("other")).stop is None
+    assert bench.book.order_effect(named("other")).stop is None
 
 
 def test_what_had_ended_is_counted_apart(bench: Bench) -> None:
@@ -100,7 +100,7 @@ def test_who_made_it_and_why_goes_on_record(bench: Bench) -> None:
     one = named("one")
     spec = {"reason": "Incident", "message": "m", "gracePeriodSeconds": 5}
     bench.accept(spec, one, annotations={ORDERED_BY_ANNOTATION: "jane"})
-    stop = bench.book.standing(one).stop
+    stop = bench.book.order_effect(one).stop
 
     assert stop is not None
     assert (stop.requested_by, stop.reason, stop.message, stop.grace_seconds) == ("jane", "Incident", "m", 5)
@@ -111,7 +111,7 @@ def test_without_a_hold_later_tasks_are_free(bench: Bench) -> None:
     later = named("later", creationTimestamp=when(2))
 
     assert bench.comes(later) == []
-    assert bench.book.standing(later).stop is None
+    assert bench.book.order_effect(later).stop is None
     assert bench.held(later) is None
 
 
@@ -173,7 +173,7 @@ def test_the_first_order_goes_on_record_and_both_count(bench: Bench) -> None:
     one = named("one")
     for name in ("first", "second"):
         bench.accept(None, one, name=name, uid=name)
-    stop = bench.book.standing(one).stop
+    stop = bench.book.order_effect(one).stop
 
     assert stop is not None
     assert stop.name == "first"
@@ -210,7 +210,7 @@ def test_a_later_order_can_only_have_the_pod_deleted(
     for name, said in (("first", first), ("second", second)):
         bench.accept({"podPolicy": said} if said else None, one, name=name, uid=name)
 
-    stop = bench.book.standing(one).stop
+    stop = bench.book.order_effect(one).stop
     assert stop is not None
     assert (stop.name, stop.pod_policy) == ("first", policy)
 
@@ -258,9 +258,9 @@ def test_whom_an_order_that_is_gone_has_stopped_stays_stopped(bench: Bench) -> N
     bench.accept({"hold": True}, one)
     bench.book.drop(KEY)
 
-    assert bench.book.standing(one).stop is not None
+    assert bench.book.order_effect(one).stop is not None
     bench.book.changed(one, ordered("one", phase="Stopped"), NOW)
-    assert bench.book.standing(one).stop is None
+    assert bench.book.order_effect(one).stop is None
 
 
 def test_an_accepted_order_stays_so_while_that_cannot_be_written(bench: Bench) -> None:
@@ -424,7 +424,7 @@ class Walk:
         """A stop takes a step, if one is asked for."""
         for raw in self.random.sample(list(self.tasks.values()), len(self.tasks)):
             one = read_task(raw)
-            stop = self.book.standing(one).stop
+            stop = self.book.order_effect(one).stop
             if stop is None and one.status.stop is None:
                 continue
             if one.status.stop is None:

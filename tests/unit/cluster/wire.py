@@ -13,7 +13,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Seen:
+class SeenRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -25,14 +25,14 @@ class Seen:
 class Server:
     """Keeps what it is asked, and answers as it is told."""
 
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SeenRequest] = field(default_factory=list)
     answer: Answer | None = None
     url: str = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
         body = json.loads(text) if text else None
-        self.seen.append(Seen(request.method, request.path, dict(request.query), dict(request.headers), body))
+        self.seen.append(SeenRequest(request.method, request.path, dict(request.query), dict(request.headers), body))
         if self.answer is not None:
             return await self.answer(request)
         return web.json_response({"kind": "Pod"})

@@ -10,7 +10,7 @@ from agentstop.api.order import ListedTask
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import key_of
 from agentstop.cluster.queue import KeyedQueue
@@ -201,7 +201,7 @@ class Bench:
         """The stop of a task has come to its end."""
         known = self.cache.task(key)
         assert known is not None
-        asked = self.keeper.book.standing(known).stop
+        asked = self.keeper.book.order_effect(known).stop
         assert asked is not None, f"nobody stops {key}"
         by = {"kind": asked.kind, "name": asked.name, "uid": asked.uid}
         stop = {"source": "StopOrder", "order": by, "verdict": verdict}
@@ -262,12 +262,12 @@ class Bench:
 
     def stops(self, key: TaskKey) -> bool:
         known = self.cache.task(key)
-        return known is not None and self.keeper.book.standing(known).stop is not None
+        return known is not None and self.keeper.book.order_effect(known).stop is not None
 
     def held(self, key: TaskKey) -> str | None:
         known = self.cache.task(key)
         assert known is not None
-        hold = self.keeper.book.standing(known).hold
+        hold = self.keeper.book.order_effect(known).hold
         return hold.reason if hold is not None else None
 
     def waiting(self) -> set[TaskKey]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentstop.api.order import MAX_GROUPS, MAX_LISTED
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import Raw, owner, raw_pod, when
 

@@ -7,7 +7,7 @@ import pytest
 from agentstop.api.meta import STOP_FINALIZER
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.controller.intake import Intake, lane_of

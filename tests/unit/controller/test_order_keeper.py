@@ -10,7 +10,7 @@ import pytest
 from agentstop.api.order import ListedTask
 from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.controller import order_keeper
 from tests.support.waiting import until
 from tests.unit.objects import Raw, when

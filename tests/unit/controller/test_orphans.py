@@ -11,7 +11,7 @@ from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import KeyedQueue, Lane

@@ -10,14 +10,14 @@ from prometheus_client import CollectorRegistry
 from agentstop.api.meta import Condition
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.controller.events import EventPoster
 from agentstop.controller.metrics import SIGNAL_BUCKETS, Metrics
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.stalls import Stall, Stalls
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.events import Action, Note, Severity
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from tests.unit.objects import NOW, at, raw_task, task
 
 ACCEPTED = StopStatus(source=StopSource.USER, accepted_at=at(0), requested_by="jane")

@@ -7,7 +7,7 @@ import pytest
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import KeyedQueue
 from agentstop.controller.intake import Intake

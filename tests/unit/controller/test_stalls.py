@@ -3,7 +3,7 @@
 import pytest
 
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.controller.stalls import Stall, Stalls
 from tests.unit.objects import NOW, Raw, at, raw_task, when
 

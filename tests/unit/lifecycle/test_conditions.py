@@ -5,11 +5,11 @@ import pytest
 from agentstop.api.meta import Condition
 from agentstop.api.task import Phase
 from agentstop.lifecycle.conditions import conditions
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from tests.unit.objects import at
 
-WORD = Word("Why", "because")
-BLOCK = Word("NodeUnreachable", "the node does not answer")
+WORD = Reason("Why", "because")
+BLOCK = Reason("NodeUnreachable", "the node does not answer")
 
 
 def statuses(found: tuple[Condition, ...]) -> dict[str, str]:
@@ -39,7 +39,7 @@ def kstatus(found: dict[str, str]) -> str:
         (Phase.FAILED, None, "Failed", None),
     ],
 )
-def test_every_phase_reads_as_what_it_is(phase: Phase, stalled: Word | None, reads: str, stopped: str | None) -> None:
+def test_every_phase_reads_as_what_it_is(phase: Phase, stalled: Reason | None, reads: str, stopped: str | None) -> None:
     found = statuses(conditions(phase, WORD, stalled, (), at(0)))
 
     assert kstatus(found) == reads
@@ -56,7 +56,7 @@ def test_what_holds_it_up_is_named() -> None:
 
 def test_a_condition_keeps_its_time_for_as_long_as_its_status_is_the_same() -> None:
     pending = conditions(Phase.PENDING, WORD, None, (), at(0))
-    still = conditions(Phase.PENDING, Word("Other", ""), None, pending, at(5))
+    still = conditions(Phase.PENDING, Reason("Other", ""), None, pending, at(5))
     runs = conditions(Phase.RUNNING, WORD, None, still, at(9))
 
     since = {each.type: each.last_transition_time for each in runs}

@@ -8,7 +8,7 @@ import pytest
 from agentstop.api.task import Phase, Verdict
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.seen import Presence, Proof, Seen
+from agentstop.lifecycle.observation import Observation, Presence, Proof
 from tests.unit.objects import Raw, at, task, when
 
 GRACE = 30.0
@@ -22,8 +22,8 @@ UNREACHABLE: Raw = {"type": "Stalled", "status": "True", "reason": "NodeUnreacha
 JUST_NOW: Raw = UNREACHABLE | {"lastTransitionTime": when(19)}
 
 
-def seen(**more: Any) -> Seen:
-    return Seen(presence=Presence.PRESENT, started_at=at(0), halted=True, signaled_at=at(0), **more)
+def seen(**more: Any) -> Observation:
+    return Observation(presence=Presence.PRESENT, started_at=at(0), halted=True, signaled_at=at(0), **more)
 
 
 @pytest.mark.parametrize(

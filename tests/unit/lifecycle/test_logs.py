@@ -9,11 +9,11 @@ from agentstop.api.task import AgentTaskStatus, Phase, WorkloadStatus
 from agentstop.cli.plugin.views.reasons import answer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
-from agentstop.lifecycle.seen import Ending, Presence, Proof, Seen, Task, Word
+from agentstop.lifecycle.observation import Ending, Observation, Presence, Proof, Reason, Task
 from tests.unit.objects import Raw, at, task, when
 
 POD = WorkloadStatus(api_version="v1", kind="Pod", name="a", uid="u")
-GOING = Seen(
+GOING = Observation(
     presence=Presence.PRESENT,
     workload=POD,
     active=True,
@@ -75,7 +75,7 @@ def test_what_cannot_be_ended_in_place_takes_them() -> None:
     ],
     ids=["it was to go", "its own grace period", "somebody else deleted it", "there are no logs"],
 )
-def test_nothing_is_said_otherwise(asked: Raw, seen: Seen) -> None:
+def test_nothing_is_said_otherwise(asked: Raw, seen: Observation) -> None:
     assert said(decide(stopping(**asked), seen, at(11))) == (None, [])
 
 
@@ -95,7 +95,7 @@ def test_it_is_said_once_and_stays_on_record_to_the_end() -> None:
 def test_what_runs_beside_a_main_container_that_has_ended() -> None:
     status = {"phase": "Running", "workload": WORKLOAD, "startedAt": when(1)}
     running = task({"mainContainer": "main", "stop": {"gracePeriodSeconds": 5}}, status)
-    ending = Ending(succeeded=True, word=Word("Completed", "Main container main ended"), at=at(9))
+    ending = Ending(succeeded=True, word=Reason("Completed", "Main container main ended"), at=at(9))
     told = decide(running, replace(GOING, main_ending=ending), at(11))
     assert len(said(told)[1]) == 1
     done = replace(GOING, main_ending=ending, active=False, proof=Proof.ENDED)

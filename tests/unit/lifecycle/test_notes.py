@@ -7,23 +7,23 @@ import pytest
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.events import Severity, notes_between
-from agentstop.lifecycle.seen import Word
+from agentstop.lifecycle.observation import Reason
 from tests.unit.objects import at
 
 ACCEPTED = StopStatus(source=StopSource.USER, requested_by="jane", reason="RunawayCost", accepted_at=at(0))
 SIGNALED = ACCEPTED.but(signaled_at=at(1), kill_at=at(31), grace_period_seconds=30)
 CONFIRMED = SIGNALED.but(confirmed_at=at(3), duration_seconds=3.0, verdict=Verdict.GRACEFUL)
 UNVERIFIED = CONFIRMED.but(verdict=Verdict.UNVERIFIED)
-BLOCK = Word("NodeUnreachable", "no answer")
+BLOCK = Reason("NodeUnreachable", "no answer")
 
 
-def status(phase: Phase, stop: StopStatus | None = None, stalled: Word | None = None) -> AgentTaskStatus:
-    word = Word("Why", "because")
+def status(phase: Phase, stop: StopStatus | None = None, stalled: Reason | None = None) -> AgentTaskStatus:
+    word = Reason("Why", "because")
     return AgentTaskStatus(phase=phase, reason="Why", stop=stop, conditions=conditions(phase, word, stalled, (), at(0)))
 
 
 def test_whose_controller_goes_on_is_told_once() -> None:
-    taken = Word("WorkloadTakenOver", "ReplicaSet rs has taken over pod x")
+    taken = Reason("WorkloadTakenOver", "ReplicaSet rs has taken over pod x")
     before = status(Phase.RUNNING)
     after = before.but(conditions=conditions(Phase.RUNNING, BLOCK, None, (), at(0), elsewhere=taken))
 
@@ -32,7 +32,7 @@ def test_whose_controller_goes_on_is_told_once() -> None:
 
 
 def test_that_a_cron_job_was_suspended_is_told_as_done() -> None:
-    word = Word("CronJobSuspended", "CronJob c was suspended")
+    word = Reason("CronJobSuspended", "CronJob c was suspended")
     before = status(Phase.STOPPING, SIGNALED)
     after = before.but(conditions=conditions(Phase.STOPPING, BLOCK, None, (), at(0), elsewhere=word, goes_on=False))
 
@@ -117,7 +117,7 @@ def test_failure_is_a_warning_and_completion_is_not() -> None:
 
 def test_reasons_and_times_are_fit_for_events() -> None:
     """Events refuse a reason of more than 128 characters and a note of more than 1,024."""
-    wordy = Word("X", "long " * 10)
+    wordy = Reason("X", "long " * 10)
     for note in notes_between(status(Phase.RUNNING), status(Phase.STOPPING, SIGNALED, wordy)):
         assert len(note.reason) <= 128
         assert note.action.isalpha()

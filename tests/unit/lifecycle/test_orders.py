@@ -8,11 +8,12 @@ import pytest
 
 from agentstop.api.order import MAX_GROUPS, MAX_LISTED, ListedTask, OrderPhase, OrderStatus, Selector
 from agentstop.cluster.orders import read_order
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import (
     Ledger,
     Order,
     came_later,
-    hold_word,
+    hold_reason,
     in_doubt,
     is_the_orders,
     matches,
@@ -21,7 +22,6 @@ from agentstop.lifecycle.orders import (
     selects,
     was_there,
 )
-from agentstop.lifecycle.seen import Task
 from tests.unit.objects import NOW, Raw, at, raw_order, task, when
 
 LABELS = {"team": "research", "tier": "agents"}
@@ -95,7 +95,7 @@ def test_nobody_can_tell_before_the_namespace_is_known() -> None:
 
 
 def test_a_hold_says_which_order_and_why() -> None:
-    word = hold_word(order({"reason": "SecurityIncident"}))
+    word = hold_reason(order({"reason": "SecurityIncident"}))
 
     assert word.reason == "HeldByOrder"
     assert "StopOrder o (SecurityIncident)" in word.message

@@ -7,9 +7,9 @@ import pytest
 from agentstop.api.task import Phase, PodEvidence, StopSource, WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import MARGIN, Decision
-from agentstop.lifecycle.effects import Halt, Start
-from agentstop.lifecycle.kin import ALONE, Inherited, Kin
-from agentstop.lifecycle.seen import Ending, Presence, Proof, Seen, Word
+from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.lifecycle.family import ALONE, Family, Inherited
+from agentstop.lifecycle.observation import Ending, Observation, Presence, Proof, Reason
 from tests.unit.objects import ADOPTS, Raw, at, task, when
 
 WORKLOAD = WorkloadStatus(
@@ -22,21 +22,23 @@ RUNNING: Raw = WAS | {"phase": "Running"}
 PAUSING: Raw = WAS | {"phase": "Pausing"}
 PAUSED: Raw = WAS | {"phase": "Paused", "pausedAt": when(10)}
 
-ABSENT = Seen(presence=Presence.ABSENT)
-ENDED_WORD = Word("Completed", "done")
+ABSENT = Observation(presence=Presence.ABSENT)
+ENDED_WORD = Reason("Completed", "done")
 
 
-def seen(**more: Any) -> Seen:
+def seen(**more: Any) -> Observation:
     """A workload that exists."""
-    return Seen(presence=Presence.PRESENT, workload=WORKLOAD, **more)
+    return Observation(presence=Presence.PRESENT, workload=WORKLOAD, **more)
 
 
 RUNS = seen(started_at=at(0), active=True)
 GONE = seen(started_at=at(0), halted=True, proof=Proof.ENDED)
 
 
-def decided(spec: Raw, status: Raw | None, what: Seen, now: float = 20, kin: Kin = ALONE, **more: Any) -> Decision:
-    return decide(task(spec, status, **more), what, at(now), kin)
+def decided(
+    spec: Raw, status: Raw | None, what: Observation, now: float = 20, family: Family = ALONE, **more: Any
+) -> Decision:
+    return decide(task(spec, status, **more), what, at(now), family)
 
 
 # Being paused
@@ -62,7 +64,7 @@ def test_then_it_is_ended_with_its_own_grace_and_no_mark_of_a_stop() -> None:
     decision = decided(PAUSED_SPEC | {"stop": {"gracePeriodSeconds": 1}}, PAUSING, RUNS)
 
     (halt,) = decision.effects
-    assert isinstance(halt, Halt)
+    assert isinstance(halt, Terminate)
     assert (halt.grace_seconds, halt.pause) == (None, True)
 
 
@@ -82,13 +84,15 @@ def test_a_pause_that_is_overdue_says_so(since_kill: float, stalled: bool) -> No
 
 
 def test_a_pause_that_is_held_up_names_what_holds_it() -> None:
-    status = decided(PAUSED_SPEC, PAUSING, seen(active=True, halted=True, blocked=Word("NodeUnreachable", "n"))).status
+    status = decided(
+        PAUSED_SPEC, PAUSING, seen(active=True, halted=True, blocked=Reason("NodeUnreachable", "n"))
+    ).status
 
     assert ("Stalled", "NodeUnreachable") in {(each.type, each.reason) for each in status.conditions}
 
 
 def test_a_pod_that_vanishes_because_of_the_pause_has_not_failed() -> None:
-    lost = seen(halted=True, ending=Ending(False, Word("WorkloadLost", "gone"), None), proof=Proof.ENDED)
+    lost = seen(halted=True, ending=Ending(False, Reason("WorkloadLost", "gone"), None), proof=Proof.ENDED)
 
     assert decided(PAUSED_SPEC, PAUSING, lost).status.phase is Phase.PAUSED
 
@@ -100,7 +104,7 @@ def test_what_had_ended_by_itself_is_over_and_not_paused() -> None:
 
 
 def test_nothing_is_decided_before_the_workload_was_looked_at() -> None:
-    decision = decided(PAUSED_SPEC, RUNNING, Seen(presence=Presence.UNKNOWN))
+    decision = decided(PAUSED_SPEC, RUNNING, Observation(presence=Presence.UNKNOWN))
 
     assert (decision.effects, decision.status.phase) == ((), Phase.RUNNING)
 
@@ -136,7 +140,7 @@ def test_what_somebody_starts_meanwhile_is_ended_again_and_told() -> None:
     assert decision.status.phase is Phase.PAUSING
     assert [note.reason for note in decision.notes] == ["PausedAgain"]
     again = decided(PAUSED_SPEC, PAUSING, RUNS)
-    assert [isinstance(each, Halt) for each in again.effects] == [True]
+    assert [isinstance(each, Terminate) for each in again.effects] == [True]
 
 
 def test_a_proof_that_is_wanting_after_a_restart_is_no_start() -> None:
@@ -217,19 +221,19 @@ def test_a_workload_that_ended_before_it_was_seen_running_counts_as_an_attempt()
 def test_an_adopted_workload_that_was_deleted_meanwhile_is_lost() -> None:
     """It cannot come back: to wait for it would be to wait for ever."""
     spec: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "x"}}
-    lost = seen(halted=True, ending=Ending(False, Word("WorkloadLost", "gone"), None), proof=Proof.ENDED)
+    lost = seen(halted=True, ending=Ending(False, Reason("WorkloadLost", "gone"), None), proof=Proof.ENDED)
     status = decided(spec, PAUSED, lost).status
 
     assert (status.phase, status.reason) == (Phase.FAILED, "WorkloadLost")
 
 
 @pytest.mark.parametrize(
-    "kin",
-    [Kin(problem=Word("ParentNotFound", "no")), Kin(unknown=True)],
+    "family",
+    [Family(problem=Reason("ParentNotFound", "no")), Family(unknown=True)],
     ids=["no parent", "the parent is not read yet"],
 )
-def test_nothing_comes_back_that_may_not_be_started(kin: Kin) -> None:
-    decision = decided(RUNS_SPEC, PAUSED, GONE, kin=kin)
+def test_nothing_comes_back_that_may_not_be_started(family: Family) -> None:
+    decision = decided(RUNS_SPEC, PAUSED, GONE, family=family)
 
     assert (decision.effects, decision.status.phase) == ((), Phase.PAUSED)
 
@@ -238,21 +242,21 @@ def test_nothing_comes_back_that_may_not_be_started(kin: Kin) -> None:
 
 
 STOPS: Raw = {"stopRequested": True}
-PARENT_STOPS = Kin(stop=Inherited(origin="p", by_person=True))
+PARENT_STOPS = Family(stop=Inherited(origin="p", by_person=True))
 
 
-@pytest.mark.parametrize("kin", [ALONE, PARENT_STOPS], ids=["its own", "its parent's"])
+@pytest.mark.parametrize("family", [ALONE, PARENT_STOPS], ids=["its own", "its parent's"])
 @pytest.mark.parametrize("spec", [PAUSED_SPEC, RUNS_SPEC], ids=["paused", "resuming"])
 @pytest.mark.parametrize("status", [RUNNING, PAUSING, PAUSED], ids=["running", "pausing", "paused"])
 @pytest.mark.parametrize("what", [RUNS, GONE, ABSENT], ids=["runs", "gone", "absent"])
-def test_a_stop_works_at_once_and_nothing_comes_back(kin: Kin, spec: Raw, status: Raw, what: Seen) -> None:
-    decision = decided(spec | (STOPS if kin is ALONE else {}), status, what, kin=kin)
+def test_a_stop_works_at_once_and_nothing_comes_back(family: Family, spec: Raw, status: Raw, what: Observation) -> None:
+    decision = decided(spec | (STOPS if family is ALONE else {}), status, what, family=family)
 
     assert decision.status.phase is (Phase.STOPPING if what is RUNS else Phase.STOPPED)
     assert Start() not in decision.effects
     if what is RUNS:
         (halt,) = decision.effects
-        assert isinstance(halt, Halt)
+        assert isinstance(halt, Terminate)
         assert not halt.pause
 
 

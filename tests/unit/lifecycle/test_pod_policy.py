@@ -6,20 +6,20 @@ import pytest
 
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.decision import Case
-from agentstop.lifecycle.effects import Halt
-from agentstop.lifecycle.kin import ALONE, Inherited, Kin, kin_of
-from agentstop.lifecycle.orders import FREE, Ordered, Standing
-from agentstop.lifecycle.seen import Presence, Seen, Task
-from tests.unit.lifecycle.test_kin import Family, member
+from agentstop.lifecycle.decision import DecisionInput
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.family import ALONE, Family, Inherited, family_of
+from agentstop.lifecycle.observation import Observation, Presence, Task
+from agentstop.lifecycle.orders import FREE, Ordered, OrderEffect
+from tests.unit.lifecycle.test_family import TaskTree, member
 from tests.unit.objects import NOW, Raw, at, task, when
 
 KEEP, DELETE = PodPolicy.KEEP, PodPolicy.DELETE
-RUNS = Seen(presence=Presence.PRESENT, started_at=NOW, active=True)
+RUNS = Observation(presence=Presence.PRESENT, started_at=NOW, active=True)
 
 
-def ordered(policy: PodPolicy | None) -> Standing:
-    return Standing(stop=Ordered("StopOrder", "o", "u", "jane", None, None, None, policy))
+def ordered(policy: PodPolicy | None) -> OrderEffect:
+    return OrderEffect(stop=Ordered("StopOrder", "o", "u", "jane", None, None, None, policy))
 
 
 def one(own: str | None = None, *, asked: bool = False, on_record: str | None = None) -> Task:
@@ -29,9 +29,9 @@ def one(own: str | None = None, *, asked: bool = False, on_record: str | None = 
     return task(spec, {"phase": "Stopping", "attempts": 1, "stop": stop} if on_record else None)
 
 
-def halted(each: Task, standing: Standing = FREE, kin: Kin = ALONE, now: datetime = NOW) -> Halt:
-    (effect,) = decide(each, RUNS, now, kin, standing).effects
-    assert isinstance(effect, Halt)
+def halted(each: Task, order_effect: OrderEffect = FREE, family: Family = ALONE, now: datetime = NOW) -> Terminate:
+    (effect,) = decide(each, RUNS, now, family, order_effect).effects
+    assert isinstance(effect, Terminate)
     return effect
 
 
@@ -67,10 +67,10 @@ def test_what_an_order_says_counts_for_the_stop_that_it_causes(
 def test_it_stands_when_the_order_is_gone_and_a_later_one_makes_it_only_stricter(
     on_record: str, later: PodPolicy | None, own: str | None, policy: PodPolicy
 ) -> None:
-    standing = ordered(later) if later else FREE
+    order_effect = ordered(later) if later else FREE
     each = one(own, on_record=on_record)
-    assert halted(each, standing).policy is policy
-    status = decide(each, RUNS, at(1), ALONE, standing).status
+    assert halted(each, order_effect).policy is policy
+    status = decide(each, RUNS, at(1), ALONE, order_effect).status
     assert status.stop is not None
     assert status.stop.pod_policy is policy
 
@@ -85,15 +85,15 @@ def test_the_stop_of_a_parent_takes_the_pods_below_it_along() -> None:
     """Through a generation that does not match the order, and where the order is gone."""
     stop: Raw = {"source": "StopOrder", "acceptedAt": when(0), "podPolicy": "Delete"}
     top = member("top", None, None, {"phase": "Stopping", "attempts": 1, "stop": stop})
-    family = Family(top, member("child", "top", {"stop": {"podPolicy": "Keep"}}))
-    kin = family.kin("child")
-    assert kin.stop is not None
-    assert kin.stop.pod_policy is DELETE
-    assert halted(family.tasks["child"], kin=kin).policy is DELETE
-    status = decide(family.tasks["child"], RUNS, NOW, kin).status.wire()
-    family.tasks["child"] = member("child", "top", None, status)
-    below = Family(family.tasks["child"], member("grandchild", "child"), absent=["top"])
-    inherited = kin_of(member("grandchild", "child"), below).stop
+    tree = TaskTree(top, member("child", "top", {"stop": {"podPolicy": "Keep"}}))
+    family = tree.family("child")
+    assert family.stop is not None
+    assert family.stop.pod_policy is DELETE
+    assert halted(tree.tasks["child"], family=family).policy is DELETE
+    status = decide(tree.tasks["child"], RUNS, NOW, family).status.wire()
+    tree.tasks["child"] = member("child", "top", None, status)
+    below = TaskTree(tree.tasks["child"], member("grandchild", "child"), absent=["top"])
+    inherited = family_of(member("grandchild", "child"), below).stop
     assert isinstance(inherited, Inherited)
     assert inherited.pod_policy is DELETE
 
@@ -101,5 +101,5 @@ def test_the_stop_of_a_parent_takes_the_pods_below_it_along() -> None:
 def test_what_is_found_running_after_the_end_is_deleted_too() -> None:
     stop: Raw = {"source": "StopOrder", "acceptedAt": when(0), "confirmedAt": when(1), "podPolicy": "Delete"}
     over = task({"podTemplate": {}}, {"phase": "Stopped", "finishedAt": when(1), "attempts": 1, "stop": stop})
-    assert Case(over, RUNS, NOW).pod_policy is DELETE
+    assert DecisionInput(over, RUNS, NOW).pod_policy is DELETE
     assert halted(over).policy is DELETE

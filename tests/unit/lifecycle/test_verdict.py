@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentstop.api.task import ContainerEnd, PodEvidence, Verdict
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.observation import Proof
 from agentstop.lifecycle.verdict import verdict_of
 from tests.unit.objects import at
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
-from agentstop.lifecycle.effects import Halt, Start
-from agentstop.lifecycle.seen import Seen, Task
+from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
 from agentstop.workloads.podseen import read_pod
 from agentstop.workloads.registry import kind_of
@@ -25,8 +25,8 @@ STOPPING = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "startedAt": w
 STOPPED = task(SPEC, {"phase": "Stopped", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED})
 PAUSING = task(SPEC | {"paused": True}, {"phase": "Pausing", "workload": WORKLOAD, "startedAt": when(1)})
 
-HALT = Halt(None, PodPolicy.KEEP, None)
-PAUSE = Halt(None, PodPolicy.DELETE, None, pause=True)
+HALT = Terminate(None, PodPolicy.KEEP, None)
+PAUSE = Terminate(None, PodPolicy.DELETE, None, pause=True)
 SUSPEND: Raw = {"spec": {"suspend": True}}
 OVER: Raw = {"phase": "Failed", "containerStatuses": [ended(finished=12, code=143)]}
 GOING: Raw = {"deletionTimestamp": when(41), "deletionGracePeriodSeconds": 30}
@@ -55,7 +55,7 @@ def around(
     return Surroundings(sightings | more.pop("others", {}), groups=groups, **more)
 
 
-def observe(task: Task, known: Surroundings, now: float = 20) -> Seen:
+def observe(task: Task, known: Surroundings, now: float = 20) -> Observation:
     return kind_of(task).observe(task, known, at(now))
 
 
@@ -63,5 +63,5 @@ def looks(task: Task, known: Surroundings, now: float = 20) -> tuple[LiveLook, .
     return kind_of(task).looks(task, known, at(now))
 
 
-def sent(task: Task, effect: Halt | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
+def sent(task: Task, effect: Terminate | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
     return kind_of(task).carry_out(task, effect, known, at(now))

@@ -3,7 +3,7 @@
 import pytest
 
 from agentstop.lifecycle.effects import Start
-from agentstop.lifecycle.seen import Presence
+from agentstop.lifecycle.observation import Presence
 from agentstop.workloads.objects import Refusal, Right, Surroundings, Watch
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import (

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agentstop.api.task import PodPolicy
-from agentstop.lifecycle.effects import Halt
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef, Refusal, Sighting
 from agentstop.workloads.ownerseen import read_job, read_owner
@@ -210,7 +210,7 @@ def test_a_pod_whose_own_grace_is_zero_is_not_deleted_by_force() -> None:
 def test_a_shorter_grace_period_is_brought_to_the_pods(
     metadata: Raw, asked: int | None, kill_at: float | None, expected: int | None
 ) -> None:
-    halt = Halt(asked, PodPolicy.KEEP, at(kill_at) if kill_at is not None else None)
+    halt = Terminate(asked, PodPolicy.KEEP, at(kill_at) if kill_at is not None else None)
     known = around(suspended_job(), job_pod("a", metadata=metadata), signaled=10)
     wanted = (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", expected),) if expected is not None else ()
 
@@ -228,7 +228,7 @@ def test_the_job_controller_is_to_count_no_pod_that_we_end() -> None:
 
 
 def test_a_shorter_grace_period_waits_until_nobody_counts_the_pods_but_not_for_long() -> None:
-    halt = Halt(5, PodPolicy.KEEP, None)
+    halt = Terminate(5, PodPolicy.KEEP, None)
     seen = replace(STOPPING, stop_seen_at=at(10))
     suspend = Patch(JOB_REF, "job-uid", {"spec": {"suspend": True}}, Meaning.STOP)
 
@@ -240,7 +240,7 @@ def test_a_shorter_grace_period_waits_until_nobody_counts_the_pods_but_not_for_l
 
 
 def test_a_pause_leaves_the_pods_to_their_controller_however_late_it_is() -> None:
-    pause = Halt(None, PodPolicy.DELETE, None, pause=True)
+    pause = Terminate(None, PodPolicy.DELETE, None, pause=True)
 
     assert sent(STOPPING, pause, around(suspended_job(), job_pod("a"), signaled=10), 500) == ()
     orphaned = around(raw_owner("job"), job_pod("a"), absent=True)
@@ -267,7 +267,7 @@ def test_a_pod_that_is_stuck_gets_one_second_and_no_more() -> None:
 def test_nothing_is_ended_before_what_makes_it_is_halted() -> None:
     known = around(raw_owner("job"), job_pod("a", metadata=GOING))
 
-    assert [type(each) for each in sent(STOPPING, Halt(1, PodPolicy.KEEP, at(11)), known, 90)] == [Patch]
+    assert [type(each) for each in sent(STOPPING, Terminate(1, PodPolicy.KEEP, at(11)), known, 90)] == [Patch]
 
 
 def test_a_pod_that_may_be_somebody_elses_is_not_deleted() -> None:

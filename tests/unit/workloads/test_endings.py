@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.lifecycle.seen import Ending
+from agentstop.lifecycle.observation import Ending
 from agentstop.workloads.endings import ending_of, main_ending_of
 from agentstop.workloads.podseen import STOP_MANAGER
 from tests.unit.objects import at, ended, never_found, pod, running, sighting, when

@@ -8,7 +8,7 @@ import pytest
 
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import task_ref
-from agentstop.lifecycle.effects import Halt, Start
+from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.workloads.objects import Refusal, Sighting
 from agentstop.workloads.pod import POD
 from agentstop.workloads.requests import Create, Delete, LookAtTemplate, Meaning, Patch, Request
@@ -49,15 +49,17 @@ def delete(grace: int | None, *, ends_processes: bool = True, version: str | Non
     return Delete(POD_REF, POD_UID, grace, ends_processes, version)
 
 
-def keep(grace: int | None = None, kill_at: datetime | None = None) -> Halt:
-    return Halt(grace, PodPolicy.KEEP, kill_at)
+def keep(grace: int | None = None, kill_at: datetime | None = None) -> Terminate:
+    return Terminate(grace, PodPolicy.KEEP, kill_at)
 
 
-def remove(grace: int | None = None, kill_at: datetime | None = None) -> Halt:
-    return Halt(grace, PodPolicy.DELETE, kill_at)
+def remove(grace: int | None = None, kill_at: datetime | None = None) -> Terminate:
+    return Terminate(grace, PodPolicy.DELETE, kill_at)
 
 
-def sent(halt: Halt, refusals: dict[str, Refusal] | None = None, now: datetime = NOW, **changes: Any) -> list[Request]:
+def sent(
+    halt: Terminate, refusals: dict[str, Refusal] | None = None, now: datetime = NOW, **changes: Any
+) -> list[Request]:
     seen = sighting(pod(**changes))
     return list(POD.carry_out(task(), halt, around(seen, refusals), now))
 
@@ -94,7 +96,7 @@ def sent(halt: Halt, refusals: dict[str, Refusal] | None = None, now: datetime =
         pytest.param(remove(1, at(-5)), {"metadata": going(20, 1)}, None, id="as short as can be"),
     ],
 )
-def test_the_request(halt: Halt, changes: Raw, request_: Request | None) -> None:
+def test_the_request(halt: Terminate, changes: Raw, request_: Request | None) -> None:
     assert sent(halt, **changes) == ([request_] if request_ is not None else [])
 
 
@@ -119,7 +121,7 @@ def test_never_by_force_and_never_another_pod(
     grace: int | None, policy: PodPolicy, kill_at: datetime | None, metadata: Raw | None, own: int
 ) -> None:
     spec = {"terminationGracePeriodSeconds": own}
-    for request in sent(Halt(grace, policy, kill_at), metadata=metadata, spec=spec):
+    for request in sent(Terminate(grace, policy, kill_at), metadata=metadata, spec=spec):
         assert isinstance(request, Patch | Delete)
         assert request.uid == POD_UID
         assert not isinstance(request, Delete) or request.grace_seconds != 0

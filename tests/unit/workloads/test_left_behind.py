@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
 from agentstop.workloads.ownerseen import read_owner, read_scaled, sandbox_selector

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentstop.cluster.errors import ApiError
-from agentstop.lifecycle.effects import Halt
+from agentstop.lifecycle.effects import Terminate
 from agentstop.workloads.lightening import BULKY, IS_HEAVY, TOO_LARGE, lightened, mark_of
 from agentstop.workloads.objects import ObjectRef, Refusal, Surroundings
 from agentstop.workloads.pod import POD
@@ -83,7 +83,7 @@ def test_what_the_api_server_says_of_what_is_too_large(code: int, message: str) 
 # Pods
 
 
-def asked(halt: Halt, refusals: dict[str, Refusal], **changes: Any) -> list[Request]:
+def asked(halt: Terminate, refusals: dict[str, Refusal], **changes: Any) -> list[Request]:
     seen = pod(**changes)
     return list(POD.carry_out(task(), halt, around(sighting(seen), refusals), NOW))
 

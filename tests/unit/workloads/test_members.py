@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentstop.api.task import ContainerEnd, PodEvidence, StopSource, StopStatus
-from agentstop.lifecycle.seen import Proof
+from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.members import (
     Members,
     Whose,

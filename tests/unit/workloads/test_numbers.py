@@ -8,7 +8,7 @@ import pytest
 from agentstop.cluster.resources import read_record, reader_of
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
-from agentstop.lifecycle.seen import Seen
+from agentstop.lifecycle.observation import Observation
 from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
 from agentstop.workloads.ownerseen import OwnerSeen
@@ -123,7 +123,7 @@ def test_a_workload_or_node_that_cannot_be_read_proves_nothing() -> None:
 def decided(own: int, spec: Raw | None = None, most: int = 3600) -> int | None:
     subject = task({"podTemplate": {"spec": {}}, "stopRequested": True} | (spec or {}), {"phase": "Running"})
     known = around(sighting(read_pod(raw_pod(spec={"terminationGracePeriodSeconds": own}))))
-    seen: Seen = POD.observe(subject, known, NOW)
+    seen: Observation = POD.observe(subject, known, NOW)
     stop = decide(subject, seen, NOW, limits=Limits(max_grace_seconds=most)).status.stop
     assert stop is not None
     return stop.grace_period_seconds

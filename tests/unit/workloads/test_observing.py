@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.lifecycle.seen import Presence, Proof, Seen, Task
+from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import SCALED
 from agentstop.workloads.node import NodeSeen, read_node
 from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings, Watch
@@ -62,7 +62,7 @@ def see(
     node: Sighting | None = None,
     now: float = 0,
     **refusals: tuple[ObjectRef, Refusal],
-) -> Seen:
+) -> Observation:
     sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
     refused: dict[tuple[Watch, str], Refusal] = {(ref, verb): refusal for verb, (ref, refusal) in refusals.items()}
     return POD.observe(task, Surroundings(sightings, refused), at(now))

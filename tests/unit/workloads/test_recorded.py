@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agentstop.api.task import PodEvidence
-from agentstop.lifecycle.seen import Proof, Seen
+from agentstop.lifecycle.observation import Observation, Proof
 from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
 from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
 from agentstop.workloads.pod import POD
@@ -33,7 +33,7 @@ def evidence(grace: int | None) -> Raw:
     return found | ({"gracePeriodSeconds": grace} if grace is not None else {})
 
 
-def of_a_pod(grace: int | None, now: float) -> Seen:
+def of_a_pod(grace: int | None, now: float) -> Observation:
     """What is seen of a pod that was gone when the operator came back, and has to be ended now."""
     known = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID, "pods": [evidence(grace)]}
     stop = {"source": "Deletion", "acceptedAt": when(0)}
@@ -42,7 +42,7 @@ def of_a_pod(grace: int | None, now: float) -> Seen:
     return POD.observe(task(None, {"phase": "Stopping", "workload": known, "stop": stop}), around, at(now))
 
 
-def of_a_job(grace: int | None, now: float) -> Seen:
+def of_a_job(grace: int | None, now: float) -> Observation:
     """The same of a Job's pod, the Job being gone as well."""
     known = WORKLOAD | {"pods": [evidence(grace)], "selector": JOB_PODS.selector}
     stop = {"source": "Deletion", "acceptedAt": when(0)}

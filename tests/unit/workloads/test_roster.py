@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import PodGroup, Sighting, Surroundings
 from agentstop.workloads.ownerseen import read_scaled
 from agentstop.workloads.podseen import read_pod

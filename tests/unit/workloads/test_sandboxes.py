@@ -6,8 +6,8 @@ import pytest
 
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
-from agentstop.lifecycle.effects import Halt, Start
-from agentstop.lifecycle.seen import Presence, Proof, Seen, Task
+from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
 from agentstop.workloads.ownerseen import SANDBOX_LABEL, sandbox_selector
@@ -38,7 +38,7 @@ ACCEPTED: Raw = {"source": "User", "acceptedAt": when(10), "signaledAt": when(10
 STOPPING = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED})
 CLAIM_STOPPING = task(CLAIM_SPEC, {"phase": "Stopping", "workload": BOUND, "startedAt": when(1), "stop": ACCEPTED})
 
-HALT = Halt(None, PodPolicy.KEEP, None)
+HALT = Terminate(None, PodPolicy.KEEP, None)
 SUSPEND: Raw = {"spec": {"operatingMode": "Suspended"}}
 OVER: Raw = {"phase": "Succeeded", "containerStatuses": [ended(finished=12)]}
 
@@ -88,7 +88,7 @@ def around(
     return Surroundings(known, groups=groups)
 
 
-def observe(task: Task, known: Surroundings, now: float = 20) -> Seen:
+def observe(task: Task, known: Surroundings, now: float = 20) -> Observation:
     return kind_of(task).observe(task, known, at(now))
 
 
@@ -96,7 +96,7 @@ def looks(task: Task, known: Surroundings, now: float = 20) -> tuple[LiveLook, .
     return kind_of(task).looks(task, known, at(now))
 
 
-def sent(task: Task, effect: Halt | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
+def sent(task: Task, effect: Terminate | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
     return kind_of(task).carry_out(task, effect, known, at(now))
 
 
@@ -169,7 +169,7 @@ def test_a_pod_that_is_not_the_sandboxs_is_never_touched() -> None:
     known = around(sandbox("Suspended", not_owned), pods=(theirs,))
     seen = observe(STOPPING, known, 900)
 
-    assert sent(STOPPING, Halt(1, PodPolicy.DELETE, at(11)), known, 900) == ()
+    assert sent(STOPPING, Terminate(1, PodPolicy.DELETE, at(11)), known, 900) == ()
     assert seen.proof is None
     assert seen.blocked is not None
     assert (seen.blocked.reason, "pod x is Job/y's" in seen.blocked.message) == ("PodNotOwned", True)

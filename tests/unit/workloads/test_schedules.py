@@ -8,8 +8,8 @@ import pytest
 from agentstop.api.meta import ConditionType
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
-from agentstop.lifecycle.effects import Halt
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.effects import Terminate
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, Refusal, Schedule
 from agentstop.workloads.requests import Suspend
 from tests.unit.objects import NAMESPACE, Raw, at, task, when
@@ -96,7 +96,7 @@ def test_only_a_persons_stop_suspends_the_cron_job(source: str, person: bool) ->
     for wanted in (True, False):
         decision = decide(stopped_by(source), seen, at(11), limits=Limits(suspend_cron_jobs=wanted))
         (effect,) = decision.effects
-        assert isinstance(effect, Halt)
+        assert isinstance(effect, Terminate)
         assert effect.schedule is (wanted and person)
 
 

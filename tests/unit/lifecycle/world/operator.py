@@ -7,15 +7,15 @@ from typing import Any, TypeVar, cast
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.families import OrphanKey, TaskKey
+from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import LISTED, Gateway
 from agentstop.cluster.orders import OrderBook
 from agentstop.cluster.queue import KeyedQueue, Lane
 from agentstop.cluster.resources import pod_of
 from agentstop.controller.events import EventPoster
+from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.intake import Intake
-from agentstop.controller.kinship import Kinship
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import Orphans
 from agentstop.controller.reconciler import Reconciler, RetryError
@@ -23,7 +23,7 @@ from agentstop.controller.recorder import Recorder
 from agentstop.controller.resync import Resync
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
-from agentstop.lifecycle.seen import Seen, Task
+from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
 
@@ -118,7 +118,7 @@ class _Mistaken(Reconciler):
 
     process: "Process"
 
-    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Seen:
+    def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Observation:
         if self.process.mistakes:
             self.process.mistakes -= 1
             raise MistakeError("nobody thought of this")
@@ -150,7 +150,7 @@ class Process:
             clock,
         )
         self.reconciler.process = self
-        Kinship(self.cache, queue, clock)
+        FamilyHandler(self.cache, queue, clock)
         self.orphans = Orphans(
             self.cache,
             cast("Gateway", gateway),

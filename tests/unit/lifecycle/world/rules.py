@@ -5,7 +5,7 @@ from datetime import timedelta
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource, Verdict
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.transitions import EDGES
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from agentstop.api.task import KIND, Phase, StopSource
-from agentstop.lifecycle.kin import Relatives, inherited_stop
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.family import FamilyLister, inherited_stop
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.requests import Create, Meaning, Patch, Request
 
 from .memory import Memory, Written, read
@@ -25,11 +25,11 @@ class FamilyRules:
         self._reasons: dict[str, set[bool]] = {}
         """By the name of a task that gave those below it a reason to stop: whether that was a person's."""
 
-    def check_request(self, request: Request, task: Task, relatives: Relatives) -> None:
+    def check_request(self, request: Request, task: Task, family_lister: FamilyLister) -> None:
         self._take_stock()
         if not (isinstance(request, Create) or (isinstance(request, Patch) and request.meaning is Meaning.RESUME)):
             return
-        assert inherited_stop(task, relatives) is None, "something is started though an ancestor is to be stopped"
+        assert inherited_stop(task, family_lister) is None, "something is started though an ancestor is to be stopped"
         for name, uid in self._too_late.get(task.uid, {}).items():
             still_there = name in self._tasks and self._tasks[name]["metadata"]["uid"] == uid
             assert not still_there, f"{task.name} starts, and was made when {name} above it was stopped or had ended"

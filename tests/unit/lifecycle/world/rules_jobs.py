@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from agentstop.api.meta import parse_time
 from agentstop.api.task import KIND, AgentTaskStatus, Phase, Verdict
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.requests import Meaning, Patch, Request
 
 from .jobs import JobController

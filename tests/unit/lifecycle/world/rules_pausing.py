@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource
+from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.pausing import PAUSED
-from agentstop.lifecycle.seen import Task
 from agentstop.workloads.requests import Create, Meaning, Patch, Request
 
 from .clock import Clock

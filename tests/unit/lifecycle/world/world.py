@@ -7,7 +7,7 @@ from typing import Any
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
-from agentstop.lifecycle.kin import inherited_stop
+from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.podproof import KUBELET_BUSY
@@ -55,11 +55,11 @@ class World:
         if task is None:
             assert isinstance(request, Look), "something is changed for nobody"
             return
-        relatives = self.operator.cache.relatives(NAMESPACE)
-        self.rules.check_request(request, task, inherits=inherited_stop(task, relatives) is not None)
+        family_lister = self.operator.cache.family_lister(NAMESPACE)
+        self.rules.check_request(request, task, inherits=inherited_stop(task, family_lister) is not None)
         self.pause_rules.check_request(request, task)
         self.job_rules.check_request(request, task)
-        self.family_rules.check_request(request, task, relatives)
+        self.family_rules.check_request(request, task, family_lister)
 
     # People
 

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from agentstop.api.meta import ConditionType
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import Lane, WorkQueue
-from agentstop.lifecycle.kin import ancestors, descendants
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.family import ancestors, descendants
+from agentstop.lifecycle.observation import Task
 
 COUNT_SECONDS: Final = 0.1
 """How long the tasks above wait before they count anew: so that a family that ends at once is not counted for each."""
 
 
-class Kinship:
+class FamilyHandler:
     """Listens to the changes of tasks, and has their relatives decided on."""
 
     def __init__(self, cache: Cache, queue: WorkQueue[TaskKey], clock: Callable[[], datetime]) -> None:
@@ -29,16 +29,16 @@ class Kinship:
         task = after or before
         if task is None:
             return
-        relatives = self._cache.relatives(key.namespace)
+        family_lister = self._cache.family_lister(key.namespace)
         if _downwards(before) != _downwards(after):
-            for each in list(descendants(task, relatives)):
+            for each in list(descendants(task, family_lister)):
                 below = TaskKey(each.namespace, each.name)
                 if self._cache.ask(below, self._clock()):
                     self._queue.add(below, lane=Lane.MASS)
                 elif not each.status.phase.terminal:
                     self._queue.add(below)
         if task.spec.parent_ref is not None and _upwards(before) != _upwards(after):
-            for each in ancestors(task, relatives):
+            for each in ancestors(task, family_lister):
                 self._queue.add_after(TaskKey(each.namespace, each.name), COUNT_SECONDS)
 
 

@@ -31,7 +31,7 @@ class Task:
     """When this process first saw the request to stop, the task's own or an ancestor's."""
     requested_at: datetime | None = None
     """When the API server took the request to stop or to delete it, in whole seconds; None where that is not known."""
-    unwritable: "Word | None" = None
+    unwritable: "Reason | None" = None
     """Why the API server does not take its status, if so: then the status is the one that could not be written."""
     labels: Mapping[str, str] = field(default_factory=dict)
     overlabelled: bool = False
@@ -71,7 +71,7 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Reason:
     """A reason in one CamelCase word, and the same for people."""
 
     reason: str
@@ -83,7 +83,7 @@ class Ending:
     """How the workload's work ended."""
 
     succeeded: bool
-    word: Word
+    word: Reason
     at: datetime | None
     """When the last of it ended, by the node's clock."""
     by_stop: bool = False
@@ -91,7 +91,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Observation:
     """What was seen of a task's workload, in terms that hold for every kind of workload."""
 
     presence: Presence
@@ -121,13 +121,13 @@ class Seen:
     """How the container that does the task's work ended."""
     proof: Proof | None = None
     """Why no process of it can be left, if that is proven."""
-    refused: Word | None = None
+    refused: Reason | None = None
     """Why this workload cannot be the task's; final."""
-    waiting: Word | None = None
+    waiting: Reason | None = None
     """What it waits for before it runs; not final."""
-    blocked: Word | None = None
+    blocked: Reason | None = None
     """What holds up its start or its end, as far as anybody can tell."""
-    elsewhere: Word | None = None
+    elsewhere: Reason | None = None
     """Whose controller has it besides, which may make another one in its place."""
     goes_on: bool = True
     """Whether that controller goes on; not where it was stopped as well."""
@@ -135,7 +135,7 @@ class Seen:
     """Whether a pod that has logs goes with its object."""
     not_in_place: str | None = None
     """Why it cannot be ended in place, if so."""
-    late: Word | None = None
+    late: Reason | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None
     """From when on it can be looked at for a proof that could not be had before."""

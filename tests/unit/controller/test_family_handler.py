@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
+from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import KeyedQueue, Lane
-from agentstop.controller.kinship import COUNT_SECONDS, Kinship
+from agentstop.controller.family_handler import COUNT_SECONDS, FamilyHandler
 from tests.unit.objects import Raw, at, raw_task, when
 
 ASKED: Raw = {"stopRequested": True}
@@ -36,7 +36,7 @@ class Bench:
         self.cache = Cache()
         self.queue = Queue()
         self.version = 0
-        self.kinship = Kinship(self.cache, self.queue, lambda: at(5))
+        self.kinship = FamilyHandler(self.cache, self.queue, lambda: at(5))
         for name, parent in (("a", None), ("b", "a"), ("c", "b"), ("d", "a")):
             self.put(name, parent)
         self.forget()

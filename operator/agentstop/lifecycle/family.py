@@ -7,13 +7,13 @@ from typing import Final, Protocol
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
-from agentstop.lifecycle.seen import Task, Word
+from agentstop.lifecycle.observation import Reason, Task
 
 MOST_GENERATIONS: Final = 32
 """So many ancestors a task may have."""
 
 
-class Relatives(Protocol):
+class FamilyLister(Protocol):
     """The tasks of one namespace, by name."""
 
     def named(self, name: str) -> Task | None:
@@ -43,17 +43,17 @@ class Inherited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kin:
+class Family:
     """What a task's decision needs to know of its family."""
 
     stop: Inherited | None = None
-    problem: Word | None = None
+    problem: Reason | None = None
     """Why nothing is started for the task as a child, if so."""
     unknown: bool = False
     """Whether an ancestor has to be read first."""
     children: ChildrenStatus | None = None
     """How many tasks descend from it."""
-    holding: Word | None = None
+    holding: Reason | None = None
     """Which of the descendants is held up, and by what."""
 
     @property
@@ -62,30 +62,30 @@ class Kin:
         return self.children is None or self.children.active == 0
 
 
-ALONE: Final = Kin()
+ALONE: Final = Family()
 """A task without relatives."""
 
 
-def kin_of(task: Task, relatives: Relatives) -> Kin:
+def family_of(task: Task, family_lister: FamilyLister) -> Family:
     """Return what a task's family means to it. Bounded, whatever loops the references make."""
-    children, holding = _below(task, relatives)
-    return Kin(
-        stop=inherited_stop(task, relatives),
-        problem=_problem(task, relatives),
-        unknown=unknown_ancestor(task, relatives) is not None,
+    children, holding = _below(task, family_lister)
+    return Family(
+        stop=inherited_stop(task, family_lister),
+        problem=_problem(task, family_lister),
+        unknown=unknown_ancestor(task, family_lister) is not None,
         children=children,
         holding=holding,
     )
 
 
-def descendants(task: Task, relatives: Relatives) -> Iterator[Task]:
+def descendants(task: Task, family_lister: FamilyLister) -> Iterator[Task]:
     """Yield every task that descends from this one, once, nearest first."""
     reached = {task.name}
     generation = [task.name]
     while generation:
         following: list[str] = []
         for name in generation:
-            for child in relatives.children(name):
+            for child in family_lister.children(name):
                 if child.name not in reached:
                     reached.add(child.name)
                     following.append(child.name)
@@ -93,42 +93,42 @@ def descendants(task: Task, relatives: Relatives) -> Iterator[Task]:
         generation = following
 
 
-def ancestors(task: Task, relatives: Relatives) -> Iterator[Task]:
+def ancestors(task: Task, family_lister: FamilyLister) -> Iterator[Task]:
     """Yield the tasks above this one, nearest first, as far as they are known; ends where the references loop."""
     reached = {task.name}
     current: Task | None = task
     while current is not None and current.spec.parent_ref is not None:
         name = current.spec.parent_ref.name
-        current = None if name in reached else relatives.named(name)
+        current = None if name in reached else family_lister.named(name)
         reached.add(name)
         if current is not None:
             yield current
 
 
-def unknown_ancestor(task: Task, relatives: Relatives) -> str | None:
+def unknown_ancestor(task: Task, family_lister: FamilyLister) -> str | None:
     """Return the name of an ancestor of which nobody knows yet whether it exists."""
-    last = [task, *ancestors(task, relatives)][-1]
+    last = [task, *ancestors(task, family_lister)][-1]
     ref = last.spec.parent_ref
-    unknown = ref is not None and relatives.named(ref.name) is None and not relatives.is_absent(ref.name)
+    unknown = ref is not None and family_lister.named(ref.name) is None and not family_lister.is_absent(ref.name)
     return ref.name if unknown and ref is not None else None
 
 
-def inherited_stop(task: Task, relatives: Relatives) -> Inherited | None:
+def inherited_stop(task: Task, family_lister: FamilyLister) -> Inherited | None:
     """Return the stop that the task has to follow, if an ancestor was asked to stop, or was deleted."""
     child = task
-    for ancestor in ancestors(task, relatives):
-        begun = _begun(ancestor, child, relatives)
+    for ancestor in ancestors(task, family_lister):
+        begun = _begun(ancestor, child, family_lister)
         if begun is not None:
             return begun
         child = ancestor
     ref = child.spec.parent_ref
-    if ref is None or relatives.named(ref.name) is not None or not relatives.is_absent(ref.name):
+    if ref is None or family_lister.named(ref.name) is not None or not family_lister.is_absent(ref.name):
         return None
     orphan = child.status.attempts > 0 and child.spec.deletion_policy is DeletionPolicy.STOP
     return Inherited(origin=ref.name, by_person=False) if orphan else None
 
 
-def _begun(parent: Task, child: Task, relatives: Relatives) -> Inherited | None:
+def _begun(parent: Task, child: Task, family_lister: FamilyLister) -> Inherited | None:
     """Return the stop that begins at this parent, as far as this child of it is concerned."""
     record, request = parent.status.stop, parent.spec.stop
     source = record.source if record is not None else None
@@ -146,7 +146,7 @@ def _begun(parent: Task, child: Task, relatives: Relatives) -> Inherited | None:
         )
     if source is StopSource.PARENT and record is not None:
         # Where it began may be gone by now; what was accepted stays in force for all below.
-        origin = relatives.named(record.origin or parent.name)
+        origin = family_lister.named(record.origin or parent.name)
         return Inherited(
             origin=record.origin or parent.name,
             by_person=parent.status.manually_stopped,
@@ -176,30 +176,30 @@ def _too_late(parent: Task, child: Task) -> bool:
     return child.created_at + timedelta(seconds=1) > ended_at
 
 
-def _problem(task: Task, relatives: Relatives) -> Word | None:
-    above = [task, *ancestors(task, relatives)]
+def _problem(task: Task, family_lister: FamilyLister) -> Reason | None:
+    above = [task, *ancestors(task, family_lister)]
     if len(above) > MOST_GENERATIONS + 1:
         message = f"More than {MOST_GENERATIONS} tasks are above this one; start it as a child of one further up"
-        return Word("ParentTooDeep", message)
+        return Reason("ParentTooDeep", message)
     ref = above[-1].spec.parent_ref
     if ref is None:
         return None
     if any(each.name == ref.name for each in above):
         chain = " -> ".join([*(each.name for each in above), ref.name])
-        return Word(
+        return Reason(
             "ParentCycle", f"The parentRefs run in a circle ({chain}), so nothing is started; delete one of them"
         )
     if above[-1].status.attempts > 0:
         return None  # it was started under a parent that has been deleted since
     message = f"AgentTask {ref.name}, which parentRef points at, does not exist in namespace {task.namespace}"
-    return Word("ParentNotFound", f"{message}; nothing is started before it does")
+    return Reason("ParentNotFound", f"{message}; nothing is started before it does")
 
 
-def _below(task: Task, relatives: Relatives) -> tuple[ChildrenStatus | None, Word | None]:
+def _below(task: Task, family_lister: FamilyLister) -> tuple[ChildrenStatus | None, Reason | None]:
     total = active = 0
-    holding: Word | None = None
-    above = {each.name for each in ancestors(task, relatives)}
-    for each in descendants(task, relatives):
+    holding: Reason | None = None
+    above = {each.name for each in ancestors(task, family_lister)}
+    for each in descendants(task, family_lister):
         if each.name in above:
             continue  # a circle: if each waited for the others, none would be the first to end
         total += 1
@@ -211,8 +211,8 @@ def _below(task: Task, relatives: Relatives) -> tuple[ChildrenStatus | None, Wor
     return (ChildrenStatus(total=total, active=active) if total else None), holding
 
 
-def _held_up(task: Task) -> Word | None:
+def _held_up(task: Task) -> Reason | None:
     for condition in task.status.conditions:
         if condition.type == ConditionType.STALLED and condition.status == "True":
-            return Word("ChildStalled", f"AgentTask {task.name} holds it up: {condition.reason}: {condition.message}")
+            return Reason("ChildStalled", f"AgentTask {task.name} holds it up: {condition.reason}: {condition.message}")
     return None

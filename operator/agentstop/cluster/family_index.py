@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agentstop.lifecycle.seen import Task
+from agentstop.lifecycle.observation import Task
 
 
 class TaskKey(NamedTuple):
@@ -28,7 +28,7 @@ class OrphanKey(NamedTuple):
         return f"pod {self.namespace}/{self.name}"
 
 
-class Families:
+class FamilyIndex:
     """The references between tasks, and which of the tasks referred to do not exist."""
 
     def __init__(self, tasks: Mapping[TaskKey, Task]) -> None:
@@ -57,9 +57,9 @@ class Families:
         if key in self._children:
             self._absent.add(key)
 
-    def of(self, namespace: str) -> "Relatives":
+    def of(self, namespace: str) -> "FamilyLister":
         """Return the tasks of a namespace, as their families are worked out from."""
-        return Relatives(self._tasks, self._children, self._absent, namespace)
+        return FamilyLister(self._tasks, self._children, self._absent, namespace)
 
 
 def _parent(key: TaskKey, task: Task | None) -> TaskKey | None:
@@ -68,7 +68,7 @@ def _parent(key: TaskKey, task: Task | None) -> TaskKey | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Relatives:
+class FamilyLister:
     """The tasks of one namespace, by name; always current."""
 
     _tasks: Mapping[TaskKey, Task]

@@ -3,9 +3,9 @@
 import pytest
 
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.families import TaskKey
-from agentstop.lifecycle.kin import kin_of
-from agentstop.lifecycle.seen import Task
+from agentstop.cluster.family_index import TaskKey
+from agentstop.lifecycle.family import family_of
+from agentstop.lifecycle.observation import Task
 from tests.unit.objects import ADOPTS, NOW, Raw, at, raw_task, when
 
 PARENT = TaskKey("ns", "p")
@@ -28,7 +28,7 @@ def put(cache: Cache, name: str, parent: str | None = None, version: int = 1, **
 
 
 def children(cache: Cache, name: str = "p", namespace: str = "ns") -> list[str]:
-    return [each.name for each in cache.relatives(namespace).children(name)]
+    return [each.name for each in cache.family_lister(namespace).children(name)]
 
 
 def named(cache: Cache, key: TaskKey) -> Task:
@@ -47,13 +47,13 @@ def test_children_come_in_the_order_of_their_names(cache: Cache) -> None:
 
 def test_children_are_known_before_their_parent(cache: Cache) -> None:
     put(cache, "c", "p")
-    relatives = cache.relatives("ns")
-    assert relatives.named("p") is None
-    assert not relatives.is_absent("p")
+    family_lister = cache.family_lister("ns")
+    assert family_lister.named("p") is None
+    assert not family_lister.is_absent("p")
     assert children(cache) == ["c"]
 
     put(cache, "p")
-    assert relatives.named("p") is not None
+    assert family_lister.named("p") is not None
 
 
 def test_a_family_stays_in_its_namespace(cache: Cache) -> None:
@@ -62,7 +62,7 @@ def test_a_family_stays_in_its_namespace(cache: Cache) -> None:
 
     assert children(cache) == []
     assert children(cache, namespace="elsewhere") == ["c"]
-    assert cache.relatives("elsewhere").named("p") is None
+    assert cache.family_lister("elsewhere").named("p") is None
 
 
 def test_a_child_that_goes_is_no_child_any_more(cache: Cache) -> None:
@@ -77,7 +77,7 @@ def test_a_child_that_changes_is_still_one(cache: Cache) -> None:
     put(cache, "c", "p")
     put(cache, "c", "p", version=2, status={"phase": "Running"})
 
-    assert [each.status.phase for each in cache.relatives("ns").children("p")] == ["Running"]
+    assert [each.status.phase for each in cache.family_lister("ns").children("p")] == ["Running"]
 
 
 def test_a_later_task_of_that_name_may_have_another_parent(cache: Cache) -> None:
@@ -92,28 +92,28 @@ def test_a_parent_that_goes_is_known_to_be_absent(cache: Cache) -> None:
     put(cache, "p")
     put(cache, "c", "p")
     cache.drop_task(PARENT)
-    assert cache.relatives("ns").is_absent("p")
+    assert cache.family_lister("ns").is_absent("p")
 
     put(cache, "p", version=2)
-    assert not cache.relatives("ns").is_absent("p")
+    assert not cache.family_lister("ns").is_absent("p")
 
 
 def test_a_parent_that_was_looked_for_in_vain_is_absent(cache: Cache) -> None:
     put(cache, "c", "p")
     cache.miss_task(PARENT)
 
-    assert cache.relatives("ns").is_absent("p")
+    assert cache.family_lister("ns").is_absent("p")
 
 
 def test_nothing_is_remembered_of_names_that_nobody_refers_to(cache: Cache) -> None:
     cache.miss_task(PARENT)
-    assert not cache.relatives("ns").is_absent("p")
+    assert not cache.family_lister("ns").is_absent("p")
 
     key = put(cache, "c", "p")
     cache.miss_task(PARENT)
     cache.drop_task(key)
     put(cache, "d", "p")
-    assert not cache.relatives("ns").is_absent("p"), "it may have come meanwhile, and is looked for again"
+    assert not cache.family_lister("ns").is_absent("p"), "it may have come meanwhile, and is looked for again"
 
 
 # Since when a stop is asked for
@@ -159,7 +159,7 @@ def test_an_accepted_stop_that_is_not_written_yet_comes_down(cache: Cache) -> No
     cache.accept(middle, named(other, middle).status)
     put(cache, "b", "a", version=2)
 
-    stop_below = kin_of(named(cache, last), cache.relatives("ns")).stop
+    stop_below = family_of(named(cache, last), cache.family_lister("ns")).stop
     assert stop_below is not None
     assert (stop_below.origin, stop_below.by_person) == ("a", True)
 
