@@ -92,4 +92,4 @@ def _status(task: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
     assert record is not None
     kind = kind_of(record)
     assert kind is not None
-    return decide(record, kind.observe(record, cache.around, moment), moment).status.wire()
+    return decide(record, kind.observe(record, cache.lister, moment), moment).status.wire()

@@ -35,13 +35,13 @@ class Part:
         self.statuses: list[Object] = []
         self.found: dict[str, list[list[Object]]] = {}
         """What is there at one look after the other, by plural."""
-        self.refusals: list[ApiError] = []
+        self.rejections: list[ApiError] = []
         self.asked: list[tuple[Any, ...]] = []
 
     def create(self, path: str, body: Object, *, manager: str) -> Object:
         self.asked.append(("create", path, body["metadata"]))
-        if self.refusals:
-            raise self.refusals.pop()
+        if self.rejections:
+            raise self.rejections.pop()
         return {"metadata": {"name": "agentstop-try-x"}}
 
     def get(self, path: str) -> Object:
@@ -50,8 +50,8 @@ class Part:
 
     def merge(self, path: str, body: Object, *, manager: str) -> Object:
         self.asked.append(("merge", path, body))
-        if self.refusals:
-            raise self.refusals.pop()
+        if self.rejections:
+            raise self.rejections.pop()
         return {}
 
     def delete(self, path: str) -> Object:
@@ -59,8 +59,8 @@ class Part:
         return {}
 
     def list(self, path: str) -> tuple[list[Object], str]:
-        if self.refusals and self.refusals[-1].code in {403, 404}:
-            raise self.refusals.pop()
+        if self.rejections and self.rejections[-1].code in {403, 404}:
+            raise self.rejections.pop()
         looks = self.found.get(path.rsplit("/", 1)[1])
         return (looks.pop(0) if looks else []), "1"
 
@@ -128,7 +128,7 @@ def test_a_try_that_fails_says_why_and_removes_its_task(
 def test_a_refusal_comes_with_what_to_do(
     code: int, advice: str, part: Part, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    part.refusals = [ApiError(code, {"message": "so not"})]
+    part.rejections = [ApiError(code, {"message": "so not"})]
     assert try_it() == 1
     assert capsys.readouterr().err.startswith(f"agentstop: the API server refused: so not; {advice}")
 
@@ -176,14 +176,14 @@ def test_it_is_taken_off_orders_too(part: Part) -> None:
 
 
 def test_a_task_that_is_changed_meanwhile_is_looked_at_again(part: Part) -> None:
-    part.refusals = [ApiError(409, {})]
+    part.rejections = [ApiError(409, {})]
     part.found["agenttasks"] = [[task("a", STOP_FINALIZER)], [], [], [task("a", STOP_FINALIZER)]]
     assert main.main(["unprotect", "-n", "here"]) == 0
     assert [each[0] for each in part.asked] == ["merge", "merge"]
 
 
 def test_without_definitions_there_is_nothing_to_do(part: Part) -> None:
-    part.refusals = [ApiError(404, {})]
+    part.rejections = [ApiError(404, {})]
     assert main.main(["unprotect"]) == 0
 
 
@@ -197,6 +197,6 @@ def test_an_operator_that_still_runs_is_told_of(
 
 
 def test_what_is_refused_is_not_taken_for_done(part: Part, capsys: pytest.CaptureFixture[str]) -> None:
-    part.refusals = [ApiError(403, {"message": "forbidden"})]
+    part.rejections = [ApiError(403, {"message": "forbidden"})]
     assert main.main(["unprotect"]) == 1
     assert "grant that" in capsys.readouterr().err

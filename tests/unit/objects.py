@@ -8,8 +8,8 @@ from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND
 from agentstop.api.task import KIND
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings
-from agentstop.workloads.podseen import PodSeen, read_pod
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, Rejection
+from agentstop.workloads.pod_record import PodRecord, read_pod
 
 Raw = dict[str, Any]
 
@@ -117,16 +117,16 @@ def task(spec: Raw | None = None, status: Raw | None = None, **metadata: Any) ->
     return read_task(raw_task(spec, status, **metadata), trust_requested_by=True)
 
 
-def pod(**changes: Any) -> PodSeen:
+def pod(**changes: Any) -> PodRecord:
     return read_pod(raw_pod(**changes))
 
 
-def sighting(seen: PodSeen | None, **more: Any) -> Sighting:
-    return Sighting(seen=seen, at=NOW, **more)
+def entry(seen: PodRecord | None, **more: Any) -> CacheEntry:
+    return CacheEntry(seen=seen, at=NOW, **more)
 
 
-def around(seen: Sighting | None = None, refusals: dict[str, Refusal] | None = None) -> Surroundings:
-    return Surroundings(
+def lister(seen: CacheEntry | None = None, rejections: dict[str, Rejection] | None = None) -> Lister:
+    return Lister(
         {POD_REF: seen} if seen is not None else {},
-        {(POD_REF, verb): refusal for verb, refusal in (refusals or {}).items()},
+        {(POD_REF, verb): rejection for verb, rejection in (rejections or {}).items()},
     )

@@ -8,16 +8,16 @@ from typing import Any
 
 from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.cluster.family_index import FamilyIndex, FamilyLister, TaskKey
-from agentstop.cluster.sightings import Sightings, is_newer
+from agentstop.cluster.object_store import ObjectStore, is_newer
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.objects import ObjectRef, Watch
+from agentstop.workloads.objects import ObjectRef, WatchTarget
 
 Listener = Callable[[TaskKey, Task | None, Task | None], None]
 
 
-class Cache(Sightings):
+class Cache(ObjectStore):
     """The newest known state of tasks and of all they have to do with. Decides nothing, and does no input or output.
 
     For `trust_requested_by` see `read_task`.
@@ -30,8 +30,8 @@ class Cache(Sightings):
         self._families = FamilyIndex(self._tasks)
         self._adopters: dict[ObjectRef, set[TaskKey]] = {}
         self._holders: dict[ObjectRef, str] = {}
-        self._watched: dict[TaskKey, frozenset[Watch]] = {}
-        self._watchers: dict[Watch, set[TaskKey]] = {}
+        self._watched: dict[TaskKey, frozenset[WatchTarget]] = {}
+        self._watchers: dict[WatchTarget, set[TaskKey]] = {}
         self._accepted: dict[str, AgentTaskStatus] = {}
         self._kept: set[ObjectRef] = set()
         self._unwritable: dict[str, tuple[AgentTaskStatus, Reason]] = {}
@@ -177,10 +177,10 @@ class Cache(Sightings):
 
     # Who has to do with what
 
-    def watch(self, key: TaskKey, watches: Iterable[Watch]) -> tuple[list[Watch], list[Watch]]:
+    def watch(self, key: TaskKey, watches: Iterable[WatchTarget]) -> tuple[list[WatchTarget], list[WatchTarget]]:
         """Note what is followed for a task; return what nobody followed before, and what nobody does any more."""
         wanted, before = frozenset(watches), self._watched.get(key, frozenset())
-        begun: list[Watch] = []
+        begun: list[WatchTarget] = []
         for each in wanted - before:
             watchers = self._watchers.setdefault(each, set())
             if not watchers:
@@ -193,14 +193,14 @@ class Cache(Sightings):
             self._watched.pop(key, None)
         return begun, ended
 
-    def _unwatch(self, key: TaskKey, watch: Watch) -> bool:
+    def _unwatch(self, key: TaskKey, watch: WatchTarget) -> bool:
         watchers = self._watchers.get(watch, set())
         watchers.discard(key)
         if not watchers:
             self._watchers.pop(watch, None)
         return not watchers
 
-    def keys_of(self, watch: Watch) -> set[TaskKey]:
+    def keys_of(self, watch: WatchTarget) -> set[TaskKey]:
         """Return the tasks that an object, or the pods of a workload, matter to."""
         keys = set(self._watchers.get(watch, ()))
         if isinstance(watch, ObjectRef):
@@ -218,11 +218,11 @@ class Cache(Sightings):
     def let_go(self, ref: ObjectRef) -> None:
         """Have a pod remembered no longer than others."""
         self._kept.discard(ref)
-        sighting = self.around.sightings.get(ref)
-        if sighting is not None and sighting.absent and not self.keys_of(ref):
+        entry = self.lister.entries.get(ref)
+        if entry is not None and entry.absent and not self.keys_of(ref):
             self.forget(ref)
 
-    def forget(self, watch: Watch) -> None:
+    def forget(self, watch: WatchTarget) -> None:
         """Forget an object, or pods, that no task has to do with any more, unless it is kept."""
         if watch not in self._kept:
             super().forget(watch)

@@ -8,8 +8,8 @@ from typing import Final
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
-from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
-from agentstop.workloads.requests import Look, LookAtPods
+from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
+from agentstop.workloads.requests import Get, ListPods
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +32,21 @@ class Followers:
     def __init__(
         self,
         gateway: Gateway,
-        tell: Callable[[Watch, str, JsonObject], None],
+        tell: Callable[[WatchTarget, str, JsonObject], None],
         tell_absent: Callable[[ObjectRef], None],
     ) -> None:
         self._gateway = gateway
         self._tell = tell
         self._tell_absent = tell_absent
-        self._tasks: dict[Watch, asyncio.Task[None]] = {}
+        self._tasks: dict[WatchTarget, asyncio.Task[None]] = {}
         self._watches = 0
 
-    def follow(self, ref: Watch) -> None:
+    def follow(self, ref: WatchTarget) -> None:
         """Begin to watch the object, if that is not being done already."""
         if ref not in self._tasks:
             self._tasks[ref] = asyncio.create_task(self._follow(ref), name=f"watch {ref}")
 
-    def unfollow(self, ref: Watch) -> None:
+    def unfollow(self, ref: WatchTarget) -> None:
         """End the watch of the object."""
         task = self._tasks.pop(ref, None)
         if task is not None:
@@ -60,7 +60,7 @@ class Followers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, ref: Watch) -> None:
+    async def _follow(self, ref: WatchTarget) -> None:
         while True:
             pause = PAUSE_SECONDS
             try:
@@ -77,7 +77,7 @@ class Followers:
                 pause = max(LOOK_SECONDS, (len(self._tasks) - MOST_WATCHES) / LOOKS_PER_SECOND)
             await asyncio.sleep(pause)
 
-    async def _watch(self, ref: Watch) -> None:
+    async def _watch(self, ref: WatchTarget) -> None:
         self._watches += 1
         try:
             async for kind, raw in self._gateway.watch(ref):
@@ -88,12 +88,12 @@ class Followers:
         finally:
             self._watches -= 1
 
-    async def _look(self, ref: Watch) -> None:
+    async def _look(self, ref: WatchTarget) -> None:
         if isinstance(ref, PodsOf):
-            self._tell(ref, LISTED, await self._gateway.send(LookAtPods(ref)))
+            self._tell(ref, LISTED, await self._gateway.send(ListPods(ref)))
             return
         try:
-            raw = await self._gateway.send(Look(ref))
+            raw = await self._gateway.send(Get(ref))
         except ApiError as error:
             if not error.absent:
                 raise

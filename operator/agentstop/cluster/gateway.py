@@ -19,18 +19,18 @@ from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_n
 from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
-from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
-from agentstop.workloads.podseen import STOP_MANAGER
+from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
+from agentstop.workloads.pod_record import STOP_MANAGER
 from agentstop.workloads.requests import (
-    AskRight,
+    AccessReview,
     Create,
     Delete,
+    FindPods,
+    Get,
+    GetPod,
+    GetTemplate,
     Lighten,
-    Look,
-    LookAtMember,
-    LookAtPods,
-    LookAtTemplate,
-    LookForPods,
+    ListPods,
     Meaning,
     Patch,
     Request,
@@ -99,16 +99,16 @@ class Gateway:
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
         match request:
-            case Look(ref, link):
+            case Get(ref, link):
                 return await self._look(ref, link=link)
-            case LookAtMember(ref) | LookAtTemplate(ref):
+            case GetPod(ref) | GetTemplate(ref):
                 return await self.call("GET", path(ref))
-            case AskRight():
+            case AccessReview():
                 return await self._ask_right(request)
-            case LookAtPods(pods):
+            case ListPods(pods):
                 where = collection(ObjectRef("Pod", pods.namespace, ""))
                 return await read_all(self._transport, where, {"labelSelector": pods.selector}, pod_of)
-            case LookForPods(pods, uids):
+            case FindPods(pods, uids):
                 return await self._find_pods(pods.namespace, frozenset(uids))
             case Create(ref, body):
                 try:
@@ -183,7 +183,7 @@ class Gateway:
             raise
         return found
 
-    async def _ask_right(self, request: AskRight) -> JsonObject:
+    async def _ask_right(self, request: AccessReview) -> JsonObject:
         """Ask whether we may change such objects; the answer's `spec` says what was asked."""
         place = await self._discovery.place(request.ref)
         wanted = {
@@ -292,7 +292,7 @@ class Gateway:
         where = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{name}"
         await self._transport.call("PATCH", where, {}, body, _MERGE)
 
-    async def watch(self, target: Watch) -> AsyncIterator[tuple[str, JsonObject]]:
+    async def watch(self, target: WatchTarget) -> AsyncIterator[tuple[str, JsonObject]]:
         """Yield what there is now, then (event type, object) as it changes; ends with the watch, to be begun anew.
 
         What there is of one object comes as ADDED, or as (ABSENT, {}); pods come all at once as (LISTED, list), read.

@@ -8,7 +8,7 @@ from typing import Any
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_number, parse_time
 from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderPhase, OrderStatus, StopOrderSpec
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.sightings import is_newer
+from agentstop.cluster.object_store import is_newer
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import (
     FREE,

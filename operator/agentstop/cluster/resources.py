@@ -7,17 +7,17 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.task import KIND, PLURAL
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
-from agentstop.workloads.node import NodeSeen, read_node
+from agentstop.workloads.node import NodeRecord, read_node
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.ownerseen import OwnerSeen, read_claim, read_job, read_sandbox, read_scaled
-from agentstop.workloads.podseen import PodSeen, read_pod
+from agentstop.workloads.owner_record import OwnerRecord, read_claim, read_job, read_sandbox, read_scaled
+from agentstop.workloads.pod_record import PodRecord, read_pod
 from agentstop.workloads.unreadable import told, unreadable
 
 log = logging.getLogger(__name__)
 
 TASKS: Final = f"/apis/{GROUP}/{VERSION}"
 
-Reader = Callable[[Mapping[str, Any]], PodSeen | NodeSeen | OwnerSeen]
+Reader = Callable[[Mapping[str, Any]], PodRecord | NodeRecord | OwnerRecord]
 
 _READERS: Final[Mapping[tuple[str, str], Reader]] = {
     ("v1", "Pod"): read_pod,
@@ -62,7 +62,7 @@ def reader_of(ref: ObjectRef) -> Reader:
     return _READERS.get((ref.api_version, ref.kind), read_scaled)
 
 
-def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | OwnerSeen:
+def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodRecord | NodeRecord | OwnerRecord:
     """Return the record of an object; where nothing can be made of it, one by which it can be ended all the same."""
     try:
         return reader(raw)
@@ -72,10 +72,10 @@ def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodSeen | NodeSeen | 
         return unreadable(reader, raw, error)
 
 
-def pod_of(raw: Mapping[str, Any]) -> PodSeen:
+def pod_of(raw: Mapping[str, Any]) -> PodRecord:
     """Return the record of a pod; of one of which nothing can be made, enough to end it."""
     seen = read_record(read_pod, raw)
-    assert isinstance(seen, PodSeen)  # noqa: S101  (this tells the type checker what the reader of pods returns)
+    assert isinstance(seen, PodRecord)  # noqa: S101  (this tells the type checker what the reader of pods returns)
     return seen
 
 

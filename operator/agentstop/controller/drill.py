@@ -31,7 +31,7 @@ from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_
 from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of, taken
-from agentstop.workloads.requests import AskRight, Delete, Look, Patch
+from agentstop.workloads.requests import AccessReview, Delete, Get, Patch
 from agentstop.workloads.unreadable import told
 
 log = logging.getLogger(__name__)
@@ -136,13 +136,13 @@ class Drill:
             return _Found(task, 0, Reason(DECISION_FAILED, told(error)), frozenset(), ())
 
     def _look_at(self, order: Order, key: TaskKey, task: Task) -> _Found:
-        now, around, kind = self._clock(), self._cache.around, kind_of(task)
+        now, lister, kind = self._clock(), self._cache.lister, kind_of(task)
         rival = self._cache.rival_of(key, task)
-        seen = taken(task, rival) if rival is not None else kind.observe(task, around, now)
+        seen = taken(task, rival) if rival is not None else kind.observe(task, lister, now)
         request = task.spec.stop or StopRequest()
         asked = order.spec.grace_period_seconds or request.grace_period_seconds
-        requests = kind.carry_out(
-            task, Terminate(asked, order.spec.pod_policy or request.pod_policy, None), around, now
+        requests = kind.plan_requests(
+            task, Terminate(asked, order.spec.pod_policy or request.pod_policy, None), lister, now
         )
         runs = seen.presence is Presence.PRESENT and seen.proof is None
         workload = (seen.workload or task.status.workload) if runs else None
@@ -178,7 +178,7 @@ class Drill:
         dead: dict[str, Reason] = {}
         for name in sorted(names):
             try:
-                node = read_node(await self._gateway.send(Look(ObjectRef("Node", "", name))))
+                node = read_node(await self._gateway.send(Get(ObjectRef("Node", "", name))))
             except ApiError as error:
                 if error.absent:
                     dead[name] = _unreachable(f"node {name} is gone")
@@ -208,7 +208,7 @@ class Drill:
         ref = ObjectRef(need.kind, need.namespace, "", need.api_version)
         try:
             if need.verb == Patch.verb:
-                answer = await self._gateway.send(AskRight(ref, need.scale))
+                answer = await self._gateway.send(AccessReview(ref, need.scale))
             else:
                 answer = await self._gateway.call("POST", REVIEWS, {}, _review(need))
         except ApiError as error:

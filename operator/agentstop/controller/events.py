@@ -15,7 +15,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.gateway import Gateway
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.pod_record import PodRecord
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ LONGEST_NOTE: Final = 1024
 POSTERS: Final = 2
 
 
-_Waiting = tuple[Task | PodSeen, Note, datetime]
+_Waiting = tuple[Task | PodRecord, Note, datetime]
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class EventPoster:
         self._series: OrderedDict[tuple[str, Note], _Series] = OrderedDict()
         self._instance = socket.gethostname()[:128]
 
-    def post(self, about: Task | PodSeen, note: Note) -> None:
+    def post(self, about: Task | PodRecord, note: Note) -> None:
         """Post a note about a task or a pod, some time soon."""
         # All of one object's go one after the other: a repetition must find the Event that it repeats.
         queue = self._queues[hash(about.uid) % POSTERS]
@@ -85,7 +85,7 @@ class EventPoster:
             except Exception as error:  # noqa: BLE001  (an Event that cannot be posted must not end the posting)
                 log.debug("event %s of %s/%s was not posted: %s", note.reason, about.namespace, about.name, error)
 
-    async def _post(self, about: Task | PodSeen, note: Note, at: datetime) -> None:
+    async def _post(self, about: Task | PodRecord, note: Note, at: datetime) -> None:
         key = (about.uid, note)
         series = self._series.get(key)
         if series is not None and at - series.last < SERIES_ENDS_AFTER:
@@ -101,7 +101,7 @@ class EventPoster:
         while len(self._series) > REMEMBERED:
             self._series.popitem(last=False)
 
-    def _body(self, name: str, about: Task | PodSeen, note: Note, at: datetime) -> dict[str, Any]:
+    def _body(self, name: str, about: Task | PodRecord, note: Note, at: datetime) -> dict[str, Any]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",

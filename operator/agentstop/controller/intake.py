@@ -15,7 +15,7 @@ from agentstop.cluster.heavy import Name
 from agentstop.cluster.queue import Lane, WorkQueue
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.objects import ObjectRef, Watch
+from agentstop.workloads.objects import ObjectRef, WatchTarget
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Intake:
         else:
             self._forget(key)
 
-    def followed(self, target: Watch, kind: str, raw: dict[str, Any]) -> None:
+    def followed(self, target: WatchTarget, kind: str, raw: dict[str, Any]) -> None:
         """Take in what the watch of one object, or of the pods of a workload, brought."""
         if isinstance(target, ObjectRef):
             self.object(target, kind, raw)

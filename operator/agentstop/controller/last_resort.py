@@ -20,7 +20,7 @@ from agentstop.lifecycle.orders import OrderEffect
 from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.workloads.blindly import end_blindly, target_of
-from agentstop.workloads.requests import Delete, Look, Patch
+from agentstop.workloads.requests import Delete, Get, Patch
 from agentstop.workloads.unreadable import told
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class LastResort:
         """End the workload by its UID; return the request by which it was, if one was sent."""
         try:
             ref = target_of(task)
-            found = await self._gateway.send(Look(ref))
+            found = await self._gateway.send(Get(ref))
             request = end_blindly(task, ref, found)
             if request is not None:
                 await self._gateway.send(request)

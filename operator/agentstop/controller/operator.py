@@ -346,7 +346,7 @@ class Operator:
 
     def _lane_of(self, key: TaskKey | OrphanKey) -> Lane:
         if isinstance(key, OrphanKey):
-            return lane_of_orphan(key, self._cache.around)
+            return lane_of_orphan(key, self._cache.lister)
         return lane_of(self._cache.task(key))
 
     async def _pass(self, reconciler: Reconciler, key: TaskKey | OrphanKey) -> None:

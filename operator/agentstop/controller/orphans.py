@@ -21,10 +21,10 @@ from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
-from agentstop.workloads.objects import ObjectRef, Surroundings
+from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pod import POD
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.pod_record import PodRecord
 from agentstop.workloads.requests import Request
 
 log = logging.getLogger(__name__)
@@ -39,11 +39,11 @@ Send = Callable[[Iterable[Request], set[Hashable], list[ApiError]], Awaitable[bo
 """Sends what was not sent before in a pass, takes in the answers and collects errors; returns whether there was any."""
 
 
-def lane_of_orphan(key: OrphanKey, around: Surroundings) -> Lane:
+def lane_of_orphan(key: OrphanKey, lister: Lister) -> Lane:
     """Return how soon an orphan has its turn: with the stops of many, until it was asked to end."""
-    sighting = around.sightings.get(ObjectRef("Pod", key.namespace, key.name))
-    pod = sighting.seen if sighting is not None else None
-    runs = isinstance(pod, PodSeen) and pod.deletion_at is None and pod.stopped_in_place_at is None
+    entry = lister.entries.get(ObjectRef("Pod", key.namespace, key.name))
+    pod = entry.seen if entry is not None else None
+    runs = isinstance(pod, PodRecord) and pod.deletion_at is None and pod.stopped_in_place_at is None
     return Lane.MASS if runs else Lane.NORMAL
 
 
@@ -117,7 +117,7 @@ class Orphans:
             return
         key = OrphanKey(pod.namespace, pod.name, pod.uid)
         if key in self._known:
-            self._queue.add(key, lane=lane_of_orphan(key, self._cache.around))
+            self._queue.add(key, lane=lane_of_orphan(key, self._cache.lister))
         elif is_orphan(pod, *self._claimants(pod)):
             self._known[key] = _Orphan(self._clock(), pod.task or "")
             self._cache.keep(ref)
@@ -126,7 +126,7 @@ class Orphans:
 
     def sweep(self) -> None:
         """Look for orphans among all pods that are known."""
-        for ref in [ref for ref in self._cache.around.sightings if ref.kind == "Pod"]:
+        for ref in [ref for ref in self._cache.lister.entries if ref.kind == "Pod"]:
             self.seen(ref)
 
     def _changed(self, key: TaskKey, before: Task | None, after: Task | None) -> None:
@@ -136,17 +136,17 @@ class Orphans:
         ref = before.spec.workload_ref
         self.seen(ObjectRef("Pod", key.namespace, key.name if ref is None else ref.name))
 
-    def _pod(self, ref: ObjectRef) -> PodSeen | None:
-        sighting = self._cache.around.sightings.get(ref)
-        return sighting.seen if sighting is not None and isinstance(sighting.seen, PodSeen) else None
+    def _pod(self, ref: ObjectRef) -> PodRecord | None:
+        entry = self._cache.lister.entries.get(ref)
+        return entry.seen if entry is not None and isinstance(entry.seen, PodRecord) else None
 
-    def _claimants(self, pod: PodSeen) -> tuple[Task | None, list[Task]]:
+    def _claimants(self, pod: PodRecord) -> tuple[Task | None, list[Task]]:
         """Return the task that the label of a pod names, and those that point at the pod."""
         keys = self._cache.keys_of(ObjectRef("Pod", pod.namespace, pod.name))
         tasks = [task for task in map(self._cache.task, keys) if task is not None]
         return self._namesake(pod), tasks
 
-    def _namesake(self, pod: PodSeen) -> Task | None:
+    def _namesake(self, pod: PodRecord) -> Task | None:
         return self._cache.task(TaskKey(pod.namespace, pod.task)) if pod.task is not None else None
 
     # Work on one of them
@@ -183,16 +183,16 @@ class Orphans:
                 await self._look_for_task(TaskKey(pod.namespace, pod.task or ""))
                 proven = True
                 continue
-            task, around, now = stand_in(pod, orphan.workload), self._cache.around, self._clock()
+            task, lister, now = stand_in(pod, orphan.workload), self._cache.lister, self._clock()
             failed: list[ApiError] = []
-            new = await send(POD.looks(task, around, now), sent, failed)
+            new = await send(POD.required_reads(task, lister, now), sent, failed)
             if not new:
-                seen = POD.observe(task, around, now)
+                seen = POD.observe(task, lister, now)
                 orphan.workload = seen.workload
                 if seen.proof is not None:
                     return True
                 halt = ending_of_orphan(pod, self._namesake(pod))
-                new = await send(POD.carry_out(task, halt, around, now), sent, failed)
+                new = await send(POD.plan_requests(task, halt, lister, now), sent, failed)
                 orphan.asked = orphan.asked or new
                 if not new:
                     self._tell(key, orphan, pod, seen)
@@ -218,7 +218,7 @@ class Orphans:
             if self._cache.task(key) is None:
                 raise UnservedError  # it is there, and cannot be read
 
-    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodSeen, seen: Observation) -> None:
+    def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodRecord, seen: Observation) -> None:
         """Say what is done about an orphan, once for each thing that there is to say."""
         if orphan.asked and seen.halted and not orphan.ended:
             orphan.ended = True
@@ -234,7 +234,7 @@ class Orphans:
             self._say(key, pod, problem)
         self._stalls.put(key, orphan.stalled)
 
-    def _say(self, key: OrphanKey, pod: PodSeen, word: Reason) -> None:
+    def _say(self, key: OrphanKey, pod: PodRecord, word: Reason) -> None:
         self._events.post(pod, Note(Severity.WARNING, word.reason, Action.STOP, word.message))
         log.warning("%s: %s: %s", key, word.reason, word.message)
 

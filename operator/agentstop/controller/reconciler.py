@@ -26,18 +26,18 @@ from agentstop.lifecycle.orders import FREE
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.lightening import TOO_LARGE
-from agentstop.workloads.objects import ObjectRef, PodsOf, Refusal, Right
+from agentstop.workloads.objects import ObjectRef, PodsOf, Rejection, Right
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import (
-    AskRight,
+    AccessReview,
     Create,
     Delete,
+    FindPods,
+    Get,
+    GetPod,
+    GetTemplate,
     Lighten,
-    Look,
-    LookAtMember,
-    LookAtPods,
-    LookAtTemplate,
-    LookForPods,
+    ListPods,
     Meaning,
     Patch,
     Request,
@@ -120,7 +120,7 @@ class Reconciler:
         failed: list[ApiError] = []
         uid = task.uid
         try:
-            task, decision = await self._carry_out(key, task, kind, failed)
+            task, decision = await self._decide_and_send(key, task, kind, failed)
         finally:
             self._cache.return_template(uid)
         self._follow(key, task)
@@ -172,7 +172,7 @@ class Reconciler:
 
     def _follow(self, key: TaskKey, task: Task | None) -> None:
         """Watch what the task has to do with, for as long as any task needs that."""
-        wanted = kind_of(task).watches(task, self._cache.around) if task is not None else ()
+        wanted = kind_of(task).watches(task, self._cache.lister) if task is not None else ()
         begun, ended = self._cache.watch(key, wanted)
         for each in begun:
             self._followers.follow(each)
@@ -181,7 +181,7 @@ class Reconciler:
             if isinstance(each, PodsOf):
                 self._cache.forget(each)
 
-    async def _carry_out(
+    async def _decide_and_send(
         self, key: TaskKey, task: Task, kind: WorkloadKind, failed: list[ApiError]
     ) -> tuple[Task, Decision]:
         """Decide, and send what the decision asks for, until it asks for nothing that was not sent already.
@@ -193,8 +193,8 @@ class Reconciler:
         await self._know_ancestors(key, task)
         for _ in range(ROUNDS):
             now = self._clock()
-            looks = kind.looks(task, self._cache.around, now)
-            if await self.send_new(looks, sent, failed):
+            required_reads = kind.required_reads(task, self._cache.lister, now)
+            if await self.send_new(required_reads, sent, failed):
                 if failed:
                     raise RetryError(failed[0])
                 continue
@@ -277,16 +277,16 @@ class Reconciler:
         if rival is not None:
             return taken(task, rival)
         self._cache.claim(key, task)
-        return kind.observe(task, self._cache.around, now)
+        return kind.observe(task, self._cache.lister, now)
 
     def _requests(self, task: Task, kind: WorkloadKind, decision: Decision, now: datetime) -> list[Request]:
-        around = self._cache.around
-        return [each for effect in decision.effects for each in kind.carry_out(task, effect, around, now)]
+        lister = self._cache.lister
+        return [each for effect in decision.effects for each in kind.plan_requests(task, effect, lister, now)]
 
     async def _send(self, request: Request) -> None:
         """Send a request, and take in what the answer says. Raises ApiError where none came."""
         try:
-            making = isinstance(request, Create | LookAtTemplate)
+            making = isinstance(request, Create | GetTemplate)
             answer = await self._make(request) if making else await self._gateway.send(request)
         except ApiError as error:
             await self._take(request, error)
@@ -307,19 +307,19 @@ class Reconciler:
     async def _failed(self, request: Request, error: ApiError) -> None:
         """Take in what an error says about the object. Raises it where it says nothing."""
         ref = request.ref
-        if isinstance(request, LookAtTemplate):
+        if isinstance(request, GetTemplate):
             if not error.absent:
                 raise error
             self._cache.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
-        elif error.absent and isinstance(request, LookAtMember):
+        elif error.absent and isinstance(request, GetPod):
             self._cache.lose_member(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete):
             self._cache.lose(request.ref, request.uid, self._clock())
-        elif error.absent and isinstance(request, Look | Patch | Lighten):
+        elif error.absent and isinstance(request, Get | Patch | Lighten):
             self._cache.see_absent(request.ref, self._clock())
         elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.
-            await self._send(Look(request.ref))
+            await self._send(Get(request.ref))
             decided_anew = isinstance(request, Delete) and request.resource_version is not None
             if not isinstance(request, Create) and not decided_anew and self._cache.is_there(request.ref, request.uid):
                 raise error
@@ -330,7 +330,7 @@ class Reconciler:
             if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
                 self._cache.see_absent(ref, self._clock())  # its kind was removed, and it with it
             reason = TOO_LARGE if error.too_large else error.reason
-            self._cache.refuse(ref, request.verb, Refusal(error.code, reason, error.message, self._clock()))
+            self._cache.refuse(ref, request.verb, Rejection(error.code, reason, error.message, self._clock()))
             if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
         else:
@@ -342,30 +342,30 @@ class Reconciler:
         match request:
             case Suspend(job=job):
                 self._cache.note_schedule(job, answer["schedule"])
-            case AskRight(ref):
+            case AccessReview(ref):
                 self._cache.note_right(ref, Right(_missing(answer), now))
-            case LookAtPods(pods):
+            case ListPods(pods):
                 self._cache.list_pods(pods, answer["items"], now)
-            case LookForPods(pods, uids):
+            case FindPods(pods, uids):
                 found = {each.uid: each for each in answer["items"]}
                 for uid in uids:
                     if uid in found:
                         self._cache.find_member(pods, found[uid], now)
                     else:
                         self._cache.lose_member(pods, uid, now)
-            case LookAtMember(ref, uid, pods):
+            case GetPod(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
                     self._cache.see_member(pods, answer, now)
                 else:
                     self._cache.lose_member(pods, uid, now)
-            case LookAtTemplate(ref, uid):
+            case GetTemplate(ref, uid):
                 self._meet(answer)
                 if answer["metadata"]["uid"] == uid:
                     self._cache.lend_template(uid, answer["spec"].get("podTemplate") or {})
             case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
                 # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
                 self._cache.lose(ref, uid, now)
-            case Look(ref, link):
+            case Get(ref, link):
                 self._cache.see(ref, answer, now, link=link)
             case Patch(ref):
                 signal = None if request.meaning is Meaning.UNTRACK else request.meaning is not Meaning.RESUME

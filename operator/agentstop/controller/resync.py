@@ -13,7 +13,7 @@ from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.intake import Intake
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Resync:
         if self._cache.knows(ref):
             return
         try:
-            self._intake.object(ref, None, await self._gateway.send(Look(ref)))
+            self._intake.object(ref, None, await self._gateway.send(Get(ref)))
         except ApiError as error:
             if not error.absent:
                 raise

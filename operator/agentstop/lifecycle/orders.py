@@ -319,7 +319,7 @@ class Ledger:
             missing -= self.past[bucket]
         self.past[OTHER] += missing
         self.finished_before = status.already_finished
-        self.refused_before += max(status.refused - self.refusals, 0)
+        self.refused_before += max(status.refused - self.rejections, 0)
         self.whole = True
 
     def count(self, bucket: str) -> int:
@@ -332,7 +332,7 @@ class Ledger:
         return self.count(STOPPING)
 
     @property
-    def refusals(self) -> int:
+    def rejections(self) -> int:
         """How many tasks were made under the hold."""
         return len(self.refused) + self.refused_before
 
@@ -343,7 +343,7 @@ def progress(order: Order, ledger: Ledger, now: datetime, *, complete: bool) -> 
     status = before.but(
         observed_generation=order.generation,
         requested_by=before.requested_by or order.requested_by,
-        refused=ledger.refusals,
+        refused=ledger.rejections,
     )
     if before.finished_at is None:
         status = _counted(status, ledger, now, complete=complete)

@@ -6,12 +6,12 @@ from typing import Any, Final
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled import Controlled
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
 from agentstop.workloads.kinds import CLAIM, SANDBOX_API
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.podseen import ENDED_PHASES, read_controller
+from agentstop.workloads.pod_record import ENDED_PHASES, read_controller
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Patch
+from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS
 
 GRACE_SECONDS: Final = 30
 """Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""

@@ -9,12 +9,12 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
-from agentstop.workloads.helping import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
-from agentstop.workloads.members import doubted, unlooked
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import (
-    Part,
+from agentstop.workloads.assisted_termination import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
+from agentstop.workloads.owned_pods import doubted, unlooked
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_owner import (
+    PodOwner,
     ending_of_parts,
     finding,
     former,
@@ -23,16 +23,16 @@ from agentstop.workloads.parts import (
     signaled_at,
     started_again,
 )
-from agentstop.workloads.podseen import Controller
-from agentstop.workloads.refusals import forbidden, parts_too_large
+from agentstop.workloads.pod_record import Controller
+from agentstop.workloads.rejections import forbidden, parts_too_large
 from agentstop.workloads.requests import (
-    AskRight,
+    AccessReview,
+    FindPods,
+    Get,
+    GetPod,
     Lighten,
-    LiveLook,
-    Look,
-    LookAtMember,
-    LookAtPods,
-    LookForPods,
+    ListPods,
+    LiveRead,
     Meaning,
     Patch,
     Request,
@@ -52,7 +52,7 @@ NO_SCALE: Final = "NoScale"
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class KindSpec:
     """What is particular to a kind of controlled workload."""
 
     halt: Mapping[str, Any]
@@ -65,84 +65,84 @@ class Traits:
     """Whether that goes to its scale subresource."""
     goes_on: Callable[[ObjectRef, Controller], Reason | None] = lambda _ref, _controller: None
     """Says what goes on though it is stopped, where it has a controller of its own that is no CronJob."""
-    refuses: Callable[[ObjectRef, OwnerSeen], Reason | None] = lambda _ref, _owner: None
+    refuses: Callable[[ObjectRef, OwnerRecord], Reason | None] = lambda _ref, _owner: None
     """Says why it cannot be the workload of a task, if it can't."""
 
 
 class Controlled:
     """A kind of workload whose pods are made by a controller."""
 
-    def __init__(self, traits: Traits) -> None:
-        self._traits = traits
+    def __init__(self, kind_spec: KindSpec) -> None:
+        self._kind_spec = kind_spec
 
-    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+    def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return the object for as long as it must stay as it is, and its pods until they are gone."""
         if task.status.phase in {Phase.COMPLETED, Phase.FAILED}:
             return ()
-        parts = list(self._parts(task, around))
-        refs = dict.fromkeys(self._needed(task, around))
+        parts = list(self._parts(task, lister))
+        refs = dict.fromkeys(self._needed(task, lister))
         pods = [] if task.status.phase is Phase.STOPPED else [part.pods for part in parts if part.pods is not None]
         return (*refs, *pods)
 
-    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
+    def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return what has to be read before the workload's state is known, and what completes the proof."""
         if task.status.phase in {Phase.COMPLETED, Phase.FAILED}:
             return ()
-        wanted = [ref for ref in self._needed(task, around) if _unknown(ref, around, now)]
-        parts = list(self._parts(task, around))
+        wanted = [ref for ref in self._needed(task, lister) if _unknown(ref, lister, now)]
+        parts = list(self._parts(task, lister))
         asked = task.stop_seen_at is not None or task.status.stop is not None or task.to_be_paused
         if wanted or task.status.phase is Phase.STOPPED or (asked and not all(part.halted for part in parts)):
-            return tuple(Look(ref) for ref in wanted)  # what ends the pods comes before all that is known of them
-        looks: list[LiveLook] = []
+            return tuple(Get(ref) for ref in wanted)  # what ends the pods comes before all that is known of them
+        required_reads: list[LiveRead] = []
         for part in parts:
-            looks += [Look(ref, link=True) for ref in part.members.strangers if _unknown(ref, around, now)]
+            required_reads += [Get(ref, link=True) for ref in part.members.strangers if _unknown(ref, lister, now)]
             suspects = doubted(part.group, now, suspect=asked)
             if part.pods is not None:
-                looks += [
-                    LookAtMember(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
+                required_reads += [
+                    GetPod(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
                 ]
                 unseen = list(unlooked(part.members, part.group))
-                looks += [
-                    LookAtMember(ObjectRef("Pod", part.ref.namespace, each.name), each.uid, part.pods)
+                required_reads += [
+                    GetPod(ObjectRef("Pod", part.ref.namespace, each.name), each.uid, part.pods)
                     for each in unseen
                     if each.name
                 ]
                 nameless = tuple(each.uid for each in unseen if not each.name)
                 if nameless and part.group.listed_at is not None:
-                    looks.append(LookForPods(part.pods, nameless))
+                    required_reads.append(FindPods(part.pods, nameless))
                 if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
-                    looks += [LookAtPods(part.pods), *self._again(task)]
-                elif not asked and part.gone and part.quiet and not part.listed_since(part.sighting.at):
-                    looks.append(LookAtPods(part.pods))
-            looks += part.members.looks(part.group, task.status.stop, around, now)
-            if not asked and _unasked(part.ref, around, now):
-                looks.append(AskRight(part.ref, self._traits.scale))
-        return tuple(dict.fromkeys(looks))
+                    required_reads += [ListPods(part.pods), *self._again(task)]
+                elif not asked and part.gone and part.quiet and not part.listed_since(part.entry.at):
+                    required_reads.append(ListPods(part.pods))
+            required_reads += part.members.required_reads(part.group, task.status.stop, lister, now)
+            if not asked and _unasked(part.ref, lister, now):
+                required_reads.append(AccessReview(part.ref, self._kind_spec.scale))
+        return tuple(dict.fromkeys(required_reads))
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
+    def observe(self, task: Task, lister: Lister, now: datetime) -> Observation:
         """Return what is seen of the workload."""
         ref = _target(task)
-        sighting = around.sightings.get(ref)
+        entry = lister.entries.get(ref)
         known = task.status.workload
-        if sighting is None:
-            return _unread(ref, known, around, now)
-        owner = _subject(task, sighting)
+        if entry is None:
+            return _unread(ref, known, lister, now)
+        owner = _subject(task, entry)
         if owner is None and known is None:
             message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
             return Observation(presence=Presence.ABSENT, waiting=Reason("WorkloadNotFound", message))
         if owner is not None and known is None:
-            refused = self._refusal(ref, owner)
+            refused = self._rejection(ref, owner)
             if refused is not None:
                 return Observation(presence=Presence.ABSENT, refused=refused)
-        return self._present(task, owner, list(self._parts(task, around)), around, now)
+        return self._present(task, owner, list(self._parts(task, lister)), lister, now)
 
-    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+    def plan_requests(self, task: Task, effect: WorkloadEffect, lister: Lister, now: datetime) -> tuple[Request, ...]:
         """Return the changes that end the workload, or have it run again."""
-        parts = list(self._parts(task, around))
+        parts = list(self._parts(task, lister))
         there = [part for part in parts if not part.gone]
         match effect:
             case Start():
-                body = self._traits.resume(task.status.workload)
+                body = self._kind_spec.resume(task.status.workload)
                 return tuple(
                     self._patch(part, body, Meaning.RESUME, part.owner.resource_version)
                     for part in there
@@ -151,16 +151,16 @@ class Controlled:
             case Terminate():
                 meaning = Meaning.PAUSE if effect.pause else Meaning.STOP
                 patches = [
-                    self._lightened_first(each, self._patch(each, self._traits.halt, meaning), around, now)
+                    self._lightened_first(each, self._patch(each, self._kind_spec.halt, meaning), lister, now)
                     for each in there
                     if not each.owner.halted
                 ]
                 if task.status.phase.terminal:
                     return tuple(patches)
-                made_by = (suspension(each.ref, each.owner, around, now) for each in there if effect.schedule)
+                made_by = (suspension(each.ref, each.owner, lister, now) for each in there if effect.schedule)
                 schedules = tuple(filter(None, made_by))
                 if patches:
-                    ahead = tuple(each for part in there for each in before_its_controller(part, effect, around, now))
+                    ahead = tuple(each for part in there for each in before_its_controller(part, effect, lister, now))
                     untracking = tuple(each for each in ahead if isinstance(each, Patch))
                     seen_at = task.stop_seen_at
                     first = untracking and seen_at is not None and now < seen_at + UNTRACK_FIRST
@@ -169,70 +169,70 @@ class Controlled:
                 smaller = [
                     Lighten(each.ref, each.owner.uid, now)
                     for each in heavy
-                    if around.refusal(each.ref, Lighten.verb, now) is None
+                    if lister.rejection(each.ref, Lighten.verb, now) is None
                 ]
-                helping = (each for part in parts for each in help_to_end(part, effect, around, now))
+                helping = (each for part in parts for each in help_to_end(part, effect, lister, now))
                 return (*smaller, *helping, *schedules)
 
     @property
     def _lightens(self) -> bool:
         """Whether such objects can be made smaller: of what is scaled we may change the scale alone."""
-        return not self._traits.scale
+        return not self._kind_spec.scale
 
-    def _lightened_first(self, part: Part, patch: Patch, around: Surroundings, now: datetime) -> Patch | Lighten:
+    def _lightened_first(self, part: PodOwner, patch: Patch, lister: Lister, now: datetime) -> Patch | Lighten:
         """Return the change that ends a workload; where that is too large for it, it is made smaller with it."""
-        if not self._lightens or around.too_large(part.ref, now) is None:
+        if not self._lightens or lister.too_large(part.ref, now) is None:
             return patch
-        if around.refusal(part.ref, Lighten.verb, now) is not None:
+        if lister.rejection(part.ref, Lighten.verb, now) is not None:
             return patch
         return Lighten(part.ref, part.owner.uid, now, patch.body["spec"])
 
-    def _patch(self, part: Part, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
-        return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._traits.scale)
+    def _patch(self, part: PodOwner, body: Mapping[str, Any], meaning: Meaning, version: str | None = None) -> Patch:
+        return Patch(part.ref, part.owner.uid, body, meaning, version, scale=self._kind_spec.scale)
 
     def end(self, ref: ObjectRef, uid: str) -> Patch:
         """Return the change that ends such a workload, whatever it says of itself."""
-        return Patch(ref, uid, self._traits.halt, Meaning.STOP, scale=self._traits.scale)
+        return Patch(ref, uid, self._kind_spec.halt, Meaning.STOP, scale=self._kind_spec.scale)
 
     # What a kind may see differently
 
-    def _needed(self, task: Task, _around: Surroundings) -> Iterator[ObjectRef]:
+    def _needed(self, task: Task, _lister: Lister) -> Iterator[ObjectRef]:
         """Yield the objects that have to be known."""
         yield _target(task)
 
-    def _again(self, _task: Task) -> tuple[Look, ...]:
+    def _again(self, _task: Task) -> tuple[Get, ...]:
         """Return what has to be read anew with the last list of pods."""
         return ()
 
-    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
+    def _parts(self, task: Task, lister: Lister) -> Iterator[PodOwner]:
         """Yield the objects that make the pods."""
-        sighting = around.sightings.get(_target(task))
-        if sighting is None:
+        entry = lister.entries.get(_target(task))
+        if entry is None:
             return
-        owner = _subject(task, sighting)
+        owner = _subject(task, entry)
         known = task.status.workload
         if owner is None and known is not None:
-            sighting, owner = former(known.uid, sighting)
+            entry, owner = former(known.uid, entry)
         if owner is not None:
-            yield part_of(task, _target(task), sighting, owner, around)
+            yield part_of(task, _target(task), entry, owner, lister)
 
-    def _refusal(self, ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
+    def _rejection(self, ref: ObjectRef, owner: OwnerRecord) -> Reason | None:
         if owner.deleting:
             message = f"{ref.kind} {ref.name} is being deleted; nothing is left for a task to stop"
             return Reason("WorkloadBeingDeleted", message)
-        return self._traits.refuses(ref, owner)
+        return self._kind_spec.refuses(ref, owner)
 
-    def _bound_to(self, _current: Part) -> BoundTo | None:
+    def _bound_to(self, _current: PodOwner) -> BoundTo | None:
         """Return what runs in the workload's place, by the part whose pods are the latest."""
         return None
 
     # What is seen
 
     def _present(
-        self, task: Task, owner: OwnerSeen | None, parts: list[Part], around: Surroundings, now: datetime
+        self, task: Task, owner: OwnerRecord | None, parts: list[PodOwner], lister: Lister, now: datetime
     ) -> Observation:
         stop, known = task.status.stop, task.status.workload
-        proof, blocked = finding(parts, task, around, now)
+        proof, blocked = finding(parts, task, lister, now)
         unknown = missing(known, (each.pod.uid for part in parts for each in part.members.seen))
         if unknown and blocked is None:
             proof, blocked = None, _unknown_pods(_target(task), unknown)
@@ -248,7 +248,7 @@ class Controlled:
         due = stop.kill_at if stop is not None else None
         if blocked is None and halted and due is not None and due + MARGIN <= now:
             blocked = self._idle(parts)
-        elsewhere, goes_on = self._elsewhere(_target(task), owner, around, now)
+        elsewhere, goes_on = self._elsewhere(_target(task), owner, lister, now)
         return Observation(
             presence=Presence.PRESENT,
             workload=self._status(task, owner, parts) or known,
@@ -263,7 +263,7 @@ class Controlled:
             ending=ending_of_parts(task, parts),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
-            blocked=parts_too_large(parts, around, now) or blocked or forbidden(_target(task), parts, around, now),
+            blocked=parts_too_large(parts, lister, now) or blocked or forbidden(_target(task), parts, lister, now),
             elsewhere=elsewhere,
             goes_on=goes_on,
             late=next(filter(None, (part.members.late(part.group) for part in parts)), None),
@@ -271,16 +271,16 @@ class Controlled:
         )
 
     def _elsewhere(
-        self, ref: ObjectRef, owner: OwnerSeen | None, around: Surroundings, now: datetime
+        self, ref: ObjectRef, owner: OwnerRecord | None, lister: Lister, now: datetime
     ) -> tuple[Reason | None, bool]:
         """Say who controls the object besides, where that may make others like it, and whether it goes on."""
         if owner is None or owner.controller is None:
             return None, True
         if schedule_of(ref, owner.controller) is not None:
-            return said_of(ref, owner.uid, owner.controller, around, now)
-        return self._traits.goes_on(ref, owner.controller), True
+            return said_of(ref, owner.uid, owner.controller, lister, now)
+        return self._kind_spec.goes_on(ref, owner.controller), True
 
-    def _idle(self, parts: list[Part]) -> Reason | None:
+    def _idle(self, parts: list[PodOwner]) -> Reason | None:
         """Say whose controller does not act, where that is what holds up the end."""
         for part in parts:
             if part.gone:
@@ -292,11 +292,11 @@ class Controlled:
                 return part.owner.unsettled
             who = part.owner.manager or "its controller"
             name = f"{part.ref.kind} {part.ref.name}"
-            message = f"{name} was {self._traits.deed}, but {who} has not ended its pods; see whether that runs"
+            message = f"{name} was {self._kind_spec.deed}, but {who} has not ended its pods; see whether that runs"
             return Reason("ControllerNotActing", message)
         return None
 
-    def _status(self, task: Task, owner: OwnerSeen | None, parts: list[Part]) -> WorkloadStatus | None:
+    def _status(self, task: Task, owner: OwnerRecord | None, parts: list[PodOwner]) -> WorkloadStatus | None:
         before = task.status.workload
         evidence = [each for part in parts for each in part.members.evidence()]
         shown = tuple(evidence[:MAX_LISTED_PODS])
@@ -332,10 +332,10 @@ class Controlled:
             selector=selector or (before.selector if before is not None else None),
         )
 
-    def _waiting(self, task: Task, parts: list[Part]) -> Reason | None:
+    def _waiting(self, task: Task, parts: list[PodOwner]) -> Reason | None:
         for part in parts:
             if part.owner.halted and not task.to_be_paused:
-                message = f"{part.ref.kind} {part.ref.name} is {self._traits.deed} by somebody else"
+                message = f"{part.ref.kind} {part.ref.name} is {self._kind_spec.deed} by somebody else"
                 return Reason("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
         return None
 
@@ -348,7 +348,7 @@ def _unknown_pods(ref: ObjectRef, count: int) -> Reason:
     return Reason("PodsUnknown", message)
 
 
-def _look_again_at(part: Part, now: datetime) -> Iterator[datetime]:
+def _look_again_at(part: PodOwner, now: datetime) -> Iterator[datetime]:
     moments = (part.certain_from() if part.quiet else help_due(part), part.members.look_again_at(part.group, now))
     yield from (at for at in moments if at is not None and at > now)
 
@@ -359,38 +359,40 @@ def _target(task: Task) -> ObjectRef:
     return ObjectRef(ref.kind, task.namespace, ref.name, ref.api_version)
 
 
-def _subject(task: Task, sighting: Sighting) -> OwnerSeen | None:
+def _subject(task: Task, entry: CacheEntry) -> OwnerRecord | None:
     """Return the object that is the task's: once its UID is on record, no other of the same name is."""
-    owner = sighting.seen
-    if not isinstance(owner, OwnerSeen):
+    owner = entry.seen
+    if not isinstance(owner, OwnerRecord):
         return None
     known = task.status.workload
     if known is not None:
         return owner if owner.uid == known.uid else None
-    return None if sighting.absent or task.status.phase.terminal else owner
+    return None if entry.absent or task.status.phase.terminal else owner
 
 
-def _unknown(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:
-    sighting = around.sightings.get(ref)
-    if sighting is None:
-        return around.refusal(ref, Look.verb, now) is None
-    return sighting.doubted
+def _unknown(ref: ObjectRef, lister: Lister, now: datetime) -> bool:
+    entry = lister.entries.get(ref)
+    if entry is None:
+        return lister.rejection(ref, Get.verb, now) is None
+    return entry.doubted
 
 
-def _unread(ref: ObjectRef, known: WorkloadStatus | None, around: Surroundings, now: datetime) -> Observation:
+def _unread(ref: ObjectRef, known: WorkloadStatus | None, lister: Lister, now: datetime) -> Observation:
     """The workload could not be read: its kind is not there, or not one that can be stopped, or we may not."""
-    refusal = around.refusal(ref, Look.verb, now)
-    if refusal is None:
+    rejection = lister.rejection(ref, Get.verb, now)
+    if rejection is None:
         return Observation(presence=Presence.UNKNOWN)
     if known is not None:
-        return Observation(presence=Presence.PRESENT, workload=known, blocked=Reason("StopForbidden", refusal.message))
-    if refusal.reason == NOT_SERVED:
-        return Observation(presence=Presence.ABSENT, waiting=Reason(NOT_SERVED, refusal.message))
-    if refusal.reason == NO_SCALE:
-        return Observation(presence=Presence.ABSENT, refused=Reason("UnsupportedWorkload", refusal.message))
-    return Observation(presence=Presence.UNKNOWN, blocked=Reason("StopForbidden", refusal.message))
+        return Observation(
+            presence=Presence.PRESENT, workload=known, blocked=Reason("StopForbidden", rejection.message)
+        )
+    if rejection.reason == NOT_SERVED:
+        return Observation(presence=Presence.ABSENT, waiting=Reason(NOT_SERVED, rejection.message))
+    if rejection.reason == NO_SCALE:
+        return Observation(presence=Presence.ABSENT, refused=Reason("UnsupportedWorkload", rejection.message))
+    return Observation(presence=Presence.UNKNOWN, blocked=Reason("StopForbidden", rejection.message))
 
 
-def _unasked(ref: ObjectRef, around: Surroundings, now: datetime) -> bool:
-    right = around.right(ref)
+def _unasked(ref: ObjectRef, lister: Lister, now: datetime) -> bool:
+    right = lister.right(ref)
     return right is None or right.at + (ASK_AGAIN if right.word is None else ASK_AGAIN_SOON) <= now

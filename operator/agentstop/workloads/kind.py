@@ -5,21 +5,21 @@ from typing import Protocol
 
 from agentstop.lifecycle.effects import WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Task
-from agentstop.workloads.objects import Surroundings, Watch
-from agentstop.workloads.requests import LiveLook, Request
+from agentstop.workloads.objects import Lister, WatchTarget
+from agentstop.workloads.requests import LiveRead, Request
 
 
 class WorkloadKind(Protocol):
     """One kind of workload. All of it is pure: from what is known to what it means, and to what has to be sent."""
 
-    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+    def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return what has to be followed for the task, because no label of ours leads to it."""
 
-    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
+    def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return what has to be read live before anything can be decided."""
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
+    def observe(self, task: Task, lister: Lister, now: datetime) -> Observation:
         """Return what is seen of the task's workload."""
 
-    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+    def plan_requests(self, task: Task, effect: WorkloadEffect, lister: Lister, now: datetime) -> tuple[Request, ...]:
         """Return the requests that an effect takes, as things are; none where it has taken place already."""

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from agentstop.api.task import BoundTo, WorkloadStatus
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.controlled import Controlled, Traits
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.parts import NO_GROUP, Part, former, heirs, part_of, pods_of
-from agentstop.workloads.podseen import Controller
-from agentstop.workloads.requests import Look
+from agentstop.workloads.controlled import Controlled, KindSpec
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_owner import NO_GROUP, PodOwner, former, orphaned_controllers, part_of, pods_of
+from agentstop.workloads.pod_record import Controller
+from agentstop.workloads.requests import Get
 from agentstop.workloads.roster import known_pods
 
 SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
@@ -23,7 +23,7 @@ def _former_number(workload: WorkloadStatus | None) -> Mapping[str, Any]:
     return {"spec": {"replicas": former or 1}}
 
 
-def _controlled_by_another(ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
+def _controlled_by_another(ref: ObjectRef, owner: OwnerRecord) -> Reason | None:
     if owner.controller is None:
         return None
     other = f"{owner.controller.kind} {owner.controller.name}"
@@ -31,7 +31,7 @@ def _controlled_by_another(ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
     return Reason("WorkloadHasController", message)
 
 
-def _unclaimed(ref: ObjectRef, owner: OwnerSeen) -> Reason | None:
+def _unclaimed(ref: ObjectRef, owner: OwnerRecord) -> Reason | None:
     if owner.controller is None or owner.controller.kind != "SandboxWarmPool":
         return None
     pool = owner.controller.name
@@ -48,7 +48,7 @@ def _made_by_another(ref: ObjectRef, controller: Controller) -> Reason:
 
 
 JOB: Final = Controlled(
-    Traits(
+    KindSpec(
         halt={"spec": {"suspend": True}},
         resume=lambda _: {"spec": {"suspend": False}},
         deed="suspended",
@@ -60,33 +60,33 @@ JOB: Final = Controlled(
 class _Scaled(Controlled):
     """What can be scaled may leave a controller behind that goes on making its pods: an orphaned ReplicaSet."""
 
-    def _needed(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
-        yield from super()._needed(task, around)
-        for part in super()._parts(task, around):
-            yield from heirs(part, around)
+    def _needed(self, task: Task, lister: Lister) -> Iterator[ObjectRef]:
+        yield from super()._needed(task, lister)
+        for part in super()._parts(task, lister):
+            yield from orphaned_controllers(part, lister)
 
-    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
-        for part in super()._parts(task, around):
-            left = [_heir(task, part, ref, uid, around) for ref, uid in heirs(part, around).items()]
+    def _parts(self, task: Task, lister: Lister) -> Iterator[PodOwner]:
+        for part in super()._parts(task, lister):
+            left = [_heir(task, part, ref, uid, lister) for ref, uid in orphaned_controllers(part, lister).items()]
             theirs = {each.pod.uid for heir in left if heir is not None for each in heir.members.seen}
             own = tuple(each for each in part.members.seen if each.pod.uid not in theirs)
             yield replace(part, members=replace(part.members, seen=own))
             yield from filter(None, left)
 
 
-def _heir(task: Task, former: Part, ref: ObjectRef, uid: str, around: Surroundings) -> Part | None:
-    sighting = around.sightings.get(ref)
-    owner = sighting.seen if sighting is not None else None
-    if sighting is None or not isinstance(owner, OwnerSeen) or owner.uid != uid:
+def _heir(task: Task, former: PodOwner, ref: ObjectRef, uid: str, lister: Lister) -> PodOwner | None:
+    entry = lister.entries.get(ref)
+    owner = entry.seen if entry is not None else None
+    if entry is None or not isinstance(owner, OwnerRecord) or owner.uid != uid:
         return None
     # It is looked for by the selector of what left it behind: its own one finds no other pods of its own.
     owner = replace(owner, selector=former.pods.selector if former.pods is not None else None)
     elsewhere = {each.uid for each in former.members.vanished} | {each.pod.uid for each in former.members.seen}
-    return part_of(task, ref, sighting, owner, around, elsewhere=elsewhere)
+    return part_of(task, ref, entry, owner, lister, elsewhere=elsewhere)
 
 
 SCALED: Final = _Scaled(
-    Traits(
+    KindSpec(
         halt={"spec": {"replicas": 0}},
         resume=_former_number,
         deed="scaled to 0",
@@ -97,7 +97,7 @@ SCALED: Final = _Scaled(
 )
 """Whatever has a scale subresource: Deployment, StatefulSet, ReplicaSet, and custom kinds."""
 
-_SANDBOX: Final = Traits(
+_SANDBOX: Final = KindSpec(
     halt={"spec": {"operatingMode": "Suspended"}},
     resume=lambda _: {"spec": {"operatingMode": "Running"}},
     deed="suspended",
@@ -110,55 +110,55 @@ SANDBOX: Final = Controlled(_SANDBOX)
 class _Claim(Controlled):
     """A claim runs in the Sandbox that it is bound to; it may be bound to another one at any time."""
 
-    def _needed(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
-        yield from super()._needed(task, around)
-        yield from self._sandboxes(task, around)
+    def _needed(self, task: Task, lister: Lister) -> Iterator[ObjectRef]:
+        yield from super()._needed(task, lister)
+        yield from self._sandboxes(task, lister)
 
-    def _again(self, task: Task) -> tuple[Look, ...]:
-        return tuple(Look(ref) for ref in super()._needed(task, Surroundings()))
+    def _again(self, task: Task) -> tuple[Get, ...]:
+        return tuple(Get(ref) for ref in super()._needed(task, Lister()))
 
-    def _parts(self, task: Task, around: Surroundings) -> Iterator[Part]:
-        claim = next((part for part in super()._parts(task, around)), None)
+    def _parts(self, task: Task, lister: Lister) -> Iterator[PodOwner]:
+        claim = next((part for part in super()._parts(task, lister)), None)
         bound = task.status.workload.bound_to if task.status.workload is not None else None
-        sandboxes: list[tuple[ObjectRef, Sighting, OwnerSeen]] = []
-        for ref in self._sandboxes(task, around):
-            sighting = around.sightings.get(ref)
-            if sighting is None:
+        sandboxes: list[tuple[ObjectRef, CacheEntry, OwnerRecord]] = []
+        for ref in self._sandboxes(task, lister):
+            entry = lister.entries.get(ref)
+            if entry is None:
                 continue
-            owner = sighting.seen if isinstance(sighting.seen, OwnerSeen) else None
+            owner = entry.seen if isinstance(entry.seen, OwnerRecord) else None
             if bound is not None and ref.name == bound.name and (owner is None or owner.uid != bound.uid):
-                sandboxes.append((ref, *former(bound.uid, sighting)))
+                sandboxes.append((ref, *former(bound.uid, entry)))
             if owner is None:
                 continue
             recorded = bound is not None and owner.uid == bound.uid
             held = claim is not None and owner.controller is not None and owner.controller.uid == claim.owner.uid
-            if recorded or (held and not sighting.absent):
-                sandboxes.append((ref, sighting, owner))
+            if recorded or (held and not entry.absent):
+                sandboxes.append((ref, entry, owner))
         # Each pod on record is one Sandbox's; of which nobody can tell it any more, the first one's.
         listed = {each.uid for each in known_pods(task.status.workload)}
         groups = [pods_of(task, ref, owner) for ref, _, owner in sandboxes]
-        found = [set(around.groups.get(each, NO_GROUP).pods) if each is not None else set() for each in groups]
-        for number, (ref, sighting, owner) in enumerate(sandboxes):
+        found = [set(lister.groups.get(each, NO_GROUP).pods) if each is not None else set() for each in groups]
+        for number, (ref, entry, owner) in enumerate(sandboxes):
             elsewhere = listed - found[number] if number else set[str]().union(*found[1:])
-            yield part_of(task, ref, sighting, owner, around, elsewhere=elsewhere)
+            yield part_of(task, ref, entry, owner, lister, elsewhere=elsewhere)
 
-    def _bound_to(self, current: Part) -> BoundTo | None:
+    def _bound_to(self, current: PodOwner) -> BoundTo | None:
         return BoundTo(api_version=SANDBOX_API, kind="Sandbox", name=current.ref.name, uid=current.owner.uid)
 
-    def _waiting(self, task: Task, parts: list[Part]) -> Reason | None:
+    def _waiting(self, task: Task, parts: list[PodOwner]) -> Reason | None:
         if parts:
             return super()._waiting(task, parts)
         ref = task.spec.workload_ref
         name = ref.name if ref is not None else task.name
         return Reason("ClaimNotBound", f"SandboxClaim {name} is not bound to a Sandbox yet")
 
-    def _sandboxes(self, task: Task, around: Surroundings) -> Iterator[ObjectRef]:
+    def _sandboxes(self, task: Task, lister: Lister) -> Iterator[ObjectRef]:
         """Yield the Sandbox on record, and the one that the claim names now where that is another."""
         names: dict[str, None] = {}
         known = task.status.workload
         if known is not None and known.bound_to is not None:
             names[known.bound_to.name] = None
-        for part in super()._parts(task, around):
+        for part in super()._parts(task, lister):
             if part.owner.bound_to:
                 names[part.owner.bound_to] = None
         for name in names:

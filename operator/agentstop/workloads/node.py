@@ -25,7 +25,7 @@ Source: https://kubernetes.io/docs/reference/node/node-status/ (--node-monitor-g
 
 
 @dataclass(frozen=True, slots=True)
-class NodeSeen:
+class NodeRecord:
     """What matters of a node."""
 
     name: str
@@ -47,12 +47,12 @@ class NodeSeen:
         return self.ready and max(due, self.ready_since or due) + SETTLING <= lived_at
 
 
-def read_node(raw: Mapping[str, Any]) -> NodeSeen:
+def read_node(raw: Mapping[str, Any]) -> NodeRecord:
     """Return the record of a node from the API server's object."""
     conditions = raw.get("status", {}).get("conditions") or ()
     ready: Mapping[str, Any] = next((condition for condition in conditions if condition["type"] == "Ready"), {})
     taints = raw.get("spec", {}).get("taints") or ()
-    return NodeSeen(
+    return NodeRecord(
         name=raw["metadata"]["name"],
         uid=raw["metadata"].get("uid", ""),
         ready=ready.get("status") == "True",

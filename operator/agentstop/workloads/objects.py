@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from agentstop.workloads.lightening import TOO_LARGE
-from agentstop.workloads.node import NodeSeen
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.node import NodeRecord
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_record import PodRecord
 
 
 class ObjectRef(NamedTuple):
@@ -34,15 +34,15 @@ class PodsOf(NamedTuple):
         return f"pods {self.namespace}/{self.selector}"
 
 
-Watch = ObjectRef | PodsOf
+WatchTarget = ObjectRef | PodsOf
 """What can be followed: one object, or the pods of a workload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class CacheEntry:
     """The newest that is known of one object."""
 
-    seen: PodSeen | NodeSeen | OwnerSeen | None
+    seen: PodRecord | NodeRecord | OwnerRecord | None
     """Its last state; kept after the object is gone, for what that state proves."""
     absent: bool = False
     """Whether the API server said that there is no such object any more."""
@@ -60,13 +60,13 @@ class Sighting:
 class PodGroup:
     """What is known of the pods that a selector found, each by its UID: a later pod may have the name of an earlier."""
 
-    pods: dict[str, Sighting] = field(default_factory=dict)
+    pods: dict[str, CacheEntry] = field(default_factory=dict)
     listed_at: datetime | None = None
     """When they were listed live last."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """The API server's answer to a request that it will not carry out."""
 
     code: int
@@ -104,11 +104,11 @@ these decisions tries anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Lister:
     """All that a workload module may look at. Read-only to it."""
 
-    sightings: Mapping[ObjectRef, Sighting] = field(default_factory=dict)
-    refusals: Mapping[tuple[Watch, str], Refusal] = field(default_factory=dict)
+    entries: Mapping[ObjectRef, CacheEntry] = field(default_factory=dict)
+    rejections: Mapping[tuple[WatchTarget, str], Rejection] = field(default_factory=dict)
     """The newest refusal for an object and a verb (create, patch, delete, get, list)."""
     groups: Mapping[PodsOf, PodGroup] = field(default_factory=dict)
     rights: Mapping[tuple[str, str, str], Right] = field(default_factory=dict)
@@ -122,16 +122,16 @@ class Surroundings:
         """Return whether we may stop such an object, if that was asked."""
         return self.rights.get((ref.api_version, ref.kind, ref.namespace))
 
-    def refusal(self, ref: Watch, verb: str, now: datetime) -> Refusal | None:
+    def rejection(self, ref: WatchTarget, verb: str, now: datetime) -> Rejection | None:
         """Return the refusal of a verb on an object, if one counts now."""
-        refusal = self.refusals.get((ref, verb))
-        return refusal if refusal is not None and now < refusal.at + REFUSAL_COUNTS_FOR else None
+        rejection = self.rejections.get((ref, verb))
+        return rejection if rejection is not None and now < rejection.at + REFUSAL_COUNTS_FOR else None
 
-    def too_large(self, ref: ObjectRef, now: datetime) -> Refusal | None:
+    def too_large(self, ref: ObjectRef, now: datetime) -> Rejection | None:
         """Return the refusal of a change or deletion of an object because it is too large, if one counts now."""
-        refusals = (self.refusal(ref, verb, now) for verb in ("lighten", "patch", "delete"))
-        return next((each for each in refusals if each is not None and each.reason == TOO_LARGE), None)
+        rejections = (self.rejection(ref, verb, now) for verb in ("lighten", "patch", "delete"))
+        return next((each for each in rejections if each is not None and each.reason == TOO_LARGE), None)
 
-    def node(self, name: str) -> Sighting | None:
+    def node(self, name: str) -> CacheEntry | None:
         """Return what is known of the node of this name, if it was ever looked at."""
-        return self.sightings.get(ObjectRef("Node", "", name))
+        return self.entries.get(ObjectRef("Node", "", name))

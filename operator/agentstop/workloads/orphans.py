@@ -10,14 +10,14 @@ from typing import Final
 from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, WorkloadStatus
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.pod_record import PodRecord
 
 ORPHANED: Final = "OrphanedPod"
 
 _SPEC: Final = AgentTaskSpec.model_construct(pod_template={})
 
 
-def is_orphan(pod: PodSeen, namesake: Task | None, adopters: Iterable[Task] = ()) -> bool:
+def is_orphan(pod: PodRecord, namesake: Task | None, adopters: Iterable[Task] = ()) -> bool:
     """Whether a pod has to be ended because it bears our label and is the pod of no task.
 
     `namesake` is the task that the label names, if there is one; `adopters` are the tasks that point at the pod. The
@@ -33,7 +33,7 @@ def is_orphan(pod: PodSeen, namesake: Task | None, adopters: Iterable[Task] = ()
     return named_so or pod.controller is None or pod.controller.kind == KIND
 
 
-def _owns(task: Task, pod: PodSeen) -> bool:
+def _owns(task: Task, pod: PodRecord) -> bool:
     """Whether a pod is the task's: by the record, or by its owner where the task may have another one than it has.
 
     That is before the first is on record, when a pause ends, and when somebody starts anew what was stopped. Whoever
@@ -46,14 +46,14 @@ def _owns(task: Task, pod: PodSeen) -> bool:
     return another and pod.controller is not None and pod.controller.uid == task.uid
 
 
-def _adopts(task: Task, pod: PodSeen) -> bool:
+def _adopts(task: Task, pod: PodRecord) -> bool:
     ref, workload = task.spec.workload_ref, task.status.workload
     if ref is None or ref.kind != "Pod" or ref.name != pod.name or task.status.phase.terminal:
         return False
     return workload is None or workload.uid == pod.uid
 
 
-def stand_in(pod: PodSeen, known: WorkloadStatus | None = None) -> Task:
+def stand_in(pod: PodRecord, known: WorkloadStatus | None = None) -> Task:
     """Return a task that is gone, whose pod this one would be: what holds for the pods of tasks holds for it.
 
     `known` is what was seen of it before: the boot ID of its node, for example.
@@ -71,7 +71,7 @@ def stand_in(pod: PodSeen, known: WorkloadStatus | None = None) -> Task:
     )
 
 
-def ending_of_orphan(pod: PodSeen, namesake: Task | None) -> Terminate:
+def ending_of_orphan(pod: PodRecord, namesake: Task | None) -> Terminate:
     """Return the effect that ends an orphan.
 
     In place, so that what it did can be looked into; but what has an owner goes with it anyway, and what stands in the
@@ -81,7 +81,7 @@ def ending_of_orphan(pod: PodSeen, namesake: Task | None) -> Terminate:
     return Terminate(None, PodPolicy.KEEP if stays else PodPolicy.DELETE, None)
 
 
-def reason_of_orphan(pod: PodSeen) -> Reason:
+def reason_of_orphan(pod: PodRecord) -> Reason:
     """Return what is said of an orphan that is being ended."""
     message = f"Pod {pod.name} has label agentstop.dev/task: {pod.task} and is the pod of no AgentTask; it is ended"
     return Reason(ORPHANED, message)

@@ -8,10 +8,9 @@ from agentstop.api.meta import API_VERSION, TASK_LABEL
 from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
-from agentstop.workloads.endings import ending_of, lost, main_ending_of
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS, halt_pod, too_large
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings, Watch
-from agentstop.workloads.podproof import (
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
+from agentstop.workloads.outcome import ending_of, lost, main_ending_of
+from agentstop.workloads.pod_proof import (
     STALE,
     boot_id_of,
     late_reason,
@@ -23,9 +22,10 @@ from agentstop.workloads.podproof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.podseen import PodSeen, State
+from agentstop.workloads.pod_record import PodRecord, State
 from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
-from agentstop.workloads.requests import Create, Delete, LiveLook, Look, LookAtTemplate, Patch, Request
+from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Request
+from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS, terminate_pod, too_large
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -44,61 +44,61 @@ INVALID_CODES: Final = frozenset({400, 422})
 class _Pod:
     """The workload kind of pods."""
 
-    def watches(self, task: Task, around: Surroundings) -> tuple[Watch, ...]:
+    def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return the pod if it was adopted, or somebody took our label off it; for as long as the task lives."""
         if task.status.phase.terminal:
             return ()
-        sighting = around.sightings.get(_ref(task))
-        pod = _subject(task, sighting) if sighting is not None else None
+        entry = lister.entries.get(_ref(task))
+        pod = _subject(task, entry) if entry is not None else None
         hidden = task.spec.workload_ref is not None or (pod is not None and pod.task != task.name)
         return (_ref(task),) if hidden else ()
 
-    def looks(self, task: Task, around: Surroundings, now: datetime) -> tuple[LiveLook, ...]:
+    def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return the pod if nothing is known of it, and its node where the node's state decides."""
         if task.status.phase.terminal:
             return ()
         ref = _ref(task)
-        sighting = around.sightings.get(ref)
-        waits = sighting is not None and _in_the_way(task, sighting) and sighting.at + RETRY <= now
-        if sighting is None or sighting.doubted or waits:
-            return (Look(ref),)
-        pod_is_old = not sighting.absent and sighting.at + STALE <= now
-        node = _node_in_question(task, sighting, now)
+        entry = lister.entries.get(ref)
+        waits = entry is not None and _in_the_way(task, entry) and entry.at + RETRY <= now
+        if entry is None or entry.doubted or waits:
+            return (Get(ref),)
+        pod_is_old = not entry.absent and entry.at + STALE <= now
+        node = _node_in_question(task, entry, now)
         if node is None:
             return ()
-        look = look_at_node(node, sighting.at if sighting.absent else None, around, now)
-        return (*((Look(ref),) if pod_is_old else ()), *((look,) if look is not None else ()))
+        look = look_at_node(node, entry.at if entry.absent else None, lister, now)
+        return (*((Get(ref),) if pod_is_old else ()), *((look,) if look is not None else ()))
 
-    def observe(self, task: Task, around: Surroundings, now: datetime) -> Observation:
+    def observe(self, task: Task, lister: Lister, now: datetime) -> Observation:
         """Return what is seen of the pod."""
         ref = _ref(task)
-        sighting = around.sightings.get(ref)
+        entry = lister.entries.get(ref)
         known = task.status.workload
-        if sighting is None:
-            refusal = around.refusal(ref, Look.verb, now)
-            blocked = Reason("ReadForbidden", refusal.message) if refusal else None
+        if entry is None:
+            rejection = lister.rejection(ref, Get.verb, now)
+            blocked = Reason("ReadForbidden", rejection.message) if rejection else None
             return Observation(presence=Presence.UNKNOWN, blocked=blocked)
-        pod = _subject(task, sighting)
+        pod = _subject(task, entry)
         if pod is None:
-            return _without(task, ref, around, now) if known is None else _vanished(task, known, sighting, around, now)
+            return _without(task, ref, lister, now) if known is None else _vanished(task, known, entry, lister, now)
         if known is None and task.spec.workload_ref is not None and pod.controller is not None:
             return Observation(presence=Presence.ABSENT, refused=_controlled(pod))
-        return _present(task, pod, sighting, around, now)
+        return _present(task, pod, entry, lister, now)
 
-    def carry_out(self, task: Task, effect: WorkloadEffect, around: Surroundings, now: datetime) -> tuple[Request, ...]:
+    def plan_requests(self, task: Task, effect: WorkloadEffect, lister: Lister, now: datetime) -> tuple[Request, ...]:
         """Return the request that makes or ends the pod, if it takes one, or what has to be read for it."""
-        sighting = around.sightings.get(_ref(task))
+        entry = lister.entries.get(_ref(task))
         match effect:
             case Start():
-                if sighting is not None and not sighting.absent:
+                if entry is not None and not entry.absent:
                     return ()
-                template = around.templates.get(task.uid)
+                template = lister.templates.get(task.uid)
                 if template is None:
-                    return (LookAtTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
+                    return (GetTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
                 return (Create(_ref(task), _body(task, template)),)
             case Terminate():
-                pod = _subject(task, sighting) if sighting is not None and not sighting.absent else None
-                request = halt_pod(_ref(task), pod, effect, around, now) if pod is not None else None
+                pod = _subject(task, entry) if entry is not None and not entry.absent else None
+                request = terminate_pod(_ref(task), pod, effect, lister, now) if pod is not None else None
                 return (request,) if request is not None else ()
 
 
@@ -110,67 +110,65 @@ def _ref(task: Task) -> ObjectRef:
     return ObjectRef("Pod", task.namespace, task.name if ref is None else ref.name)
 
 
-def _is_ours(task: Task, pod: PodSeen) -> bool:
+def _is_ours(task: Task, pod: PodRecord) -> bool:
     return pod.controller is not None and pod.controller.uid == task.uid
 
 
-def _subject(task: Task, sighting: Sighting) -> PodSeen | None:
+def _subject(task: Task, entry: CacheEntry) -> PodRecord | None:
     """Return the pod that is the task's. Another pod of the same name is not: what counts is the UID.
 
     Once the UID is known, neither labels nor owner references matter any more: whoever may change the pod could take
     them off to get away.
     """
-    pod = sighting.seen
-    if not isinstance(pod, PodSeen):
+    pod = entry.seen
+    if not isinstance(pod, PodRecord):
         return None
     known = task.status.workload
     if known is not None and pod.uid == known.uid:
         return pod
     if task.spec.workload_ref is not None:
-        too_late = known is not None or task.status.phase.terminal or sighting.absent
+        too_late = known is not None or task.status.phase.terminal or entry.absent
         return None if too_late else pod
     made_again = task.status.phase in {Phase.STOPPED, Phase.PAUSED}
     return pod if _is_ours(task, pod) and (known is None or made_again) else None
 
 
-def _in_the_way(task: Task, sighting: Sighting) -> bool:
-    pod = sighting.seen
-    foreign = isinstance(pod, PodSeen) and not sighting.absent and not _is_ours(task, pod)
+def _in_the_way(task: Task, entry: CacheEntry) -> bool:
+    pod = entry.seen
+    foreign = isinstance(pod, PodRecord) and not entry.absent and not _is_ours(task, pod)
     return foreign and task.spec.workload_ref is None
 
 
-def _node_in_question(task: Task, sighting: Sighting, now: datetime) -> str | None:
+def _node_in_question(task: Task, entry: CacheEntry, now: datetime) -> str | None:
     """Return the node whose state decides, if the pod alone does not tell."""
-    pod = _subject(task, sighting)
+    pod = _subject(task, entry)
     if pod is not None:
-        return node_in_question(pod, sighting, task.status.stop, now)
+        return node_in_question(pod, entry, task.status.stop, now)
     known = task.status.workload
     return known.pods[0].node if known and known.pods else None
 
 
-def _without(task: Task, ref: ObjectRef, around: Surroundings, now: datetime) -> Observation:
+def _without(task: Task, ref: ObjectRef, lister: Lister, now: datetime) -> Observation:
     """The task has no pod, and never had one."""
     if task.spec.workload_ref is not None:
         message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
         return Observation(presence=Presence.ABSENT, waiting=Reason("WorkloadNotFound", message))
-    sighting = around.sightings[ref]
-    if _in_the_way(task, sighting):
+    entry = lister.entries[ref]
+    if _in_the_way(task, entry):
         return Observation(presence=Presence.ABSENT, blocked=_name_taken(ref.name))
-    refusal = around.refusal(ref, Create.verb, now)
-    if refusal is None:
+    rejection = lister.rejection(ref, Create.verb, now)
+    if rejection is None:
         return Observation(presence=Presence.ABSENT)
-    if refusal.code in INVALID_CODES:
-        return Observation(presence=Presence.ABSENT, refused=Reason("InvalidPodTemplate", refusal.message))
-    return Observation(presence=Presence.ABSENT, blocked=Reason("CreateForbidden", refusal.message))
+    if rejection.code in INVALID_CODES:
+        return Observation(presence=Presence.ABSENT, refused=Reason("InvalidPodTemplate", rejection.message))
+    return Observation(presence=Presence.ABSENT, blocked=Reason("CreateForbidden", rejection.message))
 
 
-def _vanished(
-    task: Task, known: WorkloadStatus, sighting: Sighting, around: Surroundings, now: datetime
-) -> Observation:
+def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     """The task's pod is gone, and its last state was not seen."""
     node = known.pods[0].node if known.pods else None
     stop = task.status.stop
-    taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, sighting) else None
+    taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, entry) else None
     if known.pods and has_ended(known.pods[0]):
         return Observation(
             presence=Presence.PRESENT,
@@ -182,14 +180,14 @@ def _vanished(
         )
     evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
     grace = grace_on_record(evidence)
-    due = (stop.kill_at if stop is not None else None) or (sighting.since or sighting.at) + grace
+    due = (stop.kill_at if stop is not None else None) or (entry.since or entry.at) + grace
     being_started = unstarted(evidence)
     if being_started is not None and node is not None:
-        proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, around, now)
-        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, around)),))
+        proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, lister, now)
+        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, lister)),))
     else:
         being_started = None
-        proof, blocked = proof_by_node(node, due, around, now)
+        proof, blocked = proof_by_node(node, due, lister, now)
     return Observation(
         presence=Presence.PRESENT,
         workload=known,
@@ -208,7 +206,7 @@ def _name_taken(name: str) -> Reason:
     return Reason("PodNameTaken", message)
 
 
-def _controlled(pod: PodSeen) -> Reason:
+def _controlled(pod: PodRecord) -> Reason:
     assert pod.controller is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
     owner = f"{pod.controller.kind} {pod.controller.name}"
     if pod.controller.kind == "Node":
@@ -219,7 +217,7 @@ def _controlled(pod: PodSeen) -> Reason:
     return Reason("WorkloadHasController", message)
 
 
-def _taken_over(task: Task, pod: PodSeen) -> Reason | None:
+def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
     """Say who has taken over a pod that was adopted: a ReplicaSet takes whatever its selector finds.
 
     Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#non-template-pod-acquisitions
@@ -231,12 +229,12 @@ def _taken_over(task: Task, pod: PodSeen) -> Reason | None:
     return Reason("WorkloadTakenOver", message)
 
 
-def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings, now: datetime) -> Observation:
+def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
-    boot_id = boot_id_of(pod.node, known, around) if sighting.absent and pod.starting is not None else None
-    proof, blocked = proof_of(pod, sighting, task.status.stop, around, now, boot_id)
-    ending = ending_of(pod, sighting)
-    if ending is None and sighting.absent and (proof is not None or pod.starting is None):
+    boot_id = boot_id_of(pod.node, known, lister) if entry.absent and pod.starting is not None else None
+    proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id)
+    ending = ending_of(pod, entry)
+    if ending is None and entry.absent and (proof is not None or pod.starting is None):
         # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
         ending = lost(pod.name)
     main = task.spec.main_container
@@ -246,49 +244,49 @@ def _present(task: Task, pod: PodSeen, sighting: Sighting, around: Surroundings,
             api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(boot_id),), pod_count=1
         ),
         started_at=pod.started_at,
-        active=pod.started_at is not None and proof is None and not sighting.absent,
-        halted=sighting.absent or pod.deletion_at is not None or pod.stopped_in_place_at is not None,
+        active=pod.started_at is not None and proof is None and not entry.absent,
+        halted=entry.absent or pod.deletion_at is not None or pod.stopped_in_place_at is not None,
         own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
-        signaled_at=sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
+        signaled_at=entry.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
         killed_by=pod.killed_by,
         begins_after=IN_PLACE_DELAY if pod.ends_in_place else timedelta(),
         soonest_kill=pod.soonest_kill,
         ending=ending,
-        main_ending=main_ending_of(pod, main, sighting) if main else None,
+        main_ending=main_ending_of(pod, main, entry) if main else None,
         proof=proof,
         waiting=_waiting(pod),
         elsewhere=_taken_over(task, pod),
-        loses_logs=(pod.ran or pod.unreadable is not None) and (sighting.absent or pod.deletion_at is not None),
-        not_in_place=_not_in_place(pod, around, now),
-        late=late_reason(pod, sighting),
-        blocked=too_large(pod, around, now) or blocked or _refusal(pod, around, now) or _no_main(pod, main),
+        loses_logs=(pod.ran or pod.unreadable is not None) and (entry.absent or pod.deletion_at is not None),
+        not_in_place=_not_in_place(pod, lister, now),
+        late=late_reason(pod, entry),
+        blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
     )
 
 
-def _not_in_place(pod: PodSeen, around: Surroundings, now: datetime) -> str | None:
+def _not_in_place(pod: PodRecord, lister: Lister, now: datetime) -> str | None:
     """Say why the pod can't be ended in place, where that is not a question of the grace period."""
     if pod.unreadable is not None:
         return f"nothing can be made of what the pod says of itself ({pod.unreadable})"
-    refusal = around.refusal(ObjectRef("Pod", pod.namespace, pod.name), Patch.verb, now)
-    return f"the API server refuses to have the pod stopped in place ({refusal.message})" if refusal else None
+    rejection = lister.rejection(ObjectRef("Pod", pod.namespace, pod.name), Patch.verb, now)
+    return f"the API server refuses to have the pod stopped in place ({rejection.message})" if rejection else None
 
 
-def _refusal(pod: PodSeen, around: Surroundings, now: datetime) -> Reason | None:
+def _rejection(pod: PodRecord, lister: Lister, now: datetime) -> Reason | None:
     """Say so where the API server does not let us end the pod."""
     if pod.ended or pod.deletion_at is not None or pod.stopped_in_place_at is not None:
         return None
-    refusal = around.refusal(ObjectRef("Pod", pod.namespace, pod.name), Delete.verb, now)
-    return Reason("DeleteForbidden", refusal.message) if refusal else None
+    rejection = lister.rejection(ObjectRef("Pod", pod.namespace, pod.name), Delete.verb, now)
+    return Reason("DeleteForbidden", rejection.message) if rejection else None
 
 
-def _no_main(pod: PodSeen, main: str | None) -> Reason | None:
+def _no_main(pod: PodRecord, main: str | None) -> Reason | None:
     if main is None or not pod.containers or any(container.name == main for container in pod.containers):
         return None
     message = f"Pod {pod.name} has no container {main}, so its end will not end the task; see spec.mainContainer"
     return Reason("MainContainerNotFound", message)
 
 
-def _waiting(pod: PodSeen) -> Reason | None:
+def _waiting(pod: PodRecord) -> Reason | None:
     if pod.node is None and pod.unscheduled:
         return Reason("Unschedulable", pod.unscheduled)
     for container in pod.containers:

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
-from agentstop.workloads.manners import DEFAULT_GRACE_SECONDS
-from agentstop.workloads.podseen import ENDED_PHASES
+from agentstop.workloads.container_spec import DEFAULT_GRACE_SECONDS
+from agentstop.workloads.pod_record import ENDED_PHASES
 
 
 def has_ended(evidence: PodEvidence) -> bool:

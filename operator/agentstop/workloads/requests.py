@@ -10,7 +10,7 @@ from agentstop.workloads.objects import ObjectRef, PodsOf
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Get:
     """Read the object live, because what is cached cannot prove what has to be known."""
 
     verb: ClassVar[str] = "get"
@@ -20,7 +20,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtPods:
+class ListPods:
     """List the pods live, because what is cached cannot prove that there are no others."""
 
     verb: ClassVar[str] = "list"
@@ -28,7 +28,7 @@ class LookAtPods:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtMember:
+class GetPod:
     """Read one pod of a group live, because it does not show among the others any more."""
 
     verb: ClassVar[str] = "get"
@@ -38,7 +38,7 @@ class LookAtMember:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForPods:
+class FindPods:
     """Look among all pods of the namespace for some of a group of which nothing but the UID is known."""
 
     verb: ClassVar[str] = "find"
@@ -47,7 +47,7 @@ class LookForPods:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtTemplate:
+class GetTemplate:
     """Read the task live: its template is kept nowhere, and nothing is made without a last look at what is asked."""
 
     verb: ClassVar[str] = "get"
@@ -66,7 +66,7 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class AskRight:
+class AccessReview:
     """Ask whether we may change such objects in their namespace, before that is urgent."""
 
     verb: ClassVar[str] = "ask"
@@ -150,5 +150,5 @@ class Lighten:
     """Names of labels that stay."""
 
 
-LiveLook = Look | LookAtPods | LookAtMember | LookForPods | LookAtTemplate | AskRight
-Request = LiveLook | Create | Patch | Suspend | Lighten | Delete
+LiveRead = Get | ListPods | GetPod | FindPods | GetTemplate | AccessReview
+Request = LiveRead | Create | Patch | Suspend | Lighten | Delete

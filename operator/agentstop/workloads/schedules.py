@@ -5,9 +5,9 @@ from typing import Final
 
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB
 from agentstop.lifecycle.observation import Reason
-from agentstop.workloads.objects import ObjectRef, Schedule, Surroundings
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podseen import Controller
+from agentstop.workloads.objects import Lister, ObjectRef, Schedule
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_record import Controller
 from agentstop.workloads.requests import Suspend
 
 CRON_JOB: Final = "CronJob"
@@ -23,21 +23,21 @@ def schedule_of(job: ObjectRef, controller: Controller | None) -> ObjectRef | No
     return ObjectRef(CRON_JOB, job.namespace, controller.name, CRON_JOB_API)
 
 
-def suspension(job: ObjectRef, owner: OwnerSeen, around: Surroundings, now: datetime) -> Suspend | None:
+def suspension(job: ObjectRef, owner: OwnerRecord, lister: Lister, now: datetime) -> Suspend | None:
     """Return the request that has a stopped Job's CronJob make no more, where that was not sent yet and takes one.
 
     It is sent once for a stop: whoever lets the CronJob go on afterwards means it.
     """
     schedule = schedule_of(job, owner.controller)
-    if schedule is None or owner.controller is None or owner.uid in around.schedules:
+    if schedule is None or owner.controller is None or owner.uid in lister.schedules:
         return None
-    if around.refusal(schedule, Suspend.verb, now) is not None:
+    if lister.rejection(schedule, Suspend.verb, now) is not None:
         return None
     return Suspend(schedule, owner.controller.uid, owner.uid)
 
 
 def said_of(
-    job: ObjectRef, uid: str, controller: Controller, around: Surroundings, now: datetime
+    job: ObjectRef, uid: str, controller: Controller, lister: Lister, now: datetime
 ) -> tuple[Reason | None, bool]:
     """Return what is to be said of a Job's CronJob, and whether it goes on.
 
@@ -46,7 +46,7 @@ def said_of(
     Source: https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#concurrency-policy
     """
     schedule = f"{CRON_JOB} {controller.name}"
-    became = around.schedules.get(uid)
+    became = lister.schedules.get(uid)
     if became is Schedule.SUSPENDED:
         message = (
             f"{schedule}, which made Job {job.name}, was suspended with it, and makes no other Job; to have it go on,"
@@ -56,8 +56,8 @@ def said_of(
     if became is Schedule.GONE:
         return None, False
     ref = schedule_of(job, controller)
-    refusal = around.refusal(ref, Suspend.verb, now) if ref is not None else None
-    but = f" (it could not be suspended: {refusal.message})" if refusal is not None else ""
+    rejection = lister.rejection(ref, Suspend.verb, now) if ref is not None else None
+    but = f" (it could not be suspended: {rejection.message})" if rejection is not None else ""
     if became is Schedule.DENIES:
         but = f" (it was not suspended, since it does not have Job {job.name} in its status.active)"
     message = (

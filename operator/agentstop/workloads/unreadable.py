@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.lifecycle.observation import Reason
-from agentstop.workloads.node import NodeSeen, read_node
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podseen import PodSeen, read_controller, read_pod
+from agentstop.workloads.node import NodeRecord, read_node
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_record import PodRecord, read_controller, read_pod
 
 LONGEST_TEXT: Final = 200
 
@@ -17,11 +17,11 @@ def told(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TEXT]
 
 
-def unreadable(reader: object, raw: Mapping[str, Any], error: Exception) -> PodSeen | NodeSeen | OwnerSeen:
+def unreadable(reader: object, raw: Mapping[str, Any], error: Exception) -> PodRecord | NodeRecord | OwnerRecord:
     """Return the record that stands in for what a reader could not make of an object; it proves nothing."""
     metadata = raw["metadata"]
     if reader is read_node:
-        return NodeSeen(
+        return NodeRecord(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             ready=False,
@@ -37,9 +37,9 @@ def unreadable(reader: object, raw: Mapping[str, Any], error: Exception) -> PodS
     }
     if reader is not read_pod:
         word = Reason("WorkloadUnreadable", f"Nothing can be made of {metadata['name']}: {told(error)}")
-        return OwnerSeen(**identity, generation=0, unsettled=word)
+        return OwnerRecord(**identity, generation=0, unsettled=word)
     node = (raw.get("spec") or {}).get("nodeName")
-    return PodSeen(
+    return PodRecord(
         **identity,
         namespace=metadata["namespace"],
         name=metadata["name"],

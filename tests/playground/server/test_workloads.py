@@ -223,8 +223,8 @@ async def test_a_definition_whose_scale_leads_nowhere_is_refused(api: Api) -> No
 
 async def test_the_playground_takes_no_indexed_jobs(play: Api) -> None:
     answer = await play.create(play.path(JOBS), job("one", completionMode="Indexed", completions=1))
-    refusal = 'Unsupported value: "Indexed": supported values: "NonIndexed"'
-    assert answer.causes == {("spec.completionMode", "FieldValueNotSupported", refusal)}
+    rejection = 'Unsupported value: "Indexed": supported values: "NonIndexed"'
+    assert answer.causes == {("spec.completionMode", "FieldValueNotSupported", rejection)}
 
 
 async def test_cron_jobs_are_kept(api: Api) -> None:

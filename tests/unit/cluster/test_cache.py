@@ -7,9 +7,9 @@ import pytest
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.sightings import is_newer
-from agentstop.workloads.objects import ObjectRef, Refusal
-from agentstop.workloads.podseen import PodSeen
+from agentstop.cluster.object_store import is_newer
+from agentstop.workloads.objects import ObjectRef, Rejection
+from agentstop.workloads.pod_record import PodRecord
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
 
 KEY = TaskKey("ns", "x")
@@ -23,9 +23,9 @@ def cache() -> Cache:
     return Cache()
 
 
-def pod_in(cache: Cache) -> PodSeen | None:
-    seen = cache.around.sightings[POD_REF].seen
-    assert seen is None or isinstance(seen, PodSeen)
+def pod_in(cache: Cache) -> PodRecord | None:
+    seen = cache.lister.entries[POD_REF].seen
+    assert seen is None or isinstance(seen, PodRecord)
     return seen
 
 
@@ -144,13 +144,13 @@ def test_phases_are_counted(cache: Cache) -> None:
 def test_what_is_dropped_leaves_nothing_behind(cache: Cache) -> None:
     cache.put_task(raw_task(), NOW)
     cache.see(POD_REF, raw_pod(), NOW)
-    cache.refuse(POD_REF, "delete", Refusal(403, "Forbidden", "no", NOW))
+    cache.refuse(POD_REF, "delete", Rejection(403, "Forbidden", "no", NOW))
     cache.drop_task(KEY)
     cache.drop_task(KEY)
 
     assert cache.task(KEY) is None
     assert not cache.knows(POD_REF)
-    assert not cache.around.refusals
+    assert not cache.lister.rejections
     assert not list(cache.tasks())
 
 
@@ -211,7 +211,7 @@ def test_what_is_gone_does_not_come_back(cache: Cache) -> None:
     cache.see_absent(POD_REF, NOW)
     cache.see(POD_REF, raw_pod(version=2), NOW)
 
-    assert cache.around.sightings[POD_REF].absent
+    assert cache.lister.entries[POD_REF].absent
 
 
 def test_another_pod_of_that_name_does(cache: Cache) -> None:
@@ -219,8 +219,8 @@ def test_another_pod_of_that_name_does(cache: Cache) -> None:
     cache.see_absent(POD_REF, NOW)
     cache.see(POD_REF, raw_pod(version=3, uid="new"), NOW)
 
-    sighting = cache.around.sightings[POD_REF]
-    assert (sighting.absent, sighting.signaled_at) == (False, None)
+    entry = cache.lister.entries[POD_REF]
+    assert (entry.absent, entry.signaled_at) == (False, None)
 
 
 def test_late_news_of_a_predecessor_are_no_news(cache: Cache) -> None:
@@ -231,7 +231,7 @@ def test_late_news_of_a_predecessor_are_no_news(cache: Cache) -> None:
     pod = pod_in(cache)
     assert pod is not None
     assert pod.uid == "new"
-    assert not cache.around.sightings[POD_REF].absent
+    assert not cache.lister.entries[POD_REF].absent
 
 
 def test_the_last_state_of_what_is_gone_is_kept(cache: Cache) -> None:
@@ -241,7 +241,7 @@ def test_the_last_state_of_what_is_gone_is_kept(cache: Cache) -> None:
     pod = pod_in(cache)
     assert pod is not None
     assert pod.ended
-    assert cache.around.sightings[POD_REF].absent
+    assert cache.lister.entries[POD_REF].absent
 
 
 def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
@@ -249,9 +249,9 @@ def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
     cache.see_absent(POD_REF, at(3))
     cache.see_absent(POD_REF, at(9))
 
-    sighting = cache.around.sightings[POD_REF]
-    assert sighting.seen is not None
-    assert sighting.at == at(3), "it was learnt when it was learnt first"
+    entry = cache.lister.entries[POD_REF]
+    assert entry.seen is not None
+    assert entry.at == at(3), "it was learnt when it was learnt first"
 
 
 def test_a_doubt_lasts_until_somebody_looked(cache: Cache) -> None:
@@ -260,31 +260,31 @@ def test_a_doubt_lasts_until_somebody_looked(cache: Cache) -> None:
 
     cache.see(POD_REF, raw_pod(version=1), NOW)
     cache.doubt(POD_REF)
-    assert cache.around.sightings[POD_REF].doubted
+    assert cache.lister.entries[POD_REF].doubted
     cache.see(POD_REF, raw_pod(version=1), NOW)
-    assert not cache.around.sightings[POD_REF].doubted
+    assert not cache.lister.entries[POD_REF].doubted
 
     cache.doubt(POD_REF)
     cache.see_absent(POD_REF, NOW)
-    assert not cache.around.sightings[POD_REF].doubted
+    assert not cache.lister.entries[POD_REF].doubted
 
 
 def test_the_signal_is_remembered_for_this_pod_alone(cache: Cache) -> None:
     cache.see(POD_REF, raw_pod(version=1), at(0))
     cache.see(POD_REF, raw_pod(version=2), at(1), signal=True)
     cache.see(POD_REF, raw_pod(version=3), at(2), signal=True)
-    assert cache.around.sightings[POD_REF].signaled_at == at(1)
+    assert cache.lister.entries[POD_REF].signaled_at == at(1)
 
     cache.see_absent(POD_REF, at(3), raw_pod(version=4))
-    assert cache.around.sightings[POD_REF].signaled_at == at(1)
+    assert cache.lister.entries[POD_REF].signaled_at == at(1)
     cache.see(POD_REF, raw_pod(version=5, uid="new"), at(4))
-    assert cache.around.sightings[POD_REF].signaled_at is None
+    assert cache.lister.entries[POD_REF].signaled_at is None
 
 
 def test_what_had_ended_before_was_not_ended_by_the_signal(cache: Cache) -> None:
     cache.see(POD_REF, raw_pod(status=ENDED, version=2), at(1), signal=True)
 
-    assert cache.around.sightings[POD_REF].signaled_at is None
+    assert cache.lister.entries[POD_REF].signaled_at is None
 
 
 def test_when_a_pod_was_asked_to_go_does_not_move(cache: Cache) -> None:
@@ -300,10 +300,10 @@ def test_when_a_pod_was_asked_to_go_does_not_move(cache: Cache) -> None:
 
 
 def test_refusals_come_and_go(cache: Cache) -> None:
-    refusal = Refusal(403, "Forbidden", "no", NOW)
-    cache.refuse(POD_REF, "delete", refusal)
-    assert cache.around.refusal(POD_REF, "delete", NOW) == refusal
-    assert cache.around.refusal(POD_REF, "patch", NOW) is None
+    rejection = Rejection(403, "Forbidden", "no", NOW)
+    cache.refuse(POD_REF, "delete", rejection)
+    assert cache.lister.rejection(POD_REF, "delete", NOW) == rejection
+    assert cache.lister.rejection(POD_REF, "patch", NOW) is None
 
     cache.allow(POD_REF, "delete")
-    assert cache.around.refusal(POD_REF, "delete", NOW) is None
+    assert cache.lister.rejection(POD_REF, "delete", NOW) is None

@@ -15,7 +15,7 @@ from agentstop.cluster.gateway import ABSENT, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.heavy import HEAVY_BYTES, Name
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Create, Delete, Look, Meaning, Patch
+from agentstop.workloads.requests import Create, Delete, Get, Meaning, Patch
 from tests.unit.objects import POD_REF, Raw
 
 from .wire import Server
@@ -25,7 +25,7 @@ TASK_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
 
 
 async def test_a_look(gateway: Gateway, server: Server) -> None:
-    assert await gateway.send(Look(POD_REF)) == {"kind": "Pod"}
+    assert await gateway.send(Get(POD_REF)) == {"kind": "Pod"}
 
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.body) == ("GET", POD_PATH, None)
@@ -36,7 +36,7 @@ async def test_a_look(gateway: Gateway, server: Server) -> None:
 @pytest.mark.parametrize("name", ["../../other/pods/x", "..", "x?y", "x#y", "x%2Fstatus", "", "x//y", "/x"])
 async def test_a_name_leads_nowhere_else(gateway: Gateway, server: Server, name: str) -> None:
     with pytest.raises(ApiError) as caught:
-        await gateway.send(Look(ObjectRef("Pod", "ns", name)))
+        await gateway.send(Get(ObjectRef("Pod", "ns", name)))
 
     assert caught.value.code == 400
     assert caught.value.refused
@@ -44,7 +44,7 @@ async def test_a_name_leads_nowhere_else(gateway: Gateway, server: Server, name:
 
 
 async def test_nodes_are_cluster_wide(gateway: Gateway, server: Server) -> None:
-    await gateway.send(Look(ObjectRef("Node", "", "n")))
+    await gateway.send(Get(ObjectRef("Node", "", "n")))
 
     assert server.seen[0].path == "/api/v1/nodes/n"
 
@@ -129,7 +129,7 @@ async def test_a_server_that_is_not_there_has_no_code() -> None:
     transport = Transport(configuration)
     try:
         with pytest.raises(ApiError) as caught:
-            await Gateway(transport).send(Look(POD_REF))
+            await Gateway(transport).send(Get(POD_REF))
     finally:
         await transport.close()
     assert (caught.value.code, caught.value.reason) == (0, "Unreachable")
@@ -159,7 +159,7 @@ async def test_a_server_that_breaks_off_has_no_code(gateway: Gateway, server: Se
 
     server.answer = answer
     with pytest.raises(ApiError) as caught:
-        await gateway.send(Look(POD_REF))
+        await gateway.send(Get(POD_REF))
     assert caught.value.code == 0
 
 

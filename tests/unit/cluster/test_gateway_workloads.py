@@ -8,13 +8,13 @@ from aiohttp import web
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
-from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule, Watch
+from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule, WatchTarget
 from agentstop.workloads.requests import (
-    AskRight,
+    AccessReview,
     Delete,
-    Look,
-    LookAtMember,
-    LookAtPods,
+    Get,
+    GetPod,
+    ListPods,
     Meaning,
     Patch,
     Suspend,
@@ -128,17 +128,17 @@ async def test_what_is_scaled_is_read_afterwards_with_its_scale(gateway: Gateway
 async def test_a_link_is_read_without_its_scale(gateway: Gateway, server: Server) -> None:
     serve(server, DISCOVERY | {FLEET_PATH: {"kind": "Fleet"}})
 
-    assert await gateway.send(Look(FLEET, link=True)) == {"kind": "Fleet"}
+    assert await gateway.send(Get(FLEET, link=True)) == {"kind": "Fleet"}
 
 
 async def test_a_kind_that_was_removed_is_found_out(gateway: Gateway, server: Server) -> None:
     """The API server says "404 page not found" in other words than of an object."""
     serve(server, DISCOVERY | {FLEET_PATH: {"kind": "Fleet"}, f"{FLEET_PATH}/scale": {}})
-    await gateway.send(Look(FLEET))
+    await gateway.send(Get(FLEET))
     server.says(404, {"message": "404 page not found"})
     for _ in range(2):
         with pytest.raises(ApiError) as caught:
-            await gateway.send(Look(FLEET))
+            await gateway.send(Get(FLEET))
         assert not caught.value.absent
 
     assert caught.value.reason == "KindNotServed"
@@ -147,7 +147,7 @@ async def test_a_kind_that_was_removed_is_found_out(gateway: Gateway, server: Se
 async def test_a_kind_without_scale_cannot_be_looked_at(gateway: Gateway, server: Server) -> None:
     serve(server, {"/apis/example.com/v1": {"resources": FLEETS[:1]}})
     with pytest.raises(ApiError) as caught:
-        await gateway.send(Look(FLEET))
+        await gateway.send(Get(FLEET))
 
     assert caught.value.reason == "NoScale"
 
@@ -156,7 +156,7 @@ async def test_a_kind_without_scale_cannot_be_looked_at(gateway: Gateway, server
 async def test_a_right_is_asked_for_by_its_names(gateway: Gateway, server: Server, ref: ObjectRef, scale: bool) -> None:
     review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     serve(server, DISCOVERY | {review: {"status": {"allowed": False}}})
-    await gateway.send(AskRight(ref, scale))
+    await gateway.send(AccessReview(ref, scale))
 
     seen = server.seen[-1]
     assert (seen.method, seen.path, seen.body["kind"]) == ("POST", review, "SelfSubjectAccessReview")
@@ -179,7 +179,7 @@ async def test_pods_are_listed_by_selector_and_read_from_storage(gateway: Gatewa
         return web.json_response({"metadata": metadata, "items": [raw_pod(uid=f"page {more}")]})
 
     server.answer = answer
-    found = await gateway.send(LookAtPods(PODS))
+    found = await gateway.send(ListPods(PODS))
 
     assert [each.uid for each in found["items"]] == ["page next", "page "]
     assert {seen.path for seen in server.seen} == {POD_LIST}
@@ -188,12 +188,12 @@ async def test_pods_are_listed_by_selector_and_read_from_storage(gateway: Gatewa
 
 
 async def test_one_of_them_is_read_by_its_name(gateway: Gateway, server: Server) -> None:
-    await gateway.send(LookAtMember(POD_REF, "pod-uid", PODS))
+    await gateway.send(GetPod(POD_REF, "pod-uid", PODS))
 
     assert asked(server) == [("GET", f"{POD_LIST}/x")]
 
 
-async def watched(gateway: Gateway, target: Watch) -> list[tuple[str, Any]]:
+async def watched(gateway: Gateway, target: WatchTarget) -> list[tuple[str, Any]]:
     return [event async for event in gateway.watch(target)]
 
 
@@ -255,8 +255,8 @@ async def test_children_are_selected_by_their_parent(gateway: Gateway, server: S
 async def test_where_no_field_of_ours_can_be_selected_all_are_read(gateway: Gateway, server: Server) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         if "fieldSelector" in request.query:
-            refusal = {"reason": "BadRequest", "message": "field label not supported: spec.parentRef.name"}
-            return web.json_response(refusal, status=400)
+            rejection = {"reason": "BadRequest", "message": "field label not supported: spec.parentRef.name"}
+            return web.json_response(rejection, status=400)
         items = [a_child("a"), a_child("b", "q"), a_child("c", None)]
         return web.json_response({"metadata": {}, "items": items})
 

@@ -147,7 +147,7 @@ def test_a_task_made_in_the_second_of_the_acceptance_is_refused_if_the_order_is_
     bench.comes(named("later", creationTimestamp=when(0)))
 
     assert bench.asked == ["later"]
-    assert bench.book.ledger(KEY).refusals == 1
+    assert bench.book.ledger(KEY).rejections == 1
 
 
 def test_what_comes_to_match_by_a_label_is_held_and_not_stopped(bench: Bench) -> None:

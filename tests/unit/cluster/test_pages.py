@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.pages import FIRST_PAGE, MOST_PAGE_BYTES, PAGE, pages, read_all
 from agentstop.cluster.transport import Transport
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
 from tests.unit.cluster.test_decoding import nested
 from tests.unit.objects import POD_REF, Raw
 
@@ -80,7 +80,7 @@ async def test_an_answer_has_a_bound(gateway: Gateway, server: Server) -> None:
 
     server.answer = answer
     with pytest.raises(ApiError, match="more than 64 MiB") as caught:
-        await gateway.send(Look(POD_REF))
+        await gateway.send(Get(POD_REF))
     assert (caught.value.code, caught.value.reason) == (0, "TooLarge")
 
 

@@ -18,7 +18,7 @@ from agentstop.cluster.resources import Place
 from agentstop.cluster.tenure import Tenure
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.lifecycle.orders import OrderKey
-from agentstop.workloads.requests import AskRight, Look, Request
+from agentstop.workloads.requests import AccessReview, Get, Request
 from tests.support.waiting import until
 from tests.unit.objects import NOW, Raw, raw_order, raw_task, when
 
@@ -136,13 +136,13 @@ class Cluster:
 
     async def send(self, request: Request) -> Raw:
         match request:
-            case Look(ref):
+            case Get(ref):
                 if ("get", "nodes") in self.forbidden:
                     raise ApiError(403, "Forbidden", "nodes is forbidden")
                 if ref.name not in self.nodes:
                     raise ApiError(404, "NotFound", "no such node")
                 return self.nodes[ref.name]
-            case AskRight(ref):
+            case AccessReview(ref):
                 return {"status": {"allowed": ("patch", f"{ref.kind.lower()}s") not in self.forbidden}}
         raise AssertionError(f"a drill sends {request}")
 

@@ -188,7 +188,7 @@ def test_a_pod_that_went_unseen_is_doubted_until_it_was_looked_at(
     drained(queue)
     intake.missing("Pod", Name("ns", "x"), "pod-uid")
 
-    assert cache.around.sightings[POD_REF].doubted
+    assert cache.lister.entries[POD_REF].doubted
     assert len(queue) == 1
 
 
@@ -217,7 +217,7 @@ def test_a_real_deletion_is_believed(intake: Intake, cache: Cache) -> None:
     intake.object(POD_REF, "ADDED", raw_pod())
     intake.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
 
-    assert cache.around.sightings[POD_REF].absent
+    assert cache.lister.entries[POD_REF].absent
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
     drained(queue)
     intake.object(POD_REF, "DELETED", raw_pod(metadata=metadata, version=2))
 
-    sighting = cache.around.sightings[POD_REF]
-    assert (sighting.absent, sighting.doubted) == (False, True)
+    entry = cache.lister.entries[POD_REF]
+    assert (entry.absent, entry.doubted) == (False, True)
     assert len(queue) == 1
 
 
@@ -253,5 +253,5 @@ def test_what_is_followed_by_name_can_be_absent(intake: Intake, cache: Cache, qu
     drained(queue)
     intake.absent(POD_REF)
 
-    assert cache.around.sightings[POD_REF].absent
+    assert cache.lister.entries[POD_REF].absent
     assert len(queue) == 1

@@ -23,9 +23,9 @@ from agentstop.controller.reconciler import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, RECHECK
 from agentstop.lifecycle.events import Note
-from agentstop.workloads.objects import ObjectRef, Refusal
-from agentstop.workloads.podseen import PodSeen
-from agentstop.workloads.requests import Delete, Look, Patch, Request
+from agentstop.workloads.objects import ObjectRef, Rejection
+from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.requests import Delete, Get, Patch, Request
 from tests.unit.objects import ADOPTS, NOW, POD_REF, POD_UID, Raw, ended, raw_pod, raw_task, when
 
 NODE_REF = ObjectRef("Node", "", "n")
@@ -89,8 +89,8 @@ class Bench:
             if self.fails:
                 failed.append(ApiError(0, "Unreachable", "away"))
             elif self.refuses:
-                self.cache.refuse(each.ref, each.verb, Refusal(403, "Forbidden", "no", self.now))
-            elif isinstance(each, Look):
+                self.cache.refuse(each.ref, each.verb, Rejection(403, "Forbidden", "no", self.now))
+            elif isinstance(each, Get):
                 self.see(self.pod)
             elif isinstance(each, Patch) and self.pod is not None:
                 self.change(spec={"activeDeadlineSeconds": 1})
@@ -100,7 +100,7 @@ class Bench:
                 self.see(self.pod)
         return bool(new)
 
-    def post(self, about: PodSeen, note: Note) -> None:
+    def post(self, about: PodRecord, note: Note) -> None:
         self.notes.append((about.uid, note.reason))
 
     # What happens
@@ -145,7 +145,7 @@ class Bench:
 
     @property
     def changes(self) -> list[type[Request]]:
-        return [type(each) for each in self.sent if not isinstance(each, Look)]
+        return [type(each) for each in self.sent if not isinstance(each, Get)]
 
     def stalled(self) -> dict[str, int]:
         return {each.reason: each.count for each in self.stalls if each.count}
@@ -363,10 +363,10 @@ async def test_a_replica_that_stands_by_knows_them_and_sends_nothing(bench: Benc
 
 async def test_they_wait_with_the_stops_of_many_until_they_are_asked_to_end(bench: Bench) -> None:
     bench.begin()
-    assert lane_of_orphan(KEY, bench.cache.around) is Lane.MASS
+    assert lane_of_orphan(KEY, bench.cache.lister) is Lane.MASS
     await bench.work()
-    assert lane_of_orphan(KEY, bench.cache.around) is Lane.NORMAL
-    assert lane_of_orphan(OrphanKey("ns", "gone", "u"), bench.cache.around) is Lane.NORMAL
+    assert lane_of_orphan(KEY, bench.cache.lister) is Lane.NORMAL
+    assert lane_of_orphan(OrphanKey("ns", "gone", "u"), bench.cache.lister) is Lane.NORMAL
 
 
 async def test_labels_of_others_do_no_harm(bench: Bench) -> None:

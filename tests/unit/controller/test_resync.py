@@ -13,7 +13,7 @@ from agentstop.cluster.queue import KeyedQueue
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
 
 KEY = TaskKey("ns", "x")
@@ -33,7 +33,7 @@ class Cluster:
         objects = self.tasks if kind == KIND else self.pods
         return [raw["metadata"] for raw in objects.values() if namespace in {"", raw["metadata"]["namespace"]}]
 
-    async def send(self, request: Look) -> Raw:
+    async def send(self, request: Get) -> Raw:
         self.reads.append(f"pod {request.ref.name}")
         if request.ref.name not in self.pods:
             raise ApiError(404, "NotFound", "no such pod")
@@ -74,7 +74,7 @@ class Bench:
             self.cluster.pods[pod["metadata"]["name"]] = pod
 
     def doubted(self) -> bool:
-        return self.cache.around.sightings[POD_REF].doubted
+        return self.cache.lister.entries[POD_REF].doubted
 
 
 @pytest.fixture

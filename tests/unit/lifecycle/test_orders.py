@@ -283,7 +283,7 @@ def test_a_refused_task_that_is_removed_stays_counted() -> None:
     for _ in range(2):
         kept.remove(numbered(1, {}))
 
-    assert (kept.refusals, kept.refused) == (2, {"u2"})
+    assert (kept.rejections, kept.refused) == (2, {"u2"})
 
 
 # Size
@@ -422,5 +422,5 @@ def test_refusals_of_an_earlier_process_stay_counted() -> None:
     kept = Ledger(refused={"a"})
     kept.take_over(OrderStatus(refused=7, already_finished=4, started_at=NOW))
 
-    assert kept.refusals == 7
+    assert kept.rejections == 7
     assert progress(accepted(), kept, at(1), complete=True).already_finished == 4

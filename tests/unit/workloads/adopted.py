@@ -6,10 +6,10 @@ from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Task
-from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
-from agentstop.workloads.podseen import read_pod
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
+from agentstop.workloads.pod_record import read_pod
 from agentstop.workloads.registry import kind_of
-from agentstop.workloads.requests import LiveLook, Request
+from agentstop.workloads.requests import LiveRead, Request
 from tests.unit.objects import NAMESPACE, Raw, at, ended, task, when
 
 from .owners import JOB_PODS, JOB_REF, JOB_UID
@@ -32,7 +32,7 @@ OVER: Raw = {"phase": "Failed", "containerStatuses": [ended(finished=12, code=14
 GOING: Raw = {"deletionTimestamp": when(41), "deletionGracePeriodSeconds": 30}
 
 
-def around(
+def lister(
     raw: Raw | None,
     *pods: Raw,
     listed: float | None = 0,
@@ -40,28 +40,28 @@ def around(
     seen_at: float = 10,
     absent: bool = False,
     **more: Any,
-) -> Surroundings:
+) -> Lister:
     """What is known of a workload and its pods; None for one that does not exist."""
     ref = JOB_REF
     if raw is not None:
         ref = ObjectRef(raw["kind"], NAMESPACE, raw["metadata"]["name"], raw["apiVersion"])
     signal = at(signaled) if signaled is not None else None
     seen = reader_of(ref)(raw) if raw is not None else None
-    sightings = {ref: Sighting(seen=seen, absent=absent or raw is None, at=at(seen_at), signaled_at=signal)}
+    entries = {ref: CacheEntry(seen=seen, absent=absent or raw is None, at=at(seen_at), signaled_at=signal)}
     read = [read_pod(each) for each in pods]
     moment = at(listed) if listed is not None else None
-    group = PodGroup({each.uid: Sighting(seen=each, at=at(seen_at)) for each in read}, moment)
+    group = PodGroup({each.uid: CacheEntry(seen=each, at=at(seen_at)) for each in read}, moment)
     groups = {JOB_PODS if ref == JOB_REF else DEPLOYMENT_PODS: group}
-    return Surroundings(sightings | more.pop("others", {}), groups=groups, **more)
+    return Lister(entries | more.pop("others", {}), groups=groups, **more)
 
 
-def observe(task: Task, known: Surroundings, now: float = 20) -> Observation:
+def observe(task: Task, known: Lister, now: float = 20) -> Observation:
     return kind_of(task).observe(task, known, at(now))
 
 
-def looks(task: Task, known: Surroundings, now: float = 20) -> tuple[LiveLook, ...]:
-    return kind_of(task).looks(task, known, at(now))
+def required_reads(task: Task, known: Lister, now: float = 20) -> tuple[LiveRead, ...]:
+    return kind_of(task).required_reads(task, known, at(now))
 
 
-def sent(task: Task, effect: Terminate | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
-    return kind_of(task).carry_out(task, effect, known, at(now))
+def sent(task: Task, effect: Terminate | Start, known: Lister, now: float = 20) -> tuple[Request, ...]:
+    return kind_of(task).plan_requests(task, effect, known, at(now))

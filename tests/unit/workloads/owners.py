@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from agentstop.workloads.objects import ObjectRef, PodsOf
-from agentstop.workloads.ownerseen import JOB_SELECTOR_LABEL, job_selector
+from agentstop.workloads.owner_record import JOB_SELECTOR_LABEL, job_selector
 from tests.unit.objects import NAMESPACE, Raw, raw_pod, when
 
 JOB_UID = "job-uid"

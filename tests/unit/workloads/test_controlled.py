@@ -4,11 +4,11 @@ import pytest
 
 from agentstop.lifecycle.effects import Start
 from agentstop.lifecycle.observation import Presence
-from agentstop.workloads.objects import Refusal, Right, Surroundings, Watch
+from agentstop.workloads.objects import Lister, Rejection, Right, WatchTarget
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import (
-    AskRight,
-    Look,
+    AccessReview,
+    Get,
     Meaning,
     Patch,
 )
@@ -26,9 +26,9 @@ from .adopted import (
     STOPPED,
     STOPPING,
     SUSPEND,
-    around,
-    looks,
+    lister,
     observe,
+    required_reads,
     sent,
 )
 from .owners import JOB_PODS, JOB_REF, JOB_UID, MARK, SUSPENDED, controller, job_pod, raw_owner, suspended_job
@@ -37,12 +37,12 @@ from .owners import JOB_PODS, JOB_REF, JOB_UID, MARK, SUSPENDED, controller, job
 
 
 def test_nothing_is_known_before_it_was_read() -> None:
-    assert observe(task(SPEC), Surroundings()).presence is Presence.UNKNOWN
-    assert looks(task(SPEC), Surroundings()) == (Look(JOB_REF),)
+    assert observe(task(SPEC), Lister()).presence is Presence.UNKNOWN
+    assert required_reads(task(SPEC), Lister()) == (Get(JOB_REF),)
 
 
 def test_a_workload_that_does_not_exist_is_waited_for() -> None:
-    seen = observe(task(SPEC), around(None))
+    seen = observe(task(SPEC), lister(None))
 
     assert seen.presence is Presence.ABSENT
     assert seen.waiting is not None
@@ -50,7 +50,7 @@ def test_a_workload_that_does_not_exist_is_waited_for() -> None:
 
 
 def test_a_job_that_runs() -> None:
-    seen = observe(task(SPEC), around(raw_owner("job"), job_pod("a"), job_pod("b")))
+    seen = observe(task(SPEC), lister(raw_owner("job"), job_pod("a"), job_pod("b")))
 
     assert (seen.presence, seen.active, seen.halted, seen.started_at) == (Presence.PRESENT, True, False, at(1))
     assert seen.workload is not None
@@ -60,17 +60,17 @@ def test_a_job_that_runs() -> None:
 
 
 def test_a_workload_that_is_being_deleted_is_refused() -> None:
-    refused = observe(task(SPEC), around(raw_owner("job", deletionTimestamp=when(1)))).refused
+    refused = observe(task(SPEC), lister(raw_owner("job", deletionTimestamp=when(1)))).refused
 
     assert refused is not None
     assert refused.reason == "WorkloadBeingDeleted"
-    assert observe(RUNNING, around(raw_owner("job", deletionTimestamp=when(1)))).refused is None
+    assert observe(RUNNING, lister(raw_owner("job", deletionTimestamp=when(1)))).refused is None
 
 
 def test_what_has_a_controller_of_its_own_is_refused_naming_that() -> None:
     spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
     owned = raw_owner("deployment", ownerReferences=[controller("Fleet", "f", "f-uid", "example.com/v1")])
-    refused = observe(task(spec), around(owned)).refused
+    refused = observe(task(spec), lister(owned)).refused
 
     assert refused is not None
     assert refused.reason == "WorkloadHasController"
@@ -78,17 +78,17 @@ def test_what_has_a_controller_of_its_own_is_refused_naming_that() -> None:
 
 
 def test_a_later_workload_of_that_name_is_another_one() -> None:
-    seen = observe(RUNNING, around(raw_owner("job", uid="another")))
+    seen = observe(RUNNING, lister(raw_owner("job", uid="another")))
 
     assert seen.ending is not None
     assert seen.ending.word.reason == "WorkloadLost"
-    assert sent(STOPPING, HALT, around(raw_owner("job", uid="another"))) == ()
-    assert sent(RUNNING, Start(), around(raw_owner("job", uid="another"))) == ()
+    assert sent(STOPPING, HALT, lister(raw_owner("job", uid="another"))) == ()
+    assert sent(RUNNING, Start(), lister(raw_owner("job", uid="another"))) == ()
 
 
 def test_a_job_that_is_complete_already_has_ended() -> None:
     done = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(11)}
-    seen = observe(task(SPEC), around(raw_owner("job", status=done), job_pod(status=OVER)))
+    seen = observe(task(SPEC), lister(raw_owner("job", status=done), job_pod(status=OVER)))
 
     assert seen.ending is not None
     assert (seen.ending.succeeded, seen.ending.by_stop) == (True, False)
@@ -98,7 +98,7 @@ def test_a_job_that_is_complete_already_has_ended() -> None:
 def test_a_job_that_had_ended_before_it_was_tidied_up_is_not_lost(condition: str, succeeded: bool) -> None:
     """With ttlSecondsAfterFinished 0 it may be gone before its pods' own ends are heard of."""
     job = raw_owner("job", status={"active": 0, "conditions": [SUSPENDED | {"type": condition}]})
-    ending = observe(RUNNING, around(job, job_pod(status=OVER), absent=True, listed=15)).ending
+    ending = observe(RUNNING, lister(job, job_pod(status=OVER), absent=True, listed=15)).ending
 
     assert ending is not None
     assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (succeeded, False)
@@ -108,14 +108,14 @@ def test_a_job_that_had_ended_before_it_was_tidied_up_is_not_lost(condition: str
 def test_what_completes_after_our_stop_was_stopped(completed: float, by_stop: bool) -> None:
     done = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(completed)}
     job = raw_owner("job", spec={"suspend": True}, status=done)
-    ending = observe(STOPPING, around(job, job_pod(status=OVER), signaled=10.4)).ending
+    ending = observe(STOPPING, lister(job, job_pod(status=OVER), signaled=10.4)).ending
 
     assert ending is not None
     assert ending.by_stop is by_stop
 
 
 def test_a_workload_that_somebody_halted_before_says_why_it_does_not_run() -> None:
-    waiting = observe(task(SPEC), around(suspended_job())).waiting
+    waiting = observe(task(SPEC), lister(suspended_job())).waiting
 
     assert waiting is not None
     assert waiting.reason == "WorkloadHalted"
@@ -129,10 +129,10 @@ def test_a_workload_that_somebody_halted_before_says_why_it_does_not_run() -> No
     [("get", "Forbidden", "StopForbidden"), ("patch", "Forbidden", "StopForbidden")],
 )
 def test_a_kind_that_may_not_be_touched_is_said(verb: str, reason: str, expected: str) -> None:
-    refusal = Refusal(403, reason, "jobs.batch is forbidden", at(20))
-    known = Surroundings({}, {(JOB_REF, verb): refusal})
+    rejection = Rejection(403, reason, "jobs.batch is forbidden", at(20))
+    known = Lister({}, {(JOB_REF, verb): rejection})
     if verb == "patch":
-        known = around(raw_owner("job"), job_pod(), refusals={(JOB_REF, verb): refusal})
+        known = lister(raw_owner("job"), job_pod(), rejections={(JOB_REF, verb): rejection})
     blocked = observe(STOPPING, known, 21).blocked
 
     assert blocked is not None
@@ -141,7 +141,7 @@ def test_a_kind_that_may_not_be_touched_is_said(verb: str, reason: str, expected
 
 def test_a_right_that_is_missing_is_said_before_it_is_needed() -> None:
     missing = {("batch/v1", "Job", NAMESPACE): Right("the operator may not patch jobs", at(19))}
-    blocked = observe(RUNNING, around(raw_owner("job"), job_pod(), rights=missing)).blocked
+    blocked = observe(RUNNING, lister(raw_owner("job"), job_pod(), rights=missing)).blocked
 
     assert blocked is not None
     assert (blocked.reason, blocked.message) == ("StopForbidden", "the operator may not patch jobs")
@@ -154,15 +154,17 @@ def test_a_right_that_is_missing_is_said_before_it_is_needed() -> None:
 )
 def test_rights_are_asked_for_while_there_is_time(right: Right | None, asked: bool) -> None:
     rights = {("batch/v1", "Job", NAMESPACE): right} if right is not None else {}
-    known = around(raw_owner("job"), job_pod(), rights=rights)
+    known = lister(raw_owner("job"), job_pod(), rights=rights)
 
-    assert (AskRight(JOB_REF, scale=False) in looks(RUNNING, known)) is asked
-    assert AskRight(JOB_REF, scale=False) not in looks(STOPPING, known), "nothing goes before a stop"
+    assert (AccessReview(JOB_REF, scale=False) in required_reads(RUNNING, known)) is asked
+    assert AccessReview(JOB_REF, scale=False) not in required_reads(STOPPING, known), "nothing goes before a stop"
 
 
 def test_a_kind_that_is_not_served_is_waited_for() -> None:
-    refused: dict[tuple[Watch, str], Refusal] = {(JOB_REF, "get"): Refusal(404, "KindNotServed", "install it", at(19))}
-    seen = observe(task(SPEC), Surroundings({}, refused))
+    refused: dict[tuple[WatchTarget, str], Rejection] = {
+        (JOB_REF, "get"): Rejection(404, "KindNotServed", "install it", at(19))
+    }
+    seen = observe(task(SPEC), Lister({}, refused))
 
     assert (seen.presence, seen.refused) == (Presence.ABSENT, None)
     assert seen.waiting is not None
@@ -170,8 +172,10 @@ def test_a_kind_that_is_not_served_is_waited_for() -> None:
 
 
 def test_a_kind_that_cannot_be_stopped_is_refused() -> None:
-    refused: dict[tuple[Watch, str], Refusal] = {(JOB_REF, "get"): Refusal(404, "NoScale", "it has no scale", at(19))}
-    word = observe(task(SPEC), Surroundings({}, refused)).refused
+    refused: dict[tuple[WatchTarget, str], Rejection] = {
+        (JOB_REF, "get"): Rejection(404, "NoScale", "it has no scale", at(19))
+    }
+    word = observe(task(SPEC), Lister({}, refused)).refused
 
     assert word is not None
     assert word.reason == "UnsupportedWorkload"
@@ -181,14 +185,14 @@ def test_a_kind_that_cannot_be_stopped_is_refused() -> None:
 
 
 def test_a_stop_suspends_the_job_and_nothing_else() -> None:
-    known = around(raw_owner("job"), job_pod("a"), job_pod("b"))
+    known = lister(raw_owner("job"), job_pod("a"), job_pod("b"))
 
     assert sent(STOPPING, HALT, known) == (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.STOP),)
     assert sent(PAUSING, PAUSE, known) == (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.PAUSE),)
 
 
 def test_what_is_suspended_is_not_suspended_again() -> None:
-    assert sent(STOPPING, HALT, around(suspended_job(), signaled=10)) == ()
+    assert sent(STOPPING, HALT, lister(suspended_job(), signaled=10)) == ()
 
 
 @pytest.mark.parametrize("raw", [raw_owner("job"), suspended_job()], ids=["runs again", "suspended"])
@@ -196,18 +200,18 @@ def test_what_was_stopped_is_kept_so(raw: Raw) -> None:
     """Its pods are left to its controller: whoever starts it again starts others."""
     expected = () if raw["spec"]["suspend"] else (Patch(JOB_REF, JOB_UID, SUSPEND, Meaning.STOP),)
 
-    assert sent(STOPPED, HALT, around(raw, job_pod(), signaled=10), 900) == expected
+    assert sent(STOPPED, HALT, lister(raw, job_pod(), signaled=10), 900) == expected
 
 
 def test_a_job_that_is_gone_is_not_changed() -> None:
-    assert sent(STOPPING, HALT, around(raw_owner("job"), absent=True)) == ()
+    assert sent(STOPPING, HALT, lister(raw_owner("job"), absent=True)) == ()
 
 
 def test_a_resume_is_of_the_job_as_it_was_seen() -> None:
-    (patch,) = sent(RUNNING, Start(), around(suspended_job()))
+    (patch,) = sent(RUNNING, Start(), lister(suspended_job()))
 
     assert patch == Patch(JOB_REF, JOB_UID, {"spec": {"suspend": False}}, Meaning.RESUME, "900")
-    assert sent(RUNNING, Start(), around(raw_owner("job"))) == ()
+    assert sent(RUNNING, Start(), lister(raw_owner("job"))) == ()
 
 
 def test_what_can_be_scaled_is_scaled_to_0_and_back() -> None:
@@ -216,10 +220,10 @@ def test_what_can_be_scaled_is_scaled_to_0_and_back() -> None:
     adopting = task(spec, {"phase": "Pausing", "workload": workload})
     zero: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0}}
     body: Raw = {"spec": {"replicas": 0}}
-    known = around(raw_owner("deployment"))
+    known = lister(raw_owner("deployment"))
 
     assert sent(adopting, HALT, known) == (Patch(DEPLOYMENT_REF, "deployment-uid", body, Meaning.STOP, scale=True),)
-    (back,) = sent(adopting, Start(), around(raw_owner("deployment", scale=zero)))
+    (back,) = sent(adopting, Start(), lister(raw_owner("deployment", scale=zero)))
     assert isinstance(back, Patch)
     assert (back.body, back.meaning, back.scale) == ({"spec": {"replicas": 2}}, Meaning.RESUME, True)
 
@@ -228,7 +232,7 @@ def test_the_former_number_is_kept_while_there_are_none() -> None:
     spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "deployment-uid", "replicas": 2}
     zero: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0}}
-    seen = observe(task(spec, {"workload": workload}), around(raw_owner("deployment", scale=zero)))
+    seen = observe(task(spec, {"workload": workload}), lister(raw_owner("deployment", scale=zero)))
 
     assert seen.workload is not None
     assert seen.workload.replicas == 2
@@ -251,7 +255,7 @@ def test_the_former_number_is_kept_while_there_are_none() -> None:
 def test_when_the_end_was_signaled(
     raw: Raw, pods: tuple[Raw, ...], signaled: float | None, expected: float | None
 ) -> None:
-    known = around(raw, *pods, signaled=signaled, seen_at=14)
+    known = lister(raw, *pods, signaled=signaled, seen_at=14)
 
     assert observe(STOPPING, known).signaled_at == (at(expected) if expected is not None else None)
 
@@ -260,10 +264,10 @@ def test_when_the_end_was_signaled(
 
 
 def test_what_is_watched_for_how_long() -> None:
-    known = around(raw_owner("job"))
+    known = lister(raw_owner("job"))
     module = kind_of(RUNNING)
 
-    assert module.watches(task(SPEC), Surroundings()) == (JOB_REF,)
+    assert module.watches(task(SPEC), Lister()) == (JOB_REF,)
     assert module.watches(RUNNING, known) == (JOB_REF, JOB_PODS)
     assert module.watches(STOPPING, known) == (JOB_REF, JOB_PODS)
     assert module.watches(STOPPED, known) == (JOB_REF,), "somebody may start it again"

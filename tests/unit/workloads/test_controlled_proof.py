@@ -9,25 +9,38 @@ from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.lightening import JOB_TRACKING
-from agentstop.workloads.objects import ObjectRef, Refusal, Sighting
-from agentstop.workloads.ownerseen import read_job, read_owner
+from agentstop.workloads.objects import CacheEntry, ObjectRef, Rejection
+from agentstop.workloads.owner_record import read_job, read_owner
 from agentstop.workloads.requests import (
     Delete,
-    LookAtMember,
-    LookAtPods,
+    GetPod,
+    ListPods,
     Meaning,
     Patch,
 )
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, owner, task, when
 
-from .adopted import ACCEPTED, GOING, HALT, OVER, RUNNING, SPEC, STOPPING, WORKLOAD, around, looks, observe, sent
+from .adopted import (
+    ACCEPTED,
+    GOING,
+    HALT,
+    OVER,
+    RUNNING,
+    SPEC,
+    STOPPING,
+    WORKLOAD,
+    lister,
+    observe,
+    required_reads,
+    sent,
+)
 from .owners import JOB_PODS, JOB_REF, MARK, job_pod, raw_owner, suspended_job
 
 # Proof
 
 
 def proof(raw: Raw, *pods: Raw, now: float = 20, **more: Any) -> Proof | None:
-    return observe(STOPPING, around(raw, *pods, **more), now).proof
+    return observe(STOPPING, lister(raw, *pods, **more), now).proof
 
 
 ENDED_POD = job_pod(status=OVER)
@@ -82,16 +95,16 @@ def test_a_stop_that_was_marked_before_a_restart_counts_from_the_mark() -> None:
 
 
 def test_the_list_is_asked_for_when_all_else_is_there() -> None:
-    assert looks(STOPPING, around(suspended_job(), ENDED_POD, listed=9, signaled=10)) == (LookAtPods(JOB_PODS),)
-    assert looks(STOPPING, around(suspended_job(), ENDED_POD, listed=15, signaled=10)) == ()
-    assert looks(STOPPING, around(suspended_job(), job_pod(), listed=9, signaled=10)) == ()
+    assert required_reads(STOPPING, lister(suspended_job(), ENDED_POD, listed=9, signaled=10)) == (ListPods(JOB_PODS),)
+    assert required_reads(STOPPING, lister(suspended_job(), ENDED_POD, listed=15, signaled=10)) == ()
+    assert required_reads(STOPPING, lister(suspended_job(), job_pod(), listed=9, signaled=10)) == ()
 
 
 def test_it_is_asked_for_again_at_the_right_moment() -> None:
     young = job_pod(status=OVER | {"startTime": when(8)})
-    known = around(suspended_job(), young, listed=11, signaled=10, seen_at=11)
+    known = lister(suspended_job(), young, listed=11, signaled=10, seen_at=11)
 
-    assert looks(STOPPING, known, 11) == ()
+    assert required_reads(STOPPING, known, 11) == ()
     assert observe(STOPPING, known, 11).look_again_at == at(12)
 
 
@@ -101,11 +114,11 @@ def test_a_job_that_somebody_starts_again_while_it_is_stopped_is_said_to_be(
 ) -> None:
     """A queue of Jobs does so for as long as it has admitted it: https://github.com/kubernetes-sigs/kueue/issues/6915."""
     made = job_pod("y", metadata=GOING, status={"startTime": when(taken)})
-    seen = observe(STOPPING, around(suspended_job(), ENDED_POD, made, listed=15, signaled=10))
+    seen = observe(STOPPING, lister(suspended_job(), ENDED_POD, made, listed=15, signaled=10))
 
     assert (seen.blocked is not None and seen.blocked.reason == "StartedAgain") is again
     assert (seen.killed_by is not None) is counts, "the time of a pod that was made later is not that of the stop"
-    assert observe(RUNNING, around(raw_owner("job"), made)).blocked is None
+    assert observe(RUNNING, lister(raw_owner("job"), made)).blocked is None
 
 
 def test_a_job_that_is_gone_proves_nothing_while_its_pods_live() -> None:
@@ -125,7 +138,7 @@ def test_a_job_that_is_gone_proves_nothing_while_its_pods_live() -> None:
 )
 def test_the_ends_of_its_pods_are_taken_down_though_it_is_gone(raw: Raw | None) -> None:
     on_record = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD | {"selector": JOB_PODS.selector}})
-    seen = observe(on_record, around(raw, ENDED_POD, absent=True, listed=15))
+    seen = observe(on_record, lister(raw, ENDED_POD, absent=True, listed=15))
 
     assert seen.workload is not None
     assert (seen.workload.uid, seen.workload.selector) == ("job-uid", JOB_PODS.selector)
@@ -134,17 +147,17 @@ def test_the_ends_of_its_pods_are_taken_down_though_it_is_gone(raw: Raw | None) 
 
 def test_a_job_that_never_made_a_pod() -> None:
     fresh = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "stop": ACCEPTED})
-    known = around(suspended_job(), listed=15, signaled=10)
+    known = lister(suspended_job(), listed=15, signaled=10)
 
     assert observe(fresh, known).proof is Proof.NEVER_STARTED
 
 
 def test_a_pod_that_does_not_show_any_more_is_read_by_its_name() -> None:
-    known = around(raw_owner("job"), job_pod("a"))
+    known = lister(raw_owner("job"), job_pod("a"))
     seen = known.groups[JOB_PODS].pods["a-uid"]
-    known.groups[JOB_PODS].pods["a-uid"] = Sighting(seen=seen.seen, at=seen.at, doubted=True)
+    known.groups[JOB_PODS].pods["a-uid"] = CacheEntry(seen=seen.seen, at=seen.at, doubted=True)
 
-    assert LookAtMember(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", JOB_PODS) in looks(RUNNING, known)
+    assert GetPod(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", JOB_PODS) in required_reads(RUNNING, known)
 
 
 def test_a_scale_without_a_selector_proves_nothing_and_says_so() -> None:
@@ -152,7 +165,7 @@ def test_a_scale_without_a_selector_proves_nothing_and_says_so() -> None:
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "deployment-uid"}
     adopting = task(spec, {"phase": "Stopping", "workload": workload, "stop": ACCEPTED})
     scale: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0, "selector": ""}}
-    seen = observe(adopting, around(raw_owner("deployment", scale=scale)))
+    seen = observe(adopting, lister(raw_owner("deployment", scale=scale)))
 
     assert seen.proof is None
     assert seen.blocked is not None
@@ -170,26 +183,26 @@ def untracking(name: str) -> Patch:
 
 
 def test_its_controller_ends_the_pods_and_is_given_time_for_it() -> None:
-    known = around(suspended_job(), job_pod("a"), signaled=10)
+    known = lister(suspended_job(), job_pod("a"), signaled=10)
 
     assert sent(STOPPING, HALT, known, 11) == ()
     assert observe(STOPPING, known, 11).look_again_at == at(12)
 
 
 def test_pods_that_it_leaves_alone_are_ended_one_by_one() -> None:
-    known = around(suspended_job(), job_pod("a", metadata=UNTRACKED), job_pod("b", metadata=GOING), signaled=10)
+    known = lister(suspended_job(), job_pod("a", metadata=UNTRACKED), job_pod("b", metadata=GOING), signaled=10)
 
     assert sent(STOPPING, HALT, known, 12) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
 
 
 def test_pods_that_lost_their_controller_are_ended_at_once() -> None:
-    known = around(raw_owner("job"), job_pod("a", metadata=UNTRACKED), absent=True)
+    known = lister(raw_owner("job"), job_pod("a", metadata=UNTRACKED), absent=True)
 
     assert sent(STOPPING, HALT, known, 10) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
 
 
 def test_a_pod_whose_own_grace_is_zero_is_not_deleted_by_force() -> None:
-    known = around(
+    known = lister(
         suspended_job(), job_pod("a", metadata=UNTRACKED, spec={"terminationGracePeriodSeconds": 0}), signaled=10
     )
 
@@ -211,7 +224,7 @@ def test_a_shorter_grace_period_is_brought_to_the_pods(
     metadata: Raw, asked: int | None, kill_at: float | None, expected: int | None
 ) -> None:
     halt = Terminate(asked, PodPolicy.KEEP, at(kill_at) if kill_at is not None else None)
-    known = around(suspended_job(), job_pod("a", metadata=metadata), signaled=10)
+    known = lister(suspended_job(), job_pod("a", metadata=metadata), signaled=10)
     wanted = (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", expected),) if expected is not None else ()
 
     assert sent(STOPPING, halt, known, 11) == wanted
@@ -219,11 +232,11 @@ def test_a_shorter_grace_period_is_brought_to_the_pods(
 
 def test_the_job_controller_is_to_count_no_pod_that_we_end() -> None:
     """It takes such a pod for a failure or a success, and the suspended Job for over."""
-    known = around(suspended_job(), job_pod("a"), signaled=10)
+    known = lister(suspended_job(), job_pod("a"), signaled=10)
     untrack = untracking("a")
 
     assert sent(STOPPING, HALT, known, 12) == (untrack,)
-    refused = replace(known, refusals={(untrack.ref, "patch"): Refusal(403, "Forbidden", "no", at(12))})
+    refused = replace(known, rejections={(untrack.ref, "patch"): Rejection(403, "Forbidden", "no", at(12))})
     assert sent(STOPPING, HALT, refused, 12) == (Delete(untrack.ref, "a-uid", None),), "an agent runs on otherwise"
 
 
@@ -232,18 +245,18 @@ def test_a_shorter_grace_period_waits_until_nobody_counts_the_pods_but_not_for_l
     seen = replace(STOPPING, stop_seen_at=at(10))
     suspend = Patch(JOB_REF, "job-uid", {"spec": {"suspend": True}}, Meaning.STOP)
 
-    known = around(raw_owner("job"), job_pod("a"))
+    known = lister(raw_owner("job"), job_pod("a"))
     assert sent(seen, halt, known, 10.5) == (untracking("a"),)
     assert sent(seen, halt, known, 11) == (suspend, untracking("a"))
-    untracked = around(raw_owner("job"), job_pod("a", metadata=UNTRACKED))
+    untracked = lister(raw_owner("job"), job_pod("a", metadata=UNTRACKED))
     assert sent(seen, halt, untracked, 10.5) == (suspend, Delete(untracking("a").ref, "a-uid", 5))
 
 
 def test_a_pause_leaves_the_pods_to_their_controller_however_late_it_is() -> None:
     pause = Terminate(None, PodPolicy.DELETE, None, pause=True)
 
-    assert sent(STOPPING, pause, around(suspended_job(), job_pod("a"), signaled=10), 500) == ()
-    orphaned = around(raw_owner("job"), job_pod("a"), absent=True)
+    assert sent(STOPPING, pause, lister(suspended_job(), job_pod("a"), signaled=10), 500) == ()
+    orphaned = lister(raw_owner("job"), job_pod("a"), absent=True)
     assert sent(STOPPING, pause, orphaned, 10) == (untracking("a"),), "nobody else ends them"
 
 
@@ -256,8 +269,8 @@ def test_a_job_whose_end_is_certain_need_not_say_that_it_is_suspended(target: st
 
 
 def test_a_pod_that_is_stuck_gets_one_second_and_no_more() -> None:
-    stuck = around(suspended_job(), job_pod("a", metadata=GOING), signaled=10)
-    once = around(suspended_job(), job_pod("a", metadata=GOING | {"deletionGracePeriodSeconds": 1}), signaled=10)
+    stuck = lister(suspended_job(), job_pod("a", metadata=GOING), signaled=10)
+    once = lister(suspended_job(), job_pod("a", metadata=GOING | {"deletionGracePeriodSeconds": 1}), signaled=10)
 
     assert sent(STOPPING, HALT, stuck, 50) == ()
     assert sent(STOPPING, HALT, stuck, 51) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", 1),)
@@ -265,7 +278,7 @@ def test_a_pod_that_is_stuck_gets_one_second_and_no_more() -> None:
 
 
 def test_nothing_is_ended_before_what_makes_it_is_halted() -> None:
-    known = around(raw_owner("job"), job_pod("a", metadata=GOING))
+    known = lister(raw_owner("job"), job_pod("a", metadata=GOING))
 
     assert [type(each) for each in sent(STOPPING, Terminate(1, PodPolicy.KEEP, at(11)), known, 90)] == [Patch]
 
@@ -281,8 +294,8 @@ def test_a_pod_that_may_be_somebody_elses_is_not_deleted() -> None:
     )
     zero: Raw = {"spec": {"replicas": 0}, "status": {"replicas": 0}}
     last = read_owner({"metadata": {"name": "theirs", "uid": "rs-uid", "resourceVersion": "1"}})
-    gone = {replica_set: Sighting(seen=last, absent=True, at=NOW)}
-    known = around(raw_owner("deployment", scale=zero), theirs, others=gone, signaled=10)
+    gone = {replica_set: CacheEntry(seen=last, absent=True, at=NOW)}
+    known = lister(raw_owner("deployment", scale=zero), theirs, others=gone, signaled=10)
 
     seen = observe(adopting, known, 900)
 
@@ -297,7 +310,7 @@ def test_a_pod_that_may_be_somebody_elses_is_not_deleted() -> None:
 
 def test_a_controller_that_does_not_act_is_named() -> None:
     managed = raw_owner("job", spec={"suspend": True, "managedBy": "example.com/queue"})
-    known = around(managed, job_pod("a"), signaled=10)
+    known = lister(managed, job_pod("a"), signaled=10)
 
     assert observe(STOPPING, known, 49).blocked is None, "the grace period and a margin"
     blocked = observe(STOPPING, known, 50).blocked
@@ -307,6 +320,6 @@ def test_a_controller_that_does_not_act_is_named() -> None:
 
 
 def test_a_controller_that_has_acted_is_not_blamed_for_a_slow_pod() -> None:
-    known = around(suspended_job(), job_pod("a", metadata=GOING), signaled=10)
+    known = lister(suspended_job(), job_pod("a", metadata=GOING), signaled=10)
 
     assert observe(STOPPING, known, 50).blocked is None

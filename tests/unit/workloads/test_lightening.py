@@ -8,17 +8,17 @@ import pytest
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.effects import Terminate
 from agentstop.workloads.lightening import BULKY, IS_HEAVY, TOO_LARGE, lightened, mark_of
-from agentstop.workloads.objects import ObjectRef, Refusal, Surroundings
+from agentstop.workloads.objects import Lister, ObjectRef, Rejection
 from agentstop.workloads.pod import POD
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch, Request
-from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, around, at, ended, pod, sighting, task, when
+from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, ended, entry, lister, pod, task, when
 
 from .adopted import HALT, STOPPING, SUSPEND, sent
-from .adopted import around as job_around
+from .adopted import lister as job_around
 from .owners import JOB_REF, JOB_UID, job_pod, raw_owner
 
-LARGE = Refusal(500, TOO_LARGE, "etcdserver: request is too large", NOW)
-FORBIDDEN = Refusal(403, "Forbidden", "not you", NOW)
+LARGE = Rejection(500, TOO_LARGE, "etcdserver: request is too large", NOW)
+FORBIDDEN = Rejection(403, "Forbidden", "not you", NOW)
 IN_PLACE: Raw = {"activeDeadlineSeconds": 1}
 
 
@@ -83,9 +83,9 @@ def test_what_the_api_server_says_of_what_is_too_large(code: int, message: str) 
 # Pods
 
 
-def asked(halt: Terminate, refusals: dict[str, Refusal], **changes: Any) -> list[Request]:
+def asked(halt: Terminate, rejections: dict[str, Rejection], **changes: Any) -> list[Request]:
     seen = pod(**changes)
-    return list(POD.carry_out(task(), halt, around(sighting(seen), refusals), NOW))
+    return list(POD.plan_requests(task(), halt, lister(entry(seen), rejections), NOW))
 
 
 def lighten(spec: Raw | None = None) -> Lighten:
@@ -93,7 +93,7 @@ def lighten(spec: Raw | None = None) -> Lighten:
 
 
 @pytest.mark.parametrize(
-    ("grace", "refusals", "changes", "requests"),
+    ("grace", "rejections", "changes", "requests"),
     [
         pytest.param(None, {"patch": LARGE}, {}, [lighten(IN_PLACE)], id="in place"),
         pytest.param(5, {"delete": LARGE}, {}, [lighten()], id="before it is deleted"),
@@ -116,9 +116,9 @@ def lighten(spec: Raw | None = None) -> Lighten:
     ],
 )
 def test_a_pod_that_is_too_large_to_be_ended(
-    grace: int | None, refusals: dict[str, Refusal], changes: Raw, requests: list[Request]
+    grace: int | None, rejections: dict[str, Rejection], changes: Raw, requests: list[Request]
 ) -> None:
-    assert asked(replace(HALT, grace_seconds=grace), refusals, **changes) == requests
+    assert asked(replace(HALT, grace_seconds=grace), rejections, **changes) == requests
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_heavy_pod_that_is_ending_is_made_smaller_for_its_node(going: Raw) -> 
     seen = replace(pod(**going), heavy=True)
     over = replace(pod(**going, status={"phase": "Failed", "containerStatuses": [ended()]}), heavy=True)
 
-    assert list(POD.carry_out(task(), HALT, around(sighting(seen)), NOW)) == [lighten()]
-    assert list(POD.carry_out(task(), HALT, around(sighting(over)), NOW)) == []
+    assert list(POD.plan_requests(task(), HALT, lister(entry(seen)), NOW)) == [lighten()]
+    assert list(POD.plan_requests(task(), HALT, lister(entry(over)), NOW)) == []
 
 
 def test_why_it_is_not_ended_is_its_size_and_not_its_node() -> None:
     stopping = task(None, {"phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(0)}})
-    blocked = POD.observe(stopping, around(sighting(pod()), {"patch": LARGE}), NOW).blocked
+    blocked = POD.observe(stopping, lister(entry(pod()), {"patch": LARGE}), NOW).blocked
 
     assert blocked is not None
     assert blocked.reason == "PodTooLarge"
@@ -143,14 +143,14 @@ def test_why_it_is_not_ended_is_its_size_and_not_its_node() -> None:
 def test_what_comes_from_the_api_server_says_that_it_is_heavy() -> None:
     assert pod().heavy is False
     raw = raw_owner("job")
-    assert job_around(raw | {IS_HEAVY: True}).sightings[JOB_REF].seen.heavy  # type: ignore[union-attr]
+    assert job_around(raw | {IS_HEAVY: True}).entries[JOB_REF].seen.heavy  # type: ignore[union-attr]
 
 
 # Workloads
 
 
-def with_refusals(known: Surroundings, ref: ObjectRef, **refusals: Refusal) -> Surroundings:
-    return replace(known, refusals={(ref, verb): replace(each, at=at(19)) for verb, each in refusals.items()})
+def with_refusals(known: Lister, ref: ObjectRef, **rejections: Rejection) -> Lister:
+    return replace(known, rejections={(ref, verb): replace(each, at=at(19)) for verb, each in rejections.items()})
 
 
 def test_a_job_that_is_too_large_to_be_suspended_is_made_smaller_with_it() -> None:

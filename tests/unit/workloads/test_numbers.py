@@ -9,13 +9,13 @@ from agentstop.cluster.resources import read_record, reader_of
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.observation import Observation
-from agentstop.workloads.node import NodeSeen, read_node
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
-from agentstop.workloads.ownerseen import OwnerSeen
+from agentstop.workloads.node import NodeRecord, read_node
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
+from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod import POD
-from agentstop.workloads.podseen import PodSeen, read_pod
+from agentstop.workloads.pod_record import PodRecord, read_pod
 from agentstop.workloads.requests import Delete
-from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, around, at, raw_pod, sighting, task, when
+from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, entry, lister, raw_pod, task, when
 
 from .adopted import ACCEPTED
 from .owners import raw_owner
@@ -45,9 +45,9 @@ def test_a_pod_with_odd_numbers_is_decided_on(moment: str | None, seconds: int |
     for status in (STOPPING, {"phase": "Running", "startedAt": when(1)}):
         for now in (at(1), at(10_000)):
             subject = task({"podTemplate": {"spec": {}}, "stopRequested": True}, status)
-            node = Sighting(seen=NodeSeen("n", "n", True, at(-900), False, None, None), at=now)
-            known = Surroundings(
-                {POD_REF: sighting(seen, absent=absent), ObjectRef("Node", "", "n"): node},
+            node = CacheEntry(seen=NodeRecord("n", "n", True, at(-900), False, None, None), at=now)
+            known = Lister(
+                {POD_REF: entry(seen, absent=absent), ObjectRef("Node", "", "n"): node},
             )
             decision = decide(subject, POD.observe(subject, known, now), now)
             stop = decision.status.stop
@@ -56,7 +56,7 @@ def test_a_pod_with_odd_numbers_is_decided_on(moment: str | None, seconds: int |
             assert stop.signaled_at is None or stop.signaled_at <= now
             decision.status.wire()
             for effect in decision.effects:
-                POD.carry_out(subject, effect, known, now)
+                POD.plan_requests(subject, effect, known, now)
 
 
 def test_a_deletion_whose_sum_overflows_was_asked_for_when_it_is_said_to_be_over() -> None:
@@ -79,7 +79,7 @@ def test_a_workload_with_odd_numbers_is_read(which: str, odd: Any) -> None:
         condition |= {"observedGeneration": odd, "lastTransitionTime": "0000-01-01T00:00:00Z"}
     ref = ObjectRef(raw["kind"], NAMESPACE, "x", raw["apiVersion"])
 
-    assert isinstance(reader_of(ref)(raw), OwnerSeen)
+    assert isinstance(reader_of(ref)(raw), OwnerRecord)
 
 
 # What no reader can make anything of
@@ -90,15 +90,15 @@ BROKEN: Raw = {"status": {"phase": "Running", "containerStatuses": [{"name": "ma
 def test_of_a_pod_that_cannot_be_read_enough_is_known_to_end_it() -> None:
     seen = read_record(read_pod, raw_pod(**BROKEN))
 
-    assert isinstance(seen, PodSeen)
+    assert isinstance(seen, PodRecord)
     assert (seen.uid, seen.ended, seen.unreadable) == (POD_UID, False, "ValueError: 'exploded' is not a valid State")
     subject = task({"podTemplate": {"spec": {}}, "stopRequested": True}, {"phase": "Stopping", "stop": ACCEPTED})
-    found = POD.observe(subject, around(sighting(seen)), NOW)
+    found = POD.observe(subject, lister(entry(seen)), NOW)
     assert (found.proof, found.blocked and found.blocked.reason) == (None, "PodUnreadable")
     sent = [
         request
         for effect in decide(subject, found, NOW).effects
-        for request in POD.carry_out(subject, effect, around(sighting(seen)), NOW)
+        for request in POD.plan_requests(subject, effect, lister(entry(seen)), NOW)
     ]
     assert sent == [Delete(POD_REF, POD_UID, None)]
 
@@ -109,11 +109,11 @@ def test_a_workload_or_node_that_cannot_be_read_proves_nothing() -> None:
     owner = read_record(reader_of(ObjectRef("Job", NAMESPACE, "x", "batch/v1")), raw)
     node = read_record(read_node, {"metadata": {"name": "n", "uid": "n"}, "status": []})
 
-    assert isinstance(owner, OwnerSeen)
+    assert isinstance(owner, OwnerRecord)
     assert (owner.halted, owner.settled) == (False, False)
     assert owner.unsettled is not None
     assert owner.unsettled.reason == "WorkloadUnreadable"
-    assert isinstance(node, NodeSeen)
+    assert isinstance(node, NodeRecord)
     assert not node.ready
 
 
@@ -122,7 +122,7 @@ def test_a_workload_or_node_that_cannot_be_read_proves_nothing() -> None:
 
 def decided(own: int, spec: Raw | None = None, most: int = 3600) -> int | None:
     subject = task({"podTemplate": {"spec": {}}, "stopRequested": True} | (spec or {}), {"phase": "Running"})
-    known = around(sighting(read_pod(raw_pod(spec={"terminationGracePeriodSeconds": own}))))
+    known = lister(entry(read_pod(raw_pod(spec={"terminationGracePeriodSeconds": own}))))
     seen: Observation = POD.observe(subject, known, NOW)
     stop = decide(subject, seen, NOW, limits=Limits(max_grace_seconds=most)).status.stop
     assert stop is not None

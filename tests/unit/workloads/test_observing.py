@@ -7,11 +7,11 @@ import pytest
 
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import SCALED
-from agentstop.workloads.node import NodeSeen, read_node
-from agentstop.workloads.objects import ObjectRef, Refusal, Sighting, Surroundings, Watch
+from agentstop.workloads.node import NodeRecord, read_node
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, Rejection, WatchTarget
 from agentstop.workloads.pod import POD
 from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
 from tests.unit.objects import (
     ADOPTS,
     NOW,
@@ -21,10 +21,10 @@ from tests.unit.objects import (
     at,
     end,
     ended,
+    entry,
     owner,
     pod,
     running,
-    sighting,
     task,
     waiting,
     when,
@@ -46,30 +46,32 @@ STOPPING: Raw = {
 GOING: Raw = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
 
 
-def node(read_at: float, ready: str = "True", since: float = -900, taints: list[Raw] | None = None) -> Sighting:
+def node(read_at: float, ready: str = "True", since: float = -900, taints: list[Raw] | None = None) -> CacheEntry:
     condition = {"type": "Ready", "status": ready, "lastTransitionTime": when(since)}
     raw = {"metadata": {"name": "n", "uid": "n"}, "spec": {"taints": taints}, "status": {"conditions": [condition]}}
-    return Sighting(seen=read_node(raw), at=at(read_at))
+    return CacheEntry(seen=read_node(raw), at=at(read_at))
 
 
-def seen_at(seconds: float) -> Sighting:
-    return Sighting(seen=pod(), at=at(seconds))
+def seen_at(seconds: float) -> CacheEntry:
+    return CacheEntry(seen=pod(), at=at(seconds))
 
 
 def see(
     task: Task,
-    seen: Sighting | None,
-    node: Sighting | None = None,
+    seen: CacheEntry | None,
+    node: CacheEntry | None = None,
     now: float = 0,
-    **refusals: tuple[ObjectRef, Refusal],
+    **rejections: tuple[ObjectRef, Rejection],
 ) -> Observation:
-    sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
-    refused: dict[tuple[Watch, str], Refusal] = {(ref, verb): refusal for verb, (ref, refusal) in refusals.items()}
-    return POD.observe(task, Surroundings(sightings, refused), at(now))
+    entries = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
+    refused: dict[tuple[WatchTarget, str], Rejection] = {
+        (ref, verb): rejection for verb, (ref, rejection) in rejections.items()
+    }
+    return POD.observe(task, Lister(entries, refused), at(now))
 
 
-def no(code: int, message: str = "no", now: float = 0) -> Refusal:
-    return Refusal(code, "Why", message, at(now))
+def no(code: int, message: str = "no", now: float = 0) -> Rejection:
+    return Rejection(code, "Why", message, at(now))
 
 
 # Who it is
@@ -80,13 +82,13 @@ def test_nothing_is_known_before_it_was_looked_at() -> None:
 
 
 def test_no_pod_yet() -> None:
-    seen = see(task(), sighting(None, absent=True))
+    seen = see(task(), entry(None, absent=True))
 
     assert (seen.presence, seen.blocked, seen.refused) == (Presence.ABSENT, None, None)
 
 
 def test_our_own_pod() -> None:
-    seen = see(task(), sighting(pod()))
+    seen = see(task(), entry(pod()))
 
     assert seen.presence is Presence.PRESENT
     assert seen.started_at == at(1)
@@ -97,7 +99,7 @@ def test_our_own_pod() -> None:
 
 @pytest.mark.parametrize("owners", [[], [owner("another")]])
 def test_another_pod_has_the_name(owners: list[Raw]) -> None:
-    seen = see(task(), sighting(pod(metadata={"ownerReferences": owners})))
+    seen = see(task(), entry(pod(metadata={"ownerReferences": owners})))
 
     assert seen.presence is Presence.ABSENT
     assert seen.blocked is not None
@@ -107,18 +109,18 @@ def test_another_pod_has_the_name(owners: list[Raw]) -> None:
 def test_a_pod_that_loses_its_owner_is_still_the_one_we_know() -> None:
     known = task(None, {"phase": "Running", "workload": KNOWN})
 
-    assert see(known, sighting(pod(metadata={"ownerReferences": []}))).ending is None
+    assert see(known, entry(pod(metadata={"ownerReferences": []}))).ending is None
 
 
 def test_an_adopted_pod_that_does_not_exist_is_waited_for() -> None:
-    seen = see(task(ADOPTS), sighting(None, absent=True))
+    seen = see(task(ADOPTS), entry(None, absent=True))
 
     assert seen.waiting is not None
     assert seen.waiting.reason == "WorkloadNotFound"
 
 
 def test_a_pod_with_a_controller_is_refused_and_the_controller_named() -> None:
-    seen = see(task(ADOPTS), sighting(pod(metadata={"ownerReferences": [owner("u", "Job", "nightly")]})))
+    seen = see(task(ADOPTS), entry(pod(metadata={"ownerReferences": [owner("u", "Job", "nightly")]})))
 
     assert seen.refused is not None
     assert seen.refused.reason == "WorkloadHasController"
@@ -127,30 +129,30 @@ def test_a_pod_with_a_controller_is_refused_and_the_controller_named() -> None:
 
 def test_a_static_pod_is_refused_with_what_really_ends_it() -> None:
     mirror = pod(metadata={"ownerReferences": [owner(uid="node-uid", kind="Node", name="n")]})
-    refused = see(task(ADOPTS), sighting(mirror)).refused
+    refused = see(task(ADOPTS), entry(mirror)).refused
 
     assert refused is not None
     assert (refused.reason, "manifest" in refused.message) == ("StaticPod", True)
 
 
 def test_a_pod_that_somebody_takes_over_after_it_was_adopted_goes_on_elsewhere() -> None:
-    taken_over = sighting(pod(metadata={"ownerReferences": [owner(uid="rs-uid", kind="ReplicaSet", name="rs")]}))
+    taken_over = entry(pod(metadata={"ownerReferences": [owner(uid="rs-uid", kind="ReplicaSet", name="rs")]}))
     elsewhere = see(task(ADOPTS, {"workload": KNOWN, "phase": "Running"}), taken_over).elsewhere
 
     assert elsewhere is not None
     assert "ReplicaSet rs" in elsewhere.message
-    assert see(task(None, {"workload": KNOWN, "phase": "Running"}), sighting(pod())).elsewhere is None, "our own"
+    assert see(task(None, {"workload": KNOWN, "phase": "Running"}), entry(pod())).elsewhere is None, "our own"
 
 
 def test_a_pod_that_was_gone_before_it_was_adopted_is_none() -> None:
     bare = pod(metadata={"ownerReferences": []})
 
-    assert see(task(ADOPTS), sighting(bare, absent=True)).presence is Presence.ABSENT
+    assert see(task(ADOPTS), entry(bare, absent=True)).presence is Presence.ABSENT
 
 
 def test_another_pod_of_the_adopted_ones_name_is_another_pod() -> None:
     adopting = task(ADOPTS, {"phase": "Running", "workload": KNOWN})
-    seen = see(adopting, sighting(pod(metadata={"ownerReferences": []}, uid="another")))
+    seen = see(adopting, entry(pod(metadata={"ownerReferences": []}, uid="another")))
 
     assert seen.ending is not None
     assert seen.ending.word.reason == "WorkloadLost"
@@ -161,7 +163,7 @@ def test_another_pod_of_the_adopted_ones_name_is_another_pod() -> None:
     [(422, True, "InvalidPodTemplate"), (400, True, "InvalidPodTemplate"), (403, False, "CreateForbidden")],
 )
 def test_a_refused_creation(code: int, final: bool, reason: str) -> None:
-    seen = see(task(), sighting(None, absent=True), create=(POD_REF, no(code, "spec.containers: Required value")))
+    seen = see(task(), entry(None, absent=True), create=(POD_REF, no(code, "spec.containers: Required value")))
     word = seen.refused if final else seen.blocked
 
     assert word is not None
@@ -209,13 +211,13 @@ def test_a_workload_that_is_another_tasks_is_refused_naming_that() -> None:
     ],
 )
 def test_what_the_pod_waits_for(spec: Raw, status: Raw, reason: str | None) -> None:
-    waits = see(task(), sighting(pod(spec=spec, status=status))).waiting
+    waits = see(task(), entry(pod(spec=spec, status=status))).waiting
 
     assert (waits.reason if waits is not None else None) == reason
 
 
 def test_a_main_container_that_is_not_there_is_said() -> None:
-    blocked = see(task({"podTemplate": {}, "mainContainer": "agent"}), sighting(pod())).blocked
+    blocked = see(task({"podTemplate": {}, "mainContainer": "agent"}), entry(pod())).blocked
 
     assert blocked is not None
     assert blocked.reason == "MainContainerNotFound"
@@ -225,7 +227,7 @@ def test_a_main_container_that_is_not_there_is_said() -> None:
 
 
 def proof(status: Raw, metadata: Raw | None = None, spec: Raw | None = None, **more: Any) -> Proof | None:
-    seen = sighting(pod(metadata=metadata, spec=spec, status=status), **more)
+    seen = entry(pod(metadata=metadata, spec=spec, status=status), **more)
     return see(task(None, STOPPING), seen).proof
 
 
@@ -244,7 +246,7 @@ def test_an_unbound_pod_that_is_going_can_not_be_started_any_more() -> None:
     assert proof(unbound, None, {"nodeName": None}, absent=True) is Proof.NEVER_STARTED
 
 
-GONE = sighting(pod(metadata=GOING), absent=True)
+GONE = entry(pod(metadata=GOING), absent=True)
 OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]
 
 
@@ -260,22 +262,24 @@ OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExec
         pytest.param(GONE, node(150, since=80), 150, Proof.GONE, id="the node is back for long"),
         pytest.param(GONE, node(900, ready="Unknown"), 900, None, id="the node does not answer"),
         pytest.param(GONE, node(900, "Unknown", taints=OUT_OF_SERVICE), 900, Proof.NODE_FENCED, id="out of service"),
-        pytest.param(GONE, Sighting(seen=None, absent=True, at=NOW), 1, Proof.NODE_FENCED, id="no such node"),
+        pytest.param(GONE, CacheEntry(seen=None, absent=True, at=NOW), 1, Proof.NODE_FENCED, id="no such node"),
     ],
 )
-def test_a_pod_whose_object_is_gone(seen: Sighting, node: Sighting | None, now: float, expected: Proof | None) -> None:
+def test_a_pod_whose_object_is_gone(
+    seen: CacheEntry, node: CacheEntry | None, now: float, expected: Proof | None
+) -> None:
     assert see(task(None, STOPPING), seen, node, now).proof is expected
 
 
 STARTING: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
 HOOKED: Raw = {"containers": [{"name": "main", "lifecycle": {"postStart": {}}}], "restartPolicy": "Always"}
 AGAIN: Raw = {"containerStatuses": [waiting(reason="CrashLoopBackOff", last=end(1))]}
-REMOVED = [sighting(pod(metadata=GOING, status=STARTING), absent=True), sighting(None, absent=True)]
+REMOVED = [entry(pod(metadata=GOING, status=STARTING), absent=True), entry(None, absent=True)]
 
 
-def booted(read_at: float, boot_id: str, **more: Any) -> Sighting:
+def booted(read_at: float, boot_id: str, **more: Any) -> CacheEntry:
     seen = node(read_at, **more)
-    assert isinstance(seen.seen, NodeSeen)
+    assert isinstance(seen.seen, NodeRecord)
     return replace(seen, seen=replace(seen.seen, boot_id=boot_id))
 
 
@@ -292,7 +296,7 @@ def recorded(boot_id: str | None, **container: Any) -> Raw:
 
 
 @pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
-def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_that_answers(seen: Sighting) -> None:
+def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_that_answers(seen: CacheEntry) -> None:
     first = see(task(None, recorded(None)), seen, booted(900, "one"), 900)
     assert (first.proof, first.blocked and first.blocked.reason) == (None, "KubeletBusy")
     assert first.workload is not None
@@ -302,14 +306,14 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_
     assert see(stopping, seen, booted(2000, "one", since=1500), 2000).proof is None, "it was away, and is the same"
     assert see(stopping, seen, booted(2000, "two"), 2000).proof is Proof.GONE
     assert see(stopping, seen, node(900, "Unknown", taints=OUT_OF_SERVICE), 900).proof is Proof.NODE_FENCED
-    assert see(stopping, seen, sighting(None), 0).proof is None, "a node of which nothing is known proves nothing"
+    assert see(stopping, seen, entry(None), 0).proof is None, "a node of which nothing is known proves nothing"
     unknown = see(stopping, seen, booted(900, "one", ready="Unknown"), 900).blocked
     assert unknown is not None
     assert unknown.reason == "NodeUnreachable"
 
 
 @pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
-def test_a_pod_removed_while_its_kubelet_starts_it_is_not_lost_before_that_is_proven(seen: Sighting) -> None:
+def test_a_pod_removed_while_its_kubelet_starts_it_is_not_lost_before_that_is_proven(seen: CacheEntry) -> None:
     pending = task(None, {"phase": "Pending", "workload": recorded("one")["workload"]})
 
     assert see(pending, seen, booted(900, "one"), 900).ending is None
@@ -328,13 +332,13 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_lost_before_that_is_pr
     ],
 )
 def test_only_a_start_makes_a_kubelet_busy(status: Raw, spec: Raw, proven: bool) -> None:
-    seen = sighting(pod(metadata=GOING, status=status, spec=spec), absent=True)
+    seen = entry(pod(metadata=GOING, status=status, spec=spec), absent=True)
 
     assert (see(task(None, STOPPING), seen, node(900), 900).proof is Proof.GONE) is proven
 
 
 def test_a_pod_whose_end_nobody_saw() -> None:
-    absent = Sighting(seen=None, absent=True, at=NOW)
+    absent = CacheEntry(seen=None, absent=True, at=NOW)
 
     assert see(task(None, STOPPING), absent, node(10), 10).proof is None
     assert see(task(None, STOPPING), absent, node(91), 91).proof is Proof.GONE
@@ -344,24 +348,24 @@ def test_a_pod_whose_end_nobody_saw() -> None:
     ("seen", "node", "reason"),
     [
         (GONE, node(900, "Unknown"), "NodeUnreachable"),
-        (sighting(pod()), node(900, "Unknown"), "NodeUnreachable"),
-        (sighting(pod(metadata=GOING)), node(900, "False"), "NodeUnreachable"),
-        (sighting(pod()), node(900), None),
+        (entry(pod()), node(900, "Unknown"), "NodeUnreachable"),
+        (entry(pod(metadata=GOING)), node(900, "False"), "NodeUnreachable"),
+        (entry(pod()), node(900), None),
         (
-            sighting(pod(metadata=GOING | {"finalizers": ["example.com/holds"]})),
-            Sighting(seen=None, absent=True, at=at(900)),
+            entry(pod(metadata=GOING | {"finalizers": ["example.com/holds"]})),
+            CacheEntry(seen=None, absent=True, at=at(900)),
             "BlockedByFinalizer",
         ),
     ],
 )
-def test_what_holds_up_the_end(seen: Sighting, node: Sighting, reason: str | None) -> None:
+def test_what_holds_up_the_end(seen: CacheEntry, node: CacheEntry, reason: str | None) -> None:
     blocked = see(task(None, STOPPING), seen, node, 900).blocked
 
     assert (blocked.reason if blocked is not None else None) == reason
 
 
 def test_no_right_to_delete() -> None:
-    blocked = see(task(None, STOPPING), sighting(pod()), delete=(POD_REF, no(403))).blocked
+    blocked = see(task(None, STOPPING), entry(pod()), delete=(POD_REF, no(403))).blocked
 
     assert blocked is not None
     assert blocked.reason == "DeleteForbidden"
@@ -377,10 +381,10 @@ def test_without_the_right_to_read_nodes_nothing_is_proven() -> None:
 # What is looked at first
 
 
-def looks(task: Task, seen: Sighting | None, node: Sighting | None = None, now: float = 0) -> list[str]:
-    sightings = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
-    found = POD.looks(task, Surroundings(sightings), at(now))
-    refs = [each.ref for each in found if isinstance(each, Look)]
+def required_reads(task: Task, seen: CacheEntry | None, node: CacheEntry | None = None, now: float = 0) -> list[str]:
+    entries = {ref: each for ref, each in ((POD_REF, seen), (NODE_REF, node)) if each is not None}
+    found = POD.required_reads(task, Lister(entries), at(now))
+    refs = [each.ref for each in found if isinstance(each, Get)]
     assert len(refs) == len(found)
     return [ref.kind for ref in refs]
 
@@ -389,20 +393,20 @@ def looks(task: Task, seen: Sighting | None, node: Sighting | None = None, now: 
     ("status", "seen", "node", "now", "expected"),
     [
         pytest.param({}, None, None, 0, ["Pod"], id="never seen"),
-        pytest.param({}, sighting(pod()), None, 0, [], id="known"),
-        pytest.param({}, sighting(pod(), doubted=True), None, 0, ["Pod"], id="doubted"),
-        pytest.param({}, sighting(pod(metadata={"ownerReferences": []})), None, 1, [], id="in the way"),
-        pytest.param({}, sighting(pod(metadata={"ownerReferences": []})), None, 61, ["Pod"], id="still in the way"),
-        pytest.param(STOPPING, sighting(pod()), None, 1, [], id="in its grace period"),
-        pytest.param(STOPPING, sighting(pod()), None, 30, ["Pod", "Node"], id="late"),
+        pytest.param({}, entry(pod()), None, 0, [], id="known"),
+        pytest.param({}, entry(pod(), doubted=True), None, 0, ["Pod"], id="doubted"),
+        pytest.param({}, entry(pod(metadata={"ownerReferences": []})), None, 1, [], id="in the way"),
+        pytest.param({}, entry(pod(metadata={"ownerReferences": []})), None, 61, ["Pod"], id="still in the way"),
+        pytest.param(STOPPING, entry(pod()), None, 1, [], id="in its grace period"),
+        pytest.param(STOPPING, entry(pod()), None, 30, ["Pod", "Node"], id="late"),
         pytest.param(STOPPING, seen_at(28), node(28), 30, [], id="late, looked at just now"),
         pytest.param(STOPPING, seen_at(28), node(20), 30, ["Node"], id="late, its node looked at a while ago"),
         pytest.param(STOPPING, GONE, node(-1), 1, ["Node"], id="gone, the node looked at before that"),
         pytest.param({"phase": "Stopped"}, None, None, 0, [], id="over"),
     ],
 )
-def test_looks(status: Raw, seen: Sighting | None, node: Sighting | None, now: float, expected: list[str]) -> None:
-    assert looks(task(None, status), seen, node, now) == expected
+def test_looks(status: Raw, seen: CacheEntry | None, node: CacheEntry | None, now: float, expected: list[str]) -> None:
+    assert required_reads(task(None, status), seen, node, now) == expected
 
 
 # Who is followed by name
@@ -412,16 +416,16 @@ def test_looks(status: Raw, seen: Sighting | None, node: Sighting | None, now: f
     ("spec", "status", "seen", "followed"),
     [
         (None, {}, None, False),
-        (None, {}, sighting(pod()), False),
-        (None, {}, sighting(pod(metadata={"labels": {}})), True),
+        (None, {}, entry(pod()), False),
+        (None, {}, entry(pod(metadata={"labels": {}})), True),
         (ADOPTS, {}, None, True),
         (ADOPTS, {"phase": "Stopped"}, None, False),
     ],
 )
 def test_what_no_label_of_ours_leads_to_is_followed(
-    spec: Raw | None, status: Raw, seen: Sighting | None, followed: bool
+    spec: Raw | None, status: Raw, seen: CacheEntry | None, followed: bool
 ) -> None:
-    surroundings = Surroundings({POD_REF: seen} if seen is not None else {})
+    surroundings = Lister({POD_REF: seen} if seen is not None else {})
 
     assert POD.watches(task(spec, status), surroundings) == ((POD_REF,) if followed else ())
 
@@ -437,7 +441,7 @@ def test_removal_by_force_shortens_no_grace_period_that_runs(spec: Raw) -> None:
     status = {"containerStatuses": [running()]}
     seen = pod(metadata=shorter, spec=spec, status=status).following(pod(metadata=first, spec=spec, status=status))
 
-    gone = sighting(seen, absent=True)
+    gone = entry(seen, absent=True)
     assert see(task(None, STOPPING), gone, node(350), 350).proof is None
     assert see(task(None, STOPPING), gone, node(361), 361).proof is Proof.GONE
 
@@ -466,14 +470,14 @@ LIVELY: Raw = {"containers": [{"name": "main", "livenessProbe": {"terminationGra
 )
 def test_what_a_late_end_waits_for(status: Raw, spec: Raw, reason: str | None) -> None:
     """That of a pod that was given 30 seconds."""
-    late = see(task(None, STOPPING), sighting(pod(metadata=GOING, spec=spec, status=status)), node(900), 900).late
+    late = see(task(None, STOPPING), entry(pod(metadata=GOING, spec=spec, status=status)), node(900), 900).late
 
     assert (late and late.reason) == reason
 
 
 @pytest.mark.parametrize(("grace", "on_record"), [(30, None), (5, 5), (300, 300)])
 def test_a_long_grace_period_is_on_record_for_when_the_pod_is_removed_unseen(grace: int, on_record: int | None) -> None:
-    seen = see(task(None, {"phase": "Running"}), sighting(pod(spec={"terminationGracePeriodSeconds": grace})))
+    seen = see(task(None, {"phase": "Running"}), entry(pod(spec={"terminationGracePeriodSeconds": grace})))
     assert seen.workload is not None
     (evidence,) = seen.workload.pods
     assert evidence.grace_period_seconds == on_record
@@ -481,5 +485,5 @@ def test_a_long_grace_period_is_on_record_for_when_the_pod_is_removed_unseen(gra
     asked = {"source": "User", "acceptedAt": when(0)}
     stopping = task(None, {"phase": "Stopping", "stop": asked, "workload": seen.workload.wire()})
     due = grace
-    assert see(stopping, sighting(None, absent=True), node(due + 50), due + 50).proof is None
-    assert see(stopping, sighting(None, absent=True), node(due + 61), due + 61).proof is Proof.GONE
+    assert see(stopping, entry(None, absent=True), node(due + 50), due + 50).proof is None
+    assert see(stopping, entry(None, absent=True), node(due + 61), due + 61).proof is Proof.GONE

@@ -10,7 +10,7 @@ from agentstop.lifecycle.observation import Presence, Proof
 from agentstop.workloads.orphans import ending_of_orphan, is_orphan, stand_in
 from agentstop.workloads.pod import POD
 from agentstop.workloads.requests import Delete, Patch
-from tests.unit.objects import ADOPTS, NOW, POD_UID, Raw, around, ended, owner, pod, sighting, task
+from tests.unit.objects import ADOPTS, NOW, POD_UID, Raw, ended, entry, lister, owner, pod, task
 
 NOBODYS: Raw = {"ownerReferences": []}
 ANOTHERS: Raw = {"ownerReferences": [owner("another-uid")]}
@@ -137,7 +137,7 @@ def test_how_an_orphan_is_ended(metadata: Raw, namesake: bool, policy: PodPolicy
 
 def requests(metadata: Raw, **changes: Any) -> tuple[Any, ...]:
     seen = pod(metadata=metadata, **changes)
-    return POD.carry_out(stand_in(seen), ending_of_orphan(seen, None), around(sighting(seen)), NOW)
+    return POD.plan_requests(stand_in(seen), ending_of_orphan(seen, None), lister(entry(seen)), NOW)
 
 
 def test_an_orphan_is_ended_like_the_pod_of_a_task() -> None:
@@ -155,7 +155,7 @@ def test_an_orphan_is_ended_like_the_pod_of_a_task() -> None:
 
 def test_the_proof_is_that_of_a_tasks_pod() -> None:
     seen = pod(metadata=NOBODYS)
-    running = POD.observe(stand_in(seen), around(sighting(seen)), NOW)
+    running = POD.observe(stand_in(seen), lister(entry(seen)), NOW)
     assert (running.presence, running.proof, running.halted) == (Presence.PRESENT, None, False)
     over = pod(metadata=NOBODYS, status={"phase": "Failed", "containerStatuses": [ended()]})
-    assert POD.observe(stand_in(over), around(sighting(over)), NOW).proof is Proof.ENDED
+    assert POD.observe(stand_in(over), lister(entry(over)), NOW).proof is Proof.ENDED

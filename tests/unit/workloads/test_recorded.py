@@ -6,10 +6,10 @@ import pytest
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.observation import Observation, Proof
-from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
-from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
+from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pod import POD
-from agentstop.workloads.podproof import next_look
+from agentstop.workloads.pod_proof import next_look
 from agentstop.workloads.recorded import grace_on_record
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, pod, raw_pod, running, task, when
 
@@ -20,12 +20,12 @@ NODE_REF = ObjectRef("Node", "", "n")
 RUNS: Raw = {"name": "main", "startedAt": when(-5)}
 
 
-def alive(read_at: float) -> Sighting:
+def alive(read_at: float) -> CacheEntry:
     """A node that answers, and whose kubelet does not report more often than one has to."""
-    seen = NodeSeen(
+    seen = NodeRecord(
         name="n", uid="n", ready=True, ready_since=at(-900), out_of_service=False, boot_id=None, heartbeat_at=None
     )
-    return Sighting(seen=seen, at=at(read_at))
+    return CacheEntry(seen=seen, at=at(read_at))
 
 
 def evidence(grace: int | None) -> Raw:
@@ -37,20 +37,20 @@ def of_a_pod(grace: int | None, now: float) -> Observation:
     """What is seen of a pod that was gone when the operator came back, and has to be ended now."""
     known = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID, "pods": [evidence(grace)]}
     stop = {"source": "Deletion", "acceptedAt": when(0)}
-    absent = Sighting(seen=None, absent=True, at=NOW)
-    around = Surroundings({POD_REF: absent, NODE_REF: alive(now)})
-    return POD.observe(task(None, {"phase": "Stopping", "workload": known, "stop": stop}), around, at(now))
+    absent = CacheEntry(seen=None, absent=True, at=NOW)
+    lister = Lister({POD_REF: absent, NODE_REF: alive(now)})
+    return POD.observe(task(None, {"phase": "Stopping", "workload": known, "stop": stop}), lister, at(now))
 
 
 def of_a_job(grace: int | None, now: float) -> Observation:
     """The same of a Job's pod, the Job being gone as well."""
     known = WORKLOAD | {"pods": [evidence(grace)], "selector": JOB_PODS.selector}
     stop = {"source": "Deletion", "acceptedAt": when(0)}
-    absent = Sighting(seen=None, absent=True, at=NOW)
+    absent = CacheEntry(seen=None, absent=True, at=NOW)
     group = PodGroup({POD_UID: absent}, listed_at=at(1))
-    around = Surroundings({JOB_REF: absent, NODE_REF: alive(now)}, groups={JOB_PODS: group})
+    lister = Lister({JOB_REF: absent, NODE_REF: alive(now)}, groups={JOB_PODS: group})
     stopping = task(SPEC, {"phase": "Stopping", "workload": known, "startedAt": when(-5), "stop": stop})
-    return observe(stopping, around, now)
+    return observe(stopping, lister, now)
 
 
 def test_a_pods_own_grace_period_is_on_record_unless_it_is_kubernetes_own() -> None:

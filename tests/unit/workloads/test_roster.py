@@ -7,14 +7,14 @@ import pytest
 
 from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.objects import PodGroup, Sighting, Surroundings
-from agentstop.workloads.ownerseen import read_scaled
-from agentstop.workloads.podseen import read_pod
-from agentstop.workloads.requests import LookAtPods, LookForPods
+from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
+from agentstop.workloads.owner_record import read_scaled
+from agentstop.workloads.pod_record import read_pod
+from agentstop.workloads.requests import FindPods, ListPods
 from agentstop.workloads.roster import known_pods, missing, other_pods, restored, shortened
 from tests.unit.objects import Raw, at, raw_pod, task, when
 
-from .adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, looks, observe
+from .adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, observe, required_reads
 from .owners import controller, raw_owner
 
 UID = "532e67e6-f461-4911-a9c1-640a9afdba61"
@@ -83,15 +83,15 @@ def stopping(*others: str, count: int | None = None) -> Task:
     return task(SPEC, {"phase": "Stopping", "workload": workload, "startedAt": when(1), "stop": ACCEPTED})
 
 
-def around(*pods: Raw, lost: tuple[str, ...] = ()) -> Surroundings:
+def lister(*pods: Raw, lost: tuple[str, ...] = ()) -> Lister:
     """The Deployment is at 0, and its pods were listed after that: these are all that were found."""
     nothing = {"spec": {"replicas": 0}, "status": {"replicas": 0, "selector": DEPLOYMENT_PODS.selector}}
     seen = read_scaled(raw_owner("deployment", scale=nothing))
-    known = {DEPLOYMENT_REF: Sighting(seen=seen, at=at(30), signaled_at=at(10))}
+    known = {DEPLOYMENT_REF: CacheEntry(seen=seen, at=at(30), signaled_at=at(10))}
     read = [read_pod(each) for each in pods]
-    group = PodGroup({each.uid: Sighting(seen=each, at=at(30)) for each in read}, at(900))
-    group.pods |= {uid: Sighting(seen=None, absent=True, at=at(30)) for uid in lost}
-    return Surroundings(known, groups={DEPLOYMENT_PODS: group})
+    group = PodGroup({each.uid: CacheEntry(seen=each, at=at(30)) for each in read}, at(900))
+    group.pods |= {uid: CacheEntry(seen=None, absent=True, at=at(30)) for uid in lost}
+    return Lister(known, groups={DEPLOYMENT_PODS: group})
 
 
 def pod(uid: str) -> Raw:
@@ -99,19 +99,19 @@ def pod(uid: str) -> Raw:
 
 
 def test_a_pod_of_which_only_the_uid_is_known_is_looked_for_everywhere() -> None:
-    found = looks(stopping(UID), around(), 901)
+    found = required_reads(stopping(UID), lister(), 901)
 
-    assert LookForPods(DEPLOYMENT_PODS, (UID,)) in found
-    assert observe(stopping(UID), around(), 901).proof is None
+    assert FindPods(DEPLOYMENT_PODS, (UID,)) in found
+    assert observe(stopping(UID), lister(), 901).proof is None
 
 
 def test_it_is_looked_for_only_where_no_list_shows_it() -> None:
-    assert not [each for each in looks(stopping(UID), around(pod(UID)), 901) if isinstance(each, LookForPods)]
-    assert not [each for each in looks(stopping(), around(), 901) if isinstance(each, LookForPods)]
+    assert not [each for each in required_reads(stopping(UID), lister(pod(UID)), 901) if isinstance(each, FindPods)]
+    assert not [each for each in required_reads(stopping(), lister(), 901) if isinstance(each, FindPods)]
 
 
 def test_it_is_the_workloads_though_nothing_on_it_says_so() -> None:
-    seen = observe(stopping(UID), around(pod(UID)), 901)
+    seen = observe(stopping(UID), lister(pod(UID)), 901)
 
     assert (seen.proof, seen.active) == (None, True)
     assert seen.workload is not None
@@ -119,7 +119,7 @@ def test_it_is_the_workloads_though_nothing_on_it_says_so() -> None:
 
 
 def test_nothing_is_proven_while_pods_are_missing() -> None:
-    seen = observe(stopping(count=2), around(), 901)
+    seen = observe(stopping(count=2), lister(), 901)
 
     assert seen.proof is None
     assert seen.blocked is not None
@@ -128,7 +128,7 @@ def test_nothing_is_proven_while_pods_are_missing() -> None:
 
 
 def test_what_is_missing_stays_missed_in_the_next_status() -> None:
-    workload = observe(stopping(count=2), around(), 901).workload
+    workload = observe(stopping(count=2), lister(), 901).workload
 
     assert workload is not None
     assert workload.other_pod_count == 2
@@ -139,18 +139,18 @@ def test_what_is_shown_is_not_recorded_twice_and_what_runs_is_not_forgotten() ->
         raw_pod(metadata={"name": f"p{each}", "labels": {"app": "x"}, "ownerReferences": [OWNER]}, uid=uid_of(each))
         for each in range(36)
     ]
-    workload = observe(stopping(), around(*pods), 901).workload
+    workload = observe(stopping(), lister(*pods), 901).workload
 
     assert workload is not None
     assert len(workload.pods) == MAX_LISTED_PODS
     uids = {each.uid for each in known_pods(workload)}
     assert {uid_of(each) for each in range(36)} <= uids
     assert workload.other_pod_count == 4
-    assert LookAtPods(DEPLOYMENT_PODS) not in looks(stopping(), around(*pods), 901)
+    assert ListPods(DEPLOYMENT_PODS) not in required_reads(stopping(), lister(*pods), 901)
 
 
 def test_a_pod_that_is_gone_stays_on_record_until_its_node_says_so() -> None:
-    workload = observe(stopping(UID), around(lost=(UID,)), 901).workload
+    workload = observe(stopping(UID), lister(lost=(UID,)), 901).workload
 
     assert workload is not None
     assert [each.uid for each in known_pods(workload) if not each.name] == [UID]

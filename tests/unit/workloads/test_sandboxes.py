@@ -9,11 +9,11 @@ from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
-from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings
-from agentstop.workloads.ownerseen import SANDBOX_LABEL, sandbox_selector
-from agentstop.workloads.podseen import read_pod
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
+from agentstop.workloads.owner_record import SANDBOX_LABEL, sandbox_selector
+from agentstop.workloads.pod_record import read_pod
 from agentstop.workloads.registry import kind_of
-from agentstop.workloads.requests import Delete, LiveLook, Look, LookAtPods, Meaning, Patch, Request
+from agentstop.workloads.requests import Delete, Get, ListPods, LiveRead, Meaning, Patch, Request
 from tests.unit.objects import NAMESPACE, Raw, at, ended, raw_pod, task, when
 
 from .owners import controller, raw_owner
@@ -69,35 +69,35 @@ def pod(name: str = "x", sandbox_name: str = "x", **changes: Any) -> Raw:
     return raw_pod(metadata=metadata | changes.pop("metadata", {}), uid=f"{name}-uid", **changes)
 
 
-def around(
+def lister(
     *raws: Raw, pods: tuple[Raw, ...] = (), listed: float | None = 15, signaled: float | None = 10, gone: str = ""
-) -> Surroundings:
+) -> Lister:
     """What is known of sandboxes and claims, and of the pods of sandboxes; `gone` names a sandbox that is gone."""
     signal = at(signaled) if signaled is not None else None
     moment = at(listed) if listed is not None else None
-    known: dict[ObjectRef, Sighting] = {}
+    known: dict[ObjectRef, CacheEntry] = {}
     for raw in raws:
         name = raw["metadata"]["name"]
         ref = ObjectRef(raw["kind"], NAMESPACE, name, raw["apiVersion"])
-        known[ref] = Sighting(seen=reader_of(ref)(raw), at=at(11), signaled_at=signal, absent=name == gone)
+        known[ref] = CacheEntry(seen=reader_of(ref)(raw), at=at(11), signaled_at=signal, absent=name == gone)
     groups = {each: PodGroup({}, moment) for each in (PODS, POOLED_PODS)}
     for raw in pods:
         seen = read_pod(raw)
         selector = f"{SANDBOX_LABEL}={raw['metadata']['labels'][SANDBOX_LABEL]}"
-        groups[PodsOf(NAMESPACE, selector)].pods[seen.uid] = Sighting(seen=seen, at=at(11))
-    return Surroundings(known, groups=groups)
+        groups[PodsOf(NAMESPACE, selector)].pods[seen.uid] = CacheEntry(seen=seen, at=at(11))
+    return Lister(known, groups=groups)
 
 
-def observe(task: Task, known: Surroundings, now: float = 20) -> Observation:
+def observe(task: Task, known: Lister, now: float = 20) -> Observation:
     return kind_of(task).observe(task, known, at(now))
 
 
-def looks(task: Task, known: Surroundings, now: float = 20) -> tuple[LiveLook, ...]:
-    return kind_of(task).looks(task, known, at(now))
+def required_reads(task: Task, known: Lister, now: float = 20) -> tuple[LiveRead, ...]:
+    return kind_of(task).required_reads(task, known, at(now))
 
 
-def sent(task: Task, effect: Terminate | Start, known: Surroundings, now: float = 20) -> tuple[Request, ...]:
-    return kind_of(task).carry_out(task, effect, known, at(now))
+def sent(task: Task, effect: Terminate | Start, known: Lister, now: float = 20) -> tuple[Request, ...]:
+    return kind_of(task).plan_requests(task, effect, known, at(now))
 
 
 # Sandboxes
@@ -105,7 +105,7 @@ def sent(task: Task, effect: Terminate | Start, known: Surroundings, now: float 
 
 def test_a_stop_suspends_the_sandbox_and_leaves_its_pod_alone() -> None:
     """Its controller would make a pod again that somebody deletes."""
-    known = around(sandbox("Running"), pods=(pod(),))
+    known = lister(sandbox("Running"), pods=(pod(),))
 
     assert sent(STOPPING, HALT, known) == (Patch(SANDBOX_REF, "sandbox-uid", SUSPEND, Meaning.STOP),)
 
@@ -113,44 +113,44 @@ def test_a_stop_suspends_the_sandbox_and_leaves_its_pod_alone() -> None:
 def test_a_suspended_sandbox_is_proven_by_its_word_a_list_and_the_pods_end() -> None:
     over = (pod(status=OVER),)
 
-    assert observe(STOPPING, around(sandbox("Suspended", DONE), pods=over)).proof is Proof.ENDED
-    assert observe(STOPPING, around(sandbox("Suspended"), pods=over)).proof is None
-    assert observe(STOPPING, around(sandbox("Suspended", DONE), pods=over, listed=9)).proof is None
-    assert observe(STOPPING, around(sandbox("Suspended", DONE), pods=(pod(),))).proof is None
+    assert observe(STOPPING, lister(sandbox("Suspended", DONE), pods=over)).proof is Proof.ENDED
+    assert observe(STOPPING, lister(sandbox("Suspended"), pods=over)).proof is None
+    assert observe(STOPPING, lister(sandbox("Suspended", DONE), pods=over, listed=9)).proof is None
+    assert observe(STOPPING, lister(sandbox("Suspended", DONE), pods=(pod(),))).proof is None
 
 
 def test_a_word_from_a_stale_cache_is_no_proof() -> None:
     """Suspended=True can be said before the pod was seen: the list finds it."""
-    known = around(sandbox("Suspended", DONE), pods=(), listed=9)
-    assert looks(STOPPING, known) == (LookAtPods(PODS),)
+    known = lister(sandbox("Suspended", DONE), pods=(), listed=9)
+    assert required_reads(STOPPING, known) == (ListPods(PODS),)
 
-    assert observe(STOPPING, around(sandbox("Suspended", DONE), pods=(pod(),))).proof is None
+    assert observe(STOPPING, lister(sandbox("Suspended", DONE), pods=(pod(),))).proof is None
 
 
 def test_a_word_about_an_earlier_generation_is_no_proof() -> None:
     earlier = DONE | {"observedGeneration": 1}
 
-    assert observe(STOPPING, around(sandbox("Suspended", earlier), pods=(pod(status=OVER),))).proof is None
+    assert observe(STOPPING, lister(sandbox("Suspended", earlier), pods=(pod(status=OVER),))).proof is None
 
 
 def test_a_recorded_pod_that_nobody_sees_any_more_must_be_accounted_for() -> None:
     listed = WORKLOAD | {"pods": [{"name": "x", "uid": "x-uid", "node": "n", "phase": "Running"}]}
     stopping = task(SPEC, {"phase": "Stopping", "workload": listed, "stop": ACCEPTED})
 
-    assert observe(stopping, around(sandbox("Suspended", DONE))).proof is None
+    assert observe(stopping, lister(sandbox("Suspended", DONE))).proof is None
 
 
 @pytest.mark.parametrize("reason", ["SandboxExpired"])
 def test_expired_does_not_mean_gone(reason: str) -> None:
     expired = sandbox("Running", condition("Ready", reason, "False"))
-    seen = observe(STOPPING, around(expired, pods=(pod(),)))
+    seen = observe(STOPPING, lister(expired, pods=(pod(),)))
 
     assert (seen.proof, seen.ending) == (None, None)
 
 
 def test_several_pods_are_ended_one_by_one() -> None:
     several = sandbox("Suspended", condition("Ready", "MultiplePods", "False"))
-    known = around(several, pods=(pod("a"), pod("b"), pod("c", status=OVER)))
+    known = lister(several, pods=(pod("a"), pod("b"), pod("c", status=OVER)))
     requests = sent(STOPPING, HALT, known, 10)
 
     assert requests == tuple(Delete(ObjectRef("Pod", NAMESPACE, name), f"{name}-uid", None) for name in ("a", "b"))
@@ -158,7 +158,7 @@ def test_several_pods_are_ended_one_by_one() -> None:
 
 def test_several_pods_are_not_ended_before_their_sandbox_is_suspended() -> None:
     several = sandbox("Running", condition("Ready", "MultiplePods", "False"))
-    known = around(several, pods=(pod("a"), pod("b")))
+    known = lister(several, pods=(pod("a"), pod("b")))
 
     assert sent(STOPPING, HALT, known) == (Patch(SANDBOX_REF, "sandbox-uid", SUSPEND, Meaning.STOP),)
 
@@ -166,7 +166,7 @@ def test_several_pods_are_not_ended_before_their_sandbox_is_suspended() -> None:
 def test_a_pod_that_is_not_the_sandboxs_is_never_touched() -> None:
     not_owned = condition("Suspended", "PodNotOwned", "False", observedGeneration=2, message="pod x is Job/y's")
     theirs = pod(metadata={"ownerReferences": []})
-    known = around(sandbox("Suspended", not_owned), pods=(theirs,))
+    known = lister(sandbox("Suspended", not_owned), pods=(theirs,))
     seen = observe(STOPPING, known, 900)
 
     assert sent(STOPPING, Terminate(1, PodPolicy.DELETE, at(11)), known, 900) == ()
@@ -177,7 +177,7 @@ def test_a_pod_that_is_not_the_sandboxs_is_never_touched() -> None:
 
 def test_a_sandbox_that_waits_in_a_pool_is_refused() -> None:
     pooled = sandbox("Running", ownerReferences=[controller("SandboxWarmPool", "pool", "pool-uid", CLAIM_API)])
-    refused = observe(task(SPEC), around(pooled)).refused
+    refused = observe(task(SPEC), lister(pooled)).refused
 
     assert refused is not None
     assert refused.reason == "SandboxUnclaimed"
@@ -187,12 +187,12 @@ def test_a_sandbox_that_waits_in_a_pool_is_refused() -> None:
 def test_a_sandbox_of_a_claim_may_be_a_target() -> None:
     claimed = sandbox("Running", ownerReferences=[controller("SandboxClaim", "c", "c-uid", CLAIM_API)])
 
-    assert observe(task(SPEC), around(claimed)).refused is None
+    assert observe(task(SPEC), lister(claimed)).refused is None
 
 
 def test_the_end_of_a_finished_sandbox_is_taken_before_it_is_suspended() -> None:
     finished = sandbox("Running", condition("Finished", "PodSucceeded"))
-    seen = observe(task(SPEC), around(finished, pods=(pod(status=OVER),), signaled=None))
+    seen = observe(task(SPEC), lister(finished, pods=(pod(status=OVER),), signaled=None))
 
     assert seen.ending is not None
     assert (seen.ending.succeeded, seen.ending.by_stop) == (True, False)
@@ -201,7 +201,7 @@ def test_the_end_of_a_finished_sandbox_is_taken_before_it_is_suspended() -> None
 
 
 def test_a_resume_sets_it_running_as_it_was_seen() -> None:
-    (patch,) = sent(STOPPING, Start(), around(sandbox("Suspended", DONE)))
+    (patch,) = sent(STOPPING, Start(), lister(sandbox("Suspended", DONE)))
 
     body = {"spec": {"operatingMode": "Running"}}
     assert patch == Patch(SANDBOX_REF, "sandbox-uid", body, Meaning.RESUME, "55")
@@ -216,7 +216,7 @@ CLAIM = raw_owner("claim")
 
 def test_a_claim_that_is_not_bound_yet_waits() -> None:
     unbound = raw_owner("claim", status={"sandbox": None}, annotations={})
-    seen = observe(task(CLAIM_SPEC), around(unbound))
+    seen = observe(task(CLAIM_SPEC), lister(unbound))
 
     assert seen.presence is Presence.PRESENT
     assert seen.waiting is not None
@@ -226,13 +226,13 @@ def test_a_claim_that_is_not_bound_yet_waits() -> None:
 
 
 def test_a_claims_sandbox_is_read_with_it() -> None:
-    assert looks(task(CLAIM_SPEC), Surroundings()) == (Look(CLAIM_REF),)
-    assert looks(task(CLAIM_SPEC), around(CLAIM)) == (Look(POOLED_REF),)
-    assert kind_of(task(CLAIM_SPEC)).watches(task(CLAIM_SPEC), around(CLAIM)) == (CLAIM_REF, POOLED_REF)
+    assert required_reads(task(CLAIM_SPEC), Lister()) == (Get(CLAIM_REF),)
+    assert required_reads(task(CLAIM_SPEC), lister(CLAIM)) == (Get(POOLED_REF),)
+    assert kind_of(task(CLAIM_SPEC)).watches(task(CLAIM_SPEC), lister(CLAIM)) == (CLAIM_REF, POOLED_REF)
 
 
 def test_what_a_claim_is_bound_to_is_on_record() -> None:
-    seen = observe(task(CLAIM_SPEC), around(CLAIM, HELD, pods=(pod("pool-9", "pool-9"),)))
+    seen = observe(task(CLAIM_SPEC), lister(CLAIM, HELD, pods=(pod("pool-9", "pool-9"),)))
 
     assert seen.workload is not None
     assert (seen.workload.kind, seen.workload.uid) == ("SandboxClaim", "claim-uid")
@@ -243,7 +243,7 @@ def test_what_a_claim_is_bound_to_is_on_record() -> None:
 
 
 def test_a_stop_of_a_claim_suspends_its_sandbox() -> None:
-    assert sent(CLAIM_STOPPING, HALT, around(CLAIM, HELD)) == (Patch(POOLED_REF, "pool-9-uid", SUSPEND, Meaning.STOP),)
+    assert sent(CLAIM_STOPPING, HALT, lister(CLAIM, HELD)) == (Patch(POOLED_REF, "pool-9-uid", SUSPEND, Meaning.STOP),)
 
 
 @pytest.mark.parametrize(
@@ -255,20 +255,20 @@ def test_a_sandbox_that_is_not_the_claims_is_never_touched(owners: list[Raw]) ->
     fresh = task(CLAIM_SPEC, {"phase": "Stopping", "workload": BOUND | {"boundTo": None}, "stop": ACCEPTED})
     other = sandbox("Running", name="pool-9", ownerReferences=owners)
 
-    assert sent(fresh, HALT, around(CLAIM, other)) == ()
+    assert sent(fresh, HALT, lister(CLAIM, other)) == ()
 
 
 def test_a_sandbox_on_record_is_the_claims_though_its_owner_was_wiped() -> None:
     wiped = sandbox("Running", name="pool-9", ownerReferences=[])
 
-    assert [type(each) for each in sent(CLAIM_STOPPING, HALT, around(CLAIM, wiped))] == [Patch]
+    assert [type(each) for each in sent(CLAIM_STOPPING, HALT, lister(CLAIM, wiped))] == [Patch]
 
 
 def test_a_claim_that_is_bound_anew_is_stopped_there_too() -> None:
     anew = raw_owner("claim", status={"sandbox": {"name": "x"}})
     mine = sandbox("Running", ownerReferences=[controller("SandboxClaim", "x", "claim-uid", CLAIM_API)])
     suspended = sandbox("Suspended", DONE, name="pool-9")
-    known = around(anew, suspended, mine, pods=(pod("pool-9", "pool-9", status=OVER),))
+    known = lister(anew, suspended, mine, pods=(pod("pool-9", "pool-9", status=OVER),))
 
     assert sent(CLAIM_STOPPING, HALT, known) == (Patch(SANDBOX_REF, "sandbox-uid", SUSPEND, Meaning.STOP),)
     assert observe(CLAIM_STOPPING, known).proof is None
@@ -276,21 +276,21 @@ def test_a_claim_that_is_bound_anew_is_stopped_there_too() -> None:
 
 def test_a_claim_is_read_again_with_the_last_list() -> None:
     suspended = sandbox("Suspended", DONE, name="pool-9")
-    known = around(CLAIM, suspended, pods=(pod("pool-9", "pool-9", status=OVER),), listed=9)
+    known = lister(CLAIM, suspended, pods=(pod("pool-9", "pool-9", status=OVER),), listed=9)
 
-    assert looks(CLAIM_STOPPING, known) == (LookAtPods(POOLED_PODS), Look(CLAIM_REF))
+    assert required_reads(CLAIM_STOPPING, known) == (ListPods(POOLED_PODS), Get(CLAIM_REF))
 
 
 def test_a_claim_that_is_gone_leaves_its_sandbox_to_be_proven() -> None:
     suspended = sandbox("Suspended", DONE, name="pool-9")
-    lives = around(CLAIM, suspended, pods=(pod("pool-9", "pool-9"),), gone="x")
-    ended_too = around(CLAIM, suspended, pods=(pod("pool-9", "pool-9", status=OVER),), gone="x")
+    lives = lister(CLAIM, suspended, pods=(pod("pool-9", "pool-9"),), gone="x")
+    ended_too = lister(CLAIM, suspended, pods=(pod("pool-9", "pool-9", status=OVER),), gone="x")
 
     assert observe(CLAIM_STOPPING, lives).proof is None
     assert observe(CLAIM_STOPPING, ended_too).proof is Proof.ENDED
 
 
 def test_a_sandbox_that_was_deleted_with_its_pods_is_proven_by_them() -> None:
-    known = around(CLAIM, HELD, pods=(pod("pool-9", "pool-9", status=OVER),), gone="pool-9")
+    known = lister(CLAIM, HELD, pods=(pod("pool-9", "pool-9", status=OVER),), gone="pool-9")
 
     assert observe(CLAIM_STOPPING, known).proof is Proof.ENDED

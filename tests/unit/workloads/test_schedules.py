@@ -10,11 +10,11 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.objects import ObjectRef, Refusal, Schedule
+from agentstop.workloads.objects import ObjectRef, Rejection, Schedule
 from agentstop.workloads.requests import Suspend
 from tests.unit.objects import NAMESPACE, Raw, at, task, when
 
-from .adopted import HALT, PAUSE, PAUSING, RUNNING, SPEC, STOPPED, STOPPING, WORKLOAD, around, observe, sent
+from .adopted import HALT, PAUSE, PAUSING, RUNNING, SPEC, STOPPED, STOPPING, WORKLOAD, lister, observe, sent
 from .owners import JOB_UID, controller, job_pod, raw_owner
 
 CRON_JOB = ObjectRef("CronJob", NAMESPACE, "nightly", "batch/v1")
@@ -28,7 +28,7 @@ def nightly(**changes: Any) -> Raw:
 
 def test_a_job_of_a_cron_job_says_what_goes_on() -> None:
     raw = raw_owner("job", ownerReferences=[controller("CronJob", "nightly", "cron-uid")])
-    elsewhere = observe(RUNNING, around(raw)).elsewhere
+    elsewhere = observe(RUNNING, lister(raw)).elsewhere
 
     assert elsewhere is not None
     assert elsewhere.reason == "MadeByCronJob"
@@ -38,23 +38,23 @@ def test_a_job_of_a_cron_job_says_what_goes_on() -> None:
 def test_a_cron_job_is_suspended_with_its_job_and_after_it_only_where_that_is_wanted() -> None:
     halted = nightly(spec={"suspend": True})
 
-    assert SUSPEND_IT in sent(STOPPING, STOP_BOTH, around(nightly()))
-    assert SUSPEND_IT in sent(STOPPING, STOP_BOTH, around(halted, signaled=10))
-    assert SUSPEND_IT not in sent(STOPPING, HALT, around(nightly()))
-    assert SUSPEND_IT not in sent(PAUSING, PAUSE, around(nightly()))
-    assert SUSPEND_IT not in sent(STOPPED, STOP_BOTH, around(nightly())), "whoever lets it go on afterwards means it"
-    assert SUSPEND_IT not in sent(STOPPING, STOP_BOTH, around(raw_owner("job")))
+    assert SUSPEND_IT in sent(STOPPING, STOP_BOTH, lister(nightly()))
+    assert SUSPEND_IT in sent(STOPPING, STOP_BOTH, lister(halted, signaled=10))
+    assert SUSPEND_IT not in sent(STOPPING, HALT, lister(nightly()))
+    assert SUSPEND_IT not in sent(PAUSING, PAUSE, lister(nightly()))
+    assert SUSPEND_IT not in sent(STOPPED, STOP_BOTH, lister(nightly())), "whoever lets it go on afterwards means it"
+    assert SUSPEND_IT not in sent(STOPPING, STOP_BOTH, lister(raw_owner("job")))
 
 
 @pytest.mark.parametrize("became", list(Schedule))
 def test_a_cron_job_is_asked_once(became: Schedule) -> None:
-    known = around(nightly(), schedules={JOB_UID: became})
+    known = lister(nightly(), schedules={JOB_UID: became})
     assert SUSPEND_IT not in sent(STOPPING, STOP_BOTH, known)
 
 
 def test_what_became_of_the_cron_job_is_said() -> None:
     said = {
-        each: observe(STOPPING, around(nightly(), schedules={JOB_UID: each} if each else {}))
+        each: observe(STOPPING, lister(nightly(), schedules={JOB_UID: each} if each else {}))
         for each in (None, *Schedule)
     }
     suspended, gone, denies = (said[each] for each in (Schedule.SUSPENDED, Schedule.GONE, Schedule.DENIES))
@@ -69,8 +69,8 @@ def test_what_became_of_the_cron_job_is_said() -> None:
 
 
 def test_a_cron_job_that_may_not_be_suspended_holds_nothing_up_and_is_said() -> None:
-    refusal = Refusal(403, "Forbidden", "cronjobs.batch is forbidden", at(20))
-    known = around(nightly(), refusals={(CRON_JOB, Suspend.verb): refusal})
+    rejection = Rejection(403, "Forbidden", "cronjobs.batch is forbidden", at(20))
+    known = lister(nightly(), rejections={(CRON_JOB, Suspend.verb): rejection})
     seen = observe(STOPPING, known, 21)
     assert seen.blocked is None
     assert seen.elsewhere is not None
@@ -92,7 +92,7 @@ def stopped_by(source: str) -> Task:
     [("User", True), ("StopOrder", True), ("Deadline", False), ("Deletion", False)],
 )
 def test_only_a_persons_stop_suspends_the_cron_job(source: str, person: bool) -> None:
-    seen = observe(stopped_by(source), around(nightly(), job_pod()))
+    seen = observe(stopped_by(source), lister(nightly(), job_pod()))
     for wanted in (True, False):
         decision = decide(stopped_by(source), seen, at(11), limits=Limits(suspend_cron_jobs=wanted))
         (effect,) = decision.effects
@@ -101,7 +101,7 @@ def test_only_a_persons_stop_suspends_the_cron_job(source: str, person: bool) ->
 
 
 def test_before_the_stop_nothing_is_said_to_go_on_that_will_be_suspended() -> None:
-    seen = observe(RUNNING, around(nightly(), job_pod()))
+    seen = observe(RUNNING, lister(nightly(), job_pod()))
     for wanted in (True, False):
         status = decide(RUNNING, seen, at(11), limits=Limits(suspend_cron_jobs=wanted)).status
         said = [each.reason for each in status.conditions if each.type == ConditionType.CONTROLLED_ELSEWHERE]

@@ -54,19 +54,19 @@ def decode(data: bytes) -> Json:
     Raises:
         ApiError: 415, for kinds other than those above and for what is no such body.
     """
-    refusal = unsupported_media_type(("application/json", "application/yaml"))
+    rejection = unsupported_media_type(("application/json", "application/yaml"))
     if not data.startswith(_MAGIC):
-        raise refusal
+        raise rejection
     try:
         envelope = dict(_fields(data[len(_MAGIC) :]))
         type_meta = {number: value.decode() for number, value in _fields(envelope.get(1, b""))}
         identity = type_meta.get(1, ""), type_meta.get(2, "")
         message = _MESSAGES.get(identity)
         if message is None:
-            raise refusal
+            raise rejection
         return {"apiVersion": identity[0], "kind": identity[1], **_object(envelope.get(2, b""), message)}
     except (ValueError, IndexError, AttributeError) as error:
-        raise refusal from error
+        raise rejection from error
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

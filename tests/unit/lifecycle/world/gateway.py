@@ -11,18 +11,18 @@ from agentstop.cluster.gateway import PAUSE_MANAGER
 from agentstop.cluster.resources import pod_of
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule
-from agentstop.workloads.podseen import STOP_MANAGER
+from agentstop.workloads.pod_record import STOP_MANAGER
 from agentstop.workloads.requests import (
-    AskRight,
+    AccessReview,
     Create,
     Delete,
+    FindPods,
+    Get,
+    GetPod,
+    GetTemplate,
     Lighten,
-    LiveLook,
-    Look,
-    LookAtMember,
-    LookAtPods,
-    LookAtTemplate,
-    LookForPods,
+    ListPods,
+    LiveRead,
     Meaning,
     Patch,
     Request,
@@ -69,7 +69,7 @@ class ModelGateway:
 
     async def send(self, request: Request) -> Raw:
         self._check(request)
-        return self._carried(lambda: self._answer(request), write=not isinstance(request, LiveLook))
+        return self._carried(lambda: self._answer(request), write=not isinstance(request, LiveRead))
 
     async def send_all(self, requests: Sequence[Request]) -> list[Raw | ApiError]:
         answers: list[Raw | ApiError] = []
@@ -147,17 +147,17 @@ class ModelGateway:
         if verb in self.forbidden:
             raise ApiError(403, "Forbidden", f"{verb} is forbidden")
         match request:
-            case AskRight():
+            case AccessReview():
                 wanted = {"verb": "patch", "resource": f"{kind.lower()}s", "namespace": request.ref.namespace}
                 allowed = f"patch {kind}" not in self.forbidden
                 return {"spec": {"resourceAttributes": wanted}, "status": {"allowed": allowed}}
-            case LookAtTemplate(ref):
+            case GetTemplate(ref):
                 return self._server.get(ObjectRef(KIND, ref.namespace, ref.name))
-            case Look(ref) | LookAtMember(ref):
+            case Get(ref) | GetPod(ref):
                 return self._server.get(ref)
-            case LookAtPods(pods):
+            case ListPods(pods):
                 return {"items": [pod_of(each) for each in self._server.selected(pods)]}
-            case LookForPods(pods, uids):
+            case FindPods(pods, uids):
                 everywhere = [each for each in self._server.pods() if each["metadata"]["namespace"] == pods.namespace]
                 return {"items": [pod_of(each) for each in everywhere if each["metadata"]["uid"] in uids]}
             case Create(ref, body):

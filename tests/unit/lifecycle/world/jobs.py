@@ -8,7 +8,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.playground.controllers import job_status
 from agentstop.playground.controllers.job_status import FINALIZER
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.ownerseen import JOB_SELECTOR_LABEL
+from agentstop.workloads.owner_record import JOB_SELECTOR_LABEL
 
 from .clock import Clock
 from .server import NAMESPACE, Change, Raw, Server

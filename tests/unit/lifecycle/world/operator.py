@@ -25,7 +25,7 @@ from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.kind import WorkloadKind
-from agentstop.workloads.objects import ObjectRef, PodsOf, Watch
+from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
 
 from .clock import Clock
 from .gateway import ModelGateway
@@ -90,12 +90,12 @@ class ModelFollowers:
     """Watches of single objects and of the pods of workloads, as positions in the history."""
 
     def __init__(self) -> None:
-        self.positions: dict[Watch, int | None] = {}
+        self.positions: dict[WatchTarget, int | None] = {}
 
-    def follow(self, ref: Watch) -> None:
+    def follow(self, ref: WatchTarget) -> None:
         self.positions.setdefault(ref, None)
 
-    def unfollow(self, ref: Watch) -> None:
+    def unfollow(self, ref: WatchTarget) -> None:
         self.positions.pop(ref, None)
 
 
@@ -201,7 +201,7 @@ class Process:
             if target in self.followers.positions:
                 self.followers.positions[target] = len(self._server.history)
 
-    def _begin(self, target: Watch) -> None:
+    def _begin(self, target: WatchTarget) -> None:
         """A watch begins with what there is."""
         if isinstance(target, PodsOf):
             self.intake.followed(target, LISTED, {"items": [pod_of(each) for each in self._server.selected(target)]})
@@ -210,7 +210,7 @@ class Process:
         else:
             self.intake.absent(target)
 
-    def _go_on(self, target: Watch, change: Change) -> None:
+    def _go_on(self, target: WatchTarget, change: Change) -> None:
         if change.ref == target:
             self.intake.followed(target, change.kind, change.after)
         elif isinstance(target, PodsOf) and change.ref.kind == "Pod":

@@ -9,7 +9,7 @@ from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.transitions import EDGES
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Create, Delete, Lighten, LiveLook, Meaning, Patch, Request
+from agentstop.workloads.requests import Create, Delete, Lighten, LiveRead, Meaning, Patch, Request
 
 from .clock import Clock
 from .machine import Sandbox
@@ -86,7 +86,7 @@ class Rules:
 
     def check_end_of_orphan(self, request: Request, tasks: list[Raw]) -> None:
         """A pod is ended that is the pod of no task, and of none that has adopted it and has not ended."""
-        if isinstance(request, LiveLook):
+        if isinstance(request, LiveRead):
             return
         assert isinstance(request, Patch | Delete | Lighten)
         assert request.ref.kind == "Pod"

@@ -10,8 +10,8 @@ from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.podproof import KUBELET_BUSY
-from agentstop.workloads.requests import Look, Request
+from agentstop.workloads.pod_proof import KUBELET_BUSY
+from agentstop.workloads.requests import Get, Request
 
 from .clock import Clock
 from .gateway import CrashError, Fault, ModelGateway
@@ -53,7 +53,7 @@ class World:
             return
         task = self.operator.task_at_work()
         if task is None:
-            assert isinstance(request, Look), "something is changed for nobody"
+            assert isinstance(request, Get), "something is changed for nobody"
             return
         family_lister = self.operator.cache.family_lister(NAMESPACE)
         self.rules.check_request(request, task, inherits=inherited_stop(task, family_lister) is not None)

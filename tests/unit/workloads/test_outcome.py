@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.observation import Ending
-from agentstop.workloads.endings import ending_of, main_ending_of
-from agentstop.workloads.podseen import STOP_MANAGER
-from tests.unit.objects import at, ended, never_found, pod, running, sighting, when
+from agentstop.workloads.outcome import ending_of, main_ending_of
+from agentstop.workloads.pod_record import STOP_MANAGER
+from tests.unit.objects import at, ended, entry, never_found, pod, running, when
 
 Raw = dict[str, Any]
 MARKED = {"managedFields": [{"manager": STOP_MANAGER, "operation": "Update", "time": when(4)}]}
@@ -20,7 +20,7 @@ def end_of(
     status: Raw, metadata: Raw | None = None, spec: Raw | None = None, signaled_at: datetime | None = None
 ) -> Ending | None:
     seen = pod(metadata=metadata, spec=spec, status=status)
-    return ending_of(seen, sighting(seen, signaled_at=signaled_at))
+    return ending_of(seen, entry(seen, signaled_at=signaled_at))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_pod_that_somebody_deleted_is_lost_unless_it_had_ended_before(finished
 
 def main_end(status: Raw, policy: str = "Never", metadata: Raw | None = None, **more: Any) -> Ending | None:
     seen = pod(spec={"restartPolicy": policy} | more.pop("spec", {}), status=status, metadata=metadata)
-    return main_ending_of(seen, "main", sighting(seen, **more))
+    return main_ending_of(seen, "main", entry(seen, **more))
 
 
 @pytest.mark.parametrize(
@@ -204,4 +204,4 @@ def test_a_main_container_that_its_own_rules_start_again_has_not_ended(main: Raw
     spec = {"containers": [{"name": "main", **main}]}
     seen = pod(spec=spec, status={"containerStatuses": [ended(code=code)]})
 
-    assert (main_ending_of(seen, "main", sighting(seen)) is not None) is over
+    assert (main_ending_of(seen, "main", entry(seen)) is not None) is over

@@ -8,8 +8,8 @@ from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.lightening import TOO_LARGE
-from agentstop.workloads.objects import ObjectRef, Surroundings
-from agentstop.workloads.podseen import STOP_DEADLINE_SECONDS, PodSeen
+from agentstop.workloads.objects import Lister, ObjectRef
+from agentstop.workloads.pod_record import STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
 SHORTEST_GRACE_SECONDS: Final = 1
@@ -19,7 +19,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-te
 """
 
 
-def deletion(ref: ObjectRef, pod: PodSeen, grace_seconds: int | None) -> Delete:
+def deletion(ref: ObjectRef, pod: PodRecord, grace_seconds: int | None) -> Delete:
     """Return the deletion of a pod; of one without a node only as long as it has none.
 
     The API server gives a pod without a node no grace period, and keeps to that if the pod is bound in this very
@@ -29,51 +29,51 @@ def deletion(ref: ObjectRef, pod: PodSeen, grace_seconds: int | None) -> Delete:
     return Delete(ref, pod.uid, grace_seconds, resource_version=pod.resource_version if pod.node is None else None)
 
 
-def too_large(pod: PodSeen, around: Surroundings, now: datetime) -> Reason | None:
+def too_large(pod: PodRecord, lister: Lister, now: datetime) -> Reason | None:
     """Say so where a pod is too large to be ended, or for its node to say that it has ended."""
-    refusal = around.too_large(ObjectRef("Pod", pod.namespace, pod.name), now)
-    if refusal is None or pod.ended:
+    rejection = lister.too_large(ObjectRef("Pod", pod.namespace, pod.name), now)
+    if rejection is None or pod.ended:
         return None
     message = (
         f"Pod {pod.name} is so large that nothing can be added to it, neither what ends it nor how it ended"
-        f" ({refusal.message}); take off it what makes it large, or delete its node"
+        f" ({rejection.message}); take off it what makes it large, or delete its node"
     )
     return Reason("PodTooLarge", message)
 
 
 def lightened_first(
-    ref: ObjectRef, pod: PodSeen, request: Patch | Delete | None, around: Surroundings, now: datetime, keep: str = ""
+    ref: ObjectRef, pod: PodRecord, request: Patch | Delete | None, lister: Lister, now: datetime, keep: str = ""
 ) -> Patch | Delete | Lighten | None:
     """Return the request that ends a pod, or the one that has to come before it where the pod is too large for it.
 
     The kubelet cannot write into such a pod how its containers ended, so that it becomes smaller even if it is being
     ended already. `keep` is the label selector by which a pod is found.
     """
-    refusal = around.refusal(ref, Lighten.verb, now)
-    refused = around.too_large(ref, now)
+    rejection = lister.rejection(ref, Lighten.verb, now)
+    refused = lister.too_large(ref, now)
     going = pod.deletion_at is not None or pod.stopped_in_place_at is not None
     wanted = refused is not None or (pod.heavy and going and not pod.ended)
     if pod.ended and request is None:
         return None
-    if refusal is not None or not wanted:
+    if rejection is not None or not wanted:
         return request
     spec = request.body.get("spec", {}) if isinstance(request, Patch) else {}
     return Lighten(ref, pod.uid, now, spec, tuple(part.partition("=")[0] for part in keep.split(",") if "=" in part))
 
 
-def halt_pod(
-    ref: ObjectRef, pod: PodSeen, halt: Terminate, around: Surroundings, now: datetime
+def terminate_pod(
+    ref: ObjectRef, pod: PodRecord, halt: Terminate, lister: Lister, now: datetime
 ) -> Patch | Delete | Lighten | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
     What is too large to be ended is made smaller in the same request where it is ended in place, and before it is
     deleted otherwise.
     """
-    return lightened_first(ref, pod, _halt_pod(ref, pod, halt, around, now), around, now)
+    return lightened_first(ref, pod, _terminate_pod(ref, pod, halt, lister, now), lister, now)
 
 
-def _halt_pod(
-    ref: ObjectRef, pod: PodSeen, halt: Terminate, around: Surroundings, now: datetime
+def _terminate_pod(
+    ref: ObjectRef, pod: PodRecord, halt: Terminate, lister: Lister, now: datetime
 ) -> Patch | Delete | None:
     """Return the one request that brings the pod's end nearer, or None where nothing does.
 
@@ -95,15 +95,15 @@ def _halt_pod(
         return Delete(ref, pod.uid, SHORTEST_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own
-    refusal = around.refusal(ref, Patch.verb, now)
-    if in_place and (refusal is None or refusal.reason == TOO_LARGE):
+    rejection = lister.rejection(ref, Patch.verb, now)
+    if in_place and (rejection is None or rejection.reason == TOO_LARGE):
         return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
     if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
         return deletion(ref, pod, None)
     return deletion(ref, pod, max(asked or 0, SHORTEST_GRACE_SECONDS))
 
 
-def _sooner(ref: ObjectRef, pod: PodSeen, halt: Terminate, now: datetime) -> Delete | None:
+def _sooner(ref: ObjectRef, pod: PodRecord, halt: Terminate, now: datetime) -> Delete | None:
     """Shorten the grace period of a pod that is being deleted, where the stop asks for less than is left."""
     assert pod.deletion_at is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
     if halt.grace_seconds is None:

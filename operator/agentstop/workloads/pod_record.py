@@ -10,8 +10,14 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.workloads.container_spec import (
+    DEFAULT_GRACE_SECONDS,
+    ends_late,
+    probe_grace_seconds,
+    started_at,
+    starts_slowly,
+)
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.manners import DEFAULT_GRACE_SECONDS, ends_late, probe_grace_seconds, started_at, starts_slowly
 from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
@@ -37,7 +43,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSeen:
+class ContainerRecord:
     """One container of a pod; where it waits to be restarted, the end of its last run."""
 
     name: str
@@ -121,7 +127,7 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodSeen:
+class PodRecord:
     """What matters of a pod."""
 
     namespace: str
@@ -156,7 +162,7 @@ class PodSeen:
     finalizers: tuple[str, ...]
     heavy: bool = False
     """Whether it is so large that others may not be able to add to it: its node what became of its containers."""
-    containers: tuple[ContainerSeen, ...]
+    containers: tuple[ContainerRecord, ...]
     unreadable: str | None = None
     """Why nothing can be made of what it says of itself, if so."""
 
@@ -205,7 +211,7 @@ class PodSeen:
         return any(container.ran for container in self.containers)
 
     @property
-    def starting(self) -> ContainerSeen | None:
+    def starting(self) -> ContainerRecord | None:
         """Return a container that a kubelet may be starting at this moment, if there is one."""
         if self.taken_at is None or self.ended:
             return None
@@ -235,7 +241,7 @@ class PodSeen:
         asked, at = self.deletion_requested_at, self.ended_at
         return asked is not None and (at is None or at >= asked)
 
-    def following(self, before: "PodSeen") -> "PodSeen":
+    def following(self, before: "PodRecord") -> "PodRecord":
         """Return this record of a pod, knowing an earlier one of it.
 
         When the kubelet lets go of a pod, or a shorter grace period is over at once, the API server counts from that
@@ -270,7 +276,7 @@ class PodSeen:
         )
 
 
-def read_pod(raw: Mapping[str, Any]) -> PodSeen:
+def read_pod(raw: Mapping[str, Any]) -> PodRecord:
     """Return the record of a pod from the API server's object."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
@@ -280,7 +286,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodSeen:
     if deletion_at is not None and deletion_grace == LONGEST_SECONDS:
         # The API server's own sum overflows, and says that it was over when it was asked for.
         requested_at, deletion_at = deletion_at, LATEST
-    return PodSeen(
+    return PodRecord(
         namespace=intern(metadata["namespace"]),
         name=metadata["name"],
         uid=metadata["uid"],
@@ -360,7 +366,7 @@ def _marked_at(managers: Iterable[Mapping[str, Any]]) -> datetime | None:
     return None
 
 
-def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[ContainerSeen]:
+def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[ContainerRecord]:
     policy = spec.get("restartPolicy") or "Always"
     groups = (
         ("initContainers", "initContainerStatuses", Role.INIT),
@@ -377,7 +383,7 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[
             yield replace(seen, restart=Restart.OWN_RULE) if everything and role is not Role.EPHEMERAL else seen
 
 
-def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, policy: str) -> ContainerSeen:
+def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, policy: str) -> ContainerRecord:
     state, details = next(iter((entry.get("state") or {"waiting": {}}).items()))
     details = details or {}
     kind = State(state)
@@ -385,7 +391,7 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
     if kind is State.WAITING:
         end = (entry.get("lastState") or {}).get("terminated") or {}
     exit_code = _exit_number(end.get("exitCode"))
-    return ContainerSeen(
+    return ContainerRecord(
         name=intern(entry["name"]),
         role=role,
         state=kind,

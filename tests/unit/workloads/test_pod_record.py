@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.podseen import STOP_MANAGER, State
+from agentstop.workloads.pod_record import STOP_MANAGER, State
 from agentstop.workloads.restarting import Role
 from tests.unit.objects import at, end, ended, never_found, pod, running, waiting, when
 

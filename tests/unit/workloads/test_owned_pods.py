@@ -7,21 +7,21 @@ import pytest
 
 from agentstop.api.task import ContainerEnd, PodEvidence, StopSource, StopStatus
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.members import (
-    Members,
+from agentstop.workloads.node import read_node
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
+from agentstop.workloads.owned_pods import (
+    OwnedPods,
     Whose,
     belongs,
     controller_ref,
     doubted,
-    members_of,
+    owned_pods_of,
     stuck,
     unlooked,
 )
-from agentstop.workloads.node import read_node
-from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
-from agentstop.workloads.ownerseen import read_owner
-from agentstop.workloads.podseen import Controller, PodSeen, read_pod
-from agentstop.workloads.requests import Look
+from agentstop.workloads.owner_record import read_owner
+from agentstop.workloads.pod_record import Controller, PodRecord, read_pod
+from agentstop.workloads.requests import Get
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, when
 
 from .owners import controller, job_pod
@@ -34,16 +34,16 @@ GOING: Raw = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
 STOP = StopStatus(source=StopSource.USER, accepted_at=at(100), signaled_at=at(100), kill_at=at(130))
 
 
-def replica_set(owner: Raw | None, uid: str = "rs-uid", **more: Any) -> Sighting:
+def replica_set(owner: Raw | None, uid: str = "rs-uid", **more: Any) -> CacheEntry:
     metadata = {"name": "x-5d", "uid": uid, "resourceVersion": "1", "ownerReferences": [owner] if owner else []}
-    return Sighting(seen=read_owner({"metadata": metadata}), at=NOW, **more)
+    return CacheEntry(seen=read_owner({"metadata": metadata}), at=NOW, **more)
 
 
 OF_X = replica_set(controller("Deployment", "x", DEPLOYMENT_UID, "apps/v1"))
 OF_ANOTHER = replica_set(controller("Deployment", "y", "another-uid", "apps/v1"))
 
 
-def pod_of(owner: Raw | None) -> PodSeen:
+def pod_of(owner: Raw | None) -> PodRecord:
     return read_pod(raw_pod(metadata={"ownerReferences": [owner] if owner else []}))
 
 
@@ -52,67 +52,67 @@ OF_REPLICA_SET = pod_of(controller("ReplicaSet", "x-5d", "rs-uid", "apps/v1"))
 
 def group_of(*pods: Raw, absent: bool = False, seen_at: float = 0, listed: float | None = None) -> PodGroup:
     seen = [read_pod(raw) for raw in pods]
-    sightings = {each.uid: Sighting(seen=each, at=at(seen_at), absent=absent) for each in seen}
+    entries = {each.uid: CacheEntry(seen=each, at=at(seen_at), absent=absent) for each in seen}
     moment = at(listed) if listed is not None else None
-    return PodGroup(sightings, listed_at=moment)
+    return PodGroup(entries, listed_at=moment)
 
 
-def members(*pods: Raw, absent: bool = False, seen_at: float = 0) -> Members:
-    return members_of("job-uid", group_of(*pods, absent=absent, seen_at=seen_at), (), Surroundings())
+def members(*pods: Raw, absent: bool = False, seen_at: float = 0) -> OwnedPods:
+    return owned_pods_of("job-uid", group_of(*pods, absent=absent, seen_at=seen_at), (), Lister())
 
 
-def node(ready: str = "True", read_at: float = 900, **more: Any) -> Sighting:
+def node(ready: str = "True", read_at: float = 900, **more: Any) -> CacheEntry:
     condition = {"type": "Ready", "status": ready, "lastTransitionTime": when(-900)}
     raw = {"metadata": {"name": "n", "uid": "n"}, "spec": {}, "status": {"conditions": [condition]}}
-    return Sighting(seen=read_node(raw), at=at(read_at), **more)
+    return CacheEntry(seen=read_node(raw), at=at(read_at), **more)
 
 
 # Whose a pod is
 
 
 def test_a_pod_of_the_workload_itself() -> None:
-    assert belongs(read_pod(job_pod()), "job-uid", Surroundings()) is Whose.OURS
-    assert belongs(read_pod(job_pod()), "another-uid", Surroundings({})) == ObjectRef("Job", NAMESPACE, "x", "batch/v1")
+    assert belongs(read_pod(job_pod()), "job-uid", Lister()) is Whose.OURS
+    assert belongs(read_pod(job_pod()), "another-uid", Lister({})) == ObjectRef("Job", NAMESPACE, "x", "batch/v1")
 
 
 def test_a_pod_without_a_controller_is_nobodys() -> None:
-    assert belongs(pod_of(None), DEPLOYMENT_UID, Surroundings()) is Whose.OTHERS
+    assert belongs(pod_of(None), DEPLOYMENT_UID, Lister()) is Whose.OTHERS
 
 
 def test_a_controller_in_between_has_to_be_read_first() -> None:
-    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Surroundings()) == REPLICA_SET
+    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Lister()) == REPLICA_SET
     assert controller_ref(Controller("ReplicaSet", "x-5d", "rs-uid", "apps/v1"), NAMESPACE) == REPLICA_SET
 
 
 @pytest.mark.parametrize(
-    ("sighting", "whose"),
+    ("entry", "whose"),
     [
         (OF_X, Whose.OURS),
         (OF_ANOTHER, ObjectRef("Deployment", NAMESPACE, "y", "apps/v1")),
         (replica_set(None), Whose.OTHERS),
     ],
 )
-def test_a_chain_of_controllers_is_followed(sighting: Sighting, whose: Whose | ObjectRef) -> None:
-    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Surroundings({REPLICA_SET: sighting})) == whose
+def test_a_chain_of_controllers_is_followed(entry: CacheEntry, whose: Whose | ObjectRef) -> None:
+    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Lister({REPLICA_SET: entry})) == whose
 
 
 @pytest.mark.parametrize(
-    "sighting",
+    "entry",
     [
         replica_set(controller("Deployment", "x", DEPLOYMENT_UID, "apps/v1"), absent=True),
         replica_set(controller("Deployment", "y", "another-uid", "apps/v1"), uid="a later one of that name"),
-        Sighting(seen=None, absent=True, at=NOW),
+        CacheEntry(seen=None, absent=True, at=NOW),
     ],
     ids=["gone", "another one", "never seen"],
 )
-def test_where_nobody_can_tell_any_more_the_pod_is_waited_for(sighting: Sighting) -> None:
-    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Surroundings({REPLICA_SET: sighting})) is Whose.DOUBTFUL
+def test_where_nobody_can_tell_any_more_the_pod_is_waited_for(entry: CacheEntry) -> None:
+    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Lister({REPLICA_SET: entry})) is Whose.DOUBTFUL
 
 
 def test_a_chain_that_never_ends_is_given_up() -> None:
     circle = replica_set(controller("ReplicaSet", "x-5d", "rs-uid", "apps/v1"))
 
-    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Surroundings({REPLICA_SET: circle})) is Whose.OTHERS
+    assert belongs(OF_REPLICA_SET, DEPLOYMENT_UID, Lister({REPLICA_SET: circle})) is Whose.OTHERS
 
 
 # Which there are
@@ -129,27 +129,27 @@ def test_pods_of_others_that_the_selector_finds_are_left_out() -> None:
 def test_pods_whose_owner_must_be_read_are_strangers_and_prove_nothing() -> None:
     owned_by_other = controller("Job", "other", "other-uid")
     group = group_of(job_pod("a", metadata={"ownerReferences": [owned_by_other]}), job_pod("b", status=OVER))
-    found = members_of("job-uid", group, (), Surroundings())
+    found = owned_pods_of("job-uid", group, (), Lister())
 
     assert found.strangers == (ObjectRef("Job", NAMESPACE, "other", "batch/v1"),)
-    assert found.finding(group, None, Surroundings(), at(900)) == (None, None)
+    assert found.finding(group, None, Lister(), at(900)) == (None, None)
 
 
 def test_what_the_status_lists_is_the_workloads_whatever_it_says_by_now() -> None:
     known = [PodEvidence(name="a", uid="a-uid"), PodEvidence(name="z", uid="z-uid")]
     group = group_of(job_pod("a", metadata={"ownerReferences": []}))
-    found = members_of("job-uid", group, known, Surroundings())
+    found = owned_pods_of("job-uid", group, known, Lister())
 
     assert [each.ref.name for each in found.seen] == ["a"]
     assert [each.name for each in found.vanished] == ["z"]
 
 
 def test_no_pods() -> None:
-    found = members_of("job-uid", None, (), Surroundings())
+    found = owned_pods_of("job-uid", None, (), Lister())
 
     assert found.empty
     assert (found.active, found.started_at, found.killed_by, found.own_grace_seconds) == (False, None, None, None)
-    assert found.finding(PodGroup(), None, Surroundings(), NOW) == (None, None)
+    assert found.finding(PodGroup(), None, Lister(), NOW) == (None, None)
 
 
 # What they say together
@@ -200,32 +200,32 @@ def test_which_pods_outlived_a_moment(changes: Raw, absent: bool, outlived: bool
 # Proof
 
 
-def finding(group: PodGroup, known: list[PodEvidence], around: Surroundings, now: float = 900) -> Proof | None:
-    return members_of("job-uid", group, known, around).finding(group, STOP, around, at(now))[0]
+def finding(group: PodGroup, known: list[PodEvidence], lister: Lister, now: float = 900) -> Proof | None:
+    return owned_pods_of("job-uid", group, known, lister).finding(group, STOP, lister, at(now))[0]
 
 
 def test_one_pod_that_lives_is_enough_to_prove_nothing() -> None:
     group = group_of(job_pod("a", status=OVER), job_pod("b"), seen_at=900)
 
-    assert finding(group, [], Surroundings({NODE: node()})) is None
+    assert finding(group, [], Lister({NODE: node()})) is None
 
 
 def test_the_weakest_proof_speaks_for_all() -> None:
     never: Raw = {"phase": "Failed", "containerStatuses": None}
-    assert finding(group_of(job_pod("a", status=never)), [], Surroundings()) is Proof.NEVER_STARTED
-    assert finding(group_of(job_pod("a", status=OVER), job_pod("b", status=never)), [], Surroundings()) is Proof.ENDED
+    assert finding(group_of(job_pod("a", status=never)), [], Lister()) is Proof.NEVER_STARTED
+    assert finding(group_of(job_pod("a", status=OVER), job_pod("b", status=never)), [], Lister()) is Proof.ENDED
 
     group = group_of(job_pod("a", status=OVER))
-    gone = Sighting(seen=read_pod(job_pod("b", metadata=GOING)), absent=True, at=at(35))
+    gone = CacheEntry(seen=read_pod(job_pod("b", metadata=GOING)), absent=True, at=at(35))
     group.pods["b-uid"] = gone
-    assert finding(group, [], Surroundings({NODE: node()})) is Proof.GONE
-    assert finding(group, [], Surroundings({NODE: node(absent=True)})) is Proof.NODE_FENCED
+    assert finding(group, [], Lister({NODE: node()})) is Proof.GONE
+    assert finding(group, [], Lister({NODE: node(absent=True)})) is Proof.NODE_FENCED
 
 
 def test_what_holds_up_one_of_them_is_named() -> None:
     group = group_of(job_pod("a", status=OVER), job_pod("b", metadata=GOING))
-    around = Surroundings({NODE: node("Unknown")})
-    _, blocked = members_of("job-uid", group, (), around).finding(group, STOP, around, at(900))
+    lister = Lister({NODE: node("Unknown")})
+    _, blocked = owned_pods_of("job-uid", group, (), lister).finding(group, STOP, lister, at(900))
 
     assert blocked is not None
     assert blocked.reason == "NodeUnreachable"
@@ -244,30 +244,30 @@ RAN = PodEvidence(
 
 def gone_since(moment: float) -> PodGroup:
     """A pod on record was looked for by its name, and is not there."""
-    return PodGroup({"z-uid": Sighting(seen=None, absent=True, at=at(moment))}, listed_at=at(moment))
+    return PodGroup({"z-uid": CacheEntry(seen=None, absent=True, at=at(moment))}, listed_at=at(moment))
 
 
 def test_what_is_on_record_as_ended_has_ended() -> None:
-    assert finding(PodGroup(), [DONE], Surroundings()) is Proof.ENDED
+    assert finding(PodGroup(), [DONE], Lister()) is Proof.ENDED
 
 
 def test_what_vanished_unseen_is_proven_by_its_node() -> None:
-    around = Surroundings({NODE: node()})
+    lister = Lister({NODE: node()})
 
-    assert finding(PodGroup(), [RAN], around) is None, "nobody looked"
-    assert finding(group_of(listed=200), [RAN], around) is None, "it may have lost its labels"
-    assert finding(gone_since(880), [RAN], around) is None, "its grace period may be running"
-    assert finding(gone_since(200), [RAN], around) is Proof.GONE
-    assert finding(gone_since(200), [RAN], Surroundings({NODE: node("Unknown")})) is None
-    assert finding(gone_since(200), [RAN], Surroundings({NODE: node(absent=True)})) is Proof.NODE_FENCED
+    assert finding(PodGroup(), [RAN], lister) is None, "nobody looked"
+    assert finding(group_of(listed=200), [RAN], lister) is None, "it may have lost its labels"
+    assert finding(gone_since(880), [RAN], lister) is None, "its grace period may be running"
+    assert finding(gone_since(200), [RAN], lister) is Proof.GONE
+    assert finding(gone_since(200), [RAN], Lister({NODE: node("Unknown")})) is None
+    assert finding(gone_since(200), [RAN], Lister({NODE: node(absent=True)})) is Proof.NODE_FENCED
 
 
 def test_what_was_gone_long_before_the_stop_does_not_judge_it() -> None:
-    assert finding(gone_since(20), [RAN], Surroundings({NODE: node()})) is Proof.ENDED
+    assert finding(gone_since(20), [RAN], Lister({NODE: node()})) is Proof.ENDED
 
 
 def test_what_is_on_record_and_in_no_list_is_looked_for_by_its_name() -> None:
-    found = members_of("job-uid", group_of(job_pod("a")), [RAN, DONE.but(uid="y-uid")], Surroundings())
+    found = owned_pods_of("job-uid", group_of(job_pod("a")), [RAN, DONE.but(uid="y-uid")], Lister())
 
     assert list(unlooked(found, group_of(job_pod("a")))) == [RAN]
     assert list(unlooked(found, gone_since(20))) == []
@@ -278,17 +278,17 @@ def test_what_is_on_record_and_in_no_list_is_looked_for_by_its_name() -> None:
 
 def test_a_node_that_decides_is_looked_at_once() -> None:
     group = group_of(job_pod("a", metadata=GOING), job_pod("b", metadata=GOING), listed=0)
-    found = members_of("job-uid", group, [RAN], Surroundings())
+    found = owned_pods_of("job-uid", group, [RAN], Lister())
 
-    assert list(found.looks(group, STOP, Surroundings(), at(900))) == [Look(NODE)]
-    assert list(found.looks(group, STOP, Surroundings({NODE: node()}), at(901))) == []
+    assert list(found.required_reads(group, STOP, Lister(), at(900))) == [Get(NODE)]
+    assert list(found.required_reads(group, STOP, Lister({NODE: node()}), at(901))) == []
 
 
 def test_no_node_is_looked_at_while_the_grace_period_runs() -> None:
     group = group_of(job_pod("a", metadata=GOING))
-    found = members_of("job-uid", group, [DONE], Surroundings())
+    found = owned_pods_of("job-uid", group, [DONE], Lister())
 
-    assert list(found.looks(group, STOP, Surroundings(), at(110))) == []
+    assert list(found.required_reads(group, STOP, Lister(), at(110))) == []
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_pods_whose_end_is_overdue_are_read_live(
 def test_doubted_pods_are_read_live() -> None:
     group = group_of(job_pod("a"))
     seen = group.pods["a-uid"].seen
-    group.pods["a-uid"] = Sighting(seen=seen, at=NOW, doubted=True)
+    group.pods["a-uid"] = CacheEntry(seen=seen, at=NOW, doubted=True)
 
     assert list(doubted(group, NOW, suspect=False)) == [("a-uid", seen)]
 
@@ -349,7 +349,7 @@ def test_those_that_live_are_listed_first_then_the_latest() -> None:
 def test_at_most_32_are_listed_and_those_on_record_come_last() -> None:
     group = group_of(*(job_pod(f"p{number}") for number in range(31)))
     known = [PodEvidence(name=name, uid=f"{name}-uid") for name in ("y", "z")]
-    listed = members_of("job-uid", group, known, Surroundings()).evidence()
+    listed = owned_pods_of("job-uid", group, known, Lister()).evidence()
 
     assert len(listed) == 32
     assert listed[-1].name == "y"

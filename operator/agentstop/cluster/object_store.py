@@ -7,20 +7,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.cluster.resources import pod_of, read_record, reader_of
-from agentstop.workloads.node import NodeSeen
+from agentstop.workloads.node import NodeRecord
 from agentstop.workloads.objects import (
+    CacheEntry,
+    Lister,
     ObjectRef,
     PodGroup,
     PodsOf,
-    Refusal,
+    Rejection,
     Right,
     Schedule,
-    Sighting,
-    Surroundings,
-    Watch,
+    WatchTarget,
 )
-from agentstop.workloads.ownerseen import OwnerSeen, read_owner
-from agentstop.workloads.podseen import PodSeen
+from agentstop.workloads.owner_record import OwnerRecord, read_owner
+from agentstop.workloads.pod_record import PodRecord
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +36,19 @@ def is_newer(version: str, than: str) -> bool:
     return len(version) > len(than) or (len(version) == len(than) and version > than)
 
 
-class Sightings:
+class ObjectStore:
     """The newest known state of pods, nodes and workloads."""
 
     def __init__(self) -> None:
-        self._sightings: dict[ObjectRef, Sighting] = {}
-        self._refusals: dict[tuple[Watch, str], Refusal] = {}
+        self._entries: dict[ObjectRef, CacheEntry] = {}
+        self._rejections: dict[tuple[WatchTarget, str], Rejection] = {}
         self._groups: dict[PodsOf, PodGroup] = {}
         self._members: dict[str, PodsOf] = {}
         self._rights: dict[tuple[str, str, str], Right] = {}
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._schedules: dict[str, Schedule] = {}
-        self.around = Surroundings(
-            self._sightings, self._refusals, self._groups, self._rights, self._templates, self._schedules
+        self.lister = Lister(
+            self._entries, self._rejections, self._groups, self._rights, self._templates, self._schedules
         )
         """What workload modules may look at; always current."""
 
@@ -56,11 +56,11 @@ class Sightings:
 
     def knows(self, ref: ObjectRef) -> bool:
         """Whether anything is known of an object."""
-        return ref in self._sightings
+        return ref in self._entries
 
     def is_there(self, ref: ObjectRef, uid: str) -> bool:
         """Whether the object with this UID exists, as far as is known."""
-        known = self._sightings.get(ref)
+        known = self._entries.get(ref)
         return known is not None and not known.absent and known.seen is not None and known.seen.uid == uid
 
     def see(
@@ -72,15 +72,19 @@ class Sightings:
         them started again; `link` says that only its own controller matters.
         """
         pods = self._members.get(raw["metadata"]["uid"])
-        if pods is not None and ref not in self._sightings:
+        if pods is not None and ref not in self._entries:
             self._put_member(pods, pod_of(raw), now)
             return
-        known = self._sightings.get(ref)
+        known = self._entries.get(ref)
         seen = read_record(read_owner if link else reader_of(ref), raw)
         signaled_at = None
         since = now
         before = known.seen if known is not None else None
-        if known is not None and isinstance(seen, PodSeen | OwnerSeen) and isinstance(before, PodSeen | OwnerSeen):
+        if (
+            known is not None
+            and isinstance(seen, PodRecord | OwnerRecord)
+            and isinstance(before, PodRecord | OwnerRecord)
+        ):
             newer = is_newer(seen.resource_version, before.resource_version)
             if seen.uid == before.uid:
                 signaled_at = known.signaled_at
@@ -90,59 +94,59 @@ class Sightings:
                 seen = _following(seen, before) if newer else before
             elif not newer:
                 return  # an older object of that name
-        if isinstance(seen, OwnerSeen) and not seen.halted:
+        if isinstance(seen, OwnerRecord) and not seen.halted:
             signaled_at = None  # whoever has started it again: an earlier halt says nothing about the next one
-        if signal and signaled_at is None and not (isinstance(seen, PodSeen) and seen.ended):
+        if signal and signaled_at is None and not (isinstance(seen, PodRecord) and seen.ended):
             # A pod that had ended before the change came was not ended by it.
             signaled_at = now
         elif signal is False:
             signaled_at = None
-        self._sightings[ref] = Sighting(seen=seen, at=now, since=since, signaled_at=signaled_at)
+        self._entries[ref] = CacheEntry(seen=seen, at=now, since=since, signaled_at=signaled_at)
 
     def see_absent(self, ref: ObjectRef, now: datetime, last: Mapping[str, Any] | None = None) -> None:
         """Note that there is no such object; `last` is its last state, where the watch brought it."""
-        known = self._sightings.get(ref)
+        known = self._entries.get(ref)
         if last is not None:
             if known is not None and known.seen is not None and known.seen.uid != last["metadata"]["uid"]:
                 return  # an older object of that name: what is known is about its successor
             before = known.seen if known is not None else None
             # What is known by its scale shows nothing of it any more in its last state.
-            seen = before if isinstance(before, OwnerSeen) else _following(read_record(reader_of(ref), last), before)
+            seen = before if isinstance(before, OwnerRecord) else _following(read_record(reader_of(ref), last), before)
             signaled_at = known.signaled_at if known is not None else None
-            self._sightings[ref] = Sighting(seen=seen, absent=True, at=now, signaled_at=signaled_at)
+            self._entries[ref] = CacheEntry(seen=seen, absent=True, at=now, signaled_at=signaled_at)
         elif known is None:
-            self._sightings[ref] = Sighting(seen=None, absent=True, at=now)
+            self._entries[ref] = CacheEntry(seen=None, absent=True, at=now)
         elif known.doubted or not known.absent:
-            self._sightings[ref] = replace(known, absent=True, at=now, doubted=False)
+            self._entries[ref] = replace(known, absent=True, at=now, doubted=False)
 
-    def forget(self, watch: Watch) -> None:
+    def forget(self, watch: WatchTarget) -> None:
         """Forget an object, or pods, that no task has to do with any more."""
         if isinstance(watch, PodsOf):
             group = self._groups.pop(watch, PodGroup())
             for uid in group.pods:
                 self._members.pop(uid, None)
         else:
-            known = self._sightings.pop(watch, None)
+            known = self._entries.pop(watch, None)
             if known is not None and known.seen is not None:
                 self._schedules.pop(known.seen.uid, None)
-        for place in [place for place in self._refusals if place[0] == watch]:
-            del self._refusals[place]
+        for place in [place for place in self._rejections if place[0] == watch]:
+            del self._rejections[place]
 
     def doubt(self, ref: ObjectRef) -> None:
         """Have an object looked at live before anything is decided on it."""
-        known = self._sightings.get(ref)
+        known = self._entries.get(ref)
         if known is not None:
-            self._sightings[ref] = replace(known, doubted=True)
+            self._entries[ref] = replace(known, doubted=True)
 
     # Pods of workloads that make their own
 
-    def list_pods(self, pods: PodsOf, items: Iterable[PodSeen], now: datetime) -> None:
+    def list_pods(self, pods: PodsOf, items: Iterable[PodRecord], now: datetime) -> None:
         """Take in all pods that a selector finds. Those that it found before may only have lost their labels."""
         group = self._groups.setdefault(pods, PodGroup())
         found = {self._put_member(pods, item, now) for item in items}
-        for uid, sighting in group.pods.items():
-            if uid not in found and not sighting.absent:
-                group.pods[uid] = replace(sighting, doubted=True)
+        for uid, entry in group.pods.items():
+            if uid not in found and not entry.absent:
+                group.pods[uid] = replace(entry, doubted=True)
         group.listed_at = now
 
     def see_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime, *, deleted: bool = False) -> None:
@@ -157,7 +161,7 @@ class Sightings:
         elif deleted:
             group.pods[uid] = replace(group.pods[uid], doubted=True)
 
-    def find_member(self, pods: PodsOf, seen: PodSeen, now: datetime) -> None:
+    def find_member(self, pods: PodsOf, seen: PodRecord, now: datetime) -> None:
         """Take in one of the pods that was found though its labels do not lead to it any more."""
         self._put_member(pods, seen, now)
 
@@ -175,14 +179,14 @@ class Sightings:
         group = self._groups.setdefault(pods, PodGroup())
         known = group.pods.get(uid)
         last = known.seen if known is not None else None
-        group.pods[uid] = Sighting(seen=last, absent=True, at=now)
+        group.pods[uid] = CacheEntry(seen=last, absent=True, at=now)
         self._members[uid] = pods
 
-    def _put_member(self, pods: PodsOf, seen: PodSeen, now: datetime) -> str:
+    def _put_member(self, pods: PodsOf, seen: PodRecord, now: datetime) -> str:
         group = self._groups.setdefault(pods, PodGroup())
         known = group.pods.get(seen.uid)
         before = known.seen if known is not None else None
-        if known is not None and isinstance(before, PodSeen):
+        if known is not None and isinstance(before, PodRecord):
             if known.absent and not known.doubted:
                 return seen.uid
             newer = is_newer(seen.resource_version, before.resource_version)
@@ -192,15 +196,15 @@ class Sightings:
                 seen = replace(seen.following(before), controller=controller)
             else:
                 seen = before
-        group.pods[seen.uid] = Sighting(seen=seen, at=now)
+        group.pods[seen.uid] = CacheEntry(seen=seen, at=now)
         self._members[seen.uid] = pods
         if len(group.pods) > MOST_GONE:
             self._drop_gone(group)
         return seen.uid
 
     def _drop_gone(self, group: PodGroup) -> None:
-        for uid, sighting in list(group.pods.items()):
-            if sighting.absent and isinstance(sighting.seen, PodSeen) and sighting.seen.ended:
+        for uid, entry in list(group.pods.items()):
+            if entry.absent and isinstance(entry.seen, PodRecord) and entry.seen.ended:
                 del group.pods[uid]
                 self._members.pop(uid, None)
 
@@ -222,19 +226,19 @@ class Sightings:
 
     # Refusals
 
-    def refuse(self, watch: Watch, verb: str, refusal: Refusal) -> None:
+    def refuse(self, watch: WatchTarget, verb: str, rejection: Rejection) -> None:
         """Remember that the API server refuses a verb on an object."""
-        self._refusals[watch, verb] = refusal
+        self._rejections[watch, verb] = rejection
 
     def note_right(self, ref: ObjectRef, right: Right) -> None:
         """Remember whether we may stop workloads of this kind in this namespace."""
         self._rights[ref.api_version, ref.kind, ref.namespace] = right
 
-    def allow(self, watch: Watch, verb: str) -> None:
+    def allow(self, watch: WatchTarget, verb: str) -> None:
         """Forget that the API server refused a verb on an object."""
-        self._refusals.pop((watch, verb), None)
+        self._rejections.pop((watch, verb), None)
 
 
-def _following(seen: PodSeen | NodeSeen | OwnerSeen, before: object) -> PodSeen | NodeSeen | OwnerSeen:
+def _following(seen: PodRecord | NodeRecord | OwnerRecord, before: object) -> PodRecord | NodeRecord | OwnerRecord:
     """Return a record, knowing an earlier one of the same object."""
-    return seen.following(before) if isinstance(seen, PodSeen) and isinstance(before, PodSeen) else seen
+    return seen.following(before) if isinstance(seen, PodRecord) and isinstance(before, PodRecord) else seen

@@ -9,9 +9,9 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import task_ref
 from agentstop.lifecycle.effects import Start, Terminate
-from agentstop.workloads.objects import Refusal, Sighting
+from agentstop.workloads.objects import CacheEntry, Rejection
 from agentstop.workloads.pod import POD
-from agentstop.workloads.requests import Create, Delete, LookAtTemplate, Meaning, Patch, Request
+from agentstop.workloads.requests import Create, Delete, GetTemplate, Meaning, Patch, Request
 from tests.unit.objects import (
     ADOPTS,
     NAMESPACE,
@@ -20,13 +20,13 @@ from tests.unit.objects import (
     POD_UID,
     TASK_UID,
     Raw,
-    around,
     at,
     end,
     ended,
+    entry,
+    lister,
     owner,
     pod,
-    sighting,
     task,
     waiting,
     when,
@@ -58,10 +58,10 @@ def remove(grace: int | None = None, kill_at: datetime | None = None) -> Termina
 
 
 def sent(
-    halt: Terminate, refusals: dict[str, Refusal] | None = None, now: datetime = NOW, **changes: Any
+    halt: Terminate, rejections: dict[str, Rejection] | None = None, now: datetime = NOW, **changes: Any
 ) -> list[Request]:
-    seen = sighting(pod(**changes))
-    return list(POD.carry_out(task(), halt, around(seen, refusals), now))
+    seen = entry(pod(**changes))
+    return list(POD.plan_requests(task(), halt, lister(seen, rejections), now))
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_the_request(halt: Terminate, changes: Raw, request_: Request | None) ->
 
 
 def test_where_it_may_not_be_changed_it_is_deleted() -> None:
-    refused = {"patch": Refusal(403, "Forbidden", "no", NOW)}
+    refused = {"patch": Rejection(403, "Forbidden", "no", NOW)}
 
     assert sent(keep(), refused) == [delete(None)]
 
 
 def test_a_refusal_does_not_count_for_ever() -> None:
-    refused = {"patch": Refusal(403, "Forbidden", "no", NOW)}
+    refused = {"patch": Rejection(403, "Forbidden", "no", NOW)}
 
     assert sent(keep(), refused, at(60)) == [IN_PLACE]
 
@@ -138,25 +138,25 @@ def test_a_pod_whose_own_grace_is_zero_is_not_deleted_by_force() -> None:
     ("seen", "spec"),
     [
         (None, None),
-        (sighting(None, absent=True), None),
-        (sighting(pod(), absent=True), None),
-        (sighting(pod(metadata={"ownerReferences": []})), None),
-        (sighting(pod(metadata={"ownerReferences": [owner("other")]})), None),
+        (entry(None, absent=True), None),
+        (entry(pod(), absent=True), None),
+        (entry(pod(metadata={"ownerReferences": []})), None),
+        (entry(pod(metadata={"ownerReferences": [owner("other")]})), None),
     ],
     ids=["never seen", "absent", "gone", "nobody's", "another's"],
 )
-def test_what_is_not_there_or_not_ours_is_left_alone(seen: Sighting | None, spec: Raw | None) -> None:
-    assert POD.carry_out(task(spec), keep(), around(seen), NOW) == ()
+def test_what_is_not_there_or_not_ours_is_left_alone(seen: CacheEntry | None, spec: Raw | None) -> None:
+    assert POD.plan_requests(task(spec), keep(), lister(seen), NOW) == ()
 
 
 def test_an_adopted_pod_is_the_one_with_the_known_uid() -> None:
     workload = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID}
     adopting = task(ADOPTS, {"phase": "Stopping", "workload": workload})
-    same = sighting(pod(metadata={"ownerReferences": []}))
-    another = sighting(pod(metadata={"ownerReferences": []}, uid="another"))
+    same = entry(pod(metadata={"ownerReferences": []}))
+    another = entry(pod(metadata={"ownerReferences": []}, uid="another"))
 
-    assert POD.carry_out(adopting, keep(), around(same), NOW) == (IN_PLACE,)
-    assert POD.carry_out(adopting, keep(), around(another), NOW) == ()
+    assert POD.plan_requests(adopting, keep(), lister(same), NOW) == (IN_PLACE,)
+    assert POD.plan_requests(adopting, keep(), lister(another), NOW) == ()
 
 
 # Starting
@@ -164,11 +164,11 @@ def test_an_adopted_pod_is_the_one_with_the_known_uid() -> None:
 
 def test_the_pod_is_made_from_the_template() -> None:
     template = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": {"containers": [{"name": "m"}]}}
-    unread = around(sighting(None, absent=True))
-    (look,) = POD.carry_out(task({"podTemplate": template}), Start(), unread, NOW)
-    assert look == LookAtTemplate(task_ref(NAMESPACE, "x"), TASK_UID)
+    unread = lister(entry(None, absent=True))
+    (look,) = POD.plan_requests(task({"podTemplate": template}), Start(), unread, NOW)
+    assert look == GetTemplate(task_ref(NAMESPACE, "x"), TASK_UID)
     read = replace(unread, templates={TASK_UID: template})
-    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), read, NOW)
+    (request,) = POD.plan_requests(task({"podTemplate": template}), Start(), read, NOW)
 
     assert isinstance(request, Create)
     assert request.ref == POD_REF
@@ -181,8 +181,8 @@ def test_the_pod_is_made_from_the_template() -> None:
 
 def test_a_template_can_not_take_our_label_away() -> None:
     template = {"metadata": {"labels": {"agentstop.dev/task": "another"}}, "spec": {"restartPolicy": "Always"}}
-    read = replace(around(None), templates={TASK_UID: template})
-    (request,) = POD.carry_out(task({"podTemplate": template}), Start(), read, NOW)
+    read = replace(lister(None), templates={TASK_UID: template})
+    (request,) = POD.plan_requests(task({"podTemplate": template}), Start(), read, NOW)
 
     assert isinstance(request, Create)
     assert request.body["metadata"]["labels"] == {"agentstop.dev/task": "x"}
@@ -190,6 +190,6 @@ def test_a_template_can_not_take_our_label_away() -> None:
 
 
 def test_nothing_is_made_where_something_is() -> None:
-    taken = sighting(pod(metadata={"ownerReferences": []}, status={"containerStatuses": [waiting()]}))
+    taken = entry(pod(metadata={"ownerReferences": []}, status={"containerStatuses": [waiting()]}))
 
-    assert POD.carry_out(task(), Start(), around(taken), NOW) == ()
+    assert POD.plan_requests(task(), Start(), lister(taken), NOW) == ()

@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.decision import NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
-from agentstop.workloads.node import SETTLING, SILENCE, NodeSeen
-from agentstop.workloads.objects import ObjectRef, Sighting, Surroundings
-from agentstop.workloads.podseen import PodSeen, State
+from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
+from agentstop.workloads.pod_record import PodRecord, State
 from agentstop.workloads.recorded import has_ended
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
 
 STALE: Final = timedelta(seconds=5)
 """How old a reading of a node may be."""
@@ -25,32 +25,32 @@ Finding = tuple[Proof | None, Reason | None]
 
 
 def proof_of(
-    pod: PodSeen,
-    sighting: Sighting,
+    pod: PodRecord,
+    entry: CacheEntry,
     stop: StopStatus | None,
-    around: Surroundings,
+    lister: Lister,
     now: datetime,
     boot_id: str | None = None,
 ) -> Finding:
     """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`."""
     if pod.ended:
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
-    if pod.unreadable is not None and not sighting.absent:
+    if pod.unreadable is not None and not entry.absent:
         message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
         return None, Reason("PodUnreadable", message)
-    going = sighting.absent or pod.deletion_at is not None
+    going = entry.absent or pod.deletion_at is not None
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.
         return (Proof.NEVER_STARTED if going else None), None
-    if sighting.absent and pod.starting is not None:
-        return proof_by_boot(pod.name, pod.starting.name, pod.node, boot_id, around, now)
-    if sighting.absent:
-        proof, blocked = proof_by_node(pod.node, _due(pod, sighting), around, now)
+    if entry.absent and pod.starting is not None:
+        return proof_by_boot(pod.name, pod.starting.name, pod.node, boot_id, lister, now)
+    if entry.absent:
+        proof, blocked = proof_by_node(pod.node, _due(pod, entry), lister, now)
         if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
             return Proof.NEVER_STARTED, None
         return proof, blocked
-    node = around.node(pod.node) if node_in_question(pod, sighting, stop, now) else None
-    if node is None or (isinstance(node.seen, NodeSeen) and node.seen.ready and not node.absent):
+    node = lister.node(pod.node) if node_in_question(pod, entry, stop, now) else None
+    if node is None or (isinstance(node.seen, NodeRecord) and node.seen.ready and not node.absent):
         return None, None
     if pod.finalizers and pod.deletion_at is not None and node.absent:
         message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
@@ -58,14 +58,14 @@ def proof_of(
     return None, _unreachable(pod.node)
 
 
-def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: datetime) -> Finding:
+def proof_by_node(node: str | None, due: datetime, lister: Lister, now: datetime) -> Finding:
     """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
 
     The object may have been removed by force, while the kubelet still gives the processes their grace period.
     """
     if node is None:
         return (Proof.GONE if due + SETTLING <= now else None), None
-    known = _order_effect(node, around, now)
+    known = _order_effect(node, lister, now)
     if not isinstance(known, _OrderEffect):
         return known
     if not known.seen.ready:
@@ -76,29 +76,27 @@ def proof_by_node(node: str | None, due: datetime, around: Surroundings, now: da
 class _OrderEffect(NamedTuple):
     """A node that is there and not out of service."""
 
-    seen: NodeSeen
+    seen: NodeRecord
     at: datetime
     """When it was read."""
 
 
-def _order_effect(node: str, around: Surroundings, now: datetime) -> _OrderEffect | Finding:
+def _order_effect(node: str, lister: Lister, now: datetime) -> _OrderEffect | Finding:
     """Return a node that has to tell of what runs on it; or what is proven, or not, where it can't."""
-    if around.refusal(ObjectRef("Node", "", node), Look.verb, now) is not None:
+    if lister.rejection(ObjectRef("Node", "", node), Get.verb, now) is not None:
         return None, _unreadable(node)
-    sighting = around.node(node)
-    if sighting is None:
+    entry = lister.node(node)
+    if entry is None:
         return None, None
-    seen = sighting.seen
-    if sighting.absent or (isinstance(seen, NodeSeen) and seen.out_of_service):
+    seen = entry.seen
+    if entry.absent or (isinstance(seen, NodeRecord) and seen.out_of_service):
         return Proof.NODE_FENCED, None
-    if not isinstance(seen, NodeSeen):
+    if not isinstance(seen, NodeRecord):
         return None, _unreachable(node)  # whatever it is: it proves nothing
-    return _OrderEffect(seen, sighting.at)
+    return _OrderEffect(seen, entry.at)
 
 
-def proof_by_boot(
-    pod: str, container: str, node: str, boot_id: str | None, around: Surroundings, now: datetime
-) -> Finding:
+def proof_by_boot(pod: str, container: str, node: str, boot_id: str | None, lister: Lister, now: datetime) -> Finding:
     """Say what is proven of a pod that was removed by force while its kubelet was starting a container of it.
 
     Such a kubelet does not hear of the removal before the start is done: until then it pulls, waits or runs a hook, and
@@ -106,7 +104,7 @@ def proof_by_boot(
     than `boot_id`, the one on record) does.
     Source: https://github.com/kubernetes/kubernetes/issues/116032
     """
-    known = _order_effect(node, around, now)
+    known = _order_effect(node, lister, now)
     if not isinstance(known, _OrderEffect):
         return known
     if boot_id is not None and known.seen.boot_id is not None and known.seen.boot_id != boot_id:
@@ -120,11 +118,11 @@ def proof_by_boot(
     return None, Reason(KUBELET_BUSY, message)
 
 
-def late_reason(pod: PodSeen, sighting: Sighting) -> Reason | None:
+def late_reason(pod: PodRecord, entry: CacheEntry) -> Reason | None:
     """Say what the proof of a pod's end waits for, where its last state tells."""
     if pod.ended or pod.node is None:
         return None
-    if sighting.absent:
+    if entry.absent:
         message = (
             f"Pod {pod.name} was removed before its end was reported; node {pod.node} has to answer for a while yet, by"
             " when its kubelet has ended what it should not run"
@@ -162,7 +160,7 @@ def next_look(due: datetime, now: datetime) -> datetime | None:
     return min(now + LOOK_EVERY, latest) if now < latest else None
 
 
-def _not_taken_down(pod: PodSeen) -> Reason | None:
+def _not_taken_down(pod: PodRecord) -> Reason | None:
     """Say so where no container is left, but the node has not finished with the pod: its sandbox or network holds it.
 
     Source: the Event FailedKillPod, as in https://github.com/projectcalico/calico/issues/7220
@@ -176,7 +174,7 @@ def _not_taken_down(pod: PodSeen) -> Reason | None:
     return Reason("FailedKillPod", message)
 
 
-def _failing_probe(pod: PodSeen) -> Reason | None:
+def _failing_probe(pod: PodRecord) -> Reason | None:
     """Say so where a container may have been ended for a probe already, with a longer grace period that runs first."""
     given = pod.deletion_grace_seconds if pod.stopped_in_place_at is None else pod.grace_seconds
     for container in pod.containers:
@@ -190,20 +188,20 @@ def _failing_probe(pod: PodSeen) -> Reason | None:
     return None
 
 
-def boot_id_of(node: str | None, known: PodEvidence | None, around: Surroundings) -> str | None:
+def boot_id_of(node: str | None, known: PodEvidence | None, lister: Lister) -> str | None:
     """Return the boot ID to keep on record for a pod: the one that is, or that of the node as it is now."""
     if known is not None and known.boot_id is not None:
         return known.boot_id
-    sighting = around.node(node) if node is not None else None
-    seen = sighting.seen if sighting is not None else None
-    return seen.boot_id if isinstance(seen, NodeSeen) else None
+    entry = lister.node(node) if node is not None else None
+    seen = entry.seen if entry is not None else None
+    return seen.boot_id if isinstance(seen, NodeRecord) else None
 
 
-def node_in_question(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, now: datetime) -> str | None:
+def node_in_question(pod: PodRecord, entry: CacheEntry, stop: StopStatus | None, now: datetime) -> str | None:
     """Return the node whose state decides about a pod, if the pod alone does not tell."""
     if pod.ended or pod.node is None:
         return None
-    if sighting.absent:
+    if entry.absent:
         return pod.node
     kill_at = pod.killed_by
     if stop is not None:
@@ -211,22 +209,22 @@ def node_in_question(pod: PodSeen, sighting: Sighting, stop: StopStatus | None, 
     return pod.node if kill_at is not None and kill_at <= now else None
 
 
-def look_at_node(name: str, since: datetime | None, around: Surroundings, now: datetime) -> Look | None:
+def look_at_node(name: str, since: datetime | None, lister: Lister, now: datetime) -> Get | None:
     """Return the look that a node needs before it counts: where none is known, or only one that is old.
 
     `since` is the moment that the reading has to be later than, if there is one.
     """
-    seen = around.node(name)
+    seen = lister.node(name)
     stale = seen is None or seen.at + STALE <= now or (since is not None and seen.at < since)
-    return Look(ObjectRef("Node", "", name)) if stale else None
+    return Get(ObjectRef("Node", "", name)) if stale else None
 
 
-def _due(pod: PodSeen, sighting: Sighting) -> datetime:
+def _due(pod: PodRecord, entry: CacheEntry) -> datetime:
     """Return when the kubelet ends the processes of a pod that is gone, however it went.
 
     Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
     """
-    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or sighting.at
+    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or entry.at
     due = told_at + timedelta(seconds=pod.longest_grace_seconds)
     return max(due, pod.killed_by or due)
 

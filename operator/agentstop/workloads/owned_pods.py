@@ -8,10 +8,9 @@ from typing import Final
 
 from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.observation import Proof, Reason
-from agentstop.workloads.halting import SHORTEST_GRACE_SECONDS
-from agentstop.workloads.objects import ObjectRef, PodGroup, Sighting, Surroundings
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podproof import (
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_proof import (
     STALE,
     Finding,
     boot_id_of,
@@ -24,9 +23,10 @@ from agentstop.workloads.podproof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.podseen import Controller, PodSeen
+from agentstop.workloads.pod_record import Controller, PodRecord
 from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
-from agentstop.workloads.requests import Look
+from agentstop.workloads.requests import Get
+from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS
 
 LONGEST_CHAIN: Final = 4
 """So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""
@@ -36,11 +36,11 @@ STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.ENDED, Proof.NEVER_START
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class OwnedPod:
     """One pod of a workload."""
 
-    pod: PodSeen
-    sighting: Sighting
+    pod: PodRecord
+    entry: CacheEntry
     certain: bool = True
     """Whether it is known to be the workload's; what may be somebody else's is waited for, and left alone."""
     boot_id: str | None = None
@@ -54,7 +54,7 @@ class Member:
     @property
     def live(self) -> bool:
         """Whether processes of it may be left, as far as the pod itself tells."""
-        return not self.pod.ended and not self.sighting.absent
+        return not self.pod.ended and not self.entry.absent
 
     def made_since(self, moment: datetime) -> bool:
         """Whether a node took it only after this moment."""
@@ -65,7 +65,7 @@ class Member:
         ends = [each.finished_at for each in self.pod.containers if each.finished_at]
         if self.pod.ended and ends:
             return max(ends) >= moment.replace(microsecond=0)
-        return not self.sighting.absent or self.sighting.at >= moment
+        return not self.entry.absent or self.entry.at >= moment
 
 
 def controller_ref(controller: Controller, namespace: str) -> ObjectRef:
@@ -82,7 +82,7 @@ class Whose(StrEnum):
     OTHERS = "others"
 
 
-def belongs(pod: PodSeen, uid: str, around: Surroundings) -> Whose | ObjectRef:
+def belongs(pod: PodRecord, uid: str, lister: Lister) -> Whose | ObjectRef:
     """Say whether the chain of a pod's controllers leads to this UID; or what has to be read first to tell."""
     controller = pod.controller
     for _ in range(LONGEST_CHAIN):
@@ -91,20 +91,20 @@ def belongs(pod: PodSeen, uid: str, around: Surroundings) -> Whose | ObjectRef:
         if controller.uid == uid:
             return Whose.OURS
         ref = controller_ref(controller, pod.namespace)
-        sighting = around.sightings.get(ref)
-        if sighting is None:
+        entry = lister.entries.get(ref)
+        if entry is None:
             return ref
-        if sighting.absent or not isinstance(sighting.seen, OwnerSeen) or sighting.seen.uid != controller.uid:
+        if entry.absent or not isinstance(entry.seen, OwnerRecord) or entry.seen.uid != controller.uid:
             return Whose.DOUBTFUL
-        controller = sighting.seen.controller
+        controller = entry.seen.controller
     return Whose.OTHERS
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
+class OwnedPods:
     """The pods of a workload: those that are or were seen, and those that only the task's status knows of."""
 
-    seen: tuple[Member, ...]
+    seen: tuple[OwnedPod, ...]
     vanished: tuple[PodEvidence, ...]
     strangers: tuple[ObjectRef, ...]
     """Controllers that have to be read before it is known whether their pods are the workload's."""
@@ -115,7 +115,7 @@ class Members:
         return not (self.seen or self.vanished or self.strangers)
 
     @property
-    def live(self) -> tuple[Member, ...]:
+    def live(self) -> tuple[OwnedPod, ...]:
         """The pods of which processes may be left."""
         return tuple(each for each in self.seen if each.live)
 
@@ -155,7 +155,7 @@ class Members:
 
     def late(self, group: PodGroup) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""
-        words = [late_reason(each.pod, each.sighting) for each in self.seen]
+        words = [late_reason(each.pod, each.entry) for each in self.seen]
         words += [went_unseen(each, due) for each, due in self._went_unseen(group)]
         return next(filter(None, words), None)
 
@@ -166,30 +166,30 @@ class Members:
     def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
         """Yield those that were on record and are gone, and when what they ran is over if its node lives."""
         for each in self.vanished:
-            sighting = group.pods.get(each.uid)
-            if sighting is not None and sighting.absent and not has_ended(each):
-                yield each, sighting.at + grace_on_record(each)
+            entry = group.pods.get(each.uid)
+            if entry is not None and entry.absent and not has_ended(each):
+                yield each, entry.at + grace_on_record(each)
 
-    def finding(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Finding:
+    def finding(self, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime) -> Finding:
         """Say what is proven about the processes of all of them."""
-        found = [proof_of(each.pod, each.sighting, stop, around, now, each.boot_id) for each in self.seen]
-        found += [_of_vanished(each, group, stop, around, now) for each in self.vanished]
+        found = [proof_of(each.pod, each.entry, stop, lister, now, each.boot_id) for each in self.seen]
+        found += [_of_vanished(each, group, stop, lister, now) for each in self.vanished]
         blocked = next((word for _, word in found if word is not None), None)
         proofs = {proof for proof, _ in found}
         if None in proofs or self.strangers:
             return None, blocked
         return next((proof for proof in STRENGTH if proof in proofs), None), blocked
 
-    def looks(self, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime) -> Iterator[Look]:
+    def required_reads(self, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime) -> Iterator[Get]:
         """Yield the nodes whose state decides, where it is not known or old."""
         nodes = {
-            node: each.sighting.at if each.sighting.absent else None
+            node: each.entry.at if each.entry.absent else None
             for each in self.seen
-            if (node := node_in_question(each.pod, each.sighting, stop, now)) is not None
+            if (node := node_in_question(each.pod, each.entry, stop, now)) is not None
         }
         nodes |= {each.node: group.listed_at for each in self.vanished if each.node and not has_ended(each)}
         for node, since in nodes.items():
-            look = look_at_node(node, since, around, now)
+            look = look_at_node(node, since, lister, now)
             if look is not None:
                 yield look
 
@@ -205,89 +205,89 @@ class Members:
         What is gone is kept on record only once its end was asked for: then its node has yet to say so.
         """
         for each in self.seen:
-            if each.certain and not each.pod.ended and (asked or not each.sighting.absent):
+            if each.certain and not each.pod.ended and (asked or not each.entry.absent):
                 yield each.pod.node, each.pod.uid
         for vanished in self.vanished:
-            sighting = group.pods.get(vanished.uid)
-            if not has_ended(vanished) and (asked or sighting is None or not sighting.absent):
+            entry = group.pods.get(vanished.uid)
+            if not has_ended(vanished) and (asked or entry is None or not entry.absent):
                 yield vanished.node, vanished.uid
 
 
-def members_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], around: Surroundings) -> Members:
+def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister) -> OwnedPods:
     """Return the pods of the workload with this UID. What its status lists is its own, whatever it says by now."""
     listed = {each.uid: each for each in known}
-    seen: list[Member] = []
+    seen: list[OwnedPod] = []
     strangers: list[ObjectRef] = []
-    for pod_uid, sighting in (group.pods if group is not None else {}).items():
-        pod = sighting.seen
-        if not isinstance(pod, PodSeen):
+    for pod_uid, entry in (group.pods if group is not None else {}).items():
+        pod = entry.seen
+        if not isinstance(pod, PodRecord):
             continue
-        whose = Whose.OURS if pod_uid in listed else belongs(pod, uid, around)
+        whose = Whose.OURS if pod_uid in listed else belongs(pod, uid, lister)
         if isinstance(whose, ObjectRef):
             strangers.append(whose)
         elif whose is not Whose.OTHERS:
             on_record = listed.pop(pod_uid, None)
-            cut_off = sighting.absent and pod.starting is not None
-            boot_id = boot_id_of(pod.node, on_record, around) if cut_off else None
-            seen.append(Member(pod, sighting, certain=whose is Whose.OURS, boot_id=boot_id))
-    vanished = tuple(_with_boot_id(each, group, around) for each in listed.values())
-    return Members(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
+            cut_off = entry.absent and pod.starting is not None
+            boot_id = boot_id_of(pod.node, on_record, lister) if cut_off else None
+            seen.append(OwnedPod(pod, entry, certain=whose is Whose.OURS, boot_id=boot_id))
+    vanished = tuple(_with_boot_id(each, group, lister) for each in listed.values())
+    return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
 
 
-def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, around: Surroundings) -> PodEvidence:
+def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister) -> PodEvidence:
     """Return what is on record of a pod that is gone, with its node's boot ID where only a reboot proves its end."""
-    sighting = group.pods.get(evidence.uid) if group is not None else None
-    if sighting is None or not sighting.absent or unstarted(evidence) is None:
+    entry = group.pods.get(evidence.uid) if group is not None else None
+    if entry is None or not entry.absent or unstarted(evidence) is None:
         return evidence
-    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, around))
+    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, lister))
 
 
-def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodSeen]]:
+def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:
     """Yield the pods that have to be read live by their names: their labels may have been taken off.
 
     `suspect` asks for those, too, whose end is overdue by their own state.
     """
-    for uid, sighting in group.pods.items():
-        pod = sighting.seen
-        if not isinstance(pod, PodSeen) or sighting.absent:
+    for uid, entry in group.pods.items():
+        pod = entry.seen
+        if not isinstance(pod, PodRecord) or entry.absent:
             continue
-        late = suspect and pod.killed_by is not None and pod.killed_by <= now and sighting.at + STALE <= now
-        if sighting.doubted or (late and not pod.ended):
+        late = suspect and pod.killed_by is not None and pod.killed_by <= now and entry.at + STALE <= now
+        if entry.doubted or (late and not pod.ended):
             yield uid, pod
 
 
-def _rank(member: Member) -> tuple[bool, datetime]:
+def _rank(member: OwnedPod) -> tuple[bool, datetime]:
     ends = [each.finished_at for each in member.pod.containers if each.finished_at]
-    return member.live, max(ends, default=member.sighting.at)
+    return member.live, max(ends, default=member.entry.at)
 
 
 def _of_vanished(
-    evidence: PodEvidence, group: PodGroup, stop: StopStatus | None, around: Surroundings, now: datetime
+    evidence: PodEvidence, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime
 ) -> Finding:
     """A pod that the status lists, and that is not there any more."""
     if has_ended(evidence):
         return Proof.ENDED, None
-    sighting = group.pods.get(evidence.uid)
-    if sighting is None or not sighting.absent:
+    entry = group.pods.get(evidence.uid)
+    if entry is None or not entry.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
-    due = sighting.at + grace_on_record(evidence)
+    due = entry.at + grace_on_record(evidence)
     being_started = unstarted(evidence)
     if being_started is not None and evidence.node is not None:
-        return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, around, now)
-    proof, blocked = proof_by_node(evidence.node, due, around, now)
+        return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, lister, now)
+    proof, blocked = proof_by_node(evidence.node, due, lister, now)
     if proof is Proof.GONE and stop is not None and due <= stop.accepted_at:
         return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it
     return proof, blocked
 
 
-def unlooked(members: Members, group: PodGroup) -> Iterator[PodEvidence]:
+def unlooked(members: OwnedPods, group: PodGroup) -> Iterator[PodEvidence]:
     """Yield the pods on record, without an end, that no list shows: they have to be read live, by name or by UID."""
     for each in members.vanished:
         if not has_ended(each) and each.uid not in group.pods:
             yield each
 
 
-def stuck(pod: PodSeen, now: datetime, margin: timedelta) -> bool:
+def stuck(pod: PodRecord, now: datetime, margin: timedelta) -> bool:
     """Whether a pod that is being deleted should have been gone by now, and was not asked again yet."""
     overdue = pod.deletion_at is not None and pod.deletion_at + margin <= now
     return overdue and not pod.ended and pod.deletion_grace_seconds > SHORTEST_GRACE_SECONDS

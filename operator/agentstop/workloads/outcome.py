@@ -4,8 +4,8 @@ from typing import Final
 
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
-from agentstop.workloads.objects import Sighting
-from agentstop.workloads.podseen import LOST_CONTAINER, ContainerSeen, Disruption, PodSeen
+from agentstop.workloads.objects import CacheEntry
+from agentstop.workloads.pod_record import LOST_CONTAINER, ContainerRecord, Disruption, PodRecord
 from agentstop.workloads.restarting import Restart, Role
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
@@ -25,12 +25,12 @@ def lost(name: str) -> Ending:
     return Ending(succeeded=False, word=Reason("WorkloadLost", message), at=None)
 
 
-def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
+def ending_of(pod: PodRecord, entry: CacheEntry) -> Ending | None:
     """Return how the pod ended, or None while it has not."""
     if not pod.ended:
         return None
     at = pod.ended_at
-    if sighting.signaled_at is not None or (
+    if entry.signaled_at is not None or (
         pod.marked_at is not None and pod.stopped_in_place_at is not None and pod.reason == DEADLINE_EXCEEDED
     ):
         return Ending(succeeded=False, word=Reason("Stopped", "The workload was stopped"), at=at, by_stop=True)
@@ -44,12 +44,12 @@ def ending_of(pod: PodSeen, sighting: Sighting) -> Ending | None:
     return Ending(succeeded=False, word=_failure(pod), at=at)
 
 
-def main_ending_of(pod: PodSeen, main: str, sighting: Sighting) -> Ending | None:
+def main_ending_of(pod: PodRecord, main: str, entry: CacheEntry) -> Ending | None:
     """Return how the container that does the task's work ended, or None while it has not, or a stop ended it."""
     container = next((each for each in pod.containers if each.name == main), None)
     if container is None or not _ended_for_good(container):
         return None
-    signaled_at = sighting.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at
+    signaled_at = entry.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at
     if signaled_at is not None and (container.finished_at is None or container.finished_at > signaled_at):
         return None
     if container.exit_code == 0:
@@ -58,7 +58,7 @@ def main_ending_of(pod: PodSeen, main: str, sighting: Sighting) -> Ending | None
     return Ending(succeeded=False, word=_container_failure(container), at=container.finished_at)
 
 
-def _ended_for_good(container: ContainerSeen) -> bool:
+def _ended_for_good(container: ContainerRecord) -> bool:
     """Whether it is over; success ends the main container even where the pod's policy would start it again.
 
     Not where its own policy or rules do: these were written for this container, so that is what its author wants.
@@ -67,7 +67,7 @@ def _ended_for_good(container: ContainerSeen) -> bool:
     return container.over or (succeeded and container.restart is not Restart.OWN_RULE)
 
 
-def _thrown_out(pod: PodSeen) -> Reason | None:
+def _thrown_out(pod: PodRecord) -> Reason | None:
     """Return why a pod was thrown out before its work was done, if it was: its exit code 0 is no success then.
 
     An eviction that leaves nothing but an Event cannot be told from an end.
@@ -80,11 +80,11 @@ def _thrown_out(pod: PodSeen) -> Reason | None:
     return None
 
 
-def _ended_before(pod: PodSeen, disruption: Disruption) -> bool:
+def _ended_before(pod: PodRecord, disruption: Disruption) -> bool:
     return disruption.at is not None and pod.ended_at is not None and pod.ended_at < disruption.at
 
 
-def _failure(pod: PodSeen) -> Reason:
+def _failure(pod: PodRecord) -> Reason:
     if pod.reason:
         return Reason(pod.reason, pod.message or f"Pod {pod.name} failed")
     failed = [each for each in pod.containers if each.exit_code not in {None, 0} and each.role is not Role.SIDECAR]
@@ -93,7 +93,7 @@ def _failure(pod: PodSeen) -> Reason:
     return Reason("PodFailed", pod.message or f"Pod {pod.name} failed")
 
 
-def _container_failure(container: ContainerSeen) -> Reason:
+def _container_failure(container: ContainerRecord) -> Reason:
     if not container.ran and container.reason not in {None, LOST_CONTAINER}:
         return Reason(container.reason, container.message or f"Container {container.name} could not be started")
     if container.reason == LOST_CONTAINER:  # whose exit code 137 stands for one that nobody knows

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.ownerseen import (
-    OwnerSeen,
+from agentstop.workloads.owner_record import (
+    OwnerRecord,
     read_claim,
     read_job,
     read_owner,
@@ -13,7 +13,7 @@ from agentstop.workloads.ownerseen import (
     read_scaled,
     sandbox_selector,
 )
-from agentstop.workloads.podseen import Controller
+from agentstop.workloads.pod_record import Controller
 from tests.unit.objects import Raw, at, when
 
 from .owners import MARK, SUSPENDED, controller, raw_owner, suspended_job
@@ -175,7 +175,7 @@ def test_a_scale_that_says_nothing(scale: Raw | None) -> None:
 # Sandboxes
 
 
-def sandbox(conditions: list[Raw], mode: str = "Suspended", generation: int = 2, **metadata: Any) -> OwnerSeen:
+def sandbox(conditions: list[Raw], mode: str = "Suspended", generation: int = 2, **metadata: Any) -> OwnerRecord:
     raw = raw_owner(
         "sandbox",
         spec={"operatingMode": mode},

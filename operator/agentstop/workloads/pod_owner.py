@@ -8,14 +8,14 @@ from typing import Final
 from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
-from agentstop.workloads.halting import too_large as pod_too_large
-from agentstop.workloads.members import STRENGTH, Members, controller_ref, members_of, unlooked
-from agentstop.workloads.objects import ObjectRef, PodGroup, PodsOf, Sighting, Surroundings, Watch
-from agentstop.workloads.ownerseen import OwnerSeen
-from agentstop.workloads.podproof import Finding
-from agentstop.workloads.podseen import Controller, PodSeen
-from agentstop.workloads.requests import Delete, Look, LookAtPods, LookForPods, Patch
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf, WatchTarget
+from agentstop.workloads.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
+from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.pod_proof import Finding
+from agentstop.workloads.pod_record import Controller, PodRecord
+from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
 from agentstop.workloads.roster import known_pods
+from agentstop.workloads.termination import too_large as pod_too_large
 
 SETTLING: Final = timedelta(seconds=2)
 """How long after the halt of a workload whose pods were just being made its controller may still make one, because it
@@ -30,20 +30,20 @@ STARTED_AGAIN: Final = "StartedAgain"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PodOwner:
     """One object that makes pods for the workload, with its pods."""
 
     ref: ObjectRef
-    sighting: Sighting
-    owner: OwnerSeen
-    members: Members
+    entry: CacheEntry
+    owner: OwnerRecord
+    members: OwnedPods
     group: PodGroup
     pods: PodsOf | None
 
     @property
     def gone(self) -> bool:
         """Whether the object itself is gone, so that it makes nothing any more."""
-        return self.sighting.absent
+        return self.entry.absent
 
     @property
     def halted(self) -> bool:
@@ -59,12 +59,12 @@ class Part:
     def accounted_for(self) -> bool:
         """Whether it is gone, and all pods that it left behind are known."""
         looked_for = not self.members.strangers and not any(unlooked(self.members, self.group))
-        return self.gone and looked_for and self.listed_since(self.sighting.at)
+        return self.gone and looked_for and self.listed_since(self.entry.at)
 
     @property
     def over(self) -> bool:
         """Whether the end that its controller reports is one for good: not that of a pod which is replaced."""
-        stand = (each.pod for each in self.members.seen if not each.sighting.absent)
+        stand = (each.pod for each in self.members.seen if not each.entry.absent)
         return not self.owner.remakes or any(pod.ended and not pod.ended_on_request for pod in stand)
 
     def listed_since(self, moment: datetime) -> bool:
@@ -73,59 +73,59 @@ class Part:
 
     def certain_from(self) -> datetime:
         """Return the moment from which a list of its pods is complete: nobody makes another one any more."""
-        told_at = self.sighting.signaled_at or self.owner.marked_at
+        told_at = self.entry.signaled_at or self.owner.marked_at
         if told_at is None:
-            return self.sighting.at
+            return self.entry.at
         taken = [each.pod.taken_at for each in self.members.seen if each.outlived(told_at)]
         young = not taken or any(at is None or at + RECENT >= told_at for at in taken)
         # What its controller says may be of an earlier halt, of which this one is only the repetition.
         said_at = self.owner.settled_at
         old = said_at is not None and said_at < told_at.replace(microsecond=0)
-        return max(self.sighting.at, told_at + SETTLING) if young or old else self.sighting.at
+        return max(self.entry.at, told_at + SETTLING) if young or old else self.entry.at
 
 
 def part_of(
     task: Task,
     ref: ObjectRef,
-    sighting: Sighting,
-    owner: OwnerSeen,
-    around: Surroundings,
+    entry: CacheEntry,
+    owner: OwnerRecord,
+    lister: Lister,
     *,
     elsewhere: Collection[str] = (),
-) -> Part:
+) -> PodOwner:
     """Return an object that makes pods, with what is known of them; `elsewhere` are UIDs of other parts' pods."""
     pods = pods_of(task, ref, owner)
-    group = around.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
+    group = lister.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
     listed = [each for each in known_pods(known) if each.uid not in elsewhere]
-    return Part(ref, sighting, owner, members_of(owner.uid, group, listed, around), group, pods)
+    return PodOwner(ref, entry, owner, owned_pods_of(owner.uid, group, listed, lister), group, pods)
 
 
-def pods_of(task: Task, ref: ObjectRef, owner: OwnerSeen) -> PodsOf | None:
+def pods_of(task: Task, ref: ObjectRef, owner: OwnerRecord) -> PodsOf | None:
     """Return what finds the pods of an object: what it says itself, or else what is on record of it."""
     known = task.status.workload
     selector = owner.selector or (known.selector if known is not None else None)
     return PodsOf(ref.namespace, selector) if selector else None
 
 
-def former(uid: str, sighting: Sighting) -> tuple[Sighting, OwnerSeen]:
+def former(uid: str, entry: CacheEntry) -> tuple[CacheEntry, OwnerRecord]:
     """Return what is known of an object that is gone, or whose name another one has."""
-    owner = OwnerSeen(uid=uid, resource_version="", generation=0, controller=None)
-    return Sighting(seen=owner, absent=True, at=sighting.since or sighting.at), owner
+    owner = OwnerRecord(uid=uid, resource_version="", generation=0, controller=None)
+    return CacheEntry(seen=owner, absent=True, at=entry.since or entry.at), owner
 
 
-def heirs(part: Part, around: Surroundings) -> dict[ObjectRef, str]:
+def orphaned_controllers(part: PodOwner, lister: Lister) -> dict[ObjectRef, str]:
     """Return the controllers, with their UIDs, that an object which is gone has left behind: they still make its pods.
 
     Source: https://kubernetes.io/docs/tasks/administer-cluster/use-cascading-deletion/#set-orphan-deletion-policy
     """
     if not part.gone:
         return {}
-    found = (_heir_of(each.pod, part.owner.uid, around) for each in part.members.seen if each.certain)
+    found = (_heir_of(each.pod, part.owner.uid, lister) for each in part.members.seen if each.certain)
     return {controller_ref(each, part.ref.namespace): each.uid for each in found if each is not None}
 
 
-def _heir_of(pod: PodSeen, uid: str, around: Surroundings) -> Controller | None:
+def _heir_of(pod: PodRecord, uid: str, lister: Lister) -> Controller | None:
     """Return the controller of a pod if it was under the one with this UID, or may have been and is not known yet.
 
     One that has another controller by now is not: whoever made that one has taken it over.
@@ -133,20 +133,20 @@ def _heir_of(pod: PodSeen, uid: str, around: Surroundings) -> Controller | None:
     controller = pod.controller
     if controller is None or controller.uid == uid:
         return None
-    sighting = around.sightings.get(controller_ref(controller, pod.namespace))
-    if sighting is None:
+    entry = lister.entries.get(controller_ref(controller, pod.namespace))
+    if entry is None:
         return controller
-    owner = sighting.seen
-    if sighting.absent or not isinstance(owner, OwnerSeen) or owner.uid != controller.uid:
+    owner = entry.seen
+    if entry.absent or not isinstance(owner, OwnerRecord) or owner.uid != controller.uid:
         return None
     return controller if owner.controller is None or owner.controller.uid == uid else None
 
 
-def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: datetime) -> Finding:
+def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime) -> Finding:
     """Say what is proven about the processes of all pods of all parts, or what keeps it from being proven."""
     proofs: list[Proof | None] = []
     for part in parts:
-        proof, blocked = part.members.finding(part.group, task.status.stop, around, now)
+        proof, blocked = part.members.finding(part.group, task.status.stop, lister, now)
         blocked = blocked or (part.owner.unsettled if _is_final(part.owner.unsettled) and part.halted else None)
         if blocked is not None:
             return None, blocked
@@ -164,7 +164,7 @@ def finding(parts: Iterable[Part], task: Task, around: Surroundings, now: dateti
     return min(found, key=STRENGTH.index), None
 
 
-def of_the_stop(members: Members, stop: StopStatus | None) -> Members:
+def of_the_stop(members: OwnedPods, stop: StopStatus | None) -> OwnedPods:
     """Return the pods without those that were made after a stop: their time is not the stop's."""
     if stop is None or stop.signaled_at is None:
         return members
@@ -172,7 +172,7 @@ def of_the_stop(members: Members, stop: StopStatus | None) -> Members:
     return replace(members, seen=tuple(each for each in members.seen if not each.made_since(since)))
 
 
-def started_again(task: Task, parts: Iterable[Part]) -> Reason | None:
+def started_again(task: Task, parts: Iterable[PodOwner]) -> Reason | None:
     """Say so where pods were made after the stop: somebody undoes it for as long as it goes on, as queues of Jobs do.
 
     Source: https://github.com/kubernetes-sigs/kueue/issues/6915
@@ -191,14 +191,14 @@ def started_again(task: Task, parts: Iterable[Part]) -> Reason | None:
     return None
 
 
-def signaled_at(part: Part) -> datetime | None:
+def signaled_at(part: PodOwner) -> datetime | None:
     """Return when the change that ends its pods was accepted, as far as anybody can tell."""
     if not part.halted:
         return None
-    return part.sighting.signaled_at or part.owner.marked_at or part.members.asked_to_go_at or part.sighting.at
+    return part.entry.signaled_at or part.owner.marked_at or part.members.asked_to_go_at or part.entry.at
 
 
-def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
+def ending_of_parts(task: Task, parts: list[PodOwner]) -> Ending | None:
     """Return how the work ended by itself, or by somebody else's hand."""
     if not parts or any(part.members.live for part in parts):
         return None
@@ -214,37 +214,39 @@ def ending_of_parts(task: Task, parts: list[Part]) -> Ending | None:
     ending = endings[0]
     if ending is None or None in endings or not all(part.over for part in parts):
         return None
-    marked = [part.sighting.signaled_at or part.owner.marked_at for part in parts]
+    marked = [part.entry.signaled_at or part.owner.marked_at for part in parts]
     paused = task.to_be_paused or task.status.phase in {Phase.PAUSING, Phase.PAUSED}
     told_at = next((moment for moment in marked if moment is not None), None)
     by_stop = told_at is not None and not paused and (ending.at is None or ending.at >= told_at.replace(microsecond=0))
     return Ending(ending.succeeded, ending.word, ending.at, by_stop=by_stop)
 
 
-def forbidden(target: ObjectRef, parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
+def forbidden(target: ObjectRef, parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
     """Say so where the API server does not let us read or change what has to be."""
     refs = [part.ref for part in parts] or [target]
-    tried: list[tuple[Watch, str]] = [(ref, Patch.verb) for ref in refs]
+    tried: list[tuple[WatchTarget, str]] = [(ref, Patch.verb) for ref in refs]
     for part in parts:
-        tried += [(ref, Look.verb) for ref in part.members.strangers]
-        verbs = (LookAtPods.verb, LookForPods.verb) if part.pods is not None else ()
+        tried += [(ref, Get.verb) for ref in part.members.strangers]
+        verbs = (ListPods.verb, FindPods.verb) if part.pods is not None else ()
         tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
         tried += [(each.ref, Delete.verb) for each in part.members.live]
-    refusals = (around.refusal(watch, verb, now) for watch, verb in tried)
-    words = [each.message for each in refusals if each is not None]
-    words += [right.word for right in map(around.right, refs) if right is not None and right.word is not None]
+    rejections = (lister.rejection(watch, verb, now) for watch, verb in tried)
+    words = [each.message for each in rejections if each is not None]
+    words += [right.word for right in map(lister.right, refs) if right is not None and right.word is not None]
     return Reason("StopForbidden", words[0]) if words else None
 
 
-def too_large(parts: list[Part], around: Surroundings, now: datetime) -> Reason | None:
+def too_large(parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
     """Say so where the workload, or one of its pods, is too large to be changed."""
     for part in parts:
-        refusal = around.too_large(part.ref, now) if not part.halted else None
-        if refusal is not None:
+        rejection = lister.too_large(part.ref, now) if not part.halted else None
+        if rejection is not None:
             name = f"{part.ref.kind} {part.ref.name}"
-            message = f"{name} is so large that it cannot be changed ({refusal.message}); take off what makes it large"
+            message = (
+                f"{name} is so large that it cannot be changed ({rejection.message}); take off what makes it large"
+            )
             return Reason("WorkloadTooLarge", message)
-    words = (pod_too_large(each.pod, around, now) for part in parts for each in part.members.live)
+    words = (pod_too_large(each.pod, lister, now) for part in parts for each in part.members.live)
     return next((word for word in words if word is not None), None)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from agentstop.api.meta import parse_number, parse_time
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.podseen import STOP_MANAGER, Controller, read_controller
+from agentstop.workloads.pod_record import STOP_MANAGER, Controller, read_controller
 
 JOB_SELECTOR_LABEL: Final = "batch.kubernetes.io/controller-uid"
 JOB_CONTROLLER: Final = "kubernetes.io/job-controller"
@@ -18,7 +18,7 @@ CLAIMED_ANNOTATION: Final = "agents.x-k8s.io/sandbox-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerSeen:
+class OwnerRecord:
     """What matters of a workload that makes pods of its own."""
 
     uid: str
@@ -54,12 +54,12 @@ class OwnerSeen:
     """Name of the object that runs in its place."""
 
 
-def read_owner(raw: Mapping[str, Any]) -> OwnerSeen:
+def read_owner(raw: Mapping[str, Any]) -> OwnerRecord:
     """Return the record of an object of which only its own controller matters."""
-    return OwnerSeen(**_identity(raw))
+    return OwnerRecord(**_identity(raw))
 
 
-def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
+def read_job(raw: Mapping[str, Any]) -> OwnerRecord:
     """Return the record of a Job.
 
     Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
@@ -69,7 +69,7 @@ def read_job(raw: Mapping[str, Any]) -> OwnerSeen:
     manager = spec.get("managedBy")
     running = parse_number(status.get("active")) + parse_number(status.get("terminating"))
     ending = _job_ending(metadata["name"], status, conditions)
-    return OwnerSeen(
+    return OwnerRecord(
         **_identity(raw),
         halted=bool(spec.get("suspend")) or ending is not None,
         settled=not running if _decided(conditions) else not status.get("active") and _holds(conditions, "Suspended"),
@@ -104,7 +104,7 @@ def _job_ending(name: str, status: Mapping[str, Any], conditions: Mapping[str, M
     return None
 
 
-def read_sandbox(raw: Mapping[str, Any]) -> OwnerSeen:
+def read_sandbox(raw: Mapping[str, Any]) -> OwnerRecord:
     """Return the record of a Sandbox (agents.x-k8s.io/v1beta1).
 
     Source: https://agent-sandbox.sigs.k8s.io/docs/api/
@@ -121,7 +121,7 @@ def read_sandbox(raw: Mapping[str, Any]) -> OwnerSeen:
     ending = _sandbox_ending(metadata["name"], conditions)
     if halted and ending is not None and (marked_at is None or ending.at is None or ending.at >= marked_at):
         ending = None  # a pod that ends because its Sandbox is suspended makes it finished for a moment
-    return OwnerSeen(
+    return OwnerRecord(
         **_identity(raw),
         halted=halted,
         settled=expired or (current and suspended.get("status") == "True"),
@@ -156,15 +156,15 @@ def _sandbox_ending(name: str, conditions: Mapping[str, Mapping[str, Any]]) -> E
     return None
 
 
-def read_claim(raw: Mapping[str, Any]) -> OwnerSeen:
+def read_claim(raw: Mapping[str, Any]) -> OwnerRecord:
     """Return the record of a SandboxClaim (extensions.agents.x-k8s.io/v1beta1): it runs nothing itself."""
     metadata, status = raw["metadata"], raw.get("status") or {}
     assigned = (metadata.get("annotations") or {}).get(CLAIMED_ANNOTATION)
     bound_to = (status.get("sandbox") or {}).get("name") or assigned or metadata["name"]
-    return OwnerSeen(**_identity(raw), bound_to=bound_to)
+    return OwnerRecord(**_identity(raw), bound_to=bound_to)
 
 
-def read_scaled(raw: Mapping[str, Any]) -> OwnerSeen:
+def read_scaled(raw: Mapping[str, Any]) -> OwnerRecord:
     """Return the record of an object that can be scaled; the answer of its scale subresource stands under `scale`.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/autoscaling-resources/scale-v1/
@@ -174,7 +174,7 @@ def read_scaled(raw: Mapping[str, Any]) -> OwnerSeen:
     running = parse_number((scale.get("status") or {}).get("replicas"))
     status = raw.get("status") or {}
     current = status.get("observedGeneration") is None or _is_current(status, metadata)
-    return OwnerSeen(
+    return OwnerRecord(
         **_identity(raw),
         halted=replicas == 0,
         settled=current and running == 0,

@@ -1,0 +1,38 @@
+"""What the API server does not let us do about a workload and its pods."""
+
+from datetime import datetime
+
+from agentstop.lifecycle.observation import Reason
+from agentstop.workloads.objects import Lister, ObjectRef, WatchTarget
+from agentstop.workloads.pod_owner import PodOwner
+from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
+from agentstop.workloads.termination import too_large
+
+
+def forbidden(target: ObjectRef, parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
+    """Say so where the API server does not let us read or change what has to be."""
+    refs = [part.ref for part in parts] or [target]
+    tried: list[tuple[WatchTarget, str]] = [(ref, Patch.verb) for ref in refs]
+    for part in parts:
+        tried += [(ref, Get.verb) for ref in part.members.strangers]
+        verbs = (ListPods.verb, FindPods.verb) if part.pods is not None else ()
+        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
+        tried += [(each.ref, Delete.verb) for each in part.members.live]
+    rejections = (lister.rejection(watch, verb, now) for watch, verb in tried)
+    words = [each.message for each in rejections if each is not None]
+    words += [right.word for right in map(lister.right, refs) if right is not None and right.word is not None]
+    return Reason("StopForbidden", words[0]) if words else None
+
+
+def parts_too_large(parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
+    """Say so where the workload, or one of its pods, is too large to be changed."""
+    for part in parts:
+        rejection = lister.too_large(part.ref, now) if not part.halted else None
+        if rejection is not None:
+            name = f"{part.ref.kind} {part.ref.name}"
+            message = (
+                f"{name} is so large that it cannot be changed ({rejection.message}); take off what makes it large"
+            )
+            return Reason("WorkloadTooLarge", message)
+    words = (too_large(each.pod, lister, now) for part in parts for each in part.members.live)
+    return next((word for word in words if word is not None), None)
