@@ -32,7 +32,7 @@ def registered() -> Metrics:
     cache, stalls = Cache(), Stalls()
     cache.listen(stalls.changed)
     metrics = Metrics(cache.phases, lambda: 0, lambda: stalls)
-    metrics.contacts.expect(())
+    metrics.watch_health.expect(())
     metrics.heard("Pod")
     held = {
         "type": "Stalled",

@@ -145,9 +145,9 @@ class Aftermath:
         for page in ("/healthz", "/readyz"):
             code, text = await operator.get(page)
             assert code == 200, f"{page} answers {code}: {text}"
-        contacts = CONTACT.findall((await operator.get("/metrics"))[1])
-        assert contacts, "no metric tells of the watches"
-        silent = {kind: round(time.time() - float(at)) for kind, at in contacts}
+        watch_health = CONTACT.findall((await operator.get("/metrics"))[1])
+        assert watch_health, "no metric tells of the watches"
+        silent = {kind: round(time.time() - float(at)) for kind, at in watch_health}
         assert max(silent.values()) < SILENT_SECONDS, f"seconds since watches had contact: {silent}"
 
 

@@ -12,7 +12,7 @@ from agentstop.cli.logs import set_up_logs
 from agentstop.lifecycle.decision import Limits
 
 if TYPE_CHECKING:
-    from agentstop.cluster.election import Seat
+    from agentstop.cluster.election import LeaderElectionConfig
 
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -139,9 +139,9 @@ def carry_out(options: argparse.Namespace) -> int:
     return 0
 
 
-def _seat(options: argparse.Namespace) -> "Seat":
+def _seat(options: argparse.Namespace) -> "LeaderElectionConfig":
     """Return what the replicas compete for. Raises UserError where no namespace is known for it."""
-    from agentstop.cluster.election import Seat, own_identity
+    from agentstop.cluster.election import LeaderElectionConfig, own_identity
 
     namespace = options.leader_elect_resource_namespace
     if namespace is None:
@@ -151,7 +151,7 @@ def _seat(options: argparse.Namespace) -> "Seat":
             raise UserError(
                 "--leader-elect outside of a pod needs the Lease's namespace: --leader-elect-resource-namespace NAME"
             ) from error
-    return Seat(
+    return LeaderElectionConfig(
         namespace=namespace,
         name=options.leader_elect_resource_name,
         duration=options.leader_elect_lease_duration,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.resources import PLACES, Place, by_scale
+from agentstop.cluster.resources import PLACES, APIResource, by_scale
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import SUPPORTED
@@ -17,9 +17,9 @@ class Discovery:
 
     def __init__(self, get: Callable[[str], Awaitable[dict[str, Any]]]) -> None:
         self._get = get
-        self._known: dict[tuple[str, str], Place] = dict(PLACES)
+        self._known: dict[tuple[str, str], APIResource] = dict(PLACES)
 
-    async def place(self, ref: ObjectRef) -> Place:
+    async def place(self, ref: ObjectRef) -> APIResource:
         """Return where objects of this kind live.
 
         Raises ApiError with reason KindNotServed where the API server has no such kind, which may change at any time,
@@ -37,7 +37,7 @@ class Discovery:
         if kind not in PLACES:
             self._known.pop(kind, None)
 
-    async def _ask(self, ref: ObjectRef) -> Place:
+    async def _ask(self, ref: ObjectRef) -> APIResource:
         prefix = f"/apis/{ref.api_version}" if "/" in ref.api_version else f"/api/{ref.api_version}"
         try:
             resources = (await self._get(prefix)).get("resources") or ()
@@ -51,10 +51,10 @@ class Discovery:
             message = f"the API server does not serve kind {ref.kind} of {ref.api_version}; install its definition"
             raise ApiError(NOT_FOUND, NOT_SERVED, message)
         plural = found[0]["name"]
-        return Place(prefix, plural, scales=f"{plural}/scale" in names and bool(found[0].get("namespaced")))
+        return APIResource(prefix, plural, scales=f"{plural}/scale" in names and bool(found[0].get("namespaced")))
 
 
-def check_scalable(ref: ObjectRef, place: Place) -> None:
+def check_scalable(ref: ObjectRef, place: APIResource) -> None:
     """Raise ApiError with reason NoScale unless objects of this kind can be stopped."""
     if by_scale(ref) and not place.scales:
         message = (

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from agentstop.cluster import lease
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.lease import Term
-from agentstop.cluster.resources import Place
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.leader_guard import LeaderGuard
+from agentstop.cluster.lease import ObservedLease
+from agentstop.cluster.resources import APIResource
 from agentstop.cluster.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ GIVE_BACK_TRIES: Final = 3
 GIVE_BACK_SECONDS: Final = 3.0
 """How long that may take in all: whoever asked the operator to end does not wait for long."""
 
-LEASES: Final = Place("/apis/coordination.k8s.io/v1", "leases")
+LEASES: Final = APIResource("/apis/coordination.k8s.io/v1", "leases")
 
 
 def own_identity() -> str:
@@ -51,7 +51,7 @@ def own_identity() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
+class LeaderElectionConfig:
     """What the replicas compete for."""
 
     namespace: str
@@ -68,21 +68,21 @@ class Election:
     def __init__(
         self,
         transport: Transport,
-        seat: Seat,
-        tenure: Tenure,
+        seat: LeaderElectionConfig,
+        leader_guard: LeaderGuard,
         changed: Callable[[bool], None],
         clock: Callable[[], datetime],
     ) -> None:
         self._transport = transport
         self._seat = seat
-        self._tenure = tenure
+        self._leader_guard = leader_guard
         self._changed = changed
         self._clock = clock
-        self._term = Term()
+        self._term = ObservedLease()
         self._said = ""
         self._claim: asyncio.Task[Any] | None = None
         """The last request for the lease. One that was cut off may be carried out all the same."""
-        tenure.end()
+        leader_guard.end()
 
     async def run(self) -> None:
         """Stand for election, lead, and stand again; until cancelled."""
@@ -94,14 +94,14 @@ class Election:
             try:
                 await self._hold()
             finally:
-                self._tenure.end()
+                self._leader_guard.end()
                 self._changed(False)
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Let another replica lead at once; to be called when `run` has been cancelled, and nothing is under way."""
         if self._claim is None:
             return
-        self._tenure.end()
+        self._leader_guard.end()
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS):
                 await asyncio.wait((self._claim,))
@@ -138,7 +138,7 @@ class Election:
     async def _take(self, slack: float) -> bool:
         """Take the lease if it is free; return whether this replica leads now."""
         await self._look()
-        if not self._term.is_free_for(self._seat.identity, self._tenure.now(), slack):
+        if not self._term.is_free_for(self._seat.identity, self._leader_guard.now(), slack):
             self._say(f"on standby: {self._term.holder} leads")
             return False
         await self._renew()
@@ -148,7 +148,7 @@ class Election:
         """Renew the lease until it is lost, or may be."""
         pause = self._seat.duration * RENEWAL_SHARE
         while True:
-            await asyncio.sleep(min(pause, max(self._tenure.left(), 0.0)))
+            await asyncio.sleep(min(pause, max(self._leader_guard.left(), 0.0)))
             try:
                 if not await self._renew():
                     # What was heard while it might not act was passed over: to begin anew has all of it looked at.
@@ -161,7 +161,7 @@ class Election:
                     log.error("this replica leads no more: %s has the lease", self._term.holder or "nobody")
                     return
                 self._say(f"the lease {self._where} is not renewed: {error}")
-            if self._tenure.left() <= 0:
+            if self._leader_guard.left() <= 0:
                 log.error("this replica leads no more: the lease could not be renewed in time")
                 return
 
@@ -175,10 +175,10 @@ class Election:
 
     async def _renew(self) -> bool:
         """Write the lease; return whether this replica could act all the time until that was done."""
-        sent_at = self._tenure.now()
+        sent_at = self._leader_guard.now()
         await self._write(self._seat.identity)
-        held = self._tenure.holds
-        self._tenure.last_until(sent_at + self._seat.duration * TENURE_SHARE)
+        held = self._leader_guard.holds
+        self._leader_guard.last_until(sent_at + self._seat.duration * TENURE_SHARE)
         return held
 
     async def _look(self) -> None:
@@ -187,9 +187,9 @@ class Election:
         except ApiError as error:
             if not error.absent:
                 raise
-            self._term = lease.see(self._term, None, self._tenure.now())
+            self._term = lease.see(self._term, None, self._leader_guard.now())
         else:
-            self._term = lease.see(self._term, raw, self._tenure.now())
+            self._term = lease.see(self._term, raw, self._leader_guard.now())
 
     async def _write(self, identity: str) -> None:
         seat, timeout = self._seat, self._seat.duration * REQUEST_SHARE
@@ -200,7 +200,7 @@ class Election:
         self._claim = asyncio.create_task(request, name="lease")
         self._claim.add_done_callback(_take_note)
         answer = await asyncio.shield(self._claim)
-        self._term = lease.see(self._term, answer, self._tenure.now())
+        self._term = lease.see(self._term, answer, self._leader_guard.now())
 
     @property
     def _path(self) -> str:

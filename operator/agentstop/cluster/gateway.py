@@ -11,11 +11,11 @@ from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.heavy import HEAVY_BYTES, Name, hint_of, pause_after
+from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName, hint_of, pause_after
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
-from agentstop.cluster.resources import TASKS, Place, by_scale, collection, is_node, path, pod_of, task_ref
+from agentstop.cluster.resources import TASKS, APIResource, by_scale, collection, is_node, path, pod_of, task_ref
 from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
@@ -229,7 +229,7 @@ class Gateway:
         """Yield lists that together are all tasks or pods of a namespace (empty: of all), with these labels."""
         return pages(self._transport, _all_of(kind, namespace), _by_label(selector))
 
-    async def objects(self, place: Place, namespace: str = "") -> AsyncIterator[JsonObject]:
+    async def objects(self, place: APIResource, namespace: str = "") -> AsyncIterator[JsonObject]:
         """Yield all objects at a place, in one namespace or (empty) in all."""
         async for page in pages(self._transport, place.collection(namespace), {}):
             for item in page.items():
@@ -356,7 +356,7 @@ class Gateway:
             else:
                 yield _read(line)
 
-    async def get_one(self, kind: str, name: Name) -> JsonObject:
+    async def get_one(self, kind: str, name: NamespacedName) -> JsonObject:
         """Return a task or pod as it is now."""
         return await self.call("GET", f"{_all_of(kind, name.namespace)}/{name.name}")
 
@@ -409,5 +409,5 @@ def _by_label(selector: str) -> dict[str, str]:
 
 
 def _order_path(kind: str, namespace: str, name: str) -> str:
-    place = Place(TASKS, ORDER_PLURAL if kind == ORDER_KIND else CLUSTER_ORDER_PLURAL)
+    place = APIResource(TASKS, ORDER_PLURAL if kind == ORDER_KIND else CLUSTER_ORDER_PLURAL)
     return f"{place.collection(namespace)}/{name}"

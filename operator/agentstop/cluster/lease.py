@@ -14,7 +14,7 @@ API_VERSION: Final = "coordination.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class ObservedLease:
     """What one replica saw of the lease last."""
 
     raw: Mapping[str, Any] | None = None
@@ -35,7 +35,7 @@ class Term:
         return self.holder in {"", identity} or now - self.seen_at >= self.duration - slack
 
 
-def see(before: Term, raw: Mapping[str, Any] | None, now: float) -> Term:
+def see(before: ObservedLease, raw: Mapping[str, Any] | None, now: float) -> ObservedLease:
     """Return what is known once the lease was read, or once there was none to be read.
 
     Without an object, its last holder may not know that yet: it is waited for all the same.
@@ -45,7 +45,7 @@ def see(before: Term, raw: Mapping[str, Any] | None, now: float) -> Term:
     if before.raw is not None and _version(before.raw) == _version(raw):
         return before
     spec = raw.get("spec") or {}
-    return Term(
+    return ObservedLease(
         raw=raw,
         holder=spec.get("holderIdentity") or "",
         duration=float(spec.get("leaseDurationSeconds") or 0),
@@ -53,7 +53,9 @@ def see(before: Term, raw: Mapping[str, Any] | None, now: float) -> Term:
     )
 
 
-def body(term: Term, name: str, namespace: str, identity: str, duration: float, now: datetime) -> dict[str, Any]:
+def body(
+    term: ObservedLease, name: str, namespace: str, identity: str, duration: float, now: datetime
+) -> dict[str, Any]:
     """Return the lease as held by a replica from now on, or as held by none."""
     old: Mapping[str, Any] = term.raw or {}
     spec: Mapping[str, Any] = old.get("spec") or {}

@@ -89,7 +89,7 @@ class ObjectStore:
             if seen.uid == before.uid:
                 signaled_at = known.signaled_at
                 since = known.since or known.at
-                if known.absent and not known.doubted:
+                if known.absent and not known.stale:
                     return  # what is gone does not come back: this event was overtaken by another one
                 seen = _following(seen, before) if newer else before
             elif not newer:
@@ -116,8 +116,8 @@ class ObjectStore:
             self._entries[ref] = CacheEntry(seen=seen, absent=True, at=now, signaled_at=signaled_at)
         elif known is None:
             self._entries[ref] = CacheEntry(seen=None, absent=True, at=now)
-        elif known.doubted or not known.absent:
-            self._entries[ref] = replace(known, absent=True, at=now, doubted=False)
+        elif known.stale or not known.absent:
+            self._entries[ref] = replace(known, absent=True, at=now, stale=False)
 
     def forget(self, watch: WatchTarget) -> None:
         """Forget an object, or pods, that no task has to do with any more."""
@@ -132,11 +132,11 @@ class ObjectStore:
         for place in [place for place in self._rejections if place[0] == watch]:
             del self._rejections[place]
 
-    def doubt(self, ref: ObjectRef) -> None:
+    def mark_stale(self, ref: ObjectRef) -> None:
         """Have an object looked at live before anything is decided on it."""
         known = self._entries.get(ref)
         if known is not None:
-            self._entries[ref] = replace(known, doubted=True)
+            self._entries[ref] = replace(known, stale=True)
 
     # Pods of workloads that make their own
 
@@ -146,7 +146,7 @@ class ObjectStore:
         found = {self._put_member(pods, item, now) for item in items}
         for uid, entry in group.pods.items():
             if uid not in found and not entry.absent:
-                group.pods[uid] = replace(entry, doubted=True)
+                group.pods[uid] = replace(entry, stale=True)
         group.listed_at = now
 
     def see_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime, *, deleted: bool = False) -> None:
@@ -157,24 +157,24 @@ class ObjectStore:
         uid = self._put_member(pods, pod_of(raw), now)
         group = self._groups[pods]
         if deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
-            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
+            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, stale=False)
         elif deleted:
-            group.pods[uid] = replace(group.pods[uid], doubted=True)
+            group.pods[uid] = replace(group.pods[uid], stale=True)
 
     def find_member(self, pods: PodsOf, seen: PodRecord, now: datetime) -> None:
         """Take in one of the pods that was found though its labels do not lead to it any more."""
         self._put_member(pods, seen, now)
 
-    def lose(self, ref: ObjectRef, uid: str, now: datetime) -> None:
+    def mark_deleted(self, ref: ObjectRef, uid: str, now: datetime) -> None:
         """Note that there is no object of this name with this UID."""
         pods = self._members.get(uid)
         group = self._groups.get(pods) if pods is not None else None
         if group is not None and uid in group.pods:
-            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, doubted=False)
+            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, stale=False)
         else:
             self.see_absent(ref, now)
 
-    def lose_member(self, pods: PodsOf, uid: str, now: datetime) -> None:
+    def mark_pod_deleted(self, pods: PodsOf, uid: str, now: datetime) -> None:
         """Note that a pod of a group is not there any more, read by its name."""
         group = self._groups.setdefault(pods, PodGroup())
         known = group.pods.get(uid)
@@ -187,7 +187,7 @@ class ObjectStore:
         known = group.pods.get(seen.uid)
         before = known.seen if known is not None else None
         if known is not None and isinstance(before, PodRecord):
-            if known.absent and not known.doubted:
+            if known.absent and not known.stale:
                 return seen.uid
             newer = is_newer(seen.resource_version, before.resource_version)
             # Whose it is was decided when it was made: to take its owner reference off changes nothing.

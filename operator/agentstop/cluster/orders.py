@@ -57,7 +57,7 @@ def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> O
     )
 
 
-class OrderBook:
+class StopOrderIndex:
     """The orders that are known, and whom each of them stops.
 
     `ask` marks a task as asked to stop; for `trust_requested_by` see `read_order`.

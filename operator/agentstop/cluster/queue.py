@@ -14,7 +14,7 @@ FIRST_RETRY_SECONDS: Final = 0.05
 LONGEST_RETRY_SECONDS: Final = 3.0
 
 
-class Lane(IntEnum):
+class Priority(IntEnum):
     """Which keys come first."""
 
     STOP = 0
@@ -24,14 +24,14 @@ class Lane(IntEnum):
     NORMAL = 2
 
 
-class WorkQueue(Protocol[KeyToAdd]):
+class Enqueuer(Protocol[KeyToAdd]):
     """The queue to those who have something worked on: what else waits in it does not concern them."""
 
     @property
     def has_urgent(self) -> bool:
         """Whether a stop waits for a worker."""
 
-    def add(self, key: KeyToAdd, *, lane: Lane = Lane.NORMAL) -> None:
+    def add(self, key: KeyToAdd, *, priority: Priority = Priority.NORMAL) -> None:
         """Have the key worked on as soon as possible."""
 
     def add_after(self, key: KeyToAdd, seconds: float) -> None:
@@ -44,22 +44,22 @@ class WorkQueue(Protocol[KeyToAdd]):
         """Forget the key's failures and timers."""
 
 
-class KeyedQueue(Generic[Key]):
+class WorkQueue(Generic[Key]):
     """Keys that wait for work.
 
     A key is handed out to one worker at a time; added while it is being worked on, it is handed out once more
     afterwards, so that the newest state always gets its turn. Stops overtake all others, and single ones those of
-    many; `lane_of` says where a key belongs whose time has come. A key that failed waits among the others until it
+    many; `priority_of` says where a key belongs whose time has come. A key that failed waits among the others until it
     succeeds: what hangs or is refused must not hold up what would not.
     """
 
-    def __init__(self, lane_of: Callable[[Key], Lane] = lambda _: Lane.NORMAL) -> None:
-        self._lane_of = lane_of
-        self._waiting: dict[Key, Lane] = {}
+    def __init__(self, priority_of: Callable[[Key], Priority] = lambda _: Priority.NORMAL) -> None:
+        self._priority_of = priority_of
+        self._waiting: dict[Key, Priority] = {}
         self._stops = 0
-        self._lanes: dict[Lane, deque[Key]] = {lane: deque() for lane in Lane}
+        self._priorities: dict[Priority, deque[Key]] = {priority: deque() for priority in Priority}
         self._active: set[Key] = set()
-        self._again: dict[Key, Lane] = {}
+        self._again: dict[Key, Priority] = {}
         self._workers: dict[bool, deque[asyncio.Future[Key]]] = {True: deque(), False: deque()}
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}
@@ -77,14 +77,14 @@ class KeyedQueue(Generic[Key]):
         """Whether a stop waits for a worker."""
         return self._stops > 0
 
-    def add(self, key: Key, *, lane: Lane = Lane.NORMAL) -> None:
+    def add(self, key: Key, *, priority: Priority = Priority.NORMAL) -> None:
         """Have the key worked on as soon as possible."""
         if key in self._active:
-            self._again[key] = min(self._again.get(key, lane), lane)
+            self._again[key] = min(self._again.get(key, priority), priority)
             return
-        if key in self._waiting and self._waiting[key] <= lane:
+        if key in self._waiting and self._waiting[key] <= priority:
             return
-        worker = None if self._closed else self._idle_worker(lane is not Lane.NORMAL)
+        worker = None if self._closed else self._idle_worker(priority is not Priority.NORMAL)
         if worker is not None:
             self._leave(key)
             self._active.add(key)
@@ -92,9 +92,9 @@ class KeyedQueue(Generic[Key]):
             return
         # Where the key already waits in a later lane, its place there is skipped when its turn comes.
         self._leave(key)
-        self._waiting[key] = lane
-        self._stops += lane is not Lane.NORMAL
-        self._lanes[lane].append(key)
+        self._waiting[key] = priority
+        self._stops += priority is not Priority.NORMAL
+        self._priorities[priority].append(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key worked on after so many seconds; an earlier time for the same key wins."""
@@ -143,7 +143,7 @@ class KeyedQueue(Generic[Key]):
         if self._closed and not self._active:
             self._idle.set()
         if key in self._again:
-            self.add(key, lane=self._again.pop(key))
+            self.add(key, priority=self._again.pop(key))
 
     def close(self) -> None:
         """Hand out no more keys."""
@@ -157,7 +157,7 @@ class KeyedQueue(Generic[Key]):
 
     def _leave(self, key: Key) -> None:
         """Take a key off those that wait; where it has a place in a lane, that is skipped when its turn comes."""
-        self._stops -= self._waiting.pop(key, Lane.NORMAL) is not Lane.NORMAL
+        self._stops -= self._waiting.pop(key, Priority.NORMAL) is not Priority.NORMAL
 
     def _idle_worker(self, urgent: bool) -> asyncio.Future[Key] | None:
         for urgent_only in (False, True) if urgent else (False,):
@@ -169,11 +169,11 @@ class KeyedQueue(Generic[Key]):
         return None
 
     def _next(self, urgent_only: bool) -> Key | None:
-        for lane in (Lane.STOP, Lane.MASS) if urgent_only else Lane:
-            keys = self._lanes[lane]
+        for priority in (Priority.STOP, Priority.MASS) if urgent_only else Priority:
+            keys = self._priorities[priority]
             while keys:
                 key = keys.popleft()
-                if self._waiting.get(key) is lane:
+                if self._waiting.get(key) is priority:
                     self._leave(key)
                     return key
         return None
@@ -191,6 +191,6 @@ class KeyedQueue(Generic[Key]):
             due, _, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:
                 del self._due[key]
-                self.add(key, lane=Lane.NORMAL if key in self._failures else self._lane_of(key))
+                self.add(key, priority=Priority.NORMAL if key in self._failures else self._priority_of(key))
         self._timer = None
         self._set_timer()

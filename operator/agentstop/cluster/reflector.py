@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
-from agentstop.cluster.heavy import Name, Turns, pause_after
+from agentstop.cluster.large_objects import FairQueue, NamespacedName, pause_after
 from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Listener(Protocol):
     def changed(self, kind: str, event: str | None, raw: JsonObject) -> None:
         """Take in an object, with the type of the watch event, or None where it was listed."""
 
-    def missing(self, kind: str, name: Name, uid: str) -> None:
+    def missing(self, kind: str, name: NamespacedName, uid: str) -> None:
         """Take in that an object that was told of before was not listed any more: its last state is not known."""
 
 
-class Pulse(Protocol):
+class WatchMonitor(Protocol):
     """Is told how the watches are. Nothing here waits."""
 
     def heard(self, kind: str, namespace: str) -> None:
@@ -77,13 +77,13 @@ class Pulse(Protocol):
 class Reflector:
     """Tells of all objects of one source."""
 
-    def __init__(self, gateway: Gateway, source: Source, listener: Listener, pulse: Pulse) -> None:
+    def __init__(self, gateway: Gateway, source: Source, listener: Listener, pulse: WatchMonitor) -> None:
         self._gateway = gateway
         self._source = source
         self._listener = listener
         self._pulse = pulse
-        self._uids: dict[Name, str] = {}
-        self._heavy = Turns()
+        self._uids: dict[NamespacedName, str] = {}
+        self._heavy = FairQueue()
         self._tries = 0
         self._said = ""
         self._begun = False
@@ -117,7 +117,7 @@ class Reflector:
     async def _list(self) -> str:
         """Tell of all that there is, and of what is there no more; return the list's resource version."""
         version = ""
-        found: set[Name] = set()
+        found: set[NamespacedName] = set()
         skipped = 0
         loop = asyncio.get_running_loop()
         async for page in self._gateway.pages(self._source.kind, self._source.namespace, self._source.selector):
@@ -171,7 +171,7 @@ class Reflector:
         if event == BOOKMARK:
             return str(raw["metadata"]["resourceVersion"])
         if event in {UNREAD, UNREAD_ENDING}:
-            large = Name(raw["metadata"]["namespace"], raw["metadata"]["name"])
+            large = NamespacedName(raw["metadata"]["namespace"], raw["metadata"]["name"])
             self._heavy.add(large, ending=event == UNREAD_ENDING)
             return str(raw["metadata"]["resourceVersion"])
         name = _name(raw)
@@ -205,14 +205,14 @@ class Reflector:
                     self._tell(name, "MODIFIED", raw)
             await asyncio.sleep(pause_after(loop.time() - begun))
 
-    def _tell(self, name: Name, event: str | None, raw: JsonObject) -> None:
+    def _tell(self, name: NamespacedName, event: str | None, raw: JsonObject) -> None:
         if event == "DELETED":
             self._uids.pop(name, None)
         else:
             self._uids[name] = raw["metadata"]["uid"]
         self._pass_on(name, partial(self._listener.changed, self._source.kind, event, raw))
 
-    def _pass_on(self, name: Name, tell: Callable[[], None]) -> None:
+    def _pass_on(self, name: NamespacedName, tell: Callable[[], None]) -> None:
         try:
             tell()
         except Exception:
@@ -243,8 +243,8 @@ class Reflector:
         await asyncio.sleep(pause)
 
 
-def _name(raw: JsonObject) -> Name | None:
+def _name(raw: JsonObject) -> NamespacedName | None:
     if not is_object(raw) or "namespace" not in raw["metadata"]:
         return None
     metadata = raw["metadata"]
-    return Name(metadata["namespace"], metadata["name"])
+    return NamespacedName(metadata["namespace"], metadata["name"])

@@ -27,7 +27,7 @@ _READERS: Final[Mapping[tuple[str, str], Reader]] = {
 }
 
 
-class Place(NamedTuple):
+class APIResource(NamedTuple):
     """Where a kind of object lives in the API."""
 
     prefix: str
@@ -47,10 +47,10 @@ class Place(NamedTuple):
         return f"{self.prefix}/namespaces/{namespace}/{self.plural}" if namespace else f"{self.prefix}/{self.plural}"
 
 
-PLACES: Final[Mapping[tuple[str, str], Place]] = {
-    ("v1", "Pod"): Place("/api/v1", "pods", strategic=True),
-    ("batch/v1", "Job"): Place("/apis/batch/v1", "jobs", strategic=True),
-    (API_VERSION, KIND): Place(TASKS, PLURAL),
+PLACES: Final[Mapping[tuple[str, str], APIResource]] = {
+    ("v1", "Pod"): APIResource("/api/v1", "pods", strategic=True),
+    ("batch/v1", "Job"): APIResource("/apis/batch/v1", "jobs", strategic=True),
+    (API_VERSION, KIND): APIResource(TASKS, PLURAL),
 }
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""
 

@@ -15,7 +15,7 @@ from agentstop import __version__
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError, decode
 from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
@@ -53,14 +53,14 @@ class Transport:
     def __init__(
         self,
         configuration: Configuration,
-        tenure: Tenure | None = None,
+        leader_guard: LeaderGuard | None = None,
         clock: ServerClock | None = None,
         *,
         whole_errors: bool = False,
     ) -> None:
         """`whole_errors` is for whoever reads no answers but those to what he sent himself."""
         self._whole_errors = whole_errors
-        self._tenure = tenure or Tenure()
+        self._leader_guard = leader_guard or LeaderGuard()
         self._clock = clock or ServerClock()
         self._client = ApiClient(configuration)
         self._client.rest_client = _WarmConnections(configuration)
@@ -91,7 +91,7 @@ class Transport:
         """Make one request and return the object that the API server answers with; a change only while we may act."""
         if method != "GET":
             # A change that is still under way when the tenure ends is given up.
-            timeout = min(timeout, self._tenure.left())
+            timeout = min(timeout, self._leader_guard.left())
             if timeout <= 0:
                 raise ApiError(0, NOT_LEADING, "another replica of the operator leads")
         return await self.exchange(method, where, query, body, content_type, accept=accept, timeout=timeout)

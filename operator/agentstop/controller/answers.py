@@ -17,7 +17,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, event_of
 from agentstop.cluster.reflector import GONE
 from agentstop.cluster.transport import lines
-from agentstop.controller.contacts import Contacts, Watched, is_watch, watch_of
+from agentstop.controller.watch_health import Watched, WatchHealth, is_watch, watch_of
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ _BEGIN_ANEW: Final = {"type": "ERROR", "object": {"kind": "Status", "apiVersion"
 class Answers:
     """Looks through what kopf's watches bring, and tells how they are."""
 
-    def __init__(self, contacts: Contacts) -> None:
-        self._contacts = contacts
+    def __init__(self, watch_health: WatchHealth) -> None:
+        self._watch_health = watch_health
         self._unsound: set[Watched] = set()
         """Watches that had begun and then brought an error: that they begin anew is no sign of life."""
         self._said: dict[Watched, str] = {}
@@ -40,17 +40,17 @@ class Answers:
     def begun(self, watched: Watched) -> None:
         """Take in that the API server has accepted a watch."""
         if watched not in self._unsound:
-            self._contacts.heard(*watched)
+            self._watch_health.heard(*watched)
 
     def heard(self, watched: Watched) -> None:
         """Take in that a watch has brought something, or has lasted its time."""
         self._unsound.discard(watched)
         self._said.pop(watched, None)
-        self._contacts.heard(*watched)
+        self._watch_health.heard(*watched)
 
     def failed(self, watched: Watched, problem: str) -> None:
         """Take in why there is nothing from a watch or list; say so once."""
-        self._contacts.failed(*watched, problem)
+        self._watch_health.failed(*watched, problem)
         if self._said.get(watched) != problem:
             self._said[watched] = problem
             log.warning("%ss cannot be watched, which is tried again: %s", watched.kind, problem)
@@ -58,7 +58,7 @@ class Answers:
     def skipped(self, watched: Watched, number: int = 1) -> None:
         """Take in that something is left out."""
         log.error("%ss: %d that came are no objects of the API, and are left out", watched.kind, number)
-        self._contacts.skipped(watched.kind, number)
+        self._watch_health.skipped(watched.kind, number)
 
     def page(self, watched: Watched, body: bytes) -> JsonObject:
         """Return a part of a list. Raises UnreadableError where it is none."""

@@ -22,7 +22,7 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.orders import OrderBook
+from agentstop.cluster.orders import StopOrderIndex
 from agentstop.controller.last_resort import REASON as DECISION_FAILED
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.effects import Terminate
@@ -79,7 +79,7 @@ class Drill:
         self,
         cache: Cache,
         gateway: Gateway,
-        book: OrderBook,
+        book: StopOrderIndex,
         clock: Callable[[], datetime],
         max_grace_seconds: int = MAX_GRACE_SECONDS,
     ) -> None:

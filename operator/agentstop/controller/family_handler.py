@@ -7,7 +7,7 @@ from typing import Any, Final
 from agentstop.api.meta import ConditionType
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.queue import Lane, WorkQueue
+from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.lifecycle.family import ancestors, descendants
 from agentstop.lifecycle.observation import Task
 
@@ -18,7 +18,7 @@ COUNT_SECONDS: Final = 0.1
 class FamilyHandler:
     """Listens to the changes of tasks, and has their relatives decided on."""
 
-    def __init__(self, cache: Cache, queue: WorkQueue[TaskKey], clock: Callable[[], datetime]) -> None:
+    def __init__(self, cache: Cache, queue: Enqueuer[TaskKey], clock: Callable[[], datetime]) -> None:
         self._cache = cache
         self._queue = queue
         self._clock = clock
@@ -34,7 +34,7 @@ class FamilyHandler:
             for each in list(descendants(task, family_lister)):
                 below = TaskKey(each.namespace, each.name)
                 if self._cache.ask(below, self._clock()):
-                    self._queue.add(below, lane=Lane.MASS)
+                    self._queue.add(below, priority=Priority.MASS)
                 elif not each.status.phase.terminal:
                     self._queue.add(below)
         if task.spec.parent_ref is not None and _upwards(before) != _upwards(after):

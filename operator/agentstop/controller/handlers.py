@@ -14,9 +14,9 @@ from agentstop.api.meta import GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.cluster.connection import load_configuration
 from agentstop.controller.answers import Answers
-from agentstop.controller.contacts import Contacts
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
+from agentstop.controller.watch_health import WatchHealth
 
 
 def build_registry(orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
@@ -25,7 +25,7 @@ def build_registry(orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -
     `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.
     """
     registry = kopf.OperatorRegistry()
-    sessions = Sessions(metrics.contacts)
+    sessions = Sessions(metrics.watch_health)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -54,8 +54,8 @@ def build_registry(orders: OrderKeeper, metrics: Metrics, *, everywhere: bool) -
 class Sessions:
     """kopf's connections: as it would make them itself, but with answers that it can read."""
 
-    def __init__(self, contacts: Contacts) -> None:
-        self._answers = Answers(contacts)
+    def __init__(self, watch_health: WatchHealth) -> None:
+        self._answers = Answers(watch_health)
         self._newest: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
 
     def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:

@@ -11,8 +11,8 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import LISTED
-from agentstop.cluster.heavy import Name
-from agentstop.cluster.queue import Lane, WorkQueue
+from agentstop.cluster.large_objects import NamespacedName
+from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, WatchTarget
@@ -25,9 +25,7 @@ DELETED: Final = "DELETED"
 class Intake:
     """Takes in what the watches bring."""
 
-    def __init__(
-        self, cache: Cache, queue: WorkQueue[TaskKey], metrics: Metrics, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, cache: Cache, queue: Enqueuer[TaskKey], metrics: Metrics, clock: Callable[[], datetime]) -> None:
         self._cache = cache
         self._queue = queue
         self._metrics = metrics
@@ -51,7 +49,7 @@ class Intake:
             metadata = raw["metadata"]
             self.object(ObjectRef(kind, metadata["namespace"], metadata["name"]), event, raw)
 
-    def missing(self, kind: str, name: Name, uid: str) -> None:
+    def missing(self, kind: str, name: NamespacedName, uid: str) -> None:
         """Take in that a task or pod went while its watch was blind."""
         if kind != KIND:
             self.object(ObjectRef(kind, *name), DELETED, {"metadata": {}})
@@ -117,7 +115,7 @@ class Intake:
         elif kind == DELETED:
             # A watch by label says the same of an object that is there, but lost its label: nobody gets away so, not
             # even in the middle of its grace period. What is really deleted comes with a grace period of 0 left.
-            self._cache.doubt(ref)
+            self._cache.mark_stale(ref)
         else:
             self._cache.see(ref, raw, self._clock())
         if ref.kind == "Pod":
@@ -136,21 +134,21 @@ class Intake:
         if gone and not keys:
             self._cache.forget(ref)
 
-    def doubt(self, key: TaskKey) -> None:
+    def mark_stale(self, key: TaskKey) -> None:
         """Have the pod of a task looked at live before anything is decided."""
-        self._cache.doubt(ObjectRef("Pod", key.namespace, key.name))
+        self._cache.mark_stale(ObjectRef("Pod", key.namespace, key.name))
 
     def enqueue(self, key: TaskKey) -> None:
         """Have a decision made on the task; one that is to be stopped comes before all others."""
         task = self._cache.task(key)
         if task is not None:
-            self._queue.add(key, lane=lane_of(task))
+            self._queue.add(key, priority=priority_of(task))
 
 
-def lane_of(task: Task | None) -> Lane:
+def priority_of(task: Task | None) -> Priority:
     """Return how soon a task has its turn: whether somebody waits for an agent to which SIGTERM was not sent yet."""
     if task is None or task.stop_seen_at is None or task.status.phase.terminal:
-        return Lane.NORMAL
+        return Priority.NORMAL
     if task.status.stop is not None and task.status.stop.signaled_at is not None:
-        return Lane.NORMAL
-    return Lane.STOP if task.spec.stop_requested or task.deleting else Lane.MASS
+        return Priority.NORMAL
+    return Priority.STOP if task.spec.stop_requested or task.deleting else Priority.MASS

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 
 from agentstop import __version__
 from agentstop.api.task import Phase, StopSource, Verdict
-from agentstop.controller.contacts import KINDS, Contacts
 from agentstop.controller.stalls import Stall
+from agentstop.controller.watch_health import KINDS, WatchHealth
 
 SIGNAL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 """In seconds. 1 is a bound of its own, so that an alert on it is exact."""
@@ -34,12 +34,12 @@ class _State(Collector):
         phases: Mapping[tuple[str, Phase], int],
         depth: Callable[[], int],
         stalled: Callable[[], Iterable[Stall]],
-        contacts: Contacts,
+        watch_health: WatchHealth,
     ) -> None:
         self._phases = phases
         self._depth = depth
         self._stalled = stalled
-        self._contacts = contacts
+        self._watch_health = watch_health
 
     def collect(self) -> Iterator[Metric]:
         """Yield the state as it is now."""
@@ -68,7 +68,7 @@ class _State(Collector):
             "Unix time when the API server last answered a watch that has been silent for longest.",
             labels=["kind"],
         )
-        for kind, at in self._contacts.oldest():
+        for kind, at in self._watch_health.oldest():
             contact.add_metric([kind], at)
         yield contact
         skipped = CounterMetricFamily(
@@ -77,7 +77,7 @@ class _State(Collector):
             labels=["kind"],
         )
         for kind in KINDS.values():
-            skipped.add_metric([kind], self._contacts.skips[kind])
+            skipped.add_metric([kind], self._watch_health.skips[kind])
         yield skipped
 
 
@@ -92,7 +92,7 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self.contacts = Contacts()
+        self.watch_health = WatchHealth()
         self.stop_requests = Counter(
             "agentstop_stop_requests", "Stops that were accepted.", ["source"], registry=self.registry
         )
@@ -140,7 +140,7 @@ class Metrics:
         info = Gauge("agentstop_build_info", "1, with the version as a label.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self._begin_with_zero()
-        self.registry.register(_State(phases, depth, stalled, self.contacts))
+        self.registry.register(_State(phases, depth, stalled, self.watch_health))
 
     def _begin_with_zero(self) -> None:
         for source in StopSource:

@@ -20,24 +20,24 @@ from agentstop.api.task import KIND, PLURAL
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.connection import load_configuration
-from agentstop.cluster.election import Election, Seat
+from agentstop.cluster.election import Election, LeaderElectionConfig
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
-from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.leader_guard import LeaderGuard
+from agentstop.cluster.object_watcher import ObjectWatcher
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.resources import TASKS
-from agentstop.cluster.tenure import Tenure
 from agentstop.cluster.transport import Transport
 from agentstop.controller.definitions import warn_of_others
 from agentstop.controller.events import EventPoster
 from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.handlers import build_registry
-from agentstop.controller.intake import Intake, lane_of
+from agentstop.controller.intake import Intake, priority_of
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.order_keeper import OrderKeeper
-from agentstop.controller.orphans import Orphans, lane_of_orphan
+from agentstop.controller.orphans import Orphans, priority_of_orphan
 from agentstop.controller.probes import Probes
 from agentstop.controller.reconciler import Reconciler, RetryError
 from agentstop.controller.recorder import Recorder
@@ -86,7 +86,7 @@ class Options:
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
     limits: Limits = LIMITS
-    seat: Seat | None = None
+    seat: LeaderElectionConfig | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""
 
 
@@ -102,13 +102,13 @@ class Operator:
         self._background: list[asyncio.Task[None]] = []
         self._reflecting: list[asyncio.Task[None]] = []
         self._cache = Cache(trust_requested_by=options.trust_requested_by)
-        self._queue: KeyedQueue[TaskKey | OrphanKey] = KeyedQueue(self._lane_of)
+        self._queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of)
         self._stalls = Stalls()
         self._cache.listen(self._stalls.changed)
         self._metrics = Metrics(self._cache.phases, lambda: len(self._queue), lambda: self._stalls)
-        self._metrics.contacts.expect(options.namespaces)
+        self._metrics.watch_health.expect(options.namespaces)
         self._clock = ServerClock()
-        self._tenure = Tenure()
+        self._leader_guard = LeaderGuard()
         self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
         self._orphans: Orphans
         FamilyHandler(self._cache, self._queue, self._clock.now)
@@ -124,14 +124,14 @@ class Operator:
         """
         _allow_many_connections()
         async with AsyncExitStack() as stack:
-            transport = Transport(await load_configuration(), self._tenure, self._clock)
+            transport = Transport(await load_configuration(), self._leader_guard, self._clock)
             stack.push_async_callback(transport.close)
             gateway = Gateway(transport)
             probes = Probes(self._dead, self._unready, self._metrics.registry)
             stack.push_async_callback(probes.stop)
             await probes.start(self._options.host, self._options.health_port, self._options.metrics_port)
-            followers = Followers(gateway, self._intake.followed, self._intake.absent)
-            stack.push_async_callback(followers.close)
+            object_watcher = ObjectWatcher(gateway, self._intake.followed, self._intake.absent)
+            stack.push_async_callback(object_watcher.close)
             now = self._clock.now
             events = EventPoster(gateway, now, lambda: len(self._queue) > 0)
             tracing = tracing_from(os.environ)
@@ -152,7 +152,7 @@ class Operator:
                 self._cache,
                 self._queue,
                 gateway,
-                self._tenure,
+                self._leader_guard,
                 self._known.is_set,
                 now,
                 trust_requested_by=self._options.trust_requested_by,
@@ -164,7 +164,7 @@ class Operator:
                 self._cache,
                 gateway,
                 self._queue,
-                followers,
+                object_watcher,
                 recorder,
                 orders.book,
                 now,
@@ -175,10 +175,14 @@ class Operator:
             resync = Resync(self._cache, gateway, self._intake, self._options.namespaces, self._orphans.sweep)
             if self._options.seat is not None:
                 election = Election(
-                    transport, self._options.seat, self._tenure, lambda leads: self._lead(orders, leads=leads), now
+                    transport,
+                    self._options.seat,
+                    self._leader_guard,
+                    lambda leads: self._lead(orders, leads=leads),
+                    now,
                 )
                 self._metrics.leader.set(0)
-                stack.push_async_callback(election.give_back)
+                stack.push_async_callback(election.release)
                 self._background.append(asyncio.create_task(election.run(), name="election"))
             self._background += [
                 asyncio.create_task(transport.keep_warm(), name="warmth"),
@@ -194,7 +198,7 @@ class Operator:
 
     def _reflectors(self, gateway: Gateway) -> list[Reflector]:
         return [
-            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.contacts)
+            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.watch_health)
             for namespace in self._options.namespaces or ("",)
             for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
         ]
@@ -216,7 +220,7 @@ class Operator:
             self._orphans.sweep()
         orders.lead(leads=leads)
         for key, task in self._cache.tasks() if leads else ():
-            self._queue.add(key, lane=lane_of(task))
+            self._queue.add(key, priority=priority_of(task))
 
     async def _watch(self, gateway: Gateway, orders: OrderKeeper, reflectors: Sequence[Reflector]) -> None:
         """Watch, once the orders are known: nothing may start that one of them holds.
@@ -344,13 +348,13 @@ class Operator:
             # A pass that sends nothing waits for nothing: without this a long queue would hold up every watch event.
             await asyncio.sleep(0)
 
-    def _lane_of(self, key: TaskKey | OrphanKey) -> Lane:
+    def _priority_of(self, key: TaskKey | OrphanKey) -> Priority:
         if isinstance(key, OrphanKey):
-            return lane_of_orphan(key, self._cache.lister)
-        return lane_of(self._cache.task(key))
+            return priority_of_orphan(key, self._cache.lister)
+        return priority_of(self._cache.task(key))
 
     async def _pass(self, reconciler: Reconciler, key: TaskKey | OrphanKey) -> None:
-        leads = self._tenure.holds
+        leads = self._leader_guard.holds
         if isinstance(key, OrphanKey):
             await self._orphans.reconcile(key, reconciler.send_new) if leads else self._orphans.attend(key)
         elif leads:
@@ -390,10 +394,10 @@ class Operator:
     def _unready(self) -> str | None:
         if not self._known.is_set():
             return "the caches are not filled yet"
-        awaited = self._metrics.contacts.awaited()
+        awaited = self._metrics.watch_health.awaited()
         if awaited:
             return f"the watch of {awaited} has not begun yet"
-        return self._metrics.contacts.blind()
+        return self._metrics.watch_health.blind()
 
 
 def _allow_many_connections() -> None:

@@ -27,10 +27,10 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.orders import OrderBook, key_of
-from agentstop.cluster.queue import Lane, WorkQueue
-from agentstop.cluster.resources import TASKS, Place
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.leader_guard import LeaderGuard
+from agentstop.cluster.orders import StopOrderIndex, key_of
+from agentstop.cluster.queue import Enqueuer, Priority
+from agentstop.cluster.resources import TASKS, APIResource
 from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
@@ -53,7 +53,7 @@ BATCH: Final = 25
 """So many tasks are looked at at once. A single stop that comes meanwhile takes some ten turns of the event loop, and
 waits for so many tasks in each of them."""
 
-NAMESPACES: Final = Place("/api/v1", "namespaces")
+NAMESPACES: Final = APIResource("/api/v1", "namespaces")
 
 
 @dataclass(slots=True)
@@ -79,9 +79,9 @@ class OrderKeeper:
     def __init__(
         self,
         cache: Cache,
-        queue: WorkQueue[TaskKey],
+        queue: Enqueuer[TaskKey],
         gateway: Gateway,
-        tenure: Tenure,
+        leader_guard: LeaderGuard,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
         *,
@@ -94,10 +94,10 @@ class OrderKeeper:
         self._cache = cache
         self._queue = queue
         self._gateway = gateway
-        self._tenure = tenure
+        self._leader_guard = leader_guard
         self._filled = filled
         self._clock = clock
-        self.book = OrderBook(self._ask, trust_requested_by=trust_requested_by)
+        self.book = StopOrderIndex(self._ask, trust_requested_by=trust_requested_by)
         self._works: dict[OrderKey, _Work] = {}
         self._drill = Drill(cache, gateway, self.book, clock, max_grace_seconds)
         cache.listen(self._changed)
@@ -116,7 +116,7 @@ class OrderKeeper:
             await self._learn_orders(ORDER_KIND, ORDER_PLURAL, namespace)
 
     async def _learn_orders(self, kind: str, plural: str, namespace: str) -> None:
-        async for raw in self._gateway.objects(Place(TASKS, plural), namespace):
+        async for raw in self._gateway.objects(APIResource(TASKS, plural), namespace):
             self._take(partial(self.order, None, {"kind": kind, **raw}), raw)
 
     def _take(self, take: Callable[[], None], raw: JsonObject) -> None:
@@ -185,7 +185,7 @@ class OrderKeeper:
 
     def _ask(self, key: TaskKey) -> None:
         self._cache.mark_asked(key, self._clock())
-        self._queue.add(key, lane=Lane.MASS)
+        self._queue.add(key, priority=Priority.MASS)
 
     def lead(self, *, leads: bool) -> None:
         """Begin to work on the orders, as after a start, or leave them to another replica."""
@@ -197,7 +197,7 @@ class OrderKeeper:
                 self._want(order.key)
 
     def _want(self, key: OrderKey) -> None:
-        if self.book.order(key) is None or not self._tenure.holds:
+        if self.book.order(key) is None or not self._leader_guard.holds:
             return
         work = self._works.get(key)
         if work is None:

@@ -12,7 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
@@ -39,12 +39,12 @@ Send = Callable[[Iterable[Request], set[Hashable], list[ApiError]], Awaitable[bo
 """Sends what was not sent before in a pass, takes in the answers and collects errors; returns whether there was any."""
 
 
-def lane_of_orphan(key: OrphanKey, lister: Lister) -> Lane:
+def priority_of_orphan(key: OrphanKey, lister: Lister) -> Priority:
     """Return how soon an orphan has its turn: with the stops of many, until it was asked to end."""
     entry = lister.entries.get(ObjectRef("Pod", key.namespace, key.name))
     pod = entry.seen if entry is not None else None
     runs = isinstance(pod, PodRecord) and pod.deletion_at is None and pod.stopped_in_place_at is None
-    return Lane.MASS if runs else Lane.NORMAL
+    return Priority.MASS if runs else Priority.NORMAL
 
 
 class UnservedError(Exception):
@@ -80,7 +80,7 @@ class Orphans:
         self,
         cache: Cache,
         gateway: Gateway,
-        queue: KeyedQueue[TaskKey | OrphanKey],
+        queue: WorkQueue[TaskKey | OrphanKey],
         intake: Intake,
         events: EventPoster,
         metrics: Metrics,
@@ -117,7 +117,7 @@ class Orphans:
             return
         key = OrphanKey(pod.namespace, pod.name, pod.uid)
         if key in self._known:
-            self._queue.add(key, lane=lane_of_orphan(key, self._cache.lister))
+            self._queue.add(key, priority=priority_of_orphan(key, self._cache.lister))
         elif is_orphan(pod, *self._claimants(pod)):
             self._known[key] = _Orphan(self._clock(), pod.task or "")
             self._cache.keep(ref)

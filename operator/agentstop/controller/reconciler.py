@@ -10,11 +10,11 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import NOT_LEADING, ApiError
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.orders import OrderBook
-from agentstop.cluster.queue import WorkQueue
-from agentstop.controller.intake import lane_of
+from agentstop.cluster.object_watcher import ObjectWatcher
+from agentstop.cluster.orders import StopOrderIndex
+from agentstop.cluster.queue import Enqueuer
+from agentstop.controller.intake import priority_of
 from agentstop.controller.last_resort import LastResort
 from agentstop.controller.recorder import Recorder
 from agentstop.controller.writer import Writer
@@ -78,10 +78,10 @@ class Reconciler:
         self,
         cache: Cache,
         gateway: Gateway,
-        queue: WorkQueue[TaskKey],
-        followers: Followers,
+        queue: Enqueuer[TaskKey],
+        object_watcher: ObjectWatcher,
         recorder: Recorder,
-        orders: OrderBook,
+        orders: StopOrderIndex,
         clock: Callable[[], datetime],
         *,
         limits: Limits = LIMITS,
@@ -90,7 +90,7 @@ class Reconciler:
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
-        self._followers = followers
+        self._object_watcher = object_watcher
         self._recorder = recorder
         self._orders = orders
         self._clock = clock
@@ -175,9 +175,9 @@ class Reconciler:
         wanted = kind_of(task).watches(task, self._cache.lister) if task is not None else ()
         begun, ended = self._cache.watch(key, wanted)
         for each in begun:
-            self._followers.follow(each)
+            self._object_watcher.follow(each)
         for each in ended:
-            self._followers.unfollow(each)
+            self._object_watcher.unfollow(each)
             if isinstance(each, PodsOf):
                 self._cache.forget(each)
 
@@ -230,7 +230,7 @@ class Reconciler:
         """Take in a relative, and have it decided on: its own event may come later, and bring nothing new."""
         taken = self._cache.put_task(raw, self._clock())
         if taken is not None:
-            self._queue.add(taken, lane=lane_of(self._cache.task(taken)))
+            self._queue.add(taken, priority=priority_of(self._cache.task(taken)))
 
     async def _list_children(self, key: TaskKey, sent: set[Hashable]) -> bool:
         """Read the children live, once in a pass, before it is said that all have ended; return whether it was done.
@@ -312,9 +312,9 @@ class Reconciler:
                 raise error
             self._cache.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
         elif error.absent and isinstance(request, GetPod):
-            self._cache.lose_member(request.group, request.uid, self._clock())
+            self._cache.mark_pod_deleted(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete):
-            self._cache.lose(request.ref, request.uid, self._clock())
+            self._cache.mark_deleted(request.ref, request.uid, self._clock())
         elif error.absent and isinstance(request, Get | Patch | Lighten):
             self._cache.see_absent(request.ref, self._clock())
         elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
@@ -324,7 +324,7 @@ class Reconciler:
             if not isinstance(request, Create) and not decided_anew and self._cache.is_there(request.ref, request.uid):
                 raise error
         elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
-            self._cache.doubt(request.ref)  # nobody knows whether it was carried out
+            self._cache.mark_stale(request.ref)  # nobody knows whether it was carried out
             raise error
         elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
             if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
@@ -352,19 +352,19 @@ class Reconciler:
                     if uid in found:
                         self._cache.find_member(pods, found[uid], now)
                     else:
-                        self._cache.lose_member(pods, uid, now)
+                        self._cache.mark_pod_deleted(pods, uid, now)
             case GetPod(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
                     self._cache.see_member(pods, answer, now)
                 else:
-                    self._cache.lose_member(pods, uid, now)
+                    self._cache.mark_pod_deleted(pods, uid, now)
             case GetTemplate(ref, uid):
                 self._meet(answer)
                 if answer["metadata"]["uid"] == uid:
                     self._cache.lend_template(uid, answer["spec"].get("podTemplate") or {})
             case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
                 # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
-                self._cache.lose(ref, uid, now)
+                self._cache.mark_deleted(ref, uid, now)
             case Get(ref, link):
                 self._cache.see(ref, answer, now, link=link)
             case Patch(ref):

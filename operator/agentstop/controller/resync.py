@@ -61,7 +61,7 @@ class Resync:
                 await self._look_for(key)
             elif not task.status.phase.terminal:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
-                    self._intake.doubt(key)
+                    self._intake.mark_stale(key)
                 self._intake.enqueue(key)
         for number, key in enumerate(pods.keys() - tasks.keys(), start=1):
             if number % BATCH == 0:

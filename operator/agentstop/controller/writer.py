@@ -12,7 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import WorkQueue
+from agentstop.cluster.queue import Enqueuer
 from agentstop.controller.recorder import Recorder
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
@@ -39,7 +39,7 @@ class Writer:
         self,
         cache: Cache,
         gateway: Gateway,
-        queue: WorkQueue[TaskKey],
+        queue: Enqueuer[TaskKey],
         recorder: Recorder,
         wanted: Callable[[], Collection[str]],
         clock: Callable[[], datetime],

@@ -11,7 +11,7 @@ from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.assisted_termination import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.owned_pods import doubted, unlooked
+from agentstop.workloads.owned_pods import stale, unlooked
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_owner import (
     PodOwner,
@@ -96,7 +96,7 @@ class Controlled:
         required_reads: list[LiveRead] = []
         for part in parts:
             required_reads += [Get(ref, link=True) for ref in part.members.strangers if _unknown(ref, lister, now)]
-            suspects = doubted(part.group, now, suspect=asked)
+            suspects = stale(part.group, now, suspect=asked)
             if part.pods is not None:
                 required_reads += [
                     GetPod(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects
@@ -374,7 +374,7 @@ def _unknown(ref: ObjectRef, lister: Lister, now: datetime) -> bool:
     entry = lister.entries.get(ref)
     if entry is None:
         return lister.rejection(ref, Get.verb, now) is None
-    return entry.doubted
+    return entry.stale
 
 
 def _unread(ref: ObjectRef, known: WorkloadStatus | None, lister: Lister, now: datetime) -> Observation:

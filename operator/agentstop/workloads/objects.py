@@ -52,7 +52,7 @@ class CacheEntry:
     """When this object was first known to be there, where another one had its name before."""
     signaled_at: datetime | None = None
     """When the API server accepted a change of ours that ends the object's processes."""
-    doubted: bool = False
+    stale: bool = False
     """Whether something speaks against it, so that it must be looked at live before anything is decided."""
 
 

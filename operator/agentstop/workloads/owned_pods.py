@@ -242,7 +242,7 @@ def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister)
     return evidence.but(boot_id=boot_id_of(evidence.node, evidence, lister))
 
 
-def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:
+def stale(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:
     """Yield the pods that have to be read live by their names: their labels may have been taken off.
 
     `suspect` asks for those, too, whose end is overdue by their own state.
@@ -252,7 +252,7 @@ def doubted(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[
         if not isinstance(pod, PodRecord) or entry.absent:
             continue
         late = suspect and pod.killed_by is not None and pod.killed_by <= now and entry.at + STALE <= now
-        if entry.doubted or (late and not pod.ended):
+        if entry.stale or (late and not pod.ended):
             yield uid, pod
 
 

@@ -60,7 +60,7 @@ class _Pod:
         ref = _ref(task)
         entry = lister.entries.get(ref)
         waits = entry is not None and _in_the_way(task, entry) and entry.at + RETRY <= now
-        if entry is None or entry.doubted or waits:
+        if entry is None or entry.stale or waits:
             return (Get(ref),)
         pod_is_old = not entry.absent and entry.at + STALE <= now
         node = _node_in_question(task, entry, now)

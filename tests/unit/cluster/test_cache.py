@@ -255,18 +255,18 @@ def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
 
 
 def test_a_doubt_lasts_until_somebody_looked(cache: Cache) -> None:
-    cache.doubt(POD_REF)
+    cache.mark_stale(POD_REF)
     assert not cache.knows(POD_REF)
 
     cache.see(POD_REF, raw_pod(version=1), NOW)
-    cache.doubt(POD_REF)
-    assert cache.lister.entries[POD_REF].doubted
+    cache.mark_stale(POD_REF)
+    assert cache.lister.entries[POD_REF].stale
     cache.see(POD_REF, raw_pod(version=1), NOW)
-    assert not cache.lister.entries[POD_REF].doubted
+    assert not cache.lister.entries[POD_REF].stale
 
-    cache.doubt(POD_REF)
+    cache.mark_stale(POD_REF)
     cache.see_absent(POD_REF, NOW)
-    assert not cache.lister.entries[POD_REF].doubted
+    assert not cache.lister.entries[POD_REF].stale
 
 
 def test_the_signal_is_remembered_for_this_pod_alone(cache: Cache) -> None:

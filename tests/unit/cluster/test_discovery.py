@@ -6,7 +6,7 @@ import pytest
 
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.resources import Place
+from agentstop.cluster.resources import APIResource
 from agentstop.workloads.kinds import SANDBOX_API
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import POD_REF, Raw
@@ -54,7 +54,7 @@ async def test_a_kind_is_asked_for_once(cluster: Cluster) -> None:
     place = await discovery.place(FLEET)
     await discovery.place(FLEET._replace(name="y"))
 
-    assert place == Place("/apis/example.com/v1", "fleets", scales=True)
+    assert place == APIResource("/apis/example.com/v1", "fleets", scales=True)
     assert place.collection("ns") == "/apis/example.com/v1/namespaces/ns/fleets"
     assert cluster.asked == ["/apis/example.com/v1"]
 
@@ -140,4 +140,4 @@ async def test_what_can_be_scaled(served: list[Raw], scales: bool) -> None:
 
 @pytest.mark.parametrize("ref", [POD_REF, JOB, SANDBOX])
 def test_a_kind_with_a_module_needs_no_scale(ref: ObjectRef) -> None:
-    check_scalable(ref, Place("/any", "anything"))
+    check_scalable(ref, APIResource("/any", "anything"))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentstop.cluster.election import Election, Seat
+from agentstop.cluster.election import Election, LeaderElectionConfig
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.transport import Transport
 
 from .virtual_time import run
@@ -68,14 +68,14 @@ class Replica:
         self.name = name
         self._server = server
         loop = asyncio.get_running_loop()
-        self.tenure = Tenure(lambda: loop.time() + skew)
+        self.leader_guard = LeaderGuard(lambda: loop.time() + skew)
         self.heard: list[bool] = []
-        seat = Seat(namespace="ns", name="agentstop", duration=DURATION, identity=name)
+        seat = LeaderElectionConfig(namespace="ns", name="agentstop", duration=DURATION, identity=name)
         start = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=skew)
         self.election = Election(
             cast("Transport", self),
             seat,
-            self.tenure,
+            self.leader_guard,
             self.heard.append,
             lambda: start + timedelta(seconds=loop.time()),
         )
@@ -89,7 +89,7 @@ class Replica:
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
-        self.tenure.end()
+        self.leader_guard.end()
 
 
 class Stage:
@@ -106,7 +106,7 @@ class Stage:
         return self.replicas[-1]
 
     def leaders(self) -> list[str]:
-        return [each.name for each in self.replicas if each.tenure.holds]
+        return [each.name for each in self.replicas if each.leader_guard.holds]
 
     async def _watch(self) -> None:
         while True:
@@ -150,7 +150,7 @@ def test_no_moment_with_two_that_act(seed: int, skews: list[float], times: list[
             stage.add(f"r{number}", skew)
         for slowest, leader, seconds in times:
             stage.server.slowest = slowest
-            at = next((number for number, each in enumerate(stage.replicas) if each.tenure.holds), 0)
+            at = next((number for number, each in enumerate(stage.replicas) if each.leader_guard.holds), 0)
             stage.server.refuses = {stage.replicas[at].name} if leader == "may not write" else set()
             if leader == "crashes":
                 await stage.replicas[at].crash()
@@ -187,10 +187,10 @@ def test_a_lease_that_is_given_back_is_taken_at_once() -> None:
         second = stage.add("b")
         await asyncio.sleep(10)
         await first.crash()
-        await first.election.give_back()
+        await first.election.release()
         assert await stage.leader() < 2
         assert stage.leaders() == ["b"]
-        await second.election.give_back()  # running still, it takes it again: nobody else is there
+        await second.election.release()  # running still, it takes it again: nobody else is there
         assert stage.server.lease is not None
         assert stage.server.lease["spec"]["leaseTransitions"] == 1
         await stage.close()
@@ -206,7 +206,7 @@ def test_a_lease_is_given_back_though_a_request_for_it_was_cut_off(after: float)
         first = stage.add("a")
         await asyncio.sleep(after)
         await first.crash()
-        await first.election.give_back()
+        await first.election.release()
         await asyncio.sleep(LONG_ENOUGH)  # whatever was under way has arrived
         assert stage.server.lease is None or stage.server.lease["spec"]["holderIdentity"] == ""
         await stage.close()
@@ -244,11 +244,11 @@ def test_a_leader_whose_renewal_comes_late_begins_anew() -> None:
         for tick in range(round(LONG_ENOUGH / STEP)):
             if tick * STEP == 7:
                 stage.server.slowest = 1.4  # what is sent before the tenure ends may be answered after it
-            held = first.tenure.holds
+            held = first.leader_guard.holds
             await asyncio.sleep(STEP)
-            if held and not first.tenure.holds:
+            if held and not first.leader_guard.holds:
                 unheard.append(len(first.heard))
-        assert first.tenure.holds
+        assert first.leader_guard.holds
         assert all(True in first.heard[before:] for before in unheard)
         await stage.close()
         return len(unheard)

@@ -12,7 +12,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, UNREAD, UNREAD_ENDING, Gateway
-from agentstop.cluster.heavy import HEAVY_BYTES, Name
+from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Get, Meaning, Patch
@@ -232,7 +232,7 @@ async def test_of_large_objects_only_their_names_are_told(gateway: Gateway, serv
     assert events == [(UNREAD, {"metadata": named}), (UNREAD_ENDING, {"metadata": named}), ("MODIFIED", {"n": 2})]
 
     server.answer = None
-    await gateway.get_one("Pod", Name("ns", "x"))
+    await gateway.get_one("Pod", NamespacedName("ns", "x"))
     assert server.seen[-1].path == POD_PATH
 
 

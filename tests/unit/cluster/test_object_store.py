@@ -103,16 +103,16 @@ def test_a_list_is_all_there_is(entries: ObjectStore) -> None:
     entries.list_pods(JOB_PODS, [read_pod(job_pod("b"))], at(2))
 
     assert group(entries).listed_at == at(2)
-    assert [each.doubted for each in group(entries).pods.values()] == [True, False], "it may only have lost its label"
+    assert [each.stale for each in group(entries).pods.values()] == [True, False], "it may only have lost its label"
 
 
 def test_what_is_known_to_be_gone_is_not_doubted(entries: ObjectStore) -> None:
     entries.list_pods(JOB_PODS, [read_pod(job_pod("a"))], at(1))
-    entries.lose(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
+    entries.mark_deleted(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
     entries.list_pods(JOB_PODS, [], at(3))
 
     entry = group(entries).pods["a-uid"]
-    assert (entry.absent, entry.doubted, entry.at) == (True, False, at(2))
+    assert (entry.absent, entry.stale, entry.at) == (True, False, at(2))
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ def test_only_a_real_deletion_is_believed(entries: ObjectStore, metadata: Raw, a
     entries.see_member(JOB_PODS, job_pod("a", metadata=metadata, version=2), at(2), deleted=True)
 
     entry = group(entries).pods["a-uid"]
-    assert (entry.absent, entry.doubted) == (absent, not absent)
+    assert (entry.absent, entry.stale) == (absent, not absent)
 
 
 def test_a_doubt_lasts_until_somebody_looked(entries: ObjectStore) -> None:
     entries.see_member(JOB_PODS, job_pod("a", version=2), at(1), deleted=True)
     entries.see_member(JOB_PODS, job_pod("a", version=2), at(2))
-    assert not group(entries).pods["a-uid"].doubted
+    assert not group(entries).pods["a-uid"].stale
 
     entries.see_member(JOB_PODS, job_pod("a", version=3), at(3), deleted=True)
-    entries.lose(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(4))
+    entries.mark_deleted(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(4))
     entry = group(entries).pods["a-uid"]
-    assert (entry.absent, entry.doubted) == (True, False)
+    assert (entry.absent, entry.stale) == (True, False)
 
 
 def test_the_newest_state_of_a_pod_wins(entries: ObjectStore) -> None:
@@ -149,7 +149,7 @@ def test_the_newest_state_of_a_pod_wins(entries: ObjectStore) -> None:
 
 def test_what_is_gone_does_not_come_back(entries: ObjectStore) -> None:
     entries.see_member(JOB_PODS, job_pod("a"), at(1))
-    entries.lose(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
+    entries.mark_deleted(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
     entries.see_member(JOB_PODS, job_pod("a", version=9), at(3))
 
     assert group(entries).pods["a-uid"].absent
@@ -189,7 +189,7 @@ def test_the_answer_to_a_change_of_a_pod_is_taken_in_where_it_belongs(entries: O
 
 def test_what_is_lost_without_a_group_is_absent(entries: ObjectStore) -> None:
     ref = ObjectRef("Pod", NAMESPACE, "x")
-    entries.lose(ref, "any", at(1))
+    entries.mark_deleted(ref, "any", at(1))
 
     assert entries.lister.entries[ref].absent
 

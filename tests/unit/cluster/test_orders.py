@@ -11,7 +11,7 @@ import pytest
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, STOP_FINALIZER
 from agentstop.api.order import OrderPhase
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.orders import OrderBook, read_order
+from agentstop.cluster.orders import StopOrderIndex, read_order
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.orders import Order, OrderKey, progress
@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.book = OrderBook(self._ask, trust_requested_by=True)
+        self.book = StopOrderIndex(self._ask, trust_requested_by=True)
 
     def _ask(self, key: TaskKey) -> None:
         self.asked.append(key.name)
@@ -376,7 +376,7 @@ class Walk:
         self.ends: dict[str, str] = {}
 
     @property
-    def book(self) -> OrderBook:
+    def book(self) -> StopOrderIndex:
         return self.bench.book
 
     def pass_time(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, KeyedQueue, Lane
+from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Priority, WorkQueue
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -35,7 +35,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
 class Worker:
     """Takes a key when told to, and gives it back when told to."""
 
-    def __init__(self, loop: SteppedLoop, queue: KeyedQueue[str], *, urgent_only: bool = False) -> None:
+    def __init__(self, loop: SteppedLoop, queue: WorkQueue[str], *, urgent_only: bool = False) -> None:
         self.loop = loop
         self.queue = queue
         self.urgent_only = urgent_only
@@ -78,7 +78,7 @@ def _close(loop: SteppedLoop) -> None:
     loop.close()
 
 
-def inside(loop: SteppedLoop, queue: KeyedQueue[str], what: str, *args: float | str) -> None:
+def inside(loop: SteppedLoop, queue: WorkQueue[str], what: str, *args: float | str) -> None:
     """Call what needs the running loop."""
 
     async def call() -> None:
@@ -88,11 +88,11 @@ def inside(loop: SteppedLoop, queue: KeyedQueue[str], what: str, *args: float | 
 
 
 @pytest.fixture
-def queue() -> KeyedQueue[str]:
-    return KeyedQueue()
+def queue() -> WorkQueue[str]:
+    return WorkQueue()
 
 
-def test_in_the_order_of_their_arrival(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_in_the_order_of_their_arrival(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     for key in "abc":
         queue.add(key)
 
@@ -100,11 +100,11 @@ def test_in_the_order_of_their_arrival(loop: SteppedLoop, queue: KeyedQueue[str]
     assert len(queue) == 0
 
 
-def test_urgent_ones_overtake(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_urgent_ones_overtake(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     for key in "abc":
         queue.add(key)
-    queue.add("d", lane=Lane.MASS)
-    queue.add("c", lane=Lane.MASS)
+    queue.add("d", priority=Priority.MASS)
+    queue.add("c", priority=Priority.MASS)
 
     assert queue.has_urgent
     assert [Worker(loop, queue).ask() for _ in "abcd"] == ["d", "c", "a", "b"]
@@ -112,38 +112,36 @@ def test_urgent_ones_overtake(loop: SteppedLoop, queue: KeyedQueue[str]) -> None
     assert not queue.has_urgent
 
 
-def test_a_single_stop_is_not_queued_behind_a_mass_of_them(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_a_single_stop_is_not_queued_behind_a_mass_of_them(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     for number in range(100):
-        queue.add(f"mass {number}", lane=Lane.MASS)
-    queue.add("single", lane=Lane.STOP)
+        queue.add(f"mass {number}", priority=Priority.MASS)
+    queue.add("single", priority=Priority.STOP)
 
     reserved, plain = Worker(loop, queue, urgent_only=True), Worker(loop, queue)
     assert reserved.ask() == "single"
     assert plain.ask() == "mass 0"
 
 
-def test_one_of_many_that_somebody_waits_for_comes_first(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_one_of_many_that_somebody_waits_for_comes_first(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     for key in "abc":
-        queue.add(key, lane=Lane.MASS)
-    queue.add("b", lane=Lane.STOP)
-    queue.add("b", lane=Lane.MASS)
+        queue.add(key, priority=Priority.MASS)
+    queue.add("b", priority=Priority.STOP)
+    queue.add("b", priority=Priority.MASS)
 
     assert [Worker(loop, queue).ask() for _ in "abc"] == ["b", "a", "c"]
     assert Worker(loop, queue).ask() is None
 
 
-def test_a_key_that_has_moved_up_and_was_handed_out_is_urgent_no_more(
-    loop: SteppedLoop, queue: KeyedQueue[str]
-) -> None:
-    queue.add("a", lane=Lane.MASS)
-    queue.add("a", lane=Lane.STOP)
+def test_a_key_that_has_moved_up_and_was_handed_out_is_urgent_no_more(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
+    queue.add("a", priority=Priority.MASS)
+    queue.add("a", priority=Priority.STOP)
     assert Worker(loop, queue).ask() == "a"
 
     assert not queue.has_urgent
 
 
 def test_a_key_whose_time_has_come_goes_to_its_lane(loop: SteppedLoop) -> None:
-    queue = KeyedQueue[str](lambda key: Lane.MASS if key == "late" else Lane.NORMAL)
+    queue = WorkQueue[str](lambda key: Priority.MASS if key == "late" else Priority.NORMAL)
     worker = Worker(loop, queue, urgent_only=True)
     inside(loop, queue, "add_after", "late", 1.0)
     inside(loop, queue, "add_after", "other", 1.0)
@@ -155,7 +153,7 @@ def test_a_key_whose_time_has_come_goes_to_its_lane(loop: SteppedLoop) -> None:
 
 
 def test_a_failed_key_waits_among_the_others(loop: SteppedLoop) -> None:
-    queue = KeyedQueue[str](lambda _: Lane.STOP)
+    queue = WorkQueue[str](lambda _: Priority.STOP)
     inside(loop, queue, "retry", "a")
     loop.pass_time(FIRST_RETRY_SECONDS)
 
@@ -163,28 +161,28 @@ def test_a_failed_key_waits_among_the_others(loop: SteppedLoop) -> None:
     assert Worker(loop, queue).ask() == "a"
 
 
-def test_some_workers_take_urgent_ones_alone(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_some_workers_take_urgent_ones_alone(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     worker = Worker(loop, queue, urgent_only=True)
     queue.add("a")
     assert worker.ask() is None
 
-    queue.add("b", lane=Lane.MASS)
+    queue.add("b", priority=Priority.MASS)
     loop.settle()
     assert worker.key == "b"
 
 
-def test_an_urgent_one_goes_to_a_free_worker_of_any_kind(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_an_urgent_one_goes_to_a_free_worker_of_any_kind(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     plain, reserved = Worker(loop, queue), Worker(loop, queue, urgent_only=True)
     plain.ask()
     reserved.ask()
-    queue.add("a", lane=Lane.STOP)
-    queue.add("b", lane=Lane.MASS)
+    queue.add("a", priority=Priority.STOP)
+    queue.add("b", priority=Priority.MASS)
     loop.settle()
 
     assert {plain.key, reserved.key} == {"a", "b"}
 
 
-def test_one_at_a_time_and_once_more_for_what_came_meanwhile(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_one_at_a_time_and_once_more_for_what_came_meanwhile(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     first, second = Worker(loop, queue), Worker(loop, queue)
     queue.add("a")
     assert first.ask() == "a"
@@ -198,19 +196,19 @@ def test_one_at_a_time_and_once_more_for_what_came_meanwhile(loop: SteppedLoop, 
     assert first.ask() is None
 
 
-def test_what_came_meanwhile_keeps_its_urgency(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_what_came_meanwhile_keeps_its_urgency(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     worker = Worker(loop, queue)
     queue.add("a")
     worker.ask()
     queue.add("b")
-    queue.add("a", lane=Lane.STOP)
+    queue.add("a", priority=Priority.STOP)
     queue.add("a")
     worker.finish()
 
     assert worker.ask() == "a"
 
 
-def test_a_worker_that_is_cancelled_with_a_key_in_hand_gives_it_back(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_a_worker_that_is_cancelled_with_a_key_in_hand_gives_it_back(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     asking = loop.create_task(queue.get())
     loop.settle()
     queue.add("a")
@@ -221,7 +219,7 @@ def test_a_worker_that_is_cancelled_with_a_key_in_hand_gives_it_back(loop: Stepp
     assert Worker(loop, queue).ask() == "a"
 
 
-def test_after_a_while(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_after_a_while(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     worker = Worker(loop, queue)
     worker.ask()
     inside(loop, queue, "add_after", "a", 5.0)
@@ -232,7 +230,7 @@ def test_after_a_while(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
     assert worker.key == "a"
 
 
-def test_the_earlier_time_wins_and_rings_once(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_the_earlier_time_wins_and_rings_once(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     worker = Worker(loop, queue)
     for seconds in (5.0, 2.0, 9.0):
         inside(loop, queue, "add_after", "a", seconds)
@@ -244,14 +242,14 @@ def test_the_earlier_time_wins_and_rings_once(loop: SteppedLoop, queue: KeyedQue
     assert worker.ask() is None
 
 
-def test_a_time_that_is_over_is_now(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_a_time_that_is_over_is_now(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     inside(loop, queue, "add_after", "a", -3.0)
     loop.pass_time(0)
 
     assert Worker(loop, queue).ask() == "a"
 
 
-def test_retries_come_later_and_later(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_retries_come_later_and_later(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     worker = Worker(loop, queue)
     pauses: list[float] = []
     for _ in range(12):
@@ -271,7 +269,7 @@ def test_retries_come_later_and_later(loop: SteppedLoop, queue: KeyedQueue[str])
     assert worker.ask() == "a"
 
 
-def test_what_is_forgotten_does_not_come_back(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_what_is_forgotten_does_not_come_back(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     inside(loop, queue, "add_after", "a", 1.0)
     queue.forget("a")
     loop.pass_time(2)
@@ -280,7 +278,7 @@ def test_what_is_forgotten_does_not_come_back(loop: SteppedLoop, queue: KeyedQue
 
 
 def test_closed_it_hands_out_nothing_and_is_idle_when_all_is_given_back(
-    loop: SteppedLoop, queue: KeyedQueue[str]
+    loop: SteppedLoop, queue: WorkQueue[str]
 ) -> None:
     worker, waiting = Worker(loop, queue), Worker(loop, queue)
     queue.add("a")
@@ -298,13 +296,13 @@ def test_closed_it_hands_out_nothing_and_is_idle_when_all_is_given_back(
     assert worker.ask() is None
 
 
-def test_closed_with_nothing_in_hand_it_is_idle_at_once(loop: SteppedLoop, queue: KeyedQueue[str]) -> None:
+def test_closed_with_nothing_in_hand_it_is_idle_at_once(loop: SteppedLoop, queue: WorkQueue[str]) -> None:
     queue.close()
     loop.run_until_complete(asyncio.wait_for(queue.idle(), 1))
 
 
 KEYS = st.sampled_from("abcd")
-LANES = {"a": Lane.STOP, "b": Lane.MASS}
+LANES = {"a": Priority.STOP, "b": Priority.MASS}
 """Where keys belong when their time has come."""
 
 WORKERS = st.integers(0, 3)
@@ -316,9 +314,9 @@ class QueueHistories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = SteppedLoop()
-        self.queue: KeyedQueue[str] = KeyedQueue(lambda key: LANES.get(key, Lane.NORMAL))
+        self.queue: WorkQueue[str] = WorkQueue(lambda key: LANES.get(key, Priority.NORMAL))
         self.workers = [Worker(self.loop, self.queue, urgent_only=number == 0) for number in range(4)]
-        self.owed: dict[str, Lane] = {}
+        self.owed: dict[str, Priority] = {}
         """Keys that were added and not handed out since, with their lane."""
         self.held: dict[int, str] = {}
         self.owed_later: dict[str, float] = {}
@@ -329,19 +327,21 @@ class QueueHistories(RuleBasedStateMachine):
             key = worker.key
             if key is not None and number not in self.held:
                 assert key in self.owed, "handed out though nobody added it"
-                assert not worker.urgent_only or self.owed[key] is not Lane.NORMAL, "a reserved worker has a normal key"
+                assert not worker.urgent_only or self.owed[key] is not Priority.NORMAL, (
+                    "a reserved worker has a normal key"
+                )
                 self.owed.pop(key)
                 self.held[number] = key
 
-    @rule(key=KEYS, lane=st.sampled_from(Lane))
-    def add(self, key: str, lane: Lane) -> None:
-        self.owed[key] = min(self.owed.get(key, lane), lane)
-        self.queue.add(key, lane=lane)
+    @rule(key=KEYS, priority=st.sampled_from(Priority))
+    def add(self, key: str, priority: Priority) -> None:
+        self.owed[key] = min(self.owed.get(key, priority), priority)
+        self.queue.add(key, priority=priority)
         self._settle()
 
     @rule(number=WORKERS)
     def ask(self, number: int) -> None:
-        free = {key: lane for key, lane in self.owed.items() if key not in self.held.values()}
+        free = {key: priority for key, priority in self.owed.items() if key not in self.held.values()}
         before = set(self.held)
         self.workers[number].ask()
         self._settle()
@@ -373,8 +373,8 @@ class QueueHistories(RuleBasedStateMachine):
         for key, due in list(self.owed_later.items()):
             if due <= self.loop.moment:
                 del self.owed_later[key]
-                lane = LANES.get(key, Lane.NORMAL)
-                self.owed[key] = min(self.owed.get(key, lane), lane)
+                priority = LANES.get(key, Priority.NORMAL)
+                self.owed[key] = min(self.owed.get(key, priority), priority)
         self._settle()
 
     @invariant()
@@ -383,7 +383,7 @@ class QueueHistories(RuleBasedStateMachine):
 
     @invariant()
     def the_urgent_are_known(self) -> None:
-        urgent = {key for key, lane in self.owed.items() if lane is not Lane.NORMAL}
+        urgent = {key for key, priority in self.owed.items() if priority is not Priority.NORMAL}
         waiting = urgent - set(self.held.values())
         assert self.queue.has_urgent or not waiting
 

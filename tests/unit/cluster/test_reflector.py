@@ -13,7 +13,7 @@ from agentstop.cluster import reflector as reflector_module
 from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
-from agentstop.cluster.heavy import Name
+from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Reflector, Source
 from tests.support.waiting import until
@@ -58,7 +58,7 @@ class Script:
         self.objects: dict[str, Raw | Exception] = {}
         """What is there to be read live."""
 
-    async def get_one(self, kind: str, name: Name) -> Raw:
+    async def get_one(self, kind: str, name: NamespacedName) -> Raw:
         found = self.objects.get(name.name, ApiError(404, "NotFound", "no such pod"))
         if isinstance(found, Exception):
             raise found
@@ -97,7 +97,7 @@ class Told:
 
     def __init__(self) -> None:
         self.all: list[tuple[Any, ...]] = []
-        self.contacts = 0
+        self.watch_health = 0
         self.problems: list[str] = []
         self.skips = 0
 
@@ -106,14 +106,14 @@ class Told:
         if raw["metadata"]["name"] == "stumbled-over":
             raise ValueError("a mistake of ours")
 
-    def missing(self, kind: str, name: Name, uid: str) -> None:
+    def missing(self, kind: str, name: NamespacedName, uid: str) -> None:
         self.all.append(("missing", name.name, uid))
         if name.name == "stumbled-over":
             raise ValueError("a mistake of ours")
 
     def heard(self, kind: str, namespace: str) -> None:
         assert (kind, namespace) == SOURCE[:2]
-        self.contacts += 1
+        self.watch_health += 1
 
     def failed(self, kind: str, namespace: str, problem: str) -> None:
         assert (kind, namespace) == SOURCE[:2]
@@ -159,7 +159,7 @@ async def test_a_bookmark_is_contact_and_a_version_to_go_on_from() -> None:
     async with reflecting(script) as (told, _):
         assert told.all == []
         assert script.versions == ["100", "150"]
-        assert told.contacts == 3
+        assert told.watch_health == 3
 
 
 async def test_after_a_gap_it_tells_what_is_there_no_more() -> None:
@@ -227,20 +227,20 @@ async def test_an_error_in_a_watch_means_a_new_list_and_no_sign_of_life(error: A
     script = Script([[], [], []], [[BEGUN, error], [BEGUN, error]])
     async with reflecting(script) as (told, _):
         assert script.versions == ["100"] * 3
-        assert told.contacts == 1
+        assert told.watch_health == 1
         assert told.problems == [str(error)] * 2
 
 
 async def test_after_an_error_a_watch_is_alive_again_with_what_it_brings() -> None:
     script = Script([[], []], [[BEGUN, ERROR], [BEGUN, bookmark(150)], [BEGUN]])
     async with reflecting(script) as (told, _):
-        assert told.contacts == 4, "the first that began, the bookmark, and the two that began after it"
+        assert told.watch_health == 4, "the first that began, the bookmark, and the two that began after it"
 
 
 async def test_a_watch_that_lasts_its_time_is_alive_though_it_brings_nothing() -> None:
     script = Script([[], []], [[BEGUN, ERROR], [BEGUN]])
     async with reflecting(script) as (told, _):
-        assert told.contacts == 3, "the first that began, the one that lasted, and the one after it"
+        assert told.watch_health == 3, "the first that began, the one that lasted, and the one after it"
 
 
 NO_OBJECTS: list[Raw] = [{}, {"metadata": None}, {"metadata": {"name": "x"}}, pod("x") | {"metadata": {"name": 1}}]

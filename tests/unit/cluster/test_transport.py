@@ -9,29 +9,29 @@ from kubernetes.aio.client import Configuration
 
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.errors import NOT_LEADING, ApiError
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.transport import Transport
 
 from .wire import Server
 
 
 @pytest.fixture
-async def tenure() -> Tenure:
-    return Tenure(asyncio.get_running_loop().time)
+async def leader_guard() -> LeaderGuard:
+    return LeaderGuard(asyncio.get_running_loop().time)
 
 
 @pytest.fixture
-async def limited(server: Server, tenure: Tenure) -> Transport:
+async def limited(server: Server, leader_guard: LeaderGuard) -> Transport:
     configuration = Configuration()
     configuration.host = server.url
-    return Transport(configuration, tenure)
+    return Transport(configuration, leader_guard)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_nothing_is_changed_after_the_tenure(
-    limited: Transport, server: Server, tenure: Tenure, method: str
+    limited: Transport, server: Server, leader_guard: LeaderGuard, method: str
 ) -> None:
-    tenure.end()
+    leader_guard.end()
     with pytest.raises(ApiError) as caught:
         await limited.call(method, "/x")
     assert (caught.value.code, caught.value.reason) == (0, NOT_LEADING)
@@ -41,18 +41,18 @@ async def test_nothing_is_changed_after_the_tenure(
 
 
 async def test_a_change_that_is_under_way_when_the_tenure_ends_is_given_up(
-    limited: Transport, server: Server, tenure: Tenure
+    limited: Transport, server: Server, leader_guard: LeaderGuard
 ) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         return web.json_response({})
 
     server.answer = answer
-    tenure.last_until(tenure.now() + 0.1)
+    leader_guard.last_until(leader_guard.now() + 0.1)
     with pytest.raises(ApiError) as caught:
         await limited.call("PATCH", "/x")
     assert "did not answer in time" in str(caught.value)
-    assert not tenure.holds
+    assert not leader_guard.holds
     await limited.close()
 
 

@@ -12,10 +12,10 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.orders import key_of
-from agentstop.cluster.queue import KeyedQueue
-from agentstop.cluster.resources import Place
-from agentstop.cluster.tenure import Tenure
+from agentstop.cluster.queue import WorkQueue
+from agentstop.cluster.resources import APIResource
 from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.lifecycle.orders import OrderKey
 from agentstop.workloads.requests import AccessReview, Get, Request
@@ -125,7 +125,7 @@ class Cluster:
         attributes = body["spec"]["resourceAttributes"]
         return {"status": {"allowed": (attributes["verb"], attributes["resource"]) not in self.forbidden}}
 
-    async def objects(self, place: Place, namespace: str = "") -> AsyncIterator[Raw]:
+    async def objects(self, place: APIResource, namespace: str = "") -> AsyncIterator[Raw]:
         if place.plural == "namespaces":
             for name, labels in self.namespaces.items():
                 yield {"metadata": {"name": name, "labels": labels}}
@@ -160,14 +160,14 @@ class Bench:
     def begin(self) -> None:
         """A new process of the operator begins."""
         self.cache = Cache()
-        self.queue: KeyedQueue[TaskKey] = KeyedQueue()
+        self.queue: WorkQueue[TaskKey] = WorkQueue()
         gateway = cast("Gateway", self.cluster)
-        self.tenure = Tenure()
+        self.leader_guard = LeaderGuard()
         self.keeper = OrderKeeper(
             self.cache,
             self.queue,
             gateway,
-            self.tenure,
+            self.leader_guard,
             lambda: self.filled,
             lambda: self.now,
             trust_requested_by=True,

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from agentstop.controller import answers as answers_module
-from agentstop.controller.contacts import Contacts
 from agentstop.controller.handlers import Sessions
 from agentstop.controller.settings import NoMemories, operator_settings
+from agentstop.controller.watch_health import WatchHealth
 from tests.support.programs import free_port
 from tests.support.waiting import until
 from tests.unit.cluster.test_decoding import nested
@@ -95,7 +95,7 @@ async def told(server: tuple[Server, str], done: Callable[[list[tuple[str | None
     """Run kopf until its handler was told enough, and return what that was; it must not have ended by itself."""
     events: list[tuple[str | None, str]] = []
     registry = kopf.OperatorRegistry()
-    sessions = Sessions(Contacts())
+    sessions = Sessions(WatchHealth())
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -158,9 +158,9 @@ async def test_a_list_that_is_none_is_read_anew(server: tuple[Server, str], bad:
 
 async def test_a_watch_that_begins_and_brings_an_error_is_no_contact(server: tuple[Server, str]) -> None:
     now = 100.0
-    contacts = Contacts(lambda: now)
-    contacts.expect(("ns",))
-    session = Sessions(contacts).session(kopf.ConnectionInfo(server=server[1])).aiohttp_session
+    watch_health = WatchHealth(lambda: now)
+    watch_health.expect(("ns",))
+    session = Sessions(watch_health).session(kopf.ConnectionInfo(server=server[1])).aiohttp_session
     where = f"{server[1]}{API}/namespaces/ns/stoporders?watch=true"
 
     async def heard_after(text: str) -> float:
@@ -168,15 +168,15 @@ async def test_a_watch_that_begins_and_brings_an_error_is_no_contact(server: tup
         async with session.get(where) as response:
             async for _ in response.content.iter_chunked(1):
                 pass
-        return dict(contacts.oldest())["StopOrder"]
+        return dict(watch_health.oldest())["StopOrder"]
 
     async with session:
         now = 200.0
         assert await heard_after(line("ERROR", '{"code":500,"message":"cannot decode"}')) == 200.0
         now = 300.0
         assert await heard_after(line("ERROR", '{"code":500,"message":"cannot decode"}')) == 200.0
-        contacts.heard("AgentTask", "ns")
-        contacts.heard("Pod", "ns")
-        assert "cannot decode" in str(contacts.blind())
+        watch_health.heard("AgentTask", "ns")
+        watch_health.heard("Pod", "ns")
+        assert "cannot decode" in str(watch_health.blind())
         now = 301.0
         assert await heard_after(line("ADDED", json.dumps(order("a")))) == 301.0

@@ -6,7 +6,7 @@ import pytest
 
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.family_handler import COUNT_SECONDS, FamilyHandler
 from tests.unit.objects import Raw, at, raw_task, when
 
@@ -14,7 +14,7 @@ ASKED: Raw = {"stopRequested": True}
 RUNS: Raw = {"phase": "Running", "attempts": 1}
 
 
-class Queue(KeyedQueue[TaskKey]):
+class Queue(WorkQueue[TaskKey]):
     """Keeps what is added, and when it is to be worked on."""
 
     def __init__(self) -> None:
@@ -22,8 +22,8 @@ class Queue(KeyedQueue[TaskKey]):
         self.added: dict[str, bool] = {}
         self.later: dict[str, float] = {}
 
-    def add(self, key: TaskKey, *, lane: Lane = Lane.NORMAL) -> None:
-        self.added[key.name] = self.added.get(key.name, False) or lane is not Lane.NORMAL
+    def add(self, key: TaskKey, *, priority: Priority = Priority.NORMAL) -> None:
+        self.added[key.name] = self.added.get(key.name, False) or priority is not Priority.NORMAL
 
     def add_after(self, key: TaskKey, seconds: float) -> None:
         self.later[key.name] = seconds

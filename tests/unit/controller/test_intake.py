@@ -8,9 +8,9 @@ from agentstop.api.meta import STOP_FINALIZER
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.heavy import Name
-from agentstop.cluster.queue import KeyedQueue, Lane
-from agentstop.controller.intake import Intake, lane_of
+from agentstop.cluster.large_objects import NamespacedName
+from agentstop.cluster.queue import Priority, WorkQueue
+from agentstop.controller.intake import Intake, priority_of
 from agentstop.controller.metrics import Metrics
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task, when
@@ -27,23 +27,23 @@ def cache() -> Cache:
 
 
 @pytest.fixture
-def queue() -> KeyedQueue[TaskKey]:
-    return KeyedQueue()
+def queue() -> WorkQueue[TaskKey]:
+    return WorkQueue()
 
 
 @pytest.fixture
-def intake(cache: Cache, queue: KeyedQueue[TaskKey]) -> Intake:
+def intake(cache: Cache, queue: WorkQueue[TaskKey]) -> Intake:
     return Intake(cache, queue, Metrics(cache.phases, lambda: 0, lambda: ()), lambda: NOW)
 
 
-def drained(queue: KeyedQueue[TaskKey]) -> int:
+def drained(queue: WorkQueue[TaskKey]) -> int:
     """How many keys wait, and forget them."""
     waiting = len(queue)
     queue.__init__()  # type: ignore[misc]
     return waiting
 
 
-def test_a_task_is_decided_on(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+def test_a_task_is_decided_on(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task())
 
     assert len(queue) == 1
@@ -63,7 +63,7 @@ def test_a_task_is_decided_on(intake: Intake, queue: KeyedQueue[TaskKey]) -> Non
     ],
 )
 def test_stops_that_were_not_signaled_yet_come_first(
-    intake: Intake, queue: KeyedQueue[TaskKey], spec: Raw, status: Raw, urgent: bool
+    intake: Intake, queue: WorkQueue[TaskKey], spec: Raw, status: Raw, urgent: bool
 ) -> None:
     intake.task("MODIFIED", raw_task(spec, status))
 
@@ -71,32 +71,32 @@ def test_stops_that_were_not_signaled_yet_come_first(
 
 
 @pytest.mark.parametrize(
-    ("spec", "metadata", "lane"),
+    ("spec", "metadata", "priority"),
     [
-        (STOP, {}, Lane.STOP),
-        ({"podTemplate": {}}, {}, Lane.MASS),
-        ({"podTemplate": {}}, {"deletionTimestamp": when(0), "finalizers": [STOP_FINALIZER]}, Lane.STOP),
+        (STOP, {}, Priority.STOP),
+        ({"podTemplate": {}}, {}, Priority.MASS),
+        ({"podTemplate": {}}, {"deletionTimestamp": when(0), "finalizers": [STOP_FINALIZER]}, Priority.STOP),
     ],
     ids=["its own stop", "an order, or an ancestor", "deleted"],
 )
 def test_single_stops_come_before_those_of_many(
-    intake: Intake, cache: Cache, spec: Raw, metadata: Raw, lane: Lane
+    intake: Intake, cache: Cache, spec: Raw, metadata: Raw, priority: Priority
 ) -> None:
     intake.task("ADDED", raw_task(spec, **metadata))
     cache.mark_asked(KEY, NOW)
 
-    assert lane_of(cache.task(KEY)) is lane
+    assert priority_of(cache.task(KEY)) is priority
 
 
 def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(intake: Intake, cache: Cache) -> None:
-    assert lane_of(cache.task(KEY)) is Lane.NORMAL
+    assert priority_of(cache.task(KEY)) is Priority.NORMAL
     statuses: list[Raw] = [{"phase": "Stopping", "stop": SIGNALED}, {"phase": "Stopped"}]
     for version, status in enumerate(statuses, 1):
         intake.task("MODIFIED", raw_task(STOP, status, version=version))
-        assert lane_of(cache.task(KEY)) is Lane.NORMAL
+        assert priority_of(cache.task(KEY)) is Priority.NORMAL
 
 
-def test_old_news_are_no_news(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+def test_old_news_are_no_news(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task(version=5))
     drained(queue)
     intake.task("MODIFIED", raw_task(version=4))
@@ -105,7 +105,7 @@ def test_old_news_are_no_news(intake: Intake, queue: KeyedQueue[TaskKey]) -> Non
 
 
 def test_a_task_that_cannot_be_read_is_left_alone_and_said_so(
-    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey], caplog: pytest.LogCaptureFixture
+    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
         intake.task("ADDED", raw_task({"stop": {"gracePeriodSeconds": "soon"}, "podTemplate": {}}))
@@ -132,7 +132,7 @@ def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(intake: Intake
 
 
 def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
-    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
     intake.task("ADDED", raw_task(ADOPTS | {"stopRequested": True}))
     drained(queue)
@@ -172,7 +172,7 @@ def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
 ) -> None:
     raw = raw_task()
     intake.changed(KIND, None, raw)
-    intake.missing(KIND, Name(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
+    intake.missing(KIND, NamespacedName(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
 
     assert (cache.task(KEY) is not None) is known
 
@@ -181,18 +181,18 @@ def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
 
 
 def test_a_pod_that_went_unseen_is_doubted_until_it_was_looked_at(
-    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
     intake.changed(KIND, None, raw_task())
     intake.changed("Pod", None, raw_pod())
     drained(queue)
-    intake.missing("Pod", Name("ns", "x"), "pod-uid")
+    intake.missing("Pod", NamespacedName("ns", "x"), "pod-uid")
 
-    assert cache.lister.entries[POD_REF].doubted
+    assert cache.lister.entries[POD_REF].stale
     assert len(queue) == 1
 
 
-def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]) -> None:
+def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task())
     drained(queue)
     intake.object(POD_REF, "ADDED", raw_pod())
@@ -202,7 +202,7 @@ def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: Keye
 
 
 def test_a_pod_of_no_known_task_is_remembered_until_its_task_comes(
-    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]
+    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
     intake.object(POD_REF, None, raw_pod())
     assert cache.knows(POD_REF)
@@ -226,7 +226,7 @@ def test_a_real_deletion_is_believed(intake: Intake, cache: Cache) -> None:
     ids=["running", "in its grace period"],
 )
 def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
-    intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey], metadata: Raw
+    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey], metadata: Raw
 ) -> None:
     """A watch by label shows it as DELETED, as it was before."""
     intake.task("ADDED", raw_task())
@@ -235,11 +235,11 @@ def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
     intake.object(POD_REF, "DELETED", raw_pod(metadata=metadata, version=2))
 
     entry = cache.lister.entries[POD_REF]
-    assert (entry.absent, entry.doubted) == (False, True)
+    assert (entry.absent, entry.stale) == (False, True)
     assert len(queue) == 1
 
 
-def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: KeyedQueue[TaskKey]) -> None:
+def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task())
     drained(queue)
     intake.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x", "uid": "node-uid"}})
@@ -247,7 +247,7 @@ def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: KeyedQueue[Task
     assert len(queue) == 0
 
 
-def test_what_is_followed_by_name_can_be_absent(intake: Intake, cache: Cache, queue: KeyedQueue[TaskKey]) -> None:
+def test_what_is_followed_by_name_can_be_absent(intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]) -> None:
     intake.task("ADDED", raw_task(ADOPTS))
     intake.object(POD_REF, "ADDED", raw_pod())
     drained(queue)

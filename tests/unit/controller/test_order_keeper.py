@@ -575,13 +575,13 @@ async def test_a_drill_asks_nobody_to_stop_and_holds_nobody(bench: Bench) -> Non
 
 
 async def test_nothing_is_accepted_on_standby(bench: Bench) -> None:
-    bench.tenure.end()
+    bench.leader_guard.end()
     one = bench.task("one", None, RUNNING)
     bench.order()
     await bench.rest()
     assert (bench.status(), bench.stops(one)) == ({}, False)
 
-    bench.tenure.last_until(inf)
+    bench.leader_guard.last_until(inf)
     bench.keeper.lead(leads=True)
     status = await bench.phase("Stopping")
     assert (status["matched"], bench.stops(one)) == (1, True)
@@ -593,13 +593,13 @@ async def test_what_another_replica_has_counted_is_gone_on_from(bench: Bench) ->
     await bench.phase("Stopping")
     bench.stopped(one)
     await until(lambda: bench.status()["stopped"]["graceful"] == 1, PATIENCE, "one counted")
-    bench.tenure.end()
+    bench.leader_guard.end()
     bench.keeper.lead(leads=False)
     bench.stopped(two)
     await bench.rest()
     assert bench.status()["phase"] == "Stopping"
 
-    bench.tenure.last_until(inf)
+    bench.leader_guard.last_until(inf)
     bench.keeper.lead(leads=True)
     status = await bench.phase("Complete")
     assert (status["matched"], status["stopped"]["graceful"]) == (2, 2)

@@ -13,12 +13,12 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.heavy import Name
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.large_objects import NamespacedName
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.events import EventPoster
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, lane_of_orphan
+from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, priority_of_orphan
 from agentstop.controller.reconciler import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, RECHECK
@@ -51,7 +51,7 @@ class Bench:
         self.filled = True
         self.notes: list[tuple[str, str]] = []
         self.cache = Cache()
-        self.queue: KeyedQueue[TaskKey | OrphanKey] = KeyedQueue()
+        self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue()
         self.stalls = Stalls()
         self.metrics = Metrics(self.cache.phases, lambda: 0, lambda: self.stalls)
         self.intake = Intake(self.cache, self.queue, self.metrics, self.clock)
@@ -200,7 +200,7 @@ async def test_a_task_that_goes_leaves_an_orphan(bench: Bench, told: bool) -> No
     assert bench.known == []
     bench.lose_task(told=told)
     if not told:
-        bench.intake.missing(KIND, Name(*TASK), "task-uid")
+        bench.intake.missing(KIND, NamespacedName(*TASK), "task-uid")
     assert bench.cache.knows(POD_REF), "its pod is not forgotten with it"
     await bench.work()
 
@@ -363,10 +363,10 @@ async def test_a_replica_that_stands_by_knows_them_and_sends_nothing(bench: Benc
 
 async def test_they_wait_with_the_stops_of_many_until_they_are_asked_to_end(bench: Bench) -> None:
     bench.begin()
-    assert lane_of_orphan(KEY, bench.cache.lister) is Lane.MASS
+    assert priority_of_orphan(KEY, bench.cache.lister) is Priority.MASS
     await bench.work()
-    assert lane_of_orphan(KEY, bench.cache.lister) is Lane.NORMAL
-    assert lane_of_orphan(OrphanKey("ns", "gone", "u"), bench.cache.lister) is Lane.NORMAL
+    assert priority_of_orphan(KEY, bench.cache.lister) is Priority.NORMAL
+    assert priority_of_orphan(OrphanKey("ns", "gone", "u"), bench.cache.lister) is Priority.NORMAL
 
 
 async def test_labels_of_others_do_no_harm(bench: Bench) -> None:

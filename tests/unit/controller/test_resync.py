@@ -9,7 +9,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import KeyedQueue
+from agentstop.cluster.queue import WorkQueue
 from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
@@ -52,7 +52,7 @@ class Bench:
     def __init__(self, *namespaces: str) -> None:
         self.cluster = Cluster()
         self.cache = Cache()
-        self.queue: KeyedQueue[TaskKey] = KeyedQueue()
+        self.queue: WorkQueue[TaskKey] = WorkQueue()
         metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
         self.intake = Intake(self.cache, self.queue, metrics, lambda: NOW)
         self.looked = 0
@@ -73,8 +73,8 @@ class Bench:
         if pod is not None:
             self.cluster.pods[pod["metadata"]["name"]] = pod
 
-    def doubted(self) -> bool:
-        return self.cache.lister.entries[POD_REF].doubted
+    def stale(self) -> bool:
+        return self.cache.lister.entries[POD_REF].stale
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_what_is_in_step_is_read_no_more_but_decided_on_anew(bench: Bench)
 
     assert bench.cluster.reads == []
     assert len(bench.queue) == 1
-    assert not bench.doubted()
+    assert not bench.stale()
 
 
 async def test_what_has_ended_is_left_in_peace(bench: Bench) -> None:
@@ -124,7 +124,7 @@ async def test_a_pod_that_went_is_doubted(bench: Bench) -> None:
     bench.knows(raw_task(None, RUNNING), raw_pod())
     await bench.resync.run_once()
 
-    assert bench.doubted()
+    assert bench.stale()
     assert len(bench.queue) == 1
 
 
@@ -133,7 +133,7 @@ async def test_an_adopted_pod_needs_no_label(bench: Bench) -> None:
     bench.knows(raw_task(ADOPTS, RUNNING), raw_pod())
     await bench.resync.run_once()
 
-    assert not bench.doubted()
+    assert not bench.stale()
 
 
 async def test_a_pod_of_no_task_that_no_watch_told_of_is_read(bench: Bench) -> None:

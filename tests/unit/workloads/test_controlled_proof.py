@@ -155,7 +155,7 @@ def test_a_job_that_never_made_a_pod() -> None:
 def test_a_pod_that_does_not_show_any_more_is_read_by_its_name() -> None:
     known = lister(raw_owner("job"), job_pod("a"))
     seen = known.groups[JOB_PODS].pods["a-uid"]
-    known.groups[JOB_PODS].pods["a-uid"] = CacheEntry(seen=seen.seen, at=seen.at, doubted=True)
+    known.groups[JOB_PODS].pods["a-uid"] = CacheEntry(seen=seen.seen, at=seen.at, stale=True)
 
     assert GetPod(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", JOB_PODS) in required_reads(RUNNING, known)
 

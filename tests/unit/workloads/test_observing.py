@@ -394,7 +394,7 @@ def required_reads(task: Task, seen: CacheEntry | None, node: CacheEntry | None 
     [
         pytest.param({}, None, None, 0, ["Pod"], id="never seen"),
         pytest.param({}, entry(pod()), None, 0, [], id="known"),
-        pytest.param({}, entry(pod(), doubted=True), None, 0, ["Pod"], id="doubted"),
+        pytest.param({}, entry(pod(), stale=True), None, 0, ["Pod"], id="doubted"),
         pytest.param({}, entry(pod(metadata={"ownerReferences": []})), None, 1, [], id="in the way"),
         pytest.param({}, entry(pod(metadata={"ownerReferences": []})), None, 61, ["Pod"], id="still in the way"),
         pytest.param(STOPPING, entry(pod()), None, 1, [], id="in its grace period"),

@@ -14,8 +14,8 @@ from agentstop.workloads.owned_pods import (
     Whose,
     belongs,
     controller_ref,
-    doubted,
     owned_pods_of,
+    stale,
     stuck,
     unlooked,
 )
@@ -301,15 +301,15 @@ def test_pods_whose_end_is_overdue_are_read_live(
 ) -> None:
     group = group_of(job_pod(metadata=metadata or {}))
 
-    assert bool(list(doubted(group, at(now), suspect=suspect))) is expected
+    assert bool(list(stale(group, at(now), suspect=suspect))) is expected
 
 
 def test_doubted_pods_are_read_live() -> None:
     group = group_of(job_pod("a"))
     seen = group.pods["a-uid"].seen
-    group.pods["a-uid"] = CacheEntry(seen=seen, at=NOW, doubted=True)
+    group.pods["a-uid"] = CacheEntry(seen=seen, at=NOW, stale=True)
 
-    assert list(doubted(group, NOW, suspect=False)) == [("a-uid", seen)]
+    assert list(stale(group, NOW, suspect=False)) == [("a-uid", seen)]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
-from agentstop.cluster.followers import Followers
 from agentstop.cluster.gateway import LISTED, Gateway
-from agentstop.cluster.orders import OrderBook
-from agentstop.cluster.queue import KeyedQueue, Lane
+from agentstop.cluster.object_watcher import ObjectWatcher
+from agentstop.cluster.orders import StopOrderIndex
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.resources import pod_of
 from agentstop.controller.events import EventPoster
 from agentstop.controller.family_handler import FamilyHandler
@@ -51,15 +51,15 @@ class ModelQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.waiting: dict[TaskKey | OrphanKey, Lane] = {}
+        self.waiting: dict[TaskKey | OrphanKey, Priority] = {}
         self.due: dict[TaskKey | OrphanKey, datetime] = {}
 
     @property
     def has_urgent(self) -> bool:
-        return any(lane is not Lane.NORMAL for lane in self.waiting.values())
+        return any(priority is not Priority.NORMAL for priority in self.waiting.values())
 
-    def add(self, key: TaskKey | OrphanKey, *, lane: Lane = Lane.NORMAL) -> None:
-        self.waiting[key] = min(self.waiting.get(key, lane), lane)
+    def add(self, key: TaskKey | OrphanKey, *, priority: Priority = Priority.NORMAL) -> None:
+        self.waiting[key] = min(self.waiting.get(key, priority), priority)
 
     def add_after(self, key: TaskKey | OrphanKey, seconds: float) -> None:
         due = self._clock.now + timedelta(seconds=max(seconds, 0.0))
@@ -77,10 +77,10 @@ class ModelQueue:
     def take(self) -> TaskKey | OrphanKey | None:
         for key in [key for key, due in self.due.items() if due <= self._clock.now]:
             del self.due[key]
-            self.add(key, lane=Lane.STOP)
-        for wanted in Lane:
-            for key, lane in self.waiting.items():
-                if lane is wanted:
+            self.add(key, priority=Priority.STOP)
+        for wanted in Priority:
+            for key, priority in self.waiting.items():
+                if priority is wanted:
                     del self.waiting[key]
                     return key
         return None
@@ -134,9 +134,9 @@ class Process:
         self.gateway = gateway
         self.cache = Cache(trust_requested_by=True)
         self.queue = ModelQueue(clock)
-        self.followers = ModelFollowers()
+        self.object_watcher = ModelFollowers()
         self.events = ModelEvents()
-        queue = cast("KeyedQueue[TaskKey | OrphanKey]", self.queue)
+        queue = cast("WorkQueue[TaskKey | OrphanKey]", self.queue)
         self.intake = Intake(self.cache, queue, METRICS, clock)
         self.mistakes = 0
         """So many of the next decisions fail, for a mistake in the operator."""
@@ -144,9 +144,9 @@ class Process:
             self.cache,
             cast("Gateway", gateway),
             queue,
-            cast("Followers", self.followers),
+            cast("ObjectWatcher", self.object_watcher),
             Recorder(cast("EventPoster", self.events), METRICS),
-            OrderBook(lambda _: None),
+            StopOrderIndex(lambda _: None),
             clock,
         )
         self.reconciler.process = self
@@ -192,14 +192,14 @@ class Process:
 
     def follow(self) -> None:
         """Take in what the watches of single objects, and of pods of workloads, bring."""
-        for target, position in list(self.followers.positions.items()):
+        for target, position in list(self.object_watcher.positions.items()):
             if position is None:
                 self._begin(target)
             else:
                 for change in self._server.history[position:]:
                     self._go_on(target, change)
-            if target in self.followers.positions:
-                self.followers.positions[target] = len(self._server.history)
+            if target in self.object_watcher.positions:
+                self.object_watcher.positions[target] = len(self._server.history)
 
     def _begin(self, target: WatchTarget) -> None:
         """A watch begins with what there is."""
@@ -221,7 +221,7 @@ class Process:
     def blink(self) -> None:
         """All watches break, and begin anew with lists."""
         self._positions = dict.fromkeys(self._positions)
-        self.followers.positions = dict.fromkeys(self.followers.positions)
+        self.object_watcher.positions = dict.fromkeys(self.object_watcher.positions)
 
     def _take_in(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
         if ref.kind == KIND:

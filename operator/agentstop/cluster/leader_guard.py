@@ -13,7 +13,7 @@ def steady() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-class Tenure:
+class LeaderGuard:
     """A moment of the steady clock up to which this process may change things in the cluster.
 
     Without an election it never ends. It is asked before each request, not told by a timer: a process that was frozen,

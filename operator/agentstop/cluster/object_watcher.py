@@ -26,7 +26,7 @@ LOOKS_PER_SECOND: Final = 50
 where there are more of them than can be looked at in that time."""
 
 
-class Followers:
+class ObjectWatcher:
     """Follows objects by their names: tells what it sees as (ref, event type, object), and where there is nothing."""
 
     def __init__(

@@ -37,7 +37,7 @@ _ENDING: Final = (b'"stopRequested":true', b'"deletionTimestamp":"')
 that name gets an object its turn sooner, and no more."""
 
 
-class Name(NamedTuple):
+class NamespacedName(NamedTuple):
     """What an object is called."""
 
     namespace: str
@@ -47,7 +47,7 @@ class Name(NamedTuple):
 class Hint(NamedTuple):
     """What is said by the event of a large object."""
 
-    name: Name
+    name: NamespacedName
     version: str
     ending: bool
     """Whether somebody wants the object to end."""
@@ -57,7 +57,7 @@ def hint_of(line: bytes) -> Hint | None:
     """Return which object an event is about; None where that is not certain without reading all of it."""
     found = _TYPED.match(line)
     if found is not None:
-        return Hint(Name(found[2].decode(), found[1].decode()), found[3].decode(), _is_to_end(line))
+        return Hint(NamespacedName(found[2].decode(), found[1].decode()), found[3].decode(), _is_to_end(line))
     if not _CUSTOM.match(line):
         return None
     names: list[re.Match[bytes]] = []
@@ -72,28 +72,28 @@ def hint_of(line: bytes) -> Hint | None:
     version = _VERSION.search(line, names[0].end())
     if version is None:
         return None
-    return Hint(Name(names[0][2].decode(), names[0][1].decode()), version[1].decode(), _is_to_end(line))
+    return Hint(NamespacedName(names[0][2].decode(), names[0][1].decode()), version[1].decode(), _is_to_end(line))
 
 
 def _is_to_end(line: bytes) -> bool:
     return any(each in line for each in _ENDING)
 
 
-class Turns:
+class FairQueue:
     """Names that wait for their turn: each once, and one of each namespace at a time."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[Name, bool]] = {}
+        self._waiting: dict[str, dict[NamespacedName, bool]] = {}
         """Of each namespace the names, and whether these are to end."""
         self._some = asyncio.Event()
 
-    def add(self, name: Name, *, ending: bool) -> None:
+    def add(self, name: NamespacedName, *, ending: bool) -> None:
         """Put a name last among those of its namespace, or of these that are to end, unless it waits there already."""
         names = self._waiting.setdefault(name.namespace, {})
         names[name] = names.get(name, False) or ending
         self._some.set()
 
-    async def next(self) -> tuple[Name, bool]:
+    async def next(self) -> tuple[NamespacedName, bool]:
         """Wait for a name, and take it; return whether it is to end, too."""
         while not self._waiting:
             self._some.clear()

@@ -7,8 +7,8 @@ import kopf
 import pytest
 from aiohttp import web
 
-from agentstop.controller.contacts import BLIND_SECONDS, Contacts
 from agentstop.controller.handlers import Sessions
+from agentstop.controller.watch_health import BLIND_SECONDS, WatchHealth
 from tests.support.programs import free_port
 
 TASKS = "/apis/agentstop.dev/v1alpha1"
@@ -24,16 +24,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def contacts(clock: Clock) -> Contacts:
-    return Contacts(lambda: clock.now)
+def watch_health(clock: Clock) -> WatchHealth:
+    return WatchHealth(lambda: clock.now)
 
 
-def test_a_watch_that_never_begins_is_silent_from_the_start(contacts: Contacts, clock: Clock) -> None:
-    contacts.expect(())
+def test_a_watch_that_never_begins_is_silent_from_the_start(watch_health: WatchHealth, clock: Clock) -> None:
+    watch_health.expect(())
     clock.now = 200.0
-    contacts.note(f"https://x{TASKS}/agenttasks?watch=true&resourceVersion=7")
+    watch_health.note(f"https://x{TASKS}/agenttasks?watch=true&resourceVersion=7")
 
-    assert dict(contacts.oldest()) == {
+    assert dict(watch_health.oldest()) == {
         "AgentTask": 200.0,
         "Pod": 100.0,
         "StopOrder": 100.0,
@@ -42,64 +42,64 @@ def test_a_watch_that_never_begins_is_silent_from_the_start(contacts: Contacts, 
     }
 
 
-def test_the_watches_without_which_nothing_is_stopped_are_awaited(contacts: Contacts) -> None:
-    contacts.expect(("one", "two"))
-    awaited = [contacts.awaited()]
+def test_the_watches_without_which_nothing_is_stopped_are_awaited(watch_health: WatchHealth) -> None:
+    watch_health.expect(("one", "two"))
+    awaited = [watch_health.awaited()]
     for where in (f"{TASKS}/namespaces/%s/agenttasks", "/api/v1/namespaces/%s/pods"):
         for namespace in ("one", "two"):
-            contacts.note(f"https://x{where % namespace}?watch=true")
-            awaited.append(contacts.awaited())
+            watch_health.note(f"https://x{where % namespace}?watch=true")
+            awaited.append(watch_health.awaited())
 
     assert awaited == ["AgentTask", "AgentTask", "Pod", "Pod", None]
 
 
-def test_single_namespaces_have_no_watches_of_the_whole_cluster(contacts: Contacts) -> None:
-    contacts.expect(("a", "b"))
+def test_single_namespaces_have_no_watches_of_the_whole_cluster(watch_health: WatchHealth) -> None:
+    watch_health.expect(("a", "b"))
 
-    assert {kind for kind, _ in contacts.oldest()} == {"AgentTask", "Pod", "StopOrder"}
+    assert {kind for kind, _ in watch_health.oldest()} == {"AgentTask", "Pod", "StopOrder"}
 
 
-def test_one_watch_that_hears_does_not_hide_another_that_is_deaf(contacts: Contacts, clock: Clock) -> None:
-    contacts.expect(("a", "b"))
+def test_one_watch_that_hears_does_not_hide_another_that_is_deaf(watch_health: WatchHealth, clock: Clock) -> None:
+    watch_health.expect(("a", "b"))
     clock.now = 200.0
-    contacts.note(f"https://x{TASKS}/namespaces/a/agenttasks?watch=true")
-    assert dict(contacts.oldest())["AgentTask"] == 100.0
+    watch_health.note(f"https://x{TASKS}/namespaces/a/agenttasks?watch=true")
+    assert dict(watch_health.oldest())["AgentTask"] == 100.0
 
-    contacts.note(f"https://x{TASKS}/namespaces/b/agenttasks?watch=true")
-    assert dict(contacts.oldest())["AgentTask"] == 200.0
+    watch_health.note(f"https://x{TASKS}/namespaces/b/agenttasks?watch=true")
+    assert dict(watch_health.oldest())["AgentTask"] == 200.0
 
 
 @pytest.mark.parametrize(
     "url", [f"{TASKS}/agenttasks?limit=250", TASKS, "/version?watch=true", "/api/v1/nodes?watch=true"]
 )
-def test_what_is_no_contact_of_a_watch(contacts: Contacts, clock: Clock, url: str) -> None:
-    contacts.expect(())
+def test_what_is_no_contact_of_a_watch(watch_health: WatchHealth, clock: Clock, url: str) -> None:
+    watch_health.expect(())
     clock.now = 200.0
-    contacts.note(f"https://x{url}")
+    watch_health.note(f"https://x{url}")
 
-    assert set(dict(contacts.oldest()).values()) == {100.0}
+    assert set(dict(watch_health.oldest()).values()) == {100.0}
 
 
-def test_a_watch_without_contact_is_blind_and_says_why(contacts: Contacts, clock: Clock) -> None:
-    contacts.expect(("a", "b"))
+def test_a_watch_without_contact_is_blind_and_says_why(watch_health: WatchHealth, clock: Clock) -> None:
+    watch_health.expect(("a", "b"))
     clock.now += BLIND_SECONDS + 1
     for kind in ("Pod", "AgentTask", "StopOrder"):
-        contacts.heard(kind, "a")
-        contacts.heard(kind, "b")
-    assert contacts.blind() is None
+        watch_health.heard(kind, "a")
+        watch_health.heard(kind, "b")
+    assert watch_health.blind() is None
 
-    contacts.failed("Pod", "b", "pods is forbidden")
-    assert contacts.blind() is None
+    watch_health.failed("Pod", "b", "pods is forbidden")
+    assert watch_health.blind() is None
     clock.now += BLIND_SECONDS + 1
     for kind, namespace in (("AgentTask", "a"), ("AgentTask", "b"), ("Pod", "a"), ("StopOrder", "a")):
-        contacts.heard(kind, namespace)
-    assert contacts.blind() == "the watch of Pod in namespace b is blind since 91 seconds: pods is forbidden"
-    contacts.heard("Pod", "b")
-    assert contacts.blind() == (
+        watch_health.heard(kind, namespace)
+    assert watch_health.blind() == "the watch of Pod in namespace b is blind since 91 seconds: pods is forbidden"
+    watch_health.heard("Pod", "b")
+    assert watch_health.blind() == (
         "the watch of StopOrder in namespace b is blind since 91 seconds: the API server does not answer it"
     )
-    contacts.heard("StopOrder", "b")
-    assert contacts.blind() is None
+    watch_health.heard("StopOrder", "b")
+    assert watch_health.blind() is None
 
 
 class Server:
@@ -135,21 +135,21 @@ async def url(server: Server) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(("status", "heard"), [(200, 200.0), (403, 100.0)])
 async def test_an_answer_counts_before_anything_comes(
-    contacts: Contacts, clock: Clock, server: Server, url: str, status: int, heard: float
+    watch_health: WatchHealth, clock: Clock, server: Server, url: str, status: int, heard: float
 ) -> None:
-    contacts.expect(())
+    watch_health.expect(())
     server.status = status
     clock.now = 200.0
-    session = Sessions(contacts).session(kopf.ConnectionInfo(server=url)).aiohttp_session
+    session = Sessions(watch_health).session(kopf.ConnectionInfo(server=url)).aiohttp_session
     async with session, session.get(f"{url}{TASKS}/agenttasks?watch=true") as answer:
         assert answer.status == status
 
-    assert dict(contacts.oldest())["AgentTask"] == heard
+    assert dict(watch_health.oldest())["AgentTask"] == heard
 
 
-async def test_credentials_that_were_refused_are_known_again(contacts: Contacts) -> None:
+async def test_credentials_that_were_refused_are_known_again(watch_health: WatchHealth) -> None:
     """kopf gives up on credentials that it has tried; with a new session each time it would try for ever."""
-    sessions = Sessions(contacts)
+    sessions = Sessions(watch_health)
     first = sessions.session(kopf.ConnectionInfo(server="http://127.0.0.1:1", token="a"))
     assert sessions.session(kopf.ConnectionInfo(server="http://127.0.0.1:1", token="a")) == first
 

@@ -5,10 +5,18 @@ import json
 
 import pytest
 
-from agentstop.cluster.heavy import MOST_PAUSE_SECONDS, SHARE, Hint, Name, Turns, hint_of, pause_after
+from agentstop.cluster.large_objects import (
+    MOST_PAUSE_SECONDS,
+    SHARE,
+    FairQueue,
+    Hint,
+    NamespacedName,
+    hint_of,
+    pause_after,
+)
 from tests.unit.objects import Raw
 
-HINT = Hint(Name("ns", "x"), "7", ending=False)
+HINT = Hint(NamespacedName("ns", "x"), "7", ending=False)
 
 
 def line(raw: Raw, event: str = "MODIFIED") -> bytes:
@@ -97,11 +105,11 @@ def test_where_that_is_not_certain_the_event_is_read(text: bytes) -> None:
 
 
 async def test_namespaces_take_turns_and_nobody_waits_twice() -> None:
-    turns = Turns()
-    crowd = [Name("crowd", f"x{number}") for number in range(3)]
-    for name in [*crowd, *crowd, Name("other", "a")]:
+    turns = FairQueue()
+    crowd = [NamespacedName("crowd", f"x{number}") for number in range(3)]
+    for name in [*crowd, *crowd, NamespacedName("other", "a")]:
         turns.add(name, ending=False)
-    assert [(await turns.next())[0] for _ in range(4)] == [crowd[0], Name("other", "a"), crowd[1], crowd[2]]
+    assert [(await turns.next())[0] for _ in range(4)] == [crowd[0], NamespacedName("other", "a"), crowd[1], crowd[2]]
     waiting = asyncio.create_task(turns.next())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -110,14 +118,20 @@ async def test_namespaces_take_turns_and_nobody_waits_twice() -> None:
 
 
 async def test_what_is_to_end_goes_before_the_others_of_its_namespace() -> None:
-    turns = Turns()
-    crowd = [Name("crowd", f"x{number}") for number in range(4)]
-    for name in [*crowd, Name("other", "a")]:
+    turns = FairQueue()
+    crowd = [NamespacedName("crowd", f"x{number}") for number in range(4)]
+    for name in [*crowd, NamespacedName("other", "a")]:
         turns.add(name, ending=False)
     for name in (crowd[3], crowd[2]):
         turns.add(name, ending=True)
         turns.add(name, ending=False)
-    order = [(crowd[2], True), (Name("other", "a"), False), (crowd[3], True), (crowd[0], False), (crowd[1], False)]
+    order = [
+        (crowd[2], True),
+        (NamespacedName("other", "a"), False),
+        (crowd[3], True),
+        (crowd[0], False),
+        (crowd[1], False),
+    ]
     assert [await turns.next() for _ in order] == order
 
 

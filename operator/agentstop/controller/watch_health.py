@@ -40,7 +40,7 @@ class Watched(NamedTuple):
     """Empty for all namespaces."""
 
 
-class Contacts:
+class WatchHealth:
     """The newest sign of life of each watch, in Unix seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
