@@ -10,9 +10,9 @@ import pytest
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
 from agentstop.cli.logs import set_up_logs
-from agentstop.controller.events import EventPoster
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.recorder import IN_TEXT, Recorder
+from agentstop.controller.reporter import IN_TEXT, Reporter
 from agentstop.controller.spans import attributes, spans
 from agentstop.lifecycle.decision import Decision
 from tests.docs.documents import ROOT, blocks, table_below
@@ -62,11 +62,11 @@ def logged(capsys: pytest.CaptureFixture[str], *, as_json: bool) -> list[str]:
     handlers, level = root.handlers[:], root.level
     set_up_logs(json=as_json, verbose=False)
     try:
-        recorder = Recorder(cast("EventPoster", None), Metrics({}, lambda: 0, tuple))
+        reporter = Reporter(cast("EventRecorder", None), Metrics({}, lambda: 0, tuple))
         before = AgentTaskStatus()
         for after in (RUNNING, STOPPING, STOPPED):
             given = task(None, before.wire(), namespace="research", name="digest", uid=UID)
-            recorder.wrote(given, Decision(status=after))
+            reporter.wrote(given, Decision(status=after))
             before = after
     finally:
         root.handlers[:] = handlers

@@ -49,7 +49,7 @@ class _Series:
     last: datetime
 
 
-class EventPoster:
+class EventRecorder:
     """Posts notes about tasks and pods as Events of events.k8s.io/v1, whenever nothing that matters more is `busy`."""
 
     def __init__(self, gateway: Gateway, clock: Callable[[], datetime], busy: Callable[[], bool]) -> None:

@@ -31,19 +31,19 @@ from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.resources import TASKS
 from agentstop.cluster.transport import Transport
 from agentstop.controller.definitions import warn_of_others
-from agentstop.controller.events import EventPoster
+from agentstop.controller.event_handler import EventHandler, priority_of
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.handlers import build_registry
-from agentstop.controller.intake import Intake, priority_of
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.order_keeper import OrderKeeper
 from agentstop.controller.orphans import Orphans, priority_of_orphan
 from agentstop.controller.probes import Probes
 from agentstop.controller.reconciler import Reconciler, RetryError
-from agentstop.controller.recorder import Recorder
+from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import INTERVAL_SECONDS, Resync
 from agentstop.controller.settings import NoMemories, operator_settings, scope
 from agentstop.controller.stalls import Stalls
+from agentstop.controller.stop_order_reconciler import StopOrderReconciler
 from agentstop.controller.tracing import tracing_from
 from agentstop.lifecycle.decision import LIMITS, Limits
 from agentstop.workloads.unreadable import told
@@ -109,7 +109,7 @@ class Operator:
         self._metrics.watch_health.expect(options.namespaces)
         self._clock = ServerClock()
         self._leader_guard = LeaderGuard()
-        self._intake = Intake(self._cache, self._queue, self._metrics, self._clock.now)
+        self._event_handler = EventHandler(self._cache, self._queue, self._metrics, self._clock.now)
         self._orphans: Orphans
         FamilyHandler(self._cache, self._queue, self._clock.now)
 
@@ -130,25 +130,25 @@ class Operator:
             probes = Probes(self._dead, self._unready, self._metrics.registry)
             stack.push_async_callback(probes.stop)
             await probes.start(self._options.host, self._options.health_port, self._options.metrics_port)
-            object_watcher = ObjectWatcher(gateway, self._intake.followed, self._intake.absent)
+            object_watcher = ObjectWatcher(gateway, self._event_handler.followed, self._event_handler.absent)
             stack.push_async_callback(object_watcher.close)
             now = self._clock.now
-            events = EventPoster(gateway, now, lambda: len(self._queue) > 0)
+            events = EventRecorder(gateway, now, lambda: len(self._queue) > 0)
             tracing = tracing_from(os.environ)
             stack.push_async_callback(tracing.close)
-            recorder = Recorder(events, self._metrics, tracing)
+            reporter = Reporter(events, self._metrics, tracing)
             self._orphans = Orphans(
                 self._cache,
                 gateway,
                 self._queue,
-                self._intake,
+                self._event_handler,
                 events,
                 self._metrics,
                 self._stalls,
                 self._known.is_set,
                 now,
             )
-            orders = OrderKeeper(
+            orders = StopOrderReconciler(
                 self._cache,
                 self._queue,
                 gateway,
@@ -165,14 +165,14 @@ class Operator:
                 gateway,
                 self._queue,
                 object_watcher,
-                recorder,
+                reporter,
                 orders.book,
                 now,
                 limits=self._options.limits,
             )
-            self._intake.forget_with(reconciler.forget)
+            self._event_handler.forget_with(reconciler.forget)
             reflectors = self._reflectors(gateway)
-            resync = Resync(self._cache, gateway, self._intake, self._options.namespaces, self._orphans.sweep)
+            resync = Resync(self._cache, gateway, self._event_handler, self._options.namespaces, self._orphans.sweep)
             if self._options.seat is not None:
                 election = Election(
                     transport,
@@ -198,7 +198,7 @@ class Operator:
 
     def _reflectors(self, gateway: Gateway) -> list[Reflector]:
         return [
-            Reflector(gateway, Source(kind, namespace, selector), self._intake, self._metrics.watch_health)
+            Reflector(gateway, Source(kind, namespace, selector), self._event_handler, self._metrics.watch_health)
             for namespace in self._options.namespaces or ("",)
             for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
         ]
@@ -213,7 +213,7 @@ class Operator:
             await asyncio.wait_for(self._known.wait(), MOST_FILL_SECONDS)
         await asyncio.gather(*self._workers(reconciler, WORKERS, urgent_only=False))
 
-    def _lead(self, orders: OrderKeeper, *, leads: bool) -> None:
+    def _lead(self, orders: StopOrderReconciler, *, leads: bool) -> None:
         """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
         self._metrics.leader.set(leads)
         if leads:
@@ -222,7 +222,7 @@ class Operator:
         for key, task in self._cache.tasks() if leads else ():
             self._queue.add(key, priority=priority_of(task))
 
-    async def _watch(self, gateway: Gateway, orders: OrderKeeper, reflectors: Sequence[Reflector]) -> None:
+    async def _watch(self, gateway: Gateway, orders: StopOrderReconciler, reflectors: Sequence[Reflector]) -> None:
         """Watch, once the orders are known: nothing may start that one of them holds.
 
         kopf is run anew whenever it gives up: an operator that watches nothing is worse than one that tries.
@@ -247,7 +247,7 @@ class Operator:
             self._reflecting = [asyncio.create_task(each.run(), name="reflector") for each in reflectors]
             self._background += self._reflecting
 
-    async def _learn(self, orders: OrderKeeper) -> None:
+    async def _learn(self, orders: StopOrderReconciler) -> None:
         """Read the orders before the tasks. Where that is refused, single stops must work all the same."""
         try:
             await orders.learn(self._options.namespaces)
@@ -256,7 +256,7 @@ class Operator:
                 raise
             log.error("stop orders cannot be read, and have no effect: %s", error)
 
-    async def _run_kopf(self, orders: OrderKeeper) -> None:
+    async def _run_kopf(self, orders: StopOrderReconciler) -> None:
         """Run kopf until it ends or the operator is asked to.
 
         It is cancelled rather than asked: asked, it waits five seconds for tasks that it did not start. Cancelled in
@@ -277,7 +277,7 @@ class Operator:
             watches.cancel()
             await asyncio.wait((watches,), timeout=FINISH_SECONDS / 2)
 
-    async def _kopf(self, orders: OrderKeeper) -> None:
+    async def _kopf(self, orders: StopOrderReconciler) -> None:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
@@ -356,11 +356,11 @@ class Operator:
     async def _pass(self, reconciler: Reconciler, key: TaskKey | OrphanKey) -> None:
         leads = self._leader_guard.holds
         if isinstance(key, OrphanKey):
-            await self._orphans.reconcile(key, reconciler.send_new) if leads else self._orphans.attend(key)
+            await self._orphans.reconcile(key, reconciler.send_new) if leads else self._orphans.observe_only(key)
         elif leads:
             await reconciler.reconcile(key)
         else:
-            reconciler.attend(key)
+            reconciler.observe_only(key)
         if leads:
             self._metrics.reconciles.labels("success").inc()
 

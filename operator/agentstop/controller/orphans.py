@@ -13,8 +13,8 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Priority, WorkQueue
-from agentstop.controller.events import EventPoster
-from agentstop.controller.intake import Intake
+from agentstop.controller.event_handler import EventHandler
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.reconciler import ROUNDS, RetryError
 from agentstop.controller.stalls import Stalls
@@ -81,8 +81,8 @@ class Orphans:
         cache: Cache,
         gateway: Gateway,
         queue: WorkQueue[TaskKey | OrphanKey],
-        intake: Intake,
-        events: EventPoster,
+        event_handler: EventHandler,
+        events: EventRecorder,
         metrics: Metrics,
         stalls: Stalls,
         filled: Callable[[], bool],
@@ -91,14 +91,14 @@ class Orphans:
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
-        self._intake = intake
+        self._event_handler = event_handler
         self._events = events
         self._metrics = metrics
         self._stalls = stalls
         self._filled = filled
         self._clock = clock
         self._known: dict[OrphanKey, _Orphan] = {}
-        intake.tell_of_pods(self.seen)
+        event_handler.tell_of_pods(self.seen)
         cache.listen(self._changed)
 
     def __iter__(self) -> Iterator[ListedTask]:
@@ -212,9 +212,9 @@ class Orphans:
             if not error.absent:
                 raise RetryError(error) from error
             if known is not None and not known.gone and self._cache.task(key) is known:
-                self._intake.task_is_gone(key)  # its event was missed, or is on its way
+                self._event_handler.task_is_gone(key)  # its event was missed, or is on its way
         else:
-            self._intake.task("MODIFIED", raw)
+            self._event_handler.task("MODIFIED", raw)
             if self._cache.task(key) is None:
                 raise UnservedError  # it is there, and cannot be read
 
@@ -238,7 +238,7 @@ class Orphans:
         self._events.post(pod, Note(Severity.WARNING, word.reason, Action.STOP, word.message))
         log.warning("%s: %s: %s", key, word.reason, word.message)
 
-    def attend(self, key: OrphanKey) -> None:
+    def observe_only(self, key: OrphanKey) -> None:
         """Forget an orphan that is none any more, while another replica acts."""
         pod = self._pod(ObjectRef("Pod", key.namespace, key.name))
         if pod is None or pod.uid != key.uid or not is_orphan(pod, *self._claimants(pod)):

@@ -14,9 +14,9 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Enqueuer
-from agentstop.controller.intake import priority_of
+from agentstop.controller.event_handler import priority_of
 from agentstop.controller.last_resort import LastResort
-from agentstop.controller.recorder import Recorder
+from agentstop.controller.reporter import Reporter
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
@@ -80,7 +80,7 @@ class Reconciler:
         gateway: Gateway,
         queue: Enqueuer[TaskKey],
         object_watcher: ObjectWatcher,
-        recorder: Recorder,
+        reporter: Reporter,
         orders: StopOrderIndex,
         clock: Callable[[], datetime],
         *,
@@ -91,11 +91,11 @@ class Reconciler:
         self._gateway = gateway
         self._queue = queue
         self._object_watcher = object_watcher
-        self._recorder = recorder
+        self._reporter = reporter
         self._orders = orders
         self._clock = clock
         self._making = 0
-        self._writer = Writer(cache, gateway, queue, recorder, orders.selected_by, clock)
+        self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock)
         self._last_resort = LastResort(cache, gateway, self._writer, clock)
 
     async def reconcile(self, key: TaskKey) -> None:
@@ -145,7 +145,7 @@ class Reconciler:
         if decision.wake_at is not None and self._cache.task(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())
 
-    def attend(self, key: TaskKey) -> None:
+    def observe_only(self, key: TaskKey) -> None:
         """Keep what is known of a task up to date while another replica acts; nothing is sent."""
         task = self._cache.task(key)
         if task is not None and task.gone:
@@ -161,7 +161,7 @@ class Reconciler:
         self._writer.remember(key, decision)
         if decision.status.phase.terminal or not decision.effects:
             if decision.status.phase.terminal:
-                self._recorder.ended(task, decision.status)
+                self._reporter.ended(task, decision.status)
             self.forget(key)
 
     def forget(self, key: TaskKey) -> None:
@@ -208,7 +208,7 @@ class Reconciler:
             if not await self.send_new(self._requests(task, kind, decision, now), sent, failed):
                 break
             if task.status.phase.terminal and not told:
-                self._recorder.tell(task, decision)
+                self._reporter.tell(task, decision)
                 told = True
         return task, decision
 

@@ -11,7 +11,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.controller.intake import Intake
+from agentstop.controller.event_handler import EventHandler
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Get
 
@@ -31,7 +31,7 @@ class Resync:
         self,
         cache: Cache,
         gateway: Gateway,
-        intake: Intake,
+        event_handler: EventHandler,
         namespaces: tuple[str, ...],
         afterwards: Callable[[], None] = lambda: None,
     ) -> None:
@@ -39,7 +39,7 @@ class Resync:
         self._afterwards = afterwards
         self._cache = cache
         self._gateway = gateway
-        self._intake = intake
+        self._event_handler = event_handler
         self._namespaces = namespaces or ("",)
 
     async def run_once(self) -> None:
@@ -61,8 +61,8 @@ class Resync:
                 await self._look_for(key)
             elif not task.status.phase.terminal:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
-                    self._intake.mark_stale(key)
-                self._intake.enqueue(key)
+                    self._event_handler.mark_stale(key)
+                self._event_handler.enqueue(key)
         for number, key in enumerate(pods.keys() - tasks.keys(), start=1):
             if number % BATCH == 0:
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -74,18 +74,18 @@ class Resync:
         if self._cache.knows(ref):
             return
         try:
-            self._intake.object(ref, None, await self._gateway.send(Get(ref)))
+            self._event_handler.object(ref, None, await self._gateway.send(Get(ref)))
         except ApiError as error:
             if not error.absent:
                 raise
 
     async def _look_for(self, key: TaskKey) -> None:
         try:
-            self._intake.task("MODIFIED", await self._gateway.get_task(*key))
+            self._event_handler.task("MODIFIED", await self._gateway.get_task(*key))
         except ApiError as error:
             if not error.absent:
                 raise
-            self._intake.task_is_gone(key)
+            self._event_handler.task_is_gone(key)
         except Exception:
             # One object that we stumble over must not hide all others.
             log.exception("%s could not be taken in", key)

@@ -13,7 +13,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Enqueuer
-from agentstop.controller.recorder import Recorder
+from agentstop.controller.reporter import Reporter
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import AddFinalizer, DeleteTask, RemoveFinalizer, TaskEffect
@@ -40,14 +40,14 @@ class Writer:
         cache: Cache,
         gateway: Gateway,
         queue: Enqueuer[TaskKey],
-        recorder: Recorder,
+        reporter: Reporter,
         wanted: Callable[[], Collection[str]],
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
-        self._recorder = recorder
+        self._reporter = reporter
         self._wanted = wanted
         self._clock = clock
         self._smallest: dict[str, str] = {}
@@ -77,7 +77,7 @@ class Writer:
         self._cache.written(task.uid)
         self._smallest.pop(task.uid, None)
         self._cache.put_task(answer, self._clock())
-        self._recorder.wrote(task, decision)
+        self._reporter.wrote(task, decision)
         return True
 
     async def _keep(self, key: TaskKey, task: Task, decision: Decision, error: ApiError) -> None:
@@ -94,8 +94,8 @@ class Writer:
             status = status.but(conditions=conditions(status.phase, said, word, status.conditions, self._clock()))
         if task.unwritable is None or task.unwritable.reason != word.reason:
             log.warning("%s: %s", key, word.message)
-            self._recorder.wrote(task, replace(decision, status=status))
-            self._recorder.unwritable(task, word)
+            self._reporter.wrote(task, replace(decision, status=status))
+            self._reporter.unwritable(task, word)
         self._cache.stand_in(key, status, word)
         self._queue.add_after(key, TRY_AGAIN_LATER_SECONDS if status.phase.terminal else TRY_AGAIN_SECONDS)
 

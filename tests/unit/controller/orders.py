@@ -16,7 +16,7 @@ from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.orders import key_of
 from agentstop.cluster.queue import WorkQueue
 from agentstop.cluster.resources import APIResource
-from agentstop.controller.order_keeper import OrderKeeper
+from agentstop.controller.stop_order_reconciler import StopOrderReconciler
 from agentstop.lifecycle.orders import OrderKey
 from agentstop.workloads.requests import AccessReview, Get, Request
 from tests.support.waiting import until
@@ -163,7 +163,7 @@ class Bench:
         self.queue: WorkQueue[TaskKey] = WorkQueue()
         gateway = cast("Gateway", self.cluster)
         self.leader_guard = LeaderGuard()
-        self.keeper = OrderKeeper(
+        self.keeper = StopOrderReconciler(
             self.cache,
             self.queue,
             gateway,

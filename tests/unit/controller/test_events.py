@@ -8,7 +8,7 @@ import pytest
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.controller.events import SERIES_ENDS_AFTER, EventPoster
+from agentstop.controller.events import SERIES_ENDS_AFTER, EventRecorder
 from agentstop.lifecycle.events import Action, Note, Severity
 from tests.unit.objects import NOW, Raw, pod, task
 
@@ -41,7 +41,7 @@ class Bench:
         self.now = NOW
         self.busy = False
         self.posted = Posted()
-        self.poster = EventPoster(cast("Gateway", self.posted), self._clock, lambda: self.busy)
+        self.poster = EventRecorder(cast("Gateway", self.posted), self._clock, lambda: self.busy)
 
     def _clock(self) -> datetime:
         return self.now

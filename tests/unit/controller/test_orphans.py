@@ -15,8 +15,8 @@ from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Priority, WorkQueue
-from agentstop.controller.events import EventPoster
-from agentstop.controller.intake import Intake
+from agentstop.controller.event_handler import EventHandler
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, priority_of_orphan
 from agentstop.controller.reconciler import RetryError
@@ -54,13 +54,13 @@ class Bench:
         self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue()
         self.stalls = Stalls()
         self.metrics = Metrics(self.cache.phases, lambda: 0, lambda: self.stalls)
-        self.intake = Intake(self.cache, self.queue, self.metrics, self.clock)
+        self.event_handler = EventHandler(self.cache, self.queue, self.metrics, self.clock)
         self.orphans = Orphans(
             self.cache,
             cast("Gateway", self),
             self.queue,
-            self.intake,
-            cast("EventPoster", self),
+            self.event_handler,
+            cast("EventRecorder", self),
             self.metrics,
             self.stalls,
             lambda: self.filled,
@@ -114,21 +114,21 @@ class Bench:
 
     def see(self, pod: Raw | None, event: str | None = None) -> None:
         assert pod is not None
-        self.intake.changed("Pod", event, pod)
+        self.event_handler.changed("Pod", event, pod)
 
     def begin(self, metadata: Raw | None = None, *, known_task: Raw | None = None) -> None:
         """A pod runs that the watch tells of."""
         self.pod = raw_pod(metadata=FREE if metadata is None else metadata)
         if known_task is not None:
             self.task = known_task
-            self.intake.changed(KIND, "ADDED", known_task)
+            self.event_handler.changed(KIND, "ADDED", known_task)
         self.see(self.pod)
 
     def lose_task(self, *, told: bool = True) -> None:
         assert self.task is not None
         metadata = self.task["metadata"] | {"resourceVersion": "99"}
         if told:
-            self.intake.changed(KIND, "DELETED", self.task | {"metadata": metadata})
+            self.event_handler.changed(KIND, "DELETED", self.task | {"metadata": metadata})
         self.task = None
 
     def end(self) -> None:
@@ -200,7 +200,7 @@ async def test_a_task_that_goes_leaves_an_orphan(bench: Bench, told: bool) -> No
     assert bench.known == []
     bench.lose_task(told=told)
     if not told:
-        bench.intake.missing(KIND, NamespacedName(*TASK), "task-uid")
+        bench.event_handler.missing(KIND, NamespacedName(*TASK), "task-uid")
     assert bench.cache.knows(POD_REF), "its pod is not forgotten with it"
     await bench.work()
 
@@ -219,7 +219,7 @@ async def test_a_stop_that_goes_on_after_its_task_needs_no_help(bench: Bench) ->
 async def test_a_task_made_again_under_the_same_name_has_the_pod_of_the_former_deleted(bench: Bench) -> None:
     bench.begin(known_task=raw_task(None, RUNNING))
     bench.task = raw_task(uid="new", version=9)
-    bench.intake.changed(KIND, "MODIFIED", bench.task)
+    bench.event_handler.changed(KIND, "MODIFIED", bench.task)
     await bench.work()
 
     assert bench.changes == [Delete]
@@ -346,7 +346,7 @@ async def test_a_pod_that_is_gone_is_not_followed_for_ever(bench: Bench) -> None
 async def test_what_a_task_adopts_is_an_orphan_when_that_one_goes(bench: Bench) -> None:
     bench.begin(known_task=raw_task(ADOPTS, name="b", uid="b"))
     assert bench.known == []
-    bench.intake.changed(KIND, "DELETED", raw_task(ADOPTS, name="b", uid="b", version=9))
+    bench.event_handler.changed(KIND, "DELETED", raw_task(ADOPTS, name="b", uid="b", version=9))
     bench.task = None
     await bench.work()
     assert bench.changes == [Patch]
@@ -354,10 +354,10 @@ async def test_what_a_task_adopts_is_an_orphan_when_that_one_goes(bench: Bench) 
 
 async def test_a_replica_that_stands_by_knows_them_and_sends_nothing(bench: Bench) -> None:
     bench.begin()
-    bench.orphans.attend(KEY)
+    bench.orphans.observe_only(KEY)
     assert bench.known == ["OrphanedPod"]
     bench.end()
-    bench.orphans.attend(KEY)
+    bench.orphans.observe_only(KEY)
     assert (bench.known, bench.sent) == ([], [])
 
 

@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import WorkQueue
-from agentstop.controller.intake import Intake
+from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
 from agentstop.workloads.requests import Get
@@ -54,9 +54,11 @@ class Bench:
         self.cache = Cache()
         self.queue: WorkQueue[TaskKey] = WorkQueue()
         metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
-        self.intake = Intake(self.cache, self.queue, metrics, lambda: NOW)
+        self.event_handler = EventHandler(self.cache, self.queue, metrics, lambda: NOW)
         self.looked = 0
-        self.resync = Resync(self.cache, cast("Gateway", self.cluster), self.intake, namespaces, self._afterwards)
+        self.resync = Resync(
+            self.cache, cast("Gateway", self.cluster), self.event_handler, namespaces, self._afterwards
+        )
 
     def _afterwards(self) -> None:
         self.looked += 1

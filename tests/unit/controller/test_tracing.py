@@ -23,7 +23,7 @@ from agentstop.api.task import (
     WorkloadStatus,
 )
 from agentstop.controller.otlp import Exporting
-from agentstop.controller.recorder import told_stop
+from agentstop.controller.reporter import told_stop
 from agentstop.controller.spans import NO_TRACING, Tracing, span_id, trace_id
 from agentstop.controller.tracing import tracing_from
 from tests.support.collector import Collector, collecting

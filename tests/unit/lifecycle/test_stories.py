@@ -103,7 +103,7 @@ def test_a_grandchild_under_a_child_that_has_ended_does_not_escape(world: World)
     world.start_operator()
     assert world.operator is not None
     parent = world.server.objects[ObjectRef(KIND, NAMESPACE, "a")]
-    world.operator.intake.task(None, parent)  # the others are read in later
+    world.operator.event_handler.task(None, parent)  # the others are read in later
     world.work(1)
     assert phase(world, "a") != "Stopped"
 

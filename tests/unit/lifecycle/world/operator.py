@@ -13,13 +13,13 @@ from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.resources import pod_of
-from agentstop.controller.events import EventPoster
+from agentstop.controller.event_handler import EventHandler
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.family_handler import FamilyHandler
-from agentstop.controller.intake import Intake
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import Orphans
 from agentstop.controller.reconciler import Reconciler, RetryError
-from agentstop.controller.recorder import Recorder
+from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import Resync
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
@@ -137,7 +137,7 @@ class Process:
         self.object_watcher = ModelFollowers()
         self.events = ModelEvents()
         queue = cast("WorkQueue[TaskKey | OrphanKey]", self.queue)
-        self.intake = Intake(self.cache, queue, METRICS, clock)
+        self.event_handler = EventHandler(self.cache, queue, METRICS, clock)
         self.mistakes = 0
         """So many of the next decisions fail, for a mistake in the operator."""
         self.reconciler = _Mistaken(
@@ -145,7 +145,7 @@ class Process:
             cast("Gateway", gateway),
             queue,
             cast("ObjectWatcher", self.object_watcher),
-            Recorder(cast("EventPoster", self.events), METRICS),
+            Reporter(cast("EventRecorder", self.events), METRICS),
             StopOrderIndex(lambda _: None),
             clock,
         )
@@ -155,15 +155,15 @@ class Process:
             self.cache,
             cast("Gateway", gateway),
             queue,
-            self.intake,
-            cast("EventPoster", self.events),
+            self.event_handler,
+            cast("EventRecorder", self.events),
             METRICS,
             Stalls(),
             lambda: self._listed == {KIND, "Pod"},
             clock,
         )
-        self.intake.forget_with(self.reconciler.forget)
-        self.resync = Resync(self.cache, cast("Gateway", gateway), self.intake, (NAMESPACE,), self.orphans.sweep)
+        self.event_handler.forget_with(self.reconciler.forget)
+        self.resync = Resync(self.cache, cast("Gateway", gateway), self.event_handler, (NAMESPACE,), self.orphans.sweep)
         self._key: TaskKey | OrphanKey | None = None
         self._listed: set[str] = set()
         self._positions: dict[str, int | None] = {KIND: None, "Pod": None}
@@ -204,19 +204,21 @@ class Process:
     def _begin(self, target: WatchTarget) -> None:
         """A watch begins with what there is."""
         if isinstance(target, PodsOf):
-            self.intake.followed(target, LISTED, {"items": [pod_of(each) for each in self._server.selected(target)]})
+            self.event_handler.followed(
+                target, LISTED, {"items": [pod_of(each) for each in self._server.selected(target)]}
+            )
         elif target in self._server.objects:
-            self.intake.followed(target, "ADDED", self._server.objects[target])
+            self.event_handler.followed(target, "ADDED", self._server.objects[target])
         else:
-            self.intake.absent(target)
+            self.event_handler.absent(target)
 
     def _go_on(self, target: WatchTarget, change: Change) -> None:
         if change.ref == target:
-            self.intake.followed(target, change.kind, change.after)
+            self.event_handler.followed(target, change.kind, change.after)
         elif isinstance(target, PodsOf) and change.ref.kind == "Pod":
             seen = as_watched(change, lambda raw: selects(target, raw))
             if seen is not None:
-                self.intake.followed(target, *seen)
+                self.event_handler.followed(target, *seen)
 
     def blink(self) -> None:
         """All watches break, and begin anew with lists."""
@@ -225,9 +227,9 @@ class Process:
 
     def _take_in(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
         if ref.kind == KIND:
-            self.intake.task(kind, raw)
+            self.event_handler.task(kind, raw)
         else:
-            self.intake.object(ref, kind, raw)
+            self.event_handler.object(ref, kind, raw)
 
     def look_again(self) -> None:
         """Make the slow second look."""

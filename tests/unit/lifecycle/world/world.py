@@ -170,7 +170,7 @@ class World:
             self.jobs.second()
             self._collect()
             if attentive:
-                self.attend()
+                self.observe_only()
 
     def _collect(self) -> None:
         """The garbage collector deletes what is owned by what is gone."""
@@ -188,7 +188,7 @@ class World:
         self.operator = None
         self.gateway.faults = []
 
-    def attend(self) -> None:
+    def observe_only(self) -> None:
         """Have the operator take in all there is, and work until there is nothing left to do now."""
         if self.operator is None:
             return

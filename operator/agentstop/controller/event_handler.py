@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 DELETED: Final = "DELETED"
 
 
-class Intake:
+class EventHandler:
     """Takes in what the watches bring."""
 
     def __init__(self, cache: Cache, queue: Enqueuer[TaskKey], metrics: Metrics, clock: Callable[[], datetime]) -> None:

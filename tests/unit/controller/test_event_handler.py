@@ -10,7 +10,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Priority, WorkQueue
-from agentstop.controller.intake import Intake, priority_of
+from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.metrics import Metrics
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task, when
@@ -32,8 +32,8 @@ def queue() -> WorkQueue[TaskKey]:
 
 
 @pytest.fixture
-def intake(cache: Cache, queue: WorkQueue[TaskKey]) -> Intake:
-    return Intake(cache, queue, Metrics(cache.phases, lambda: 0, lambda: ()), lambda: NOW)
+def event_handler(cache: Cache, queue: WorkQueue[TaskKey]) -> EventHandler:
+    return EventHandler(cache, queue, Metrics(cache.phases, lambda: 0, lambda: ()), lambda: NOW)
 
 
 def drained(queue: WorkQueue[TaskKey]) -> int:
@@ -43,8 +43,8 @@ def drained(queue: WorkQueue[TaskKey]) -> int:
     return waiting
 
 
-def test_a_task_is_decided_on(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
-    intake.task("ADDED", raw_task())
+def test_a_task_is_decided_on(event_handler: EventHandler, queue: WorkQueue[TaskKey]) -> None:
+    event_handler.task("ADDED", raw_task())
 
     assert len(queue) == 1
     assert not queue.has_urgent
@@ -63,9 +63,9 @@ def test_a_task_is_decided_on(intake: Intake, queue: WorkQueue[TaskKey]) -> None
     ],
 )
 def test_stops_that_were_not_signaled_yet_come_first(
-    intake: Intake, queue: WorkQueue[TaskKey], spec: Raw, status: Raw, urgent: bool
+    event_handler: EventHandler, queue: WorkQueue[TaskKey], spec: Raw, status: Raw, urgent: bool
 ) -> None:
-    intake.task("MODIFIED", raw_task(spec, status))
+    event_handler.task("MODIFIED", raw_task(spec, status))
 
     assert queue.has_urgent is urgent
 
@@ -80,35 +80,37 @@ def test_stops_that_were_not_signaled_yet_come_first(
     ids=["its own stop", "an order, or an ancestor", "deleted"],
 )
 def test_single_stops_come_before_those_of_many(
-    intake: Intake, cache: Cache, spec: Raw, metadata: Raw, priority: Priority
+    event_handler: EventHandler, cache: Cache, spec: Raw, metadata: Raw, priority: Priority
 ) -> None:
-    intake.task("ADDED", raw_task(spec, **metadata))
+    event_handler.task("ADDED", raw_task(spec, **metadata))
     cache.mark_asked(KEY, NOW)
 
     assert priority_of(cache.task(KEY)) is priority
 
 
-def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(intake: Intake, cache: Cache) -> None:
+def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(
+    event_handler: EventHandler, cache: Cache
+) -> None:
     assert priority_of(cache.task(KEY)) is Priority.NORMAL
     statuses: list[Raw] = [{"phase": "Stopping", "stop": SIGNALED}, {"phase": "Stopped"}]
     for version, status in enumerate(statuses, 1):
-        intake.task("MODIFIED", raw_task(STOP, status, version=version))
+        event_handler.task("MODIFIED", raw_task(STOP, status, version=version))
         assert priority_of(cache.task(KEY)) is Priority.NORMAL
 
 
-def test_old_news_are_no_news(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
-    intake.task("ADDED", raw_task(version=5))
+def test_old_news_are_no_news(event_handler: EventHandler, queue: WorkQueue[TaskKey]) -> None:
+    event_handler.task("ADDED", raw_task(version=5))
     drained(queue)
-    intake.task("MODIFIED", raw_task(version=4))
+    event_handler.task("MODIFIED", raw_task(version=4))
 
     assert len(queue) == 0
 
 
 def test_a_task_that_cannot_be_read_is_left_alone_and_said_so(
-    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey], caplog: pytest.LogCaptureFixture
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        intake.task("ADDED", raw_task({"stop": {"gracePeriodSeconds": "soon"}, "podTemplate": {}}))
+        event_handler.task("ADDED", raw_task({"stop": {"gracePeriodSeconds": "soon"}, "podTemplate": {}}))
 
     assert cache.task(KEY) is None
     assert len(queue) == 0
@@ -117,26 +119,26 @@ def test_a_task_that_cannot_be_read_is_left_alone_and_said_so(
     assert "Traceback" not in caplog.text
 
 
-def test_a_deleted_task_is_forgotten(intake: Intake, cache: Cache) -> None:
-    intake.task("ADDED", raw_task())
-    intake.task("DELETED", raw_task(version=2))
+def test_a_deleted_task_is_forgotten(event_handler: EventHandler, cache: Cache) -> None:
+    event_handler.task("ADDED", raw_task())
+    event_handler.task("DELETED", raw_task(version=2))
 
     assert cache.task(KEY) is None
 
 
-def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(intake: Intake, cache: Cache) -> None:
-    intake.task("ADDED", raw_task(version=5, uid="new"))
-    intake.task("DELETED", raw_task(version=4))
+def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(event_handler: EventHandler, cache: Cache) -> None:
+    event_handler.task("ADDED", raw_task(version=5, uid="new"))
+    event_handler.task("DELETED", raw_task(version=4))
 
     assert cache.task(KEY) is not None
 
 
 def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
-    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
-    intake.task("ADDED", raw_task(ADOPTS | {"stopRequested": True}))
+    event_handler.task("ADDED", raw_task(ADOPTS | {"stopRequested": True}))
     drained(queue)
-    intake.task("DELETED", raw_task(ADOPTS | {"stopRequested": True}, version=2))
+    event_handler.task("DELETED", raw_task(ADOPTS | {"stopRequested": True}, version=2))
 
     task = cache.task(KEY)
     assert task is not None
@@ -158,21 +160,21 @@ WITH_POD: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "P
     ids=["its stop goes on", "it had ended", "its pod is an orphan", "adopted, nobody asked for a stop"],
 )
 def test_a_task_is_remembered_for_as_long_as_a_stop_of_it_goes_on(
-    intake: Intake, cache: Cache, spec: Raw, status: Raw, kept: bool
+    event_handler: EventHandler, cache: Cache, spec: Raw, status: Raw, kept: bool
 ) -> None:
-    intake.task("ADDED", raw_task(spec, status))
-    intake.task("DELETED", raw_task(spec, status, version=2))
+    event_handler.task("ADDED", raw_task(spec, status))
+    event_handler.task("DELETED", raw_task(spec, status, version=2))
 
     assert (cache.task(KEY) is not None) is kept
 
 
 @pytest.mark.parametrize(("uid", "known"), [("uid", False), ("another", True)])
 def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
-    intake: Intake, cache: Cache, uid: str, known: bool
+    event_handler: EventHandler, cache: Cache, uid: str, known: bool
 ) -> None:
     raw = raw_task()
-    intake.changed(KIND, None, raw)
-    intake.missing(KIND, NamespacedName(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
+    event_handler.changed(KIND, None, raw)
+    event_handler.missing(KIND, NamespacedName(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
 
     assert (cache.task(KEY) is not None) is known
 
@@ -181,41 +183,41 @@ def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
 
 
 def test_a_pod_that_went_unseen_is_doubted_until_it_was_looked_at(
-    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
-    intake.changed(KIND, None, raw_task())
-    intake.changed("Pod", None, raw_pod())
+    event_handler.changed(KIND, None, raw_task())
+    event_handler.changed("Pod", None, raw_pod())
     drained(queue)
-    intake.missing("Pod", NamespacedName("ns", "x"), "pod-uid")
+    event_handler.missing("Pod", NamespacedName("ns", "x"), "pod-uid")
 
     assert cache.lister.entries[POD_REF].stale
     assert len(queue) == 1
 
 
-def test_a_pod_has_its_task_decided_on(intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]) -> None:
-    intake.task("ADDED", raw_task())
+def test_a_pod_has_its_task_decided_on(event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]) -> None:
+    event_handler.task("ADDED", raw_task())
     drained(queue)
-    intake.object(POD_REF, "ADDED", raw_pod())
+    event_handler.object(POD_REF, "ADDED", raw_pod())
 
     assert cache.knows(POD_REF)
     assert len(queue) == 1
 
 
 def test_a_pod_of_no_known_task_is_remembered_until_its_task_comes(
-    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
-    intake.object(POD_REF, None, raw_pod())
+    event_handler.object(POD_REF, None, raw_pod())
     assert cache.knows(POD_REF)
     assert len(queue) == 0
 
-    intake.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
+    event_handler.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
     assert not cache.knows(POD_REF)
 
 
-def test_a_real_deletion_is_believed(intake: Intake, cache: Cache) -> None:
-    intake.task("ADDED", raw_task())
-    intake.object(POD_REF, "ADDED", raw_pod())
-    intake.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
+def test_a_real_deletion_is_believed(event_handler: EventHandler, cache: Cache) -> None:
+    event_handler.task("ADDED", raw_task())
+    event_handler.object(POD_REF, "ADDED", raw_pod())
+    event_handler.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
 
     assert cache.lister.entries[POD_REF].absent
 
@@ -226,32 +228,34 @@ def test_a_real_deletion_is_believed(intake: Intake, cache: Cache) -> None:
     ids=["running", "in its grace period"],
 )
 def test_a_pod_that_lost_its_label_is_doubted_and_not_believed_gone(
-    intake: Intake, cache: Cache, queue: WorkQueue[TaskKey], metadata: Raw
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey], metadata: Raw
 ) -> None:
     """A watch by label shows it as DELETED, as it was before."""
-    intake.task("ADDED", raw_task())
-    intake.object(POD_REF, "ADDED", raw_pod())
+    event_handler.task("ADDED", raw_task())
+    event_handler.object(POD_REF, "ADDED", raw_pod())
     drained(queue)
-    intake.object(POD_REF, "DELETED", raw_pod(metadata=metadata, version=2))
+    event_handler.object(POD_REF, "DELETED", raw_pod(metadata=metadata, version=2))
 
     entry = cache.lister.entries[POD_REF]
     assert (entry.absent, entry.stale) == (False, True)
     assert len(queue) == 1
 
 
-def test_a_node_concerns_nobody_by_itself(intake: Intake, queue: WorkQueue[TaskKey]) -> None:
-    intake.task("ADDED", raw_task())
+def test_a_node_concerns_nobody_by_itself(event_handler: EventHandler, queue: WorkQueue[TaskKey]) -> None:
+    event_handler.task("ADDED", raw_task())
     drained(queue)
-    intake.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x", "uid": "node-uid"}})
+    event_handler.object(ObjectRef("Node", "", "x"), "ADDED", {"metadata": {"name": "x", "uid": "node-uid"}})
 
     assert len(queue) == 0
 
 
-def test_what_is_followed_by_name_can_be_absent(intake: Intake, cache: Cache, queue: WorkQueue[TaskKey]) -> None:
-    intake.task("ADDED", raw_task(ADOPTS))
-    intake.object(POD_REF, "ADDED", raw_pod())
+def test_what_is_followed_by_name_can_be_absent(
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
+) -> None:
+    event_handler.task("ADDED", raw_task(ADOPTS))
+    event_handler.object(POD_REF, "ADDED", raw_pod())
     drained(queue)
-    intake.absent(POD_REF)
+    event_handler.absent(POD_REF)
 
     assert cache.lister.entries[POD_REF].absent
     assert len(queue) == 1

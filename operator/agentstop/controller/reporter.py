@@ -8,7 +8,7 @@ import logging
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopStatus
-from agentstop.controller.events import EventPoster
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.spans import NO_TRACING, Tracing
 from agentstop.controller.stalls import stalled_by
@@ -22,10 +22,10 @@ IN_TEXT: Final = ("uid", "reason", "source", "by", "verdict", "seconds", "stalle
 """Fields of a line, in their order, that plain text shows after what it says of the task."""
 
 
-class Recorder:
+class Reporter:
     """Tells what happened, once it is written down."""
 
-    def __init__(self, events: EventPoster, metrics: Metrics, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(self, events: EventRecorder, metrics: Metrics, tracing: Tracing = NO_TRACING) -> None:
         self._events = events
         self._metrics = metrics
         self._tracing = tracing

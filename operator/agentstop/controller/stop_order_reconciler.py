@@ -73,7 +73,7 @@ class _Work:
     task: asyncio.Task[None] | None = None
 
 
-class OrderKeeper:
+class StopOrderReconciler:
     """Keeps the orders: each in its own task while there is something to do for it."""
 
     def __init__(

@@ -11,9 +11,9 @@ from agentstop.api.meta import Condition
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.controller.events import EventPoster
+from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import SIGNAL_BUCKETS, Metrics
-from agentstop.controller.recorder import Recorder
+from agentstop.controller.reporter import Reporter
 from agentstop.controller.stalls import Stall, Stalls
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.events import Action, Note, Severity
@@ -40,7 +40,7 @@ class Bench:
         self.cache = Cache()
         self.metrics = Metrics(self.cache.phases, lambda: 7, lambda: [Stall("NodeUnreachable", 2, at(60))])
         self.notes = Notes()
-        self.recorder = Recorder(cast("EventPoster", self.notes), self.metrics)
+        self.reporter = Reporter(cast("EventRecorder", self.notes), self.metrics)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -51,7 +51,7 @@ class Bench:
 
     def wrote(self, *statuses: AgentTaskStatus) -> None:
         for before, after in pairwise(statuses):
-            self.recorder.wrote(task(None, before.wire()), Decision(status=after))
+            self.reporter.wrote(task(None, before.wire()), Decision(status=after))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_an_end_without_a_stop_is_no_stop(bench: Bench) -> None:
 
 def test_notes_are_posted(bench: Bench) -> None:
     note = Note(Severity.NORMAL, "Running", Action.START, "it runs")
-    bench.recorder.wrote(task(), Decision(status=RUNNING, notes=(note,)))
+    bench.reporter.wrote(task(), Decision(status=RUNNING, notes=(note,)))
 
     assert bench.notes.posted == ["Running"]
 
@@ -125,7 +125,7 @@ def test_what_holds_a_task_up_is_one_line_too(bench: Bench, caplog: pytest.LogCa
 
 def test_a_stop_whose_task_is_gone_is_counted_and_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        bench.recorder.ended(task(None, RUNNING.but(stop=SIGNALED).wire()), STOPPED)
+        bench.reporter.ended(task(None, RUNNING.but(stop=SIGNALED).wire()), STOPPED)
 
     assert bench.value("agentstop_stop_requests_total", source="User") == 1
     assert bench.value("agentstop_stop_duration_seconds_count", source="User", verdict="Graceful") == 1
@@ -185,14 +185,14 @@ def test_ten_thousand_tasks_cost_no_more_than_ten() -> None:
         bench, stalls = Bench(), Stalls()
         bench.cache.listen(stalls.changed)
         metrics = Metrics(bench.cache.phases, lambda: 0, stalls.__iter__)
-        recorder = Recorder(cast("EventPoster", bench.notes), metrics)
+        reporter = Reporter(cast("EventRecorder", bench.notes), metrics)
         held = STOPPING.but(conditions=(stalled("NodeUnreachable"),))
         for number in range(tasks):
             raw = raw_task(None, held.wire(), name=f"t{number}", uid=f"u{number}", namespace=f"ns{number % 3}")
             bench.cache.put_task(raw, NOW)
             metrics.heard("AgentTask")
             for before, after in pairwise((RUNNING, held, STOPPED)):
-                recorder.wrote(task(None, before.wire(), name=f"t{number}"), Decision(status=after))
+                reporter.wrote(task(None, before.wire(), name=f"t{number}"), Decision(status=after))
         assert metrics.registry.get_sample_value("agentstop_stops_stalled", {"reason": "NodeUnreachable"}) == tasks
         numbers.append(series(metrics.registry))
 

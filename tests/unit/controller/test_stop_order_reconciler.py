@@ -11,7 +11,7 @@ from agentstop.api.order import ListedTask
 from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
-from agentstop.controller import order_keeper
+from agentstop.controller import stop_order_reconciler
 from tests.support.waiting import until
 from tests.unit.objects import Raw, when
 
@@ -23,8 +23,8 @@ RUNNING: Raw = {"phase": "Running"}
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_keeper, "PACE_SECONDS", 0.01)
-    monkeypatch.setattr(order_keeper, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(stop_order_reconciler, "PACE_SECONDS", 0.01)
+    monkeypatch.setattr(stop_order_reconciler, "RETRY_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ async def test_a_deletion_that_no_watch_tells_of_is_found_out(bench: Bench) -> N
     later = bench.task("later", creationTimestamp=when(-30))
     assert bench.held(later) == "HeldByOrder"
 
-    bench.now += order_keeper.LOOK
+    bench.now += stop_order_reconciler.LOOK
     bench.keeper._want(ORDER)
     await until(lambda: bench.held(later) is None, PATIENCE, "free")
 
