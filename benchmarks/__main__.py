@@ -36,7 +36,7 @@ LINE_WIDTH: Final = 140
 UNLIMITED: Final = 10_000
 """Requests a second for the Job controller's client, where its limit is not to be what is measured."""
 
-MOST_SHIPPED: Final = 100
+MAX_SHIPPED: Final = 100
 """So many Jobs are enough to see the rate that the Job controller has with its limit: more only take longer."""
 
 
@@ -167,7 +167,7 @@ async def _measure(
                     results.family = await family(place, options.families, log, say)
         if "mass" in parts and server.jobs is servers.Jobs.OURS:
             async with server.job_controller(None), part() as place:
-                count = min(options.tasks, MOST_SHIPPED)
+                count = min(options.tasks, MAX_SHIPPED)
                 results.mass |= await mass_stop(place, [SHIPPED_JOB], count, 1, log, say)
         if "orders" in parts and server.throwaway:
             # The operator serves all namespaces here, which on somebody's cluster would be those of others, too.

@@ -17,7 +17,7 @@ from benchmarks.orders import SETTLE_SECONDS, STOP_SECONDS, TERMINATION_SECONDS,
 from benchmarks.results import ByContender, Crowd, Latencies
 from benchmarks.stage import Stage
 
-MOST_SINGLE: Final = 500
+MAX_SINGLE: Final = 500
 """So many single stops of each kind are made during the mass stop at most."""
 
 BUSY_PAUSE_SECONDS: Final = 0.03
@@ -38,7 +38,7 @@ async def crowd(place: Stage, count: int, idle: int, log: Path, say: Callable[[s
         )
         say(f"crowd: starting {count} tasks for an order, and others for single stops")
         many = (await prepare(place, [ORDERED], "c", count))[ORDERED.name]
-        names = await prepare(place, SINGLE, "d", min(count, MOST_SINGLE))
+        names = await prepare(place, SINGLE, "d", min(count, MAX_SINGLE))
         await asyncio.sleep(SETTLE_SECONDS)
         place.kubelet.termination_seconds = TERMINATION_SECONDS
         orders = f"/apis/{API_VERSION}/namespaces/{place.namespace}/{ORDER_PLURAL}"

@@ -21,7 +21,7 @@ from benchmarks.stage import RUN_LABEL, Stage, for_all
 
 NAMESPACES: Final = 20
 ARRIVE_A_SECOND: Final = 50
-MOST_ARRIVE: Final = 3000
+MAX_ARRIVE: Final = 3000
 """So many tasks arrive in one round at most: a minute's worth."""
 
 TERMINATION_SECONDS: Final = 2.0
@@ -143,7 +143,7 @@ class _Round:
         """Create tasks at an even pace until cancelled; those that are being created then are waited for."""
         started, making = time.perf_counter(), list[asyncio.Task[None]]()
         try:
-            for number, name in enumerate(ARRIVING.names(f"{self._name}x", MOST_ARRIVE)):
+            for number, name in enumerate(ARRIVING.names(f"{self._name}x", MAX_ARRIVE)):
                 await asyncio.sleep(max(0.0, started + number / ARRIVE_A_SECOND - time.perf_counter()))
                 self.arrived.append(name)
                 making.append(asyncio.create_task(self._create(ARRIVING, name)))

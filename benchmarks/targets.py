@@ -8,17 +8,17 @@ from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByConten
 
 MOST_IDLE_P50: Final = 1.2
 MOST_IDLE_P99: Final = 1.0
-MOST_JOB: Final = 1.3
-MOST_FAMILY: Final = 1.0
-MOST_ORDER: Final = 1.5
-MOST_BUSY: Final = 3.0
+MAX_JOB: Final = 1.3
+MAX_FAMILY: Final = 1.0
+MAX_ORDER: Final = 1.5
+MAX_BUSY: Final = 3.0
 """A single stop takes two requests and two watches, where a raw call takes one of each."""
-MOST_START_SECONDS: Final = 0.3
-MOST_COMPLETION_SECONDS: Final = 0.15
-LEAST_THROUGHPUT: Final = 2.0
+MAX_START_SECONDS: Final = 0.3
+MAX_COMPLETION_SECONDS: Final = 0.15
+MIN_THROUGHPUT: Final = 2.0
 SCALE_TASKS: Final = 10_000
-MOST_READY_SECONDS: Final = 15.0
-MOST_RESIDENT_MIB: Final = 400.0
+MAX_READY_SECONDS: Final = 15.0
+MAX_RESIDENT_MIB: Final = 400.0
 MOST_SCALE_P99_MS: Final = 50.0
 
 
@@ -56,16 +56,16 @@ def _idle(results: Results) -> list[Target]:
 def _jobs(results: Results) -> list[Target]:
     gone = results.jobs.gone if results.jobs is not None else {}
     return [
-        _ratio("Job stopped through its task, p50 to pods gone", gone, 0.50, MOST_JOB, (AGENTSTOP, JOBS)),
-        _ratio("Job stopped through its task, p99 to pods gone", gone, 0.99, MOST_JOB, (AGENTSTOP, JOBS)),
+        _ratio("Job stopped through its task, p50 to pods gone", gone, 0.50, MAX_JOB, (AGENTSTOP, JOBS)),
+        _ratio("Job stopped through its task, p99 to pods gone", gone, 0.99, MAX_JOB, (AGENTSTOP, JOBS)),
     ]
 
 
 def _family(results: Results) -> list[Target]:
     effect, end = ({}, {}) if results.family is None else (results.family.effect, results.family.end)
     return [
-        _ratio("family, p50 to the last effect", effect, 0.50, MOST_FAMILY, (ONE_PATCH, BY_HAND)),
-        _ratio("family, p50 until all are Stopped", end, 0.50, MOST_FAMILY, (ONE_PATCH, BY_HAND)),
+        _ratio("family, p50 to the last effect", effect, 0.50, MAX_FAMILY, (ONE_PATCH, BY_HAND)),
+        _ratio("family, p50 until all are Stopped", end, 0.50, MAX_FAMILY, (ONE_PATCH, BY_HAND)),
     ]
 
 
@@ -73,8 +73,8 @@ def _orders(results: Results) -> list[Target]:
     signal = results.orders.signal if results.orders is not None else {}
     busy = results.crowd.busy if results.crowd is not None else {}
     return [
-        _ratio("order, until the last signal", signal, 0.50, MOST_ORDER, (BY_ORDER, RAW)),
-        _ratio("single stop during a mass stop, p99 to effect", busy, 0.99, MOST_BUSY, (AGENTSTOP, RAW)),
+        _ratio("order, until the last signal", signal, 0.50, MAX_ORDER, (BY_ORDER, RAW)),
+        _ratio("single stop during a mass stop, p99 to effect", busy, 0.99, MAX_BUSY, (AGENTSTOP, RAW)),
     ]
 
 
@@ -82,9 +82,9 @@ def _startup(results: Results) -> list[Target]:
     seconds = results.startup.seconds if results.startup is not None else {}
     found = []
     for name, most in (
-        (STOP_NAME, MOST_START_SECONDS),
-        (COMPLETE_VERB, MOST_COMPLETION_SECONDS),
-        (COMPLETE_NAME, MOST_COMPLETION_SECONDS),
+        (STOP_NAME, MAX_START_SECONDS),
+        (COMPLETE_VERB, MAX_COMPLETION_SECONDS),
+        (COMPLETE_NAME, MAX_COMPLETION_SECONDS),
     ):
         what, wanted = f"{name}, p50 to its end", f"< {most} s"
         if name not in seconds:
@@ -110,26 +110,26 @@ def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: t
 def _mass(results: Results) -> list[Target]:
     found = []
     for theirs, whose in ((JOBS, "the Job controller's"), (JOBS_SHIPPED, "the Job controller's as shipped")):
-        what, wanted = "mass stop, throughput", f">= {LEAST_THROUGHPUT} x {whose}"
+        what, wanted = "mass stop, throughput", f">= {MIN_THROUGHPUT} x {whose}"
         ours, other = results.mass.get(AGENTSTOP), results.mass.get(theirs)
         if ours is None or other is None:
             found.append(_unmeasured(what, wanted))
             continue
         ratio = ours.per_second / other.per_second
-        found.append(Target(f"{what} ({ours.count})", wanted, f"{ratio:.2f} x", ratio >= LEAST_THROUGHPUT))
+        found.append(Target(f"{what} ({ours.count})", wanted, f"{ratio:.2f} x", ratio >= MIN_THROUGHPUT))
     return found
 
 
 def _scale(results: Results) -> list[Target]:
-    wanted = (f"<= {MOST_READY_SECONDS:.0f} s", f"<= {MOST_RESIDENT_MIB:.0f} MiB", f"<= {MOST_SCALE_P99_MS:.0f} ms")
+    wanted = (f"<= {MAX_READY_SECONDS:.0f} s", f"<= {MAX_RESIDENT_MIB:.0f} MiB", f"<= {MOST_SCALE_P99_MS:.0f} ms")
     whats = tuple(f"{SCALE_TASKS} tasks: {each}" for each in ("ready", "resident memory", "idle stop, p99 to effect"))
     measured = next((each for each in results.scale if each.count >= SCALE_TASKS), None)
     if measured is None:
         return [_unmeasured(what, want) for what, want in zip(whats, wanted, strict=True)]
     ready, resident, p99 = measured.ready_seconds, measured.resident_mib, measured.effect.p99_ms
     return [
-        Target(whats[0], wanted[0], f"{ready:.1f} s", ready <= MOST_READY_SECONDS),
-        Target(whats[1], wanted[1], f"{resident:.0f} MiB", resident <= MOST_RESIDENT_MIB),
+        Target(whats[0], wanted[0], f"{ready:.1f} s", ready <= MAX_READY_SECONDS),
+        Target(whats[1], wanted[1], f"{resident:.0f} MiB", resident <= MAX_RESIDENT_MIB),
         Target(whats[2], wanted[2], f"{p99:.1f} ms", p99 <= MOST_SCALE_P99_MS),
     ]
 

@@ -40,15 +40,15 @@ GRACE: Final = "terminationGracePeriodSeconds"
 TEXTS: Final = {"command": 32_768, "args": 32_768, "env": 32_768}
 """Longest text, in characters, below a field of this name."""
 
-LONGEST_TEXT: Final = 4_096
-LONGEST_KEY: Final = 317
+MAX_TEXT: Final = 4_096
+MAX_KEY: Final = 317
 """A prefix of 253 characters, a slash, and a name of 63."""
 
 ITEMS: Final = {"command": 1_024, "args": 1_024, "env": 1_024, "items": 1_024}
 """Most items of a list of this name."""
 
-MOST_ITEMS: Final = 256
-MOST_KEYS: Final = 64
+MAX_ITEMS: Final = 256
+MAX_KEYS: Final = 64
 
 
 class UnknownShapeError(Exception):
@@ -71,7 +71,7 @@ class _Translation:
         if name in above:
             raise UnknownShapeError(f"{path}: {name} contains itself, so its depth has no bound")
         if name in {INT_OR_STRING, QUANTITY}:
-            return {"x-kubernetes-int-or-string": True, "maxLength": LONGEST_TEXT}
+            return {"x-kubernetes-int-or-string": True, "maxLength": MAX_TEXT}
         node = self._schemas[name]
         if name in CUT:
             node = {**node, "properties": {key: node["properties"][key] for key in sorted(CUT[name])}}
@@ -86,14 +86,14 @@ class _Translation:
             return self._object(node, path, above)
         if kind == "array":
             items = self.node(node["items"], f"{path}[]", above)
-            return {"type": kind, "maxItems": ITEMS.get(_last(path), MOST_ITEMS), "items": items}
+            return {"type": kind, "maxItems": ITEMS.get(_last(path), MAX_ITEMS), "items": items}
         if kind not in {"string", "boolean", "integer", "number"}:
             raise UnknownShapeError(f"{path}: no translation of {sorted(node)}")
         out: dict[str, Any] = {"type": kind}
         if node.get("format") in KEPT_FORMATS:
             out["format"] = node["format"]
         if kind == "string":
-            out["maxLength"] = next((TEXTS[part] for part in _parts(path) if part in TEXTS), LONGEST_TEXT)
+            out["maxLength"] = next((TEXTS[part] for part in _parts(path) if part in TEXTS), MAX_TEXT)
         if _last(path) == GRACE:
             out["maximum"] = YEAR
         return out
@@ -105,7 +105,7 @@ class _Translation:
         if isinstance(extra, Mapping):
             return {
                 "type": "object",
-                "maxProperties": MOST_KEYS,
+                "maxProperties": MAX_KEYS,
                 "additionalProperties": self.node(extra, f"{path}{{}}", above),
             }
         if extra:

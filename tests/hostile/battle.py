@@ -24,7 +24,7 @@ from tests.support.operators import Operator, Operators
 from tests.support.orders import Orders
 from tests.support.waiting import until
 
-MOST_MEMORY = 512 * 2**20
+MAX_MEMORY = 512 * 2**20
 """In bytes; what the chart gives the operator."""
 
 LOOK_SECONDS = 0.5
@@ -200,7 +200,7 @@ async def _look_after(operator: Operator) -> None:
             code, text = await operator.get(page)
             assert code == 200, f"{page} answers {code}: {text}"
         used = memory(operator.program.pid)
-        assert used < MOST_MEMORY, f"the operator used {used / 2**20:.0f} MiB"
+        assert used < MAX_MEMORY, f"the operator used {used / 2**20:.0f} MiB"
         await asyncio.sleep(LOOK_SECONDS)
 
 

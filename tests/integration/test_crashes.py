@@ -20,7 +20,7 @@ from tests.support.workloads import Workloads
 AWAY_SECONDS = 5.0
 """How long the API server is away; longer than the operator's pauses between tries, shorter than a test should be."""
 
-LONGEST_LIFE = 0.8
+MAX_LIFE = 0.8
 """The operator is killed at most so many seconds after a stop was asked for."""
 
 LATE_SECONDS = 120.0
@@ -53,7 +53,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_stops(
             await ns.running(name)
         for name in names:
             await ns.stop(name)
-            await asyncio.sleep(random.uniform(0, LONGEST_LIFE) ** 2)
+            await asyncio.sleep(random.uniform(0, MAX_LIFE) ** 2)
             await operator.program.kill()
             operator = await launch.start(ns.name, wait=False)
             if random.random() < 0.5:
@@ -89,7 +89,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_starts(
 
 async def killed(ns: Namespace, launch: Operators, operator: Operator) -> Operator:
     """Kill the operator at a random moment from now on, and start another one."""
-    await asyncio.sleep(random.uniform(0, LONGEST_LIFE) ** 2)
+    await asyncio.sleep(random.uniform(0, MAX_LIFE) ** 2)
     await operator.program.kill()
     operator = await launch.start(ns.name, wait=False)
     if random.random() < 0.5:

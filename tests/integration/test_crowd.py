@@ -21,7 +21,7 @@ TASKS_OF_THE_CROWD = 200
 FINALIZERS = 5_700
 """Of each of them: some 1.15 MB, which costs the API server least of all that is large."""
 
-MOST_MIB = 512
+MAX_MIB = 512
 """What the chart's `resources.limits.memory` allows."""
 
 READY_SECONDS = 90.0
@@ -78,7 +78,7 @@ async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
     operator = await Operator.start(cluster, command=[sys.executable, "-m", MODULE], wait=False)
     try:
         await operator.ready(READY_SECONDS)
-        assert most_mib(operator) < MOST_MIB
+        assert most_mib(operator) < MAX_MIB
 
         async def seen() -> bool:
             _, metrics = await operator.get("/metrics")
@@ -105,7 +105,7 @@ async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
             return bool((await cluster.kube.get(TASKS, crowd, "t0"))["status"]["phase"] == "Stopped")
 
         await until(stopped, TURN_SECONDS, "one of the crowd is stopped")
-        assert most_mib(operator) < MOST_MIB
+        assert most_mib(operator) < MAX_MIB
         assert (await operator.get("/readyz"))[1] == "ok\n"
         assert not operator.mistakes()
     finally:

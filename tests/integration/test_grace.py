@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from tests.support import agents
 from tests.support.clusters import Feature
 from tests.support.history import PATIENCE
@@ -104,4 +104,4 @@ async def test_a_hook_before_the_end_takes_of_the_grace_period(ns: Namespace, op
     }
     missed = {name: seconds for name, (_, seconds) in ends.items()}
     assert abs(missed["shares"]) <= PRECISION, missed
-    assert -PRECISION <= missed["eats"] <= SHORTEST_KUBELET_SECONDS + PRECISION, missed
+    assert -PRECISION <= missed["eats"] <= MIN_KUBELET_SECONDS + PRECISION, missed

@@ -9,7 +9,7 @@ import pytest
 from tools.podspec import podspec
 
 from agentstop.api.crd import task_crd
-from agentstop.api.podtemplate import LONGEST_TEMPLATE, kubernetes_version
+from agentstop.api.podtemplate import MAX_TEMPLATE, kubernetes_version
 from tests.support import agents, definitions
 from tests.support.clusters import Cluster
 from tests.support.kube import APPLY, CRDS, MERGE, TASKS, Kind, KubeError, Object
@@ -114,7 +114,7 @@ TOO_MUCH: dict[str, tuple[Object, str]] = {
     "many labels": ({"metadata": {"labels": {f"a{i}": "" for i in range(65)}}, **agents.template()}, "64"),
     "a long key": ({"metadata": {"annotations": {"x" * 318: ""}}, **agents.template()}, "317"),
     "a long annotation": ({"metadata": {"annotations": {"a": "x" * 4_097}}, **agents.template()}, "4096"),
-    "as a whole": (with_container(args=["x" * 32_000] * 5), str(LONGEST_TEMPLATE)),
+    "as a whole": (with_container(args=["x" * 32_000] * 5), str(MAX_TEMPLATE)),
     "many long keys": (agents.template(nodeSelector={f"{i:03}{'x' * 30_000}": "" for i in range(5)}), "as a whole"),
     "a year and a second": (agents.template(grace=31_536_001), "31536000"),
     "no containers": ({"spec": {"containers": None}}, "containers"),

@@ -37,7 +37,7 @@ def test_words_cover_all_verdicts_and_sources() -> None:
 
 def test_the_bound_on_names_is_the_one_of_the_definition() -> None:
     field = order.StopOrderSpec.model_fields["task_names"]
-    assert names.MOST_TASK_NAMES in [getattr(each, "max_length", None) for each in field.metadata]
+    assert names.MAX_TASK_NAMES in [getattr(each, "max_length", None) for each in field.metadata]
 
 
 def test_there_is_advice_for_every_documented_reason_that_holds_up() -> None:

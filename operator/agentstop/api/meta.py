@@ -36,7 +36,7 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(3000, 1, 1, tzinfo=UTC)
 """What is said to be before or after is taken for these: years are added to it and taken off it."""
 
-LONGEST_SECONDS: Final = 2**31 - 1
+MAX_DURATION_SECONDS: Final = 2**31 - 1
 """What is said to last longer is taken to last so long: some 68 years, and the most that 32 bits hold."""
 
 
@@ -57,11 +57,11 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def parse_seconds(value: object, default: int = 0) -> int:
-    """Read a duration in whole seconds: from 0 to `LONGEST_SECONDS`, the default where there is none.
+    """Read a duration in whole seconds: from 0 to `MAX_DURATION_SECONDS`, the default where there is none.
 
     The API server takes grace periods of up to 2^63 - 1 seconds.
     """
-    return min(max(parse_number(value, default), 0), LONGEST_SECONDS)
+    return min(max(parse_number(value, default), 0), MAX_DURATION_SECONDS)
 
 
 def parse_number(value: object, default: int = 0) -> int:

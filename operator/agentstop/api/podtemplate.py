@@ -11,28 +11,28 @@ from typing import Any, Final
 
 from agentstop.api.meta import rule, schema
 
-MOST_ENTRIES: Final = 64
+MAX_ENTRIES: Final = 64
 """So many labels, and so many annotations, a template may give its pod."""
 
-LONGEST_KEY: Final = 317
+MAX_KEY: Final = 317
 """Characters of the name of a label or an annotation: a prefix of 253, a slash, and a name of 63.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 """
 
-LONGEST_LABEL: Final = 63
-LONGEST_ANNOTATION: Final = 4_096
+MAX_LABEL: Final = 63
+MAX_ANNOTATION: Final = 4_096
 
-LONGEST_TEMPLATE: Final = 131_072
+MAX_TEMPLATE: Final = 131_072
 """Characters of a whole template: what is larger belongs into a ConfigMap or an image."""
 
-_KEYS: Final = rule(f"self.all(key, key.size() <= {LONGEST_KEY})", f"a key must have at most {LONGEST_KEY} characters")
+_KEYS: Final = rule(f"self.all(key, key.size() <= {MAX_KEY})", f"a key must have at most {MAX_KEY} characters")
 
 _IMMUTABLE: Final = rule("self == oldSelf", "podTemplate is immutable: create a new task instead")
 _SIZE: Final = rule(
     # The only function that takes a value whole. `dyn` since it is checked for text and numbers where types are known.
-    f"'%s'.format([dyn(self)]).size() <= {LONGEST_TEMPLATE}",
-    f"podTemplate must have at most {LONGEST_TEMPLATE} characters as a whole: put what is large into a ConfigMap",
+    f"'%s'.format([dyn(self)]).size() <= {MAX_TEMPLATE}",
+    f"podTemplate must have at most {MAX_TEMPLATE} characters as a whole: put what is large into a ConfigMap",
 )
 
 
@@ -55,8 +55,8 @@ def pod_template_schema() -> dict[str, Any]:
                 "type": "object",
                 "description": "Labels and annotations for the pod. Its name is the name of the task.",
                 "properties": {
-                    "labels": _map("Labels of the pod.", LONGEST_LABEL),
-                    "annotations": _map("Annotations of the pod.", LONGEST_ANNOTATION),
+                    "labels": _map("Labels of the pod.", MAX_LABEL),
+                    "annotations": _map("Annotations of the pod.", MAX_ANNOTATION),
                 },
             },
             "spec": {
@@ -74,7 +74,7 @@ def _map(description: str, longest: int) -> dict[str, Any]:
     return {
         "type": "object",
         "description": description,
-        "maxProperties": MOST_ENTRIES,
+        "maxProperties": MAX_ENTRIES,
         "additionalProperties": {"type": "string", "maxLength": longest},
         **schema(_KEYS),
     }

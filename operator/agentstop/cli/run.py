@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-LONGEST_GRACE: Final = 31_536_000
+MAX_GRACE: Final = 31_536_000
 """One year, in seconds."""
 
-LEAST_LEASE: Final = 3
-MOST_LEASE: Final = 300
+MIN_LEASE: Final = 3
+MAX_LEASE: Final = 300
 """Bounds of the time of the Lease in seconds: below, one slow request loses it; above, nobody would act for long."""
 
-MOST_TTL: Final = 31_536_000
+MAX_TTL: Final = 31_536_000
 """One year, in seconds: the most that a task's own ttlSecondsAfterFinished may say."""
 
 
@@ -160,20 +160,20 @@ def _seat(options: argparse.Namespace) -> "LeaderElectionConfig":
 
 
 def _lease_duration(text: str) -> int:
-    if not text.isdigit() or not LEAST_LEASE <= int(text) <= MOST_LEASE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {LEAST_LEASE} to {MOST_LEASE}")
+    if not text.isdigit() or not MIN_LEASE <= int(text) <= MAX_LEASE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {MIN_LEASE} to {MAX_LEASE}")
     return int(text)
 
 
 def _min_ttl(text: str) -> int:
-    if not text.isdigit() or int(text) > MOST_TTL:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_TTL}")
+    if not text.isdigit() or int(text) > MAX_TTL:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MAX_TTL}")
     return int(text)
 
 
 def _grace(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= LONGEST_GRACE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {LONGEST_GRACE}")
+    if not text.isdigit() or not 1 <= int(text) <= MAX_GRACE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {MAX_GRACE}")
     return int(text)
 
 

@@ -2,7 +2,7 @@
 
 Python's own decoder is quick, and gives up a whole document for one object that is nested deep (from about 1,000 levels
 on, or 10,000, by the version of Python), for one number of 5,000 digits or for one byte that is no text. Where it gives
-up, the document is read again with what made it do so cut out. What is nested deeper than `MOST_DEPTH` is cut always:
+up, the document is read again with what made it do so cut out. What is nested deeper than `MAX_DEPTH` is cut always:
 nobody who works on the object later has to reckon with it.
 """
 
@@ -13,15 +13,15 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any, Final
 
-MOST_DEPTH: Final = 100
+MAX_DEPTH: Final = 100
 """So many levels are read, and what is deeper is empty. A PodSpec has less than 20, and its managed fields a few more;
 Python itself follows some 1,000 calls, and whoever goes through an object may need several for one level."""
 
-MOST_DIGITS: Final = 400
+MAX_DIGITS: Final = 400
 """So long are the numbers that are read; what Kubernetes knows has 64 bits, which are 20 digits."""
 
 CUT_DEPTH: Final = 50
-"""Where Python gives up, a branch that goes deeper than `MOST_DEPTH` is cut off here. The distance between the two
+"""Where Python gives up, a branch that goes deeper than `MAX_DEPTH` is cut off here. The distance between the two
 keeps it cheap to go to and fro over the bound a million times."""
 
 _WINDOW: Final = 8192
@@ -52,7 +52,7 @@ def _finite(digits: str) -> float | None:
 
 
 def _short(digits: str) -> int | None:
-    return int(digits) if len(digits) <= MOST_DIGITS else None
+    return int(digits) if len(digits) <= MAX_DIGITS else None
 
 
 _QUICK: Final = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=lambda _: None)
@@ -143,7 +143,7 @@ def decode_at(text: str, start: int) -> tuple[Any, int]:
         return _decode_with_care(text, start)
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         value = _QUICK.decode(_whole_characters(text[start:end]))
-    if _levels_at_most(text, start, end) > MOST_DEPTH:
+    if _levels_at_most(text, start, end) > MAX_DEPTH:
         _cut(value)
     return value, end
 
@@ -172,7 +172,7 @@ def _whole_characters(text: str) -> str:
 def _cut(value: Any) -> None:
     """Empty what is deeper than we go."""
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MOST_DEPTH - 1):
+    for _ in range(MAX_DEPTH - 1):
         level = [
             inner
             for each in level
@@ -238,7 +238,7 @@ class _Cutter:
     def may_cross(self, least: int, most: int) -> bool:
         """Whether anything begins or ends where the depth stays between these two."""
         below = least > 0 and most <= CUT_DEPTH
-        within = least > CUT_DEPTH and (self._cutting or most <= MOST_DEPTH)
+        within = least > CUT_DEPTH and (self._cutting or most <= MAX_DEPTH)
         return not (below or within)
 
     def follow(self, depths: list[int], places: list[int]) -> bool:
@@ -256,7 +256,7 @@ class _Cutter:
                     return False
                 self._branch = places[at - 1]
             back = _index(depths, CUT_DEPTH, at + 1, last)
-            if not self._cutting and max(depths[at:back]) > MOST_DEPTH:
+            if not self._cutting and max(depths[at:back]) > MAX_DEPTH:
                 self._cutting = True
                 self.kept.append(self._text[self.kept_from : self._branch])
             if back == last:

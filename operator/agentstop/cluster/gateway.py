@@ -37,7 +37,7 @@ from agentstop.workloads.requests import (
     Suspend,
 )
 
-MOST_AT_ONCE: Final = 16
+MAX_AT_ONCE: Final = 16
 """So many requests of one task are under way at once."""
 
 WATCH_SECONDS: Final = 60
@@ -131,7 +131,7 @@ class Gateway:
 
     async def send_all(self, requests: Sequence[Request]) -> list[JsonObject | ApiError]:
         """Carry out requests side by side, and return each answer or error in their order."""
-        at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def one(request: Request) -> JsonObject | ApiError:
             async with at_once:

@@ -14,7 +14,7 @@ HEAVY_BYTES: Final = 128 * 1024
 """From this size on. To read less takes some milliseconds at most."""
 
 SHARE: Final = 0.2
-MOST_PAUSE_SECONDS: Final = 2.0
+MAX_PAUSE_SECONDS: Final = 2.0
 """So much of the time goes into reading large objects, and how long a pause after one is at most."""
 
 _TYPED: Final = re.compile(
@@ -109,4 +109,4 @@ class FairQueue:
 
 def pause_after(seconds: float) -> float:
     """Return for how long to do nothing of the kind after so many seconds of it."""
-    return min(MOST_PAUSE_SECONDS, seconds * (1 / SHARE - 1))
+    return min(MAX_PAUSE_SECONDS, seconds * (1 / SHARE - 1))

@@ -24,7 +24,7 @@ from agentstop.workloads.pod_record import PodRecord
 
 log = logging.getLogger(__name__)
 
-MOST_GONE: Final = 256
+MAX_GONE: Final = 256
 """So many pods of one workload are remembered after they are gone."""
 
 
@@ -198,7 +198,7 @@ class ObjectStore:
                 seen = before
         group.pods[seen.uid] = CacheEntry(seen=seen, at=now)
         self._members[seen.uid] = pods
-        if len(group.pods) > MOST_GONE:
+        if len(group.pods) > MAX_GONE:
             self._drop_gone(group)
         return seen.uid
 

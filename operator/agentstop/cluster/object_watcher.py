@@ -19,7 +19,7 @@ PAUSE_SECONDS: Final = 0.5
 UNSERVED_SECONDS: Final = 3.0
 """The same where the API server does not serve the kind: somebody may install it at any time."""
 
-MOST_WATCHES: Final = 1000
+MAX_WATCHES: Final = 1000
 LOOK_SECONDS: Final = 10.0
 LOOKS_PER_SECOND: Final = 50
 """So many are watched at once, since each watch takes a connection; the others are looked at so often, and more rarely
@@ -64,7 +64,7 @@ class ObjectWatcher:
         while True:
             pause = PAUSE_SECONDS
             try:
-                if self._watches < MOST_WATCHES:
+                if self._watches < MAX_WATCHES:
                     await self._watch(ref)
                 else:
                     await self._look(ref)
@@ -73,8 +73,8 @@ class ObjectWatcher:
                 pause = UNSERVED_SECONDS if error.code == 404 else PAUSE_SECONDS
             except Exception:
                 log.exception("the watch of %s broke, and is begun anew", ref)
-            if self._watches >= MOST_WATCHES:
-                pause = max(LOOK_SECONDS, (len(self._tasks) - MOST_WATCHES) / LOOKS_PER_SECOND)
+            if self._watches >= MAX_WATCHES:
+                pause = max(LOOK_SECONDS, (len(self._tasks) - MAX_WATCHES) / LOOKS_PER_SECOND)
             await asyncio.sleep(pause)
 
     async def _watch(self, ref: WatchTarget) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.transport import MOST_BYTES, TOO_LARGE, UNREADABLE, Transport
+from agentstop.cluster.transport import MAX_BYTES, TOO_LARGE, UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
 LIST_TIMEOUT_SECONDS: Final = 120.0
@@ -15,7 +15,7 @@ PAGE: Final = 200
 """So many objects are listed at once, first and at most: to read a page holds up everything else only for a moment."""
 
 WANTED_BYTES: Final = 4 * 2**20
-MOST_PAGE_BYTES: Final = 16 * 2**20
+MAX_PAGE_BYTES: Final = 16 * 2**20
 """How large a page is meant to be, and from what size on one of several objects is given up for a smaller one: an
 object may have 1.5 MB and more, and some hundreds of them would be all the memory that there is."""
 
@@ -66,7 +66,7 @@ async def pages(
     query, limit = dict(selector), FIRST_PAGE
     while True:
         query["limit"] = str(limit)
-        most = MOST_PAGE_BYTES if limit > 1 else MOST_BYTES
+        most = MAX_PAGE_BYTES if limit > 1 else MAX_BYTES
         try:
             page = Page(where, await transport.listing(where, query, accept, LIST_TIMEOUT_SECONDS, most))
         except ApiError as error:

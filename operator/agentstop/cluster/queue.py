@@ -11,7 +11,7 @@ Key = TypeVar("Key", bound=Hashable)
 KeyToAdd = TypeVar("KeyToAdd", bound=Hashable, contravariant=True)
 
 FIRST_RETRY_SECONDS: Final = 0.05
-LONGEST_RETRY_SECONDS: Final = 3.0
+MAX_RETRY_SECONDS: Final = 3.0
 
 
 class Priority(IntEnum):
@@ -110,7 +110,7 @@ class WorkQueue(Generic[Key]):
         """Have the key worked on again after a pause that doubles with every failure, up to 3 seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        self.add_after(key, min(FIRST_RETRY_SECONDS * 2 ** min(failures, 20), LONGEST_RETRY_SECONDS))
+        self.add_after(key, min(FIRST_RETRY_SECONDS * 2 ** min(failures, 20), MAX_RETRY_SECONDS))
 
     def succeeded(self, key: Key) -> None:
         """Forget the key's failures."""

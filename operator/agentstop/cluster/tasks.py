@@ -13,8 +13,8 @@ from agentstop.lifecycle.observation import Task
 _TEMPLATE: Final[dict[str, Any]] = {}
 """Stands for a template: it is needed once, and would be most of what a task weighs."""
 
-MOST_LABELS: Final = 256
-MOST_LABEL_CHARACTERS: Final = 65_536
+MAX_LABELS: Final = 256
+MAX_LABEL_CHARACTERS: Final = 65_536
 """So many labels of a task are kept. One with more is taken to have any label that an order asks for."""
 
 
@@ -31,7 +31,7 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
         given = {**given, "podTemplate": _TEMPLATE}
     spec = AgentTaskSpec.model_validate(given)
     labels = metadata.get("labels") or {}
-    overlabelled = len(labels) > MOST_LABELS or sum(map(len, chain(labels, labels.values()))) > MOST_LABEL_CHARACTERS
+    overlabelled = len(labels) > MAX_LABELS or sum(map(len, chain(labels, labels.values()))) > MAX_LABEL_CHARACTERS
     return Task(
         namespace=metadata["namespace"],
         name=metadata["name"],

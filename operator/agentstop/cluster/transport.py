@@ -28,7 +28,7 @@ WARM_SECONDS: Final = 20.0
 API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 """A path in which nothing stands that a server could take for a way to somewhere else."""
 
-MOST_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 64 * 1024 * 1024
 """So large may an answer or a line of a watch be. An object has 1.5 MB in etcd at most, and somewhat more as JSON."""
 
 UNREACHABLE: Final = "Unreachable"
@@ -144,14 +144,14 @@ class Transport:
             response = await self._request("GET", where, query, None, "application/json", timeout)
             async with response:
                 if response.status >= 400:
-                    raise error_from(response.status, await _read(response, MOST_BYTES))
+                    raise error_from(response.status, await _read(response, MAX_BYTES))
                 accepted()
                 async for line in lines(response.content):
                     yield line
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _away(error) from error
 
-    async def _content(self, asked: Awaitable[aiohttp.ClientResponse], most: int = MOST_BYTES) -> bytes:
+    async def _content(self, asked: Awaitable[aiohttp.ClientResponse], most: int = MAX_BYTES) -> bytes:
         """Return what a request that is not sent yet is answered with."""
         sent_at = self._clock.local()
         try:
@@ -208,8 +208,8 @@ async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     async for chunk in content.iter_any():
         first, *more = chunk.split(b"\n")
         rest += first
-        if len(rest) > MOST_BYTES:
-            raise _too_large("a line of a watch", MOST_BYTES)
+        if len(rest) > MAX_BYTES:
+            raise _too_large("a line of a watch", MAX_BYTES)
         for following in more:
             yield bytes(rest)
             rest = bytearray(following)

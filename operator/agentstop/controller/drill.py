@@ -27,7 +27,7 @@ from agentstop.controller.last_resort import REASON as DECISION_FAILED
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
-from agentstop.lifecycle.orders import LONGEST_MESSAGE, Order, matches, problem_of
+from agentstop.lifecycle.orders import MAX_MESSAGE, Order, matches, problem_of
 from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of, taken
@@ -168,7 +168,7 @@ class Drill:
                 word = word or (Reason("StopForbidden", text) if text is not None else None)
             if word is not None:
                 task = each.task
-                message = word.message[:LONGEST_MESSAGE]
+                message = word.message[:MAX_MESSAGE]
                 problems.append(
                     ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)
                 )

@@ -34,7 +34,7 @@ STEP_SECONDS: Final = 0.05
 """How long an Event waits for stops to go first, and how often it looks."""
 
 REMEMBERED: Final = 4096
-LONGEST_NOTE: Final = 1024
+MAX_NOTE: Final = 1024
 """In bytes."""
 POSTERS: Final = 2
 
@@ -112,7 +112,7 @@ class EventRecorder:
             "type": str(note.severity),
             "reason": note.reason,
             "action": str(note.action),
-            "note": note.message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
+            "note": note.message.encode()[:MAX_NOTE].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": API_VERSION if isinstance(about, Task) else "v1",
                 "kind": KIND if isinstance(about, Task) else "Pod",

@@ -56,7 +56,7 @@ URGENT_WORKERS: Final = 24
 server nearly all the time: with few of them, many stops at once get little of a server that others ask, too."""
 
 CRD_POLL_SECONDS: Final = 2.0
-MOST_FILL_SECONDS: Final = 20.0
+MAX_FILL_SECONDS: Final = 20.0
 """After so long work begins though not everything may be known: it may be that some of it can't be."""
 
 FILLING_THRESHOLDS: Final = (100_000, 50, 200)
@@ -67,7 +67,7 @@ afterwards every stop leaves a few hundred objects, and to save them up would en
 PLURALS: Final = frozenset({PLURAL, ORDER_PLURAL, CLUSTER_ORDER_PLURAL})
 NOT_SERVED: Final = f"the API server does not serve all kinds of {GROUP}; install them with: kubectl apply -f crds/"
 
-MOST_FILES: Final = 65_536
+MAX_FILES: Final = 65_536
 
 FINISH_SECONDS: Final = 2.0
 """How long work that has begun may take to end after the operator was asked to end."""
@@ -210,7 +210,7 @@ class Operator:
     async def _begin(self, reconciler: Reconciler) -> None:
         """Begin with what is no stop, once all is known: a task whose pod is not known yet would be asked for it."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._known.wait(), MOST_FILL_SECONDS)
+            await asyncio.wait_for(self._known.wait(), MAX_FILL_SECONDS)
         await asyncio.gather(*self._workers(reconciler, WORKERS, urgent_only=False))
 
     def _lead(self, orders: StopOrderReconciler, *, leads: bool) -> None:
@@ -404,7 +404,7 @@ def _allow_many_connections() -> None:
     """Use as many files as the system allows: followed pods take a connection each, and stops must find one free."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_FILES)), hard))
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -20,7 +20,7 @@ from agentstop.controller.reporter import Reporter
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
-from agentstop.lifecycle.family import MOST_GENERATIONS, family_of, unknown_ancestor
+from agentstop.lifecycle.family import MAX_GENERATIONS, family_of, unknown_ancestor
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.lifecycle.orders import FREE
 from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
@@ -54,7 +54,7 @@ this bound is only reached by a mistake."""
 ENDED_BY_ITSELF: Final = frozenset({Phase.COMPLETED, Phase.FAILED})
 
 BUSY: Final = "Busy"
-MOST_CREATES: Final = 4
+MAX_CREATES: Final = 4
 """So many objects are created at once."""
 
 
@@ -215,7 +215,7 @@ class Reconciler:
     async def _know_ancestors(self, key: TaskKey, task: Task) -> None:
         """Read the tasks above this one that are not known yet. Raises RetryError where that is not possible."""
         family_lister = self._cache.family_lister(key.namespace)
-        for _ in range(MOST_GENERATIONS + 1):
+        for _ in range(MAX_GENERATIONS + 1):
             name = unknown_ancestor(task, family_lister)
             if name is None:
                 return
@@ -381,7 +381,7 @@ class Reconciler:
 
         The same goes for what has to be read before.
         """
-        if self._making >= MOST_CREATES:
+        if self._making >= MAX_CREATES:
             raise ApiError(0, BUSY, f"{request.ref} is made later, as others are being made")
         self._making += 1
         try:

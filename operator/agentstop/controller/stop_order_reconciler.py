@@ -47,7 +47,7 @@ RETRY_SECONDS: Final = 2.0
 LOOK: Final = timedelta(seconds=60)
 """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
 
-LONGEST_WAIT_SECONDS: Final = 86_400.0
+MAX_WAIT_SECONDS: Final = 86_400.0
 
 BATCH: Final = 25
 """So many tasks are looked at at once. A single stop that comes meanwhile takes some ten turns of the event loop, and
@@ -239,10 +239,10 @@ class StopOrderReconciler:
 
     async def _wait(self, work: _Work, wake: datetime | None) -> None:
         """Wait until something happens to the order, or the time has come."""
-        left = (wake - self._clock()).total_seconds() if wake is not None else LONGEST_WAIT_SECONDS
+        left = (wake - self._clock()).total_seconds() if wake is not None else MAX_WAIT_SECONDS
         if left > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LONGEST_WAIT_SECONDS)):
+                async with asyncio.timeout(min(left, MAX_WAIT_SECONDS)):
                     await work.wanted.wait()
 
     async def _advance(self, order: Order, work: _Work) -> datetime | None:

@@ -9,7 +9,7 @@ from agentstop.api.meta import ConditionType
 from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
 from agentstop.lifecycle.observation import Reason, Task
 
-MOST_GENERATIONS: Final = 32
+MAX_GENERATIONS: Final = 32
 """So many ancestors a task may have."""
 
 
@@ -178,8 +178,8 @@ def _too_late(parent: Task, child: Task) -> bool:
 
 def _problem(task: Task, family_lister: FamilyLister) -> Reason | None:
     above = [task, *ancestors(task, family_lister)]
-    if len(above) > MOST_GENERATIONS + 1:
-        message = f"More than {MOST_GENERATIONS} tasks are above this one; start it as a child of one further up"
+    if len(above) > MAX_GENERATIONS + 1:
+        message = f"More than {MAX_GENERATIONS} tasks are above this one; start it as a child of one further up"
         return Reason("ParentTooDeep", message)
     ref = above[-1].spec.parent_ref
     if ref is None:

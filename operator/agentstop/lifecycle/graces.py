@@ -5,7 +5,7 @@ from typing import Final
 
 from agentstop.api.task import StopStatus
 
-SHORTEST_KUBELET_SECONDS: Final = 2
+MIN_KUBELET_SECONDS: Final = 2
 """The least time that a kubelet leaves a container, however little was asked for.
 
 Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
@@ -25,7 +25,7 @@ def asked_kill(record: StopStatus) -> datetime | None:
 def runs_longer(record: StopStatus) -> bool:
     """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
     asked = asked_kill(record)
-    least = timedelta(seconds=SHORTEST_KUBELET_SECONDS) + WHOLE_SECOND
+    least = timedelta(seconds=MIN_KUBELET_SECONDS) + WHOLE_SECOND
     return asked is not None and record.kill_at is not None and record.kill_at - asked > least
 
 

@@ -104,7 +104,7 @@ class OrderEffect:
 
 HELD: Final = "HeldByOrder"
 
-LONGEST_MESSAGE: Final = 1024
+MAX_MESSAGE: Final = 1024
 """So many characters of what the API server or a webhook says are repeated in the status of an order."""
 
 FREE: Final = OrderEffect()
@@ -415,5 +415,5 @@ def problem_of(task: Task) -> ListedTask | None:
 
 
 def _listed(task: Task, word: Reason) -> ListedTask:
-    message = word.message[:LONGEST_MESSAGE]
+    message = word.message[:MAX_MESSAGE]
     return ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)

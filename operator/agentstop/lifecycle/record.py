@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import DecisionInput
-from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS, WHOLE_SECOND
+from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS, WHOLE_SECOND
 
 
 def source_of(case: DecisionInput) -> StopSource | None:
@@ -78,7 +78,7 @@ def progressed(case: DecisionInput, record: StopStatus) -> StopStatus:
     kill_at = record.kill_at
     if signaled_at is not None:
         # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
-        patience = timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+        patience = timedelta(seconds=max(grace, MIN_KUBELET_SECONDS))
         kill_at = kill_at or signaled_at + seen.begins_after + patience
         if seen.killed_by is not None:
             kill_at = _agreed(kill_at, seen.killed_by + seen.begins_after)

@@ -11,7 +11,7 @@ from agentstop.workloads.objects import Lister
 from agentstop.workloads.owned_pods import OwnedPod, stuck
 from agentstop.workloads.pod_owner import PodOwner, signaled_at
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
-from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS, deletion, lightened_first
+from agentstop.workloads.termination import MIN_GRACE_SECONDS, deletion, lightened_first
 
 HELP_AFTER: Final = timedelta(seconds=2)
 """So long a controller has time to begin with a pod: some end one after the other, and some are not there at all."""
@@ -82,7 +82,7 @@ def _help_one(
     sooner = asked is not None and asked < pod.grace_seconds
     if pod.deletion_at is None:
         if alone or sooner:
-            grace = asked if sooner else (None if pod.grace_seconds else SHORTEST_GRACE_SECONDS)
+            grace = asked if sooner else (None if pod.grace_seconds else MIN_GRACE_SECONDS)
             yield _removal(member, grace, lister, now)
         return
     shorter = asked is not None and asked < pod.deletion_grace_seconds
@@ -91,4 +91,4 @@ def _help_one(
         shorter and kill_at is not None and kill_at + timedelta(seconds=1) < pod.deletion_at
     ):
         left = (kill_at - now).total_seconds() if kill_at is not None else 0
-        yield Delete(member.ref, pod.uid, max(SHORTEST_GRACE_SECONDS, int(left)))
+        yield Delete(member.ref, pod.uid, max(MIN_GRACE_SECONDS, int(left)))

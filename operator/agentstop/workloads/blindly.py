@@ -11,7 +11,7 @@ from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pod_record import ENDED_PHASES, read_controller
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Patch
-from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS
+from agentstop.workloads.termination import MIN_GRACE_SECONDS
 
 GRACE_SECONDS: Final = 30
 """Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""
@@ -39,7 +39,7 @@ def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | 
     if "deletionTimestamp" in metadata or (raw.get("status") or {}).get("phase") in ENDED_PHASES:
         return None  # to ask again would take the evidence away
     asked = (task.spec.stop or StopRequest()).grace_period_seconds or GRACE_SECONDS
-    return Delete(ref, uid, max(asked, SHORTEST_GRACE_SECONDS))
+    return Delete(ref, uid, max(asked, MIN_GRACE_SECONDS))
 
 
 def _is_the_tasks(task: Task, metadata: Mapping[str, Any]) -> bool:

@@ -26,9 +26,9 @@ from agentstop.workloads.pod_proof import (
 from agentstop.workloads.pod_record import Controller, PodRecord
 from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.requests import Get
-from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS
+from agentstop.workloads.termination import MIN_GRACE_SECONDS
 
-LONGEST_CHAIN: Final = 4
+MAX_CHAIN: Final = 4
 """So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""
 
 STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.ENDED, Proof.NEVER_STARTED)
@@ -85,7 +85,7 @@ class Whose(StrEnum):
 def belongs(pod: PodRecord, uid: str, lister: Lister) -> Whose | ObjectRef:
     """Say whether the chain of a pod's controllers leads to this UID; or what has to be read first to tell."""
     controller = pod.controller
-    for _ in range(LONGEST_CHAIN):
+    for _ in range(MAX_CHAIN):
         if controller is None:
             return Whose.OTHERS
         if controller.uid == uid:
@@ -139,7 +139,7 @@ class OwnedPods:
     def own_grace_seconds(self) -> int | None:
         """The longest grace period that any of them brings along, in seconds; None where there are none."""
         longest = max((each.pod.grace_seconds for each in self.live), default=None)
-        return max(longest, SHORTEST_GRACE_SECONDS) if longest is not None else None
+        return max(longest, MIN_GRACE_SECONDS) if longest is not None else None
 
     @property
     def killed_by(self) -> datetime | None:
@@ -290,4 +290,4 @@ def unlooked(members: OwnedPods, group: PodGroup) -> Iterator[PodEvidence]:
 def stuck(pod: PodRecord, now: datetime, margin: timedelta) -> bool:
     """Whether a pod that is being deleted should have been gone by now, and was not asked again yet."""
     overdue = pod.deletion_at is not None and pod.deletion_at + margin <= now
-    return overdue and not pod.ended and pod.deletion_grace_seconds > SHORTEST_GRACE_SECONDS
+    return overdue and not pod.ended and pod.deletion_grace_seconds > MIN_GRACE_SECONDS

@@ -25,7 +25,7 @@ from agentstop.workloads.pod_proof import (
 from agentstop.workloads.pod_record import PodRecord, State
 from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Request
-from agentstop.workloads.termination import SHORTEST_GRACE_SECONDS, terminate_pod, too_large
+from agentstop.workloads.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -246,7 +246,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         started_at=pod.started_at,
         active=pod.started_at is not None and proof is None and not entry.absent,
         halted=entry.absent or pod.deletion_at is not None or pod.stopped_in_place_at is not None,
-        own_grace_seconds=max(pod.grace_seconds, SHORTEST_GRACE_SECONDS),
+        own_grace_seconds=max(pod.grace_seconds, MIN_GRACE_SECONDS),
         signaled_at=entry.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
         killed_by=pod.killed_by,
         begins_after=IN_PLACE_DELAY if pod.ends_in_place else timedelta(),

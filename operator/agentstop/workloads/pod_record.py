@@ -7,9 +7,9 @@ from enum import StrEnum
 from sys import intern
 from typing import Any, Final, NamedTuple
 
-from agentstop.api.meta import LATEST, LONGEST_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
+from agentstop.api.meta import LATEST, MAX_DURATION_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
-from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.workloads.container_spec import (
     DEFAULT_GRACE_SECONDS,
     ends_late,
@@ -187,10 +187,10 @@ class PodRecord:
         """When the kubelet sends SIGKILL, if the pod is being ended: what it heard of first is what it keeps to."""
         in_place, over_at = self.stopped_in_place_at, self.deletion_killed_by
         if in_place is not None and self.ends_in_place:
-            over_at = in_place + timedelta(seconds=max(self.grace_seconds, SHORTEST_KUBELET_SECONDS))
+            over_at = in_place + timedelta(seconds=max(self.grace_seconds, MIN_KUBELET_SECONDS))
         if over_at is None:
             return None
-        later = over_at + timedelta(seconds=SHORTEST_KUBELET_SECONDS)
+        later = over_at + timedelta(seconds=MIN_KUBELET_SECONDS)
         served = any(each.ends_late and each.finished_at and each.finished_at >= later for each in self.containers)
         return later if served else over_at
 
@@ -283,7 +283,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
     deletion_grace = parse_seconds(metadata.get("deletionGracePeriodSeconds"))
     requested_at = deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None
-    if deletion_at is not None and deletion_grace == LONGEST_SECONDS:
+    if deletion_at is not None and deletion_grace == MAX_DURATION_SECONDS:
         # The API server's own sum overflows, and says that it was over when it was asked for.
         requested_at, deletion_at = deletion_at, LATEST
     return PodRecord(
@@ -317,7 +317,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
 def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int) -> datetime | None:
     if deletion_at is None or grace_seconds <= 0:
         return None
-    return deletion_at + timedelta(seconds=max(0, SHORTEST_KUBELET_SECONDS - grace_seconds))
+    return deletion_at + timedelta(seconds=max(0, MIN_KUBELET_SECONDS - grace_seconds))
 
 
 def _unless_default(grace_seconds: int) -> int | None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from agentstop.api.task import PodEvidence
-from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.workloads.container_spec import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.pod_record import ENDED_PHASES
 
@@ -17,7 +17,7 @@ def has_ended(evidence: PodEvidence) -> bool:
 def grace_on_record(evidence: PodEvidence) -> timedelta:
     """Return the longest grace period that may run for a pod of which no more is known than what is on record."""
     seconds = evidence.grace_period_seconds
-    return timedelta(seconds=max(DEFAULT_GRACE_SECONDS if seconds is None else seconds, SHORTEST_KUBELET_SECONDS))
+    return timedelta(seconds=max(DEFAULT_GRACE_SECONDS if seconds is None else seconds, MIN_KUBELET_SECONDS))
 
 
 def unstarted(evidence: PodEvidence) -> str | None:

@@ -12,7 +12,7 @@ from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.pod_record import STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
-SHORTEST_GRACE_SECONDS: Final = 1
+MIN_GRACE_SECONDS: Final = 1
 """Grace 0 would remove the object without waiting for the kubelet, and with it the proof.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced
@@ -92,15 +92,15 @@ def _terminate_pod(
     if pod.stopped_in_place_at is not None:
         shorter = asked is not None and asked < pod.grace_seconds
         over = halt.kill_at is not None and halt.kill_at <= now
-        return Delete(ref, pod.uid, SHORTEST_GRACE_SECONDS) if shorter and over else None
+        return Delete(ref, pod.uid, MIN_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own
     rejection = lister.rejection(ref, Patch.verb, now)
     if in_place and (rejection is None or rejection.reason == TOO_LARGE):
         return Patch(ref, pod.uid, {"spec": {"activeDeadlineSeconds": STOP_DEADLINE_SECONDS}}, Meaning.STOP)
-    if asked is None and pod.grace_seconds >= SHORTEST_GRACE_SECONDS:
+    if asked is None and pod.grace_seconds >= MIN_GRACE_SECONDS:
         return deletion(ref, pod, None)
-    return deletion(ref, pod, max(asked or 0, SHORTEST_GRACE_SECONDS))
+    return deletion(ref, pod, max(asked or 0, MIN_GRACE_SECONDS))
 
 
 def _sooner(ref: ObjectRef, pod: PodRecord, halt: Terminate, now: datetime) -> Delete | None:
@@ -109,7 +109,7 @@ def _sooner(ref: ObjectRef, pod: PodRecord, halt: Terminate, now: datetime) -> D
     if halt.grace_seconds is None:
         return None
     kill_at = halt.kill_at or now + timedelta(seconds=halt.grace_seconds)
-    left = max(SHORTEST_GRACE_SECONDS, ceil((kill_at - now).total_seconds()))
+    left = max(MIN_GRACE_SECONDS, ceil((kill_at - now).total_seconds()))
     if left >= pod.deletion_grace_seconds or kill_at + timedelta(seconds=1) >= pod.deletion_at:
         return None
     return Delete(ref, pod.uid, left)

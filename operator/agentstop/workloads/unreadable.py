@@ -9,12 +9,12 @@ from agentstop.workloads.node import NodeRecord, read_node
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_record import PodRecord, read_controller, read_pod
 
-LONGEST_TEXT: Final = 200
+MAX_TEXT: Final = 200
 
 
 def told(error: Exception) -> str:
     """Return what an error says, in one bounded line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TEXT]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_TEXT]
 
 
 def unreadable(reader: object, raw: Mapping[str, Any], error: Exception) -> PodRecord | NodeRecord | OwnerRecord:

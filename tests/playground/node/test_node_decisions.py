@@ -24,7 +24,7 @@ from agentstop.playground.node.environment import expand
 from agentstop.playground.node.pod_status import Moment, build
 from agentstop.playground.node.processes import Process
 from agentstop.playground.node.scheduling import quantity, unschedulable, wants_scheduling
-from agentstop.playground.node.stopping import SHORTEST_TERM, Stop
+from agentstop.playground.node.stopping import MIN_TERM, Stop
 
 NOW = datetime(2026, 1, 1, 10, 0, 0, tzinfo=UTC)
 WAITING = Waiting("ContainerCreating")
@@ -158,7 +158,7 @@ def test_grace_period_is_shortened_only_for_what_was_not_signaled_yet() -> None:
     assert stop.until == 106.0
     stop.step([sidecar, main], 106.0, actions)
     assert sidecar.ending is not None
-    assert sidecar.ending.kill_at == 106.0 + SHORTEST_TERM
+    assert sidecar.ending.kill_at == 106.0 + MIN_TERM
     assert main.ending is not None
     assert main.ending.kill_at == 130.0
 
@@ -168,7 +168,7 @@ def test_hook_has_the_grace_period_and_the_process_a_last_moment() -> None:
     stop = Stop(now=100.0, grace=10)
     assert stop.step([item], 100.0, actions) == 110.0
     assert actions.signals == []
-    assert stop.step([item], 110.0, actions) == 110.0 + SHORTEST_TERM
+    assert stop.step([item], 110.0, actions) == 110.0 + MIN_TERM
     assert actions.signals == [("x", signal.SIGTERM)]
 
 

@@ -21,7 +21,7 @@ def read(reader: LogReader, options: LogOptions | None = None, *, tail: int | No
 
 def test_round_trip_keeps_every_byte(tmp_path: Path) -> None:
     file = LogFile(str(tmp_path / "log"))
-    data = b"one\n\ntwo\r\n" + b"x" * (3 * log_file.LONGEST_LINE) + b"\n\xff\xfe\nend without newline"
+    data = b"one\n\ntwo\r\n" + b"x" * (3 * log_file.MAX_LINE) + b"\n\xff\xfe\nend without newline"
     for start in range(0, len(data), 7000):
         file.feed(data[start : start + 7000])
     file.finish()

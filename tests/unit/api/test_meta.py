@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentstop.api.meta import EARLIEST, LATEST, LONGEST_SECONDS, parse_number, parse_seconds, parse_time
+from agentstop.api.meta import EARLIEST, LATEST, MAX_DURATION_SECONDS, parse_number, parse_seconds, parse_time
 
 TIMES = (
     "0000-01-01T00:00:00Z",
@@ -26,7 +26,7 @@ def test_no_moment_is_too_far_away_to_be_reckoned_with(text: str) -> None:
 
     assert moment is not None
     assert moment in {EARLIEST, LATEST}
-    longest = timedelta(seconds=LONGEST_SECONDS)
+    longest = timedelta(seconds=MAX_DURATION_SECONDS)
     assert moment - 2 * longest < moment + 2 * longest
 
 
@@ -46,8 +46,8 @@ def test_moments_are_what_they_are() -> None:
         (0, 0),
         (-5, 0),
         (5, 5),
-        (2**31, LONGEST_SECONDS),
-        (2**63 - 1, LONGEST_SECONDS),
+        (2**31, MAX_DURATION_SECONDS),
+        (2**63 - 1, MAX_DURATION_SECONDS),
         ("7", 30),
         (True, 30),
         (1e300, 30),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agentstop.cluster.decoding import CUT_DEPTH, MOST_DEPTH, Listing, UnreadableError, decode, decode_at, is_object
+from agentstop.cluster.decoding import CUT_DEPTH, MAX_DEPTH, Listing, UnreadableError, decode, decode_at, is_object
 from tests.unit.objects import Raw
 
-DEPTHS = [MOST_DEPTH - 1, MOST_DEPTH + 1, 900, 1_200, 9_000, 12_000, 200_000]
+DEPTHS = [MAX_DEPTH - 1, MAX_DEPTH + 1, 900, 1_200, 9_000, 12_000, 200_000]
 """Below and above what is kept, and what Python itself reads: some 1,000 levels up to 3.11, 10,000 from 3.13 on."""
 
 
@@ -39,7 +39,7 @@ def check(found: Raw) -> None:
     assert found["object"]["metadata"]["name"] == "a"
     assert found["object"]["metadata"]["managedFields"][0]["manager"] == '\\"m{'
     assert found["object"]["spec"] == {"a": [1, {"b": "]"}]}
-    assert depth_of(found) <= MOST_DEPTH
+    assert depth_of(found) <= MAX_DEPTH
     assert json.loads(json.dumps(copy.deepcopy(found))) == found
 
 
@@ -58,8 +58,8 @@ def test_what_is_nested_too_deep_is_cut_and_all_else_is_read(levels: int, kind: 
         '["' + "\\\\" * 100_000 + '\\"[",' + nested(2_000) + "]",
         '["' + "[{" * 100_000 + '",' + nested(2_000) + "]",
         nested(2_000).replace('":', '" :\n '),
-        '["' + "{}[]" * 100_000 + '",{},[],' + nested(MOST_DEPTH + 10) + "]",
-        nested(MOST_DEPTH + 10).replace('":', '{}[]":'),
+        '["' + "{}[]" * 100_000 + '",{},[],' + nested(MAX_DEPTH + 10) + "]",
+        nested(MAX_DEPTH + 10).replace('":', '{}[]":'),
     ],
     ids=[
         "many branches",

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from agentstop.cluster.large_objects import (
-    MOST_PAUSE_SECONDS,
+    MAX_PAUSE_SECONDS,
     SHARE,
     FairQueue,
     Hint,
@@ -137,4 +137,4 @@ async def test_what_is_to_end_goes_before_the_others_of_its_namespace() -> None:
 
 def test_most_of_the_time_is_left_to_others() -> None:
     assert 0.1 / (0.1 + pause_after(0.1)) <= SHARE + 0.001
-    assert pause_after(100) == MOST_PAUSE_SECONDS
+    assert pause_after(100) == MAX_PAUSE_SECONDS

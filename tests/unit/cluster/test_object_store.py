@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.cluster.object_store import MOST_GONE, ObjectStore
+from agentstop.cluster.object_store import MAX_GONE, ObjectStore
 from agentstop.workloads.objects import CacheEntry, ObjectRef, PodGroup, Rejection, Right
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_record import PodRecord, read_pod
@@ -195,7 +195,7 @@ def test_what_is_lost_without_a_group_is_absent(entries: ObjectStore) -> None:
 
 
 def test_pods_that_are_gone_are_forgotten_when_there_are_too_many(entries: ObjectStore) -> None:
-    for number in range(MOST_GONE):
+    for number in range(MAX_GONE):
         pod = job_pod(f"p{number}", status=OVER, metadata=LET_GO)
         entries.see_member(JOB_PODS, pod, at(1), deleted=True)
     entries.see_member(JOB_PODS, job_pod("lives"), at(2))
@@ -206,10 +206,10 @@ def test_pods_that_are_gone_are_forgotten_when_there_are_too_many(entries: Objec
 
 
 def test_pods_whose_end_was_not_seen_are_never_forgotten(entries: ObjectStore) -> None:
-    for number in range(MOST_GONE + 1):
+    for number in range(MAX_GONE + 1):
         entries.see_member(JOB_PODS, job_pod(f"p{number}", metadata=LET_GO), at(1), deleted=True)
 
-    assert len(group(entries).pods) == MOST_GONE + 1
+    assert len(group(entries).pods) == MAX_GONE + 1
 
 
 def test_what_is_forgotten_leaves_nothing_behind(entries: ObjectStore) -> None:

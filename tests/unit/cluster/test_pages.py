@@ -8,7 +8,7 @@ from aiohttp import web
 from agentstop.cluster import pages as pages_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.pages import FIRST_PAGE, MOST_PAGE_BYTES, PAGE, pages, read_all
+from agentstop.cluster.pages import FIRST_PAGE, MAX_PAGE_BYTES, PAGE, pages, read_all
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.requests import Get
 from tests.unit.cluster.test_decoding import nested
@@ -67,11 +67,11 @@ async def test_a_page_that_grows_too_large_is_given_up_for_a_shorter_one(transpo
 async def test_one_object_alone_may_be_larger_than_a_page(
     transport: Transport, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "MOST_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(pages_module, "MAX_PAGE_BYTES", 10_000)
     limits = serve(server, [sized(1, 100_000), sized(2, 100)])
     assert [each["n"] for each in await read(transport)] == [1, 2]
     assert limits[:3] == [FIRST_PAGE, 2, 1]
-    assert MOST_PAGE_BYTES > 10_000
+    assert MAX_PAGE_BYTES > 10_000
 
 
 async def test_an_answer_has_a_bound(gateway: Gateway, server: Server) -> None:

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agentstop.cluster.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Priority, WorkQueue
+from agentstop.cluster.queue import FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS, Priority, WorkQueue
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -260,7 +260,7 @@ def test_retries_come_later_and_later(loop: SteppedLoop, queue: WorkQueue[str]) 
         pauses.append(loop.moment - began)
         worker.finish()
 
-    doubled = [min(FIRST_RETRY_SECONDS * 2**number, LONGEST_RETRY_SECONDS) for number in range(12)]
+    doubled = [min(FIRST_RETRY_SECONDS * 2**number, MAX_RETRY_SECONDS) for number in range(12)]
     assert pauses == pytest.approx(doubled, abs=FIRST_RETRY_SECONDS)
 
     queue.succeeded("a")

@@ -6,7 +6,7 @@ import pytest
 
 from agentstop.api.order import OrderStatus, StopOrderSpec
 from agentstop.cluster.decoding import decode
-from agentstop.cluster.tasks import MOST_LABEL_CHARACTERS, MOST_LABELS, read_task
+from agentstop.cluster.tasks import MAX_LABEL_CHARACTERS, MAX_LABELS, read_task
 from agentstop.lifecycle.orders import Order, OrderKey, may_match
 from tests.unit.cluster.test_decoding import nested
 from tests.unit.objects import Raw, raw_task
@@ -34,7 +34,7 @@ def test_a_task_without_a_template_has_none() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [{f"k{number}": "" for number in range(MOST_LABELS + 1)}, {"k": "x" * MOST_LABEL_CHARACTERS}],
+    [{f"k{number}": "" for number in range(MAX_LABELS + 1)}, {"k": "x" * MAX_LABEL_CHARACTERS}],
     ids=["many", "long"],
 )
 def test_who_has_too_many_labels_is_found_by_every_selector(labels: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ def test_who_has_too_many_labels_is_found_by_every_selector(labels: dict[str, st
     )
     assert not task.labels
     assert may_match(order, task)
-    assert not may_match(order, read_task(raw_task(labels={f"k{number}": "" for number in range(MOST_LABELS)})))
+    assert not may_match(order, read_task(raw_task(labels={f"k{number}": "" for number in range(MAX_LABELS)})))
 
 
 def test_a_task_that_is_nested_too_deep_can_be_read_and_stopped() -> None:

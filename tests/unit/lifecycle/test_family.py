@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.family import ALONE, MOST_GENERATIONS, Family, Inherited, ancestors, descendants, family_of
+from agentstop.lifecycle.family import ALONE, MAX_GENERATIONS, Family, Inherited, ancestors, descendants, family_of
 from agentstop.lifecycle.observation import Observation, Presence, Task
 from tests.unit.objects import NOW, Raw, at, task, when
 
@@ -252,7 +252,7 @@ def test_a_task_that_runs_has_no_problem_with_a_parent_that_went() -> None:
     assert TaskTree(member("c", "p", status=STARTED), absent=["p"]).family("c").problem is None
 
 
-@pytest.mark.parametrize(("above", "reason"), [(MOST_GENERATIONS, None), (MOST_GENERATIONS + 1, "ParentTooDeep")])
+@pytest.mark.parametrize(("above", "reason"), [(MAX_GENERATIONS, None), (MAX_GENERATIONS + 1, "ParentTooDeep")])
 def test_how_deep_a_family_may_be(above: int, reason: str | None) -> None:
     tree = TaskTree(*chain(above + 1))
     problem = tree.family(f"t{above}").problem

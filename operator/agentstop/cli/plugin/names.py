@@ -19,7 +19,7 @@ ACTIVE_ONLY: Final = "status.phase!=Stopped,status.phase!=Completed,status.phase
 ORDER_OVER: Final = frozenset({"Complete", "Lifted", "Drilled"})
 """Phases of an order that has no effect any more."""
 
-MOST_TASK_NAMES: Final = 256
+MAX_TASK_NAMES: Final = 256
 """So many names an order may list."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.names import ACTIVE_ONLY, MOST_TASK_NAMES
+from agentstop.cli.plugin.names import ACTIVE_ONLY, MAX_TASK_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Selection:
             raise click.UsageError("--all is every task: leave out -l and --agent, or leave out --all")
         if not (self.names or narrowed or self.everything):
             raise click.UsageError("say which tasks: NAME..., -l SELECTOR, --agent AGENT, or --all")
-        if len(self.names) > MOST_TASK_NAMES:
-            raise click.UsageError(f"at most {MOST_TASK_NAMES} names at a time: use -l, --agent or --all")
+        if len(self.names) > MAX_TASK_NAMES:
+            raise click.UsageError(f"at most {MAX_TASK_NAMES} names at a time: use -l, --agent or --all")
 
     @property
     def single(self) -> str | None:

@@ -9,10 +9,10 @@ from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.names import EVENT, TASK
 from agentstop.cli.plugin.tasks import name_of, namespace_of, spec_of, status_of
 
-MOST_RELATIVES: Final = 50
+MAX_RELATIVES: Final = 50
 """So many descendants are shown."""
 
-MOST_GENERATIONS: Final = 32
+MAX_GENERATIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def read_story(api: Api, task: Object) -> Story:
 
 def _ancestors(api: Api, task: Object) -> Iterator[Object]:
     reached = {name_of(task)}
-    for _ in range(MOST_GENERATIONS):
+    for _ in range(MAX_GENERATIONS):
         name = (spec_of(task).get("parentRef") or {}).get("name")
         if name is None or name in reached:
             return
@@ -49,11 +49,11 @@ def _ancestors(api: Api, task: Object) -> Iterator[Object]:
 
 def _descendants(api: Api, task: Object) -> Iterator[tuple[str, Object]]:
     reached, waiting = {name_of(task)}, [task]
-    while waiting and len(reached) <= MOST_RELATIVES:
+    while waiting and len(reached) <= MAX_RELATIVES:
         parent = waiting.pop(0)
         if not (status_of(parent).get("children") or {}).get("total"):
             continue
-        query = {"fieldSelector": f"spec.parentRef.name={name_of(parent)}", "limit": str(MOST_RELATIVES)}
+        query = {"fieldSelector": f"spec.parentRef.name={name_of(parent)}", "limit": str(MAX_RELATIVES)}
         try:
             items = api.page(TASK.path(namespace_of(task)), query).get("items") or ()
         except ApiError:

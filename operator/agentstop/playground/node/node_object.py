@@ -15,7 +15,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 NOT_READY = "node.kubernetes.io/not-ready"
 LIFECYCLE_TAINTS = (UNREACHABLE, NOT_READY)
 """Taints that a cluster's node lifecycle controller sets and removes."""
-MOST_PODS = 10_000
+MAX_PODS = 10_000
 
 
 def new_node(name: str, log_port: int, boot_id: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def status(name: str, log_port: int, boot_id: str, before: dict[str, Any]) -> di
     size = {
         "cpu": str(os.cpu_count() or 1),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
-        "pods": str(MOST_PODS),
+        "pods": str(MAX_PODS),
     }
     system = platform.uname()
     return {

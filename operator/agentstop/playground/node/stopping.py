@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agentstop.playground.node.containers import Container, Ending, Role
 
-SHORTEST_TERM = 2.0
+MIN_TERM = 2.0
 """Seconds between SIGTERM and SIGKILL at the least, however short the grace period: the kubelet's
 minimumGracePeriodInSeconds."""
 
@@ -60,7 +60,7 @@ class Stop:
                 return self.until
             actions.signal(item, signal.SIGTERM)
             ending.signaled_at = now
-            ending.kill_at = max(self.until, now + SHORTEST_TERM)
+            ending.kill_at = max(self.until, now + MIN_TERM)
         if ending.killed:
             return math.inf
         if now >= ending.kill_at:

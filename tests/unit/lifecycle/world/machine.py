@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentstop.lifecycle.graces import SHORTEST_KUBELET_SECONDS
+from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 
 from .clock import whole
 
@@ -95,11 +95,11 @@ class Sandbox:
         """Send SIGTERM, or shorten the grace period that is running."""
         if self.term_at is None:
             self.term_at, self.reason = now, reason
-            self.kill_at = now + timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS))
+            self.kill_at = now + timedelta(seconds=max(grace, MIN_KUBELET_SECONDS))
             for each in self.processes:
                 each.over = each.over or not each.running
         elif self.shortens and self.kill_at is not None:
-            self.kill_at = min(self.kill_at, now + timedelta(seconds=max(grace, SHORTEST_KUBELET_SECONDS)))
+            self.kill_at = min(self.kill_at, now + timedelta(seconds=max(grace, MIN_KUBELET_SECONDS)))
 
     def pass_time(self, now: datetime) -> None:
         """Let processes end that have been told to; the machine does this without the kubelet's help."""

@@ -26,7 +26,7 @@ from .rules_pausing import PauseRules
 from .server import NAMESPACE, Raw, Server
 
 HOLDER = "example.com/holds"
-MOST_PASSES = 40
+MAX_PASSES = 40
 """So many passes at one moment are more than anything but a loop without end can take."""
 
 
@@ -197,13 +197,13 @@ class World:
             self.operator.watch("Pod")
             self.operator.watch(KIND)
             self.operator.follow()
-            done = self.work(MOST_PASSES)
+            done = self.work(MAX_PASSES)
             if self.operator is None:
                 return
             passes += done
             if not done:
                 break
-        assert passes < MOST_PASSES, "the operator is busy without end"
+        assert passes < MAX_PASSES, "the operator is busy without end"
 
     def work(self, most: int, faults: list[Fault] | None = None) -> int:
         if self.operator is None:

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-LONGEST_LINE = 16 * 1024
+MAX_LINE = 16 * 1024
 """Bytes of one log record; a longer line is split into partial records, as in the CRI log format."""
 LARGEST_LOG = 10 * 1024 * 1024
 """Bytes after which a log file is put aside (one older file is kept); the kubelet's containerLogMaxSize."""
@@ -29,13 +29,13 @@ class LogFile:
         *lines, self._rest = (self._rest + data).split(b"\n")
         records: list[bytes] = []
         for line in lines:
-            while len(line) > LONGEST_LINE:
-                records.append(stamp + b" P " + line[:LONGEST_LINE] + b"\n")
-                line = line[LONGEST_LINE:]
+            while len(line) > MAX_LINE:
+                records.append(stamp + b" P " + line[:MAX_LINE] + b"\n")
+                line = line[MAX_LINE:]
             records.append(stamp + b" F " + line + b"\n")
-        while len(self._rest) > LONGEST_LINE:
-            records.append(stamp + b" P " + self._rest[:LONGEST_LINE] + b"\n")
-            self._rest = self._rest[LONGEST_LINE:]
+        while len(self._rest) > MAX_LINE:
+            records.append(stamp + b" P " + self._rest[:MAX_LINE] + b"\n")
+            self._rest = self._rest[MAX_LINE:]
         self._append(records)
 
     def finish(self) -> None:
