@@ -7,7 +7,7 @@ import click
 import pytest
 
 from agentstop.cli.plugin.app import agentstop
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.options import ConnectionOption
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import yaml
 from agentstop.cli.plugin.api.config import Settings, find_target
 from agentstop.cli.plugin.api.credentials import find_credentials
 from agentstop.cli.plugin.api.proxies import proxy_for
-from agentstop.cli.plugin.exits import PluginError
+from agentstop.cli.plugin.exit_codes import PluginError
 
 
 def config(name: str, user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from agentstop.api.meta import STOP_FINALIZER
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
-from agentstop.cli.inside import MANAGER, PAUSE_SECONDS, api, path
+from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.errors import ApiError, Object
 

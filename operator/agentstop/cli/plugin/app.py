@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from agentstop.cli.operate import COMPLETION_VARIABLE
 from agentstop.cli.plugin.api.errors import ApiError, UnreachableError, unreachable
 from agentstop.cli.plugin.command import write_options
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options
 from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.session import Session, command_name

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import contexts
 from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
-from agentstop.cli.plugin.exits import PluginError
+from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import ACTIVE_ONLY, CLUSTER_ORDER, NAMESPACE, ORDER, TASK, Kind
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.tasks import name_of, phase_of, spec_of

@@ -1,7 +1,7 @@
 """How an order's verb ends: followed or not, printed as it was asked for."""
 
 from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import CLUSTER_ORDER
 from agentstop.cli.plugin.ordering import drill_lines, follow_order, kind_of
 from agentstop.cli.plugin.output import note, print_objects, say

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Follower, key_of
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import print_objects
 from agentstop.cli.plugin.results import tell_tasks

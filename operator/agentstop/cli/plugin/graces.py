@@ -8,7 +8,7 @@ import click
 
 from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.durations import date_and_clock, moment, spell
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.session import Session, asks

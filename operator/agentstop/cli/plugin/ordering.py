@@ -7,7 +7,7 @@ from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.errors import ApiError, Object
 from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import longer_kill
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, TASK, Kind
 from agentstop.cli.plugin.results import counted

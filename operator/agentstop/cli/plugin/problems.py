@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from agentstop.cli.plugin.api.errors import ApiError
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import GROUP, TASK, Kind
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentstop.cli.plugin.api.config import Settings
 from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.exits import PluginError
+from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import TASK, Kind
 from agentstop.cli.plugin.problems import is_unknown_kind, no_such, problem_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 
 PLUGIN_SECONDS: Final = 120.0
 """So long a credential plug-in may take: it may have to open a browser."""

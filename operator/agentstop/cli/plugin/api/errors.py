@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 
 Object = dict[str, Any]
 

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from agentstop.cli.plugin.exits import PluginError
+from agentstop.cli.plugin.exit_codes import PluginError
 
 if TYPE_CHECKING:
     import ipaddress

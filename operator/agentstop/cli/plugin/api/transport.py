@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from agentstop.cli.plugin.api.config import Target
 from agentstop.cli.plugin.api.credentials import Credentials, authority_of
 from agentstop.cli.plugin.api.proxies import connect_through, proxy_for
-from agentstop.cli.plugin.exits import PluginError
+from agentstop.cli.plugin.exit_codes import PluginError
 
 CONNECT_SECONDS: Final = 10.0
 

@@ -15,7 +15,7 @@ from agentstop.cli.plugin.checks import (
     server_finding,
 )
 from agentstop.cli.plugin.command import Verb
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.options import connection_options, output_option
 from agentstop.cli.plugin.output import paint, print_data, say
 from agentstop.cli.plugin.session import Session

@@ -4,7 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from agentstop.cli.operate import COMPLETION_VARIABLE
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.output import say
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.asking import confirm
 from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, Kind
 from agentstop.cli.plugin.options import (
     Duration,

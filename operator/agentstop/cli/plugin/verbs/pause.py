@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 
 from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.asking import confirm
 from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.following import follow_tasks
 from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from agentstop.cli.plugin.api.errors import ApiError
-from agentstop.cli.plugin.asking import confirm
 from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.durations import now as this_moment
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import mind, too_late
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
 from agentstop.cli.plugin.options import (

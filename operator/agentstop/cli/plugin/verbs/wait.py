@@ -7,7 +7,7 @@ import click
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.following import follow_tasks
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.options import Duration, connection_options, output_option, selection_options

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Key, key_of
 from agentstop.cli.plugin.durations import moment, spell
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.graces import running_out
 from agentstop.cli.plugin.names import ORDER_OVER
 from agentstop.cli.plugin.tasks import (

@@ -5,7 +5,7 @@ from typing import Final
 
 from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.durations import now
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.waiting.aims import Aim
 from agentstop.cli.plugin.waiting.display import Display
 from agentstop.cli.plugin.waiting.progress import Assessment

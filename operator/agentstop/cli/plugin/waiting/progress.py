@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agentstop.cli.plugin.exits import Exit
+from agentstop.cli.plugin.exit_codes import Exit
 
 
 @dataclass(frozen=True, slots=True)

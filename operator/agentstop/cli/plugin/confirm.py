@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.exits import Exit, PluginError
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import note
