@@ -95,7 +95,9 @@ def _failure(pod: PodRecord) -> Reason:
 
 def _container_failure(container: ContainerRecord) -> Reason:
     if not container.ran and container.reason not in {None, LOST_CONTAINER}:
-        return Reason(container.reason, container.message or f"Container {container.name} could not be started")
+        # The runtime's own words quote the command, and so what stands in it: they are for who may read the pod.
+        message = f"Container {container.name} could not be started; kubectl describe pod says why"
+        return Reason(container.reason, message)
     if container.reason == LOST_CONTAINER:  # whose exit code 137 stands for one that nobody knows
         message = f"Node lost container {container.name}, so nobody knows how it ended: {container.message}"
         return Reason("ContainerFailed", message)
