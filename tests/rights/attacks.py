@@ -20,7 +20,8 @@ DEPTHS = (1_500, 9_900)
 """More than Python reads up to 3.11, and nearly the most that the API server takes."""
 
 DEEP_SECONDS = 120.0
-"""An API server that is busy takes so long for one of them."""
+TRIES = 3
+"""An API server that is busy takes a minute for one of them, and then gives up."""
 
 ON_PODS = ("", "pods", EDIT)
 YEAR = 31_536_000
@@ -80,7 +81,13 @@ def managed(levels: int, kind: Kind) -> str:
 async def nest(kube: Kube, kind: Kind, namespace: str, name: str, levels: int) -> None:
     """Have an object hold what is nested so deep, and see that it does."""
     body = f'{{"metadata":{{"managedFields":{managed(levels, kind)}}}}}'
-    await kube.call("PATCH", kind.path(namespace, name), body, content_type=MERGE, seconds=DEEP_SECONDS)
+    for _ in range(TRIES):
+        code, answer = await kube.raw(
+            "PATCH", kind.path(namespace, name), body.encode(), content_type=MERGE, seconds=DEEP_SECONDS
+        )
+        if code != 504:
+            break
+    assert code == 200, f"{kind.plural} {name} cannot be nested so deep: {answer[:500]!r}"
     await _is_deep(kube, kind, namespace, name)
 
 
@@ -121,8 +128,8 @@ async def deep_tasks(at: Field) -> Left:
 
 
 async def deep_workloads(at: Field) -> Left:
-    """Adopted Deployments, and a pod of each."""
-    for name, levels in zip(("a", "b"), DEPTHS, strict=True):
+    """Adopted Deployments, and a pod of each; their controllers write to them, which takes its time with each level."""
+    for name, levels in zip(("a", "b"), (DEPTHS[0], DEPTHS[1] // 2), strict=True):
         made = await at.workloads.create(manifests.deployment(name, agents.graceful()))
         await at.workloads.adopt(name, made)
         (pod,) = await at.workloads.running(made)
