@@ -6,7 +6,7 @@ import pytest
 
 from agentstop.api.crd import UNSEEN
 from agentstop.api.meta import STOP_FINALIZER
-from agentstop.cli import main, smoke_test, unprotect
+from agentstop.cli import main, smoke, unprotect
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import Target
 from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
@@ -69,7 +69,7 @@ class Part:
 def part(monkeypatch: pytest.MonkeyPatch) -> Part:
     part = Part()
     monkeypatch.setattr(Api, "open", lambda *_, **__: part)
-    for module in (smoke_test, unprotect):
+    for module in (smoke, unprotect):
         monkeypatch.setattr(module, "PAUSE_SECONDS", 0)
     return part
 

@@ -13,7 +13,7 @@ VERBS: Final[Mapping[str, str]] = {
     "playground": "playground",
     "demo": "demo",
     "crds": "crds",
-    "try": "smoke_test",
+    "try": "smoke",
     "unprotect": "unprotect",
 }
 """Each verb with its module beside this one. They are imported only once one of them is wanted: the plugin's verbs,
