@@ -18,11 +18,6 @@ def rfc3339(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def rfc3339_micro(time: datetime) -> str:
-    """``metav1.MicroTime``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def parse(text: str | None) -> datetime | None:
     """An API time, or None for none."""
     return datetime.fromisoformat(text) if text else None

@@ -8,14 +8,12 @@ from typing import Final
 from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf, WatchTarget
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_proof import Finding
 from agentstop.workloads.pod_record import Controller, PodRecord
-from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
 from agentstop.workloads.roster import known_pods
-from agentstop.workloads.termination import too_large as pod_too_large
 
 SETTLING: Final = timedelta(seconds=2)
 """How long after the halt of a workload whose pods were just being made its controller may still make one, because it
@@ -219,35 +217,6 @@ def ending_of_parts(task: Task, parts: list[PodOwner]) -> Ending | None:
     told_at = next((moment for moment in marked if moment is not None), None)
     by_stop = told_at is not None and not paused and (ending.at is None or ending.at >= told_at.replace(microsecond=0))
     return Ending(ending.succeeded, ending.word, ending.at, by_stop=by_stop)
-
-
-def forbidden(target: ObjectRef, parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
-    """Say so where the API server does not let us read or change what has to be."""
-    refs = [part.ref for part in parts] or [target]
-    tried: list[tuple[WatchTarget, str]] = [(ref, Patch.verb) for ref in refs]
-    for part in parts:
-        tried += [(ref, Get.verb) for ref in part.members.strangers]
-        verbs = (ListPods.verb, FindPods.verb) if part.pods is not None else ()
-        tried += [(part.pods, verb) for verb in verbs if part.pods is not None]
-        tried += [(each.ref, Delete.verb) for each in part.members.live]
-    rejections = (lister.rejection(watch, verb, now) for watch, verb in tried)
-    words = [each.message for each in rejections if each is not None]
-    words += [right.word for right in map(lister.right, refs) if right is not None and right.word is not None]
-    return Reason("StopForbidden", words[0]) if words else None
-
-
-def too_large(parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
-    """Say so where the workload, or one of its pods, is too large to be changed."""
-    for part in parts:
-        rejection = lister.too_large(part.ref, now) if not part.halted else None
-        if rejection is not None:
-            name = f"{part.ref.kind} {part.ref.name}"
-            message = (
-                f"{name} is so large that it cannot be changed ({rejection.message}); take off what makes it large"
-            )
-            return Reason("WorkloadTooLarge", message)
-    words = (pod_too_large(each.pod, lister, now) for part in parts for each in part.members.live)
-    return next((word for word in words if word is not None), None)
 
 
 def _is_final(word: Reason | None) -> bool:

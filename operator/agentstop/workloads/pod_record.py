@@ -320,10 +320,6 @@ def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int) -> dat
     return deletion_at + timedelta(seconds=max(0, MIN_KUBELET_SECONDS - grace_seconds))
 
 
-def _unless_default(grace_seconds: int) -> int | None:
-    return grace_seconds if grace_seconds != DEFAULT_GRACE_SECONDS else None
-
-
 def _intern(text: str | None) -> str | None:
     return intern(text) if text is not None else None
 

@@ -10,9 +10,6 @@ from agentstop.cli.plugin.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-CONNECTION_HELP = "Connection"
-"""Options with this mark are listed by themselves in the help."""
-
 
 class Duration(click.ParamType[float]):
     """A duration; whole seconds, and at least so many, where that is asked for."""

@@ -25,10 +25,6 @@ from agentstop.cli.plugin.tasks import (
 from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE, GRACE_RUNS
 from agentstop.cli.plugin.views.moments import event_time
 
-LEAST_SECONDS: Final = 3
-"""A grace period that ends so much later than was asked for is another one: kubelets leave 2 seconds at least, and
-moments are cut off to the second."""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
