@@ -127,7 +127,7 @@ class Transport:
         """
         total = aiohttp.ClientTimeout(total=timeout)
         asked = self._request("GET", where, query, None, "application/json", total, accept)
-        return Listing(await self._content(asked, most))
+        return Listing(await self._content(asked, most), whole_bytes=HEAVY)
 
     async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
         """Return an answer that is no object, as a log is not."""

@@ -32,8 +32,8 @@ def probe_grace_seconds(container: Mapping[str, Any]) -> int:
 
     Source: https://kubernetes.io/docs/concepts/workloads/pods/probes/ (probe-level terminationGracePeriodSeconds)
     """
-    probes = (container.get(each) or {} for each in _ENDING_PROBES)
-    return max(parse_seconds(probe.get("terminationGracePeriodSeconds")) for probe in probes)
+    probes = [container[each] or {} for each in _ENDING_PROBES if each in container]
+    return max((parse_seconds(probe.get("terminationGracePeriodSeconds")) for probe in probes), default=0)
 
 
 def started_at(text: str | None) -> datetime | None:

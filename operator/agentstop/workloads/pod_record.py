@@ -227,8 +227,7 @@ class PodRecord:
         than the kubelet write it on pods of nodes that are lost.
         Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase (since 1.27)
         """
-        running = any(container.state is State.RUNNING for container in self.containers)
-        return self.phase in ENDED_PHASES and not running
+        return self.phase in ENDED_PHASES and all(each.state is not State.RUNNING for each in self.containers)
 
     @property
     def ended_at(self) -> datetime | None:

@@ -50,11 +50,10 @@ def restarts_all(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
         if condition.get("type") == ALL_RESTARTING and condition.get("status") == "True":
             return True
     for specs, statuses in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
-        codes = {each["name"]: _exit_code(each) for each in status.get(statuses) or ()}
-        for container in spec.get(specs) or ():
-            code = codes.get(container["name"])
-            if code is not None and _matching_action(container, code) == RESTART_ALL:
-                return True
+        ruled = [each for each in spec.get(specs) or () if each.get("restartPolicyRules")]
+        codes = {each["name"]: _exit_code(each) for each in status.get(statuses) or ()} if ruled else {}
+        if any(_matching_action(each, codes.get(each["name"])) == RESTART_ALL for each in ruled):
+            return True
     return False
 
 

@@ -6,8 +6,21 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentstop.cluster.decoding import CUT_DEPTH, MAX_DEPTH, Listing, UnreadableError, decode, decode_at, is_object
+from agentstop.cluster.decoding import (
+    CUT_DEPTH,
+    MAX_DEPTH,
+    ORDINARY_DEPTH,
+    ORDINARY_ESCAPES,
+    Listing,
+    UnreadableError,
+    decode,
+    decode_at,
+    is_object,
+    is_ordinary,
+)
 from tests.unit.objects import Raw
 
 DEPTHS = [MAX_DEPTH - 1, MAX_DEPTH + 1, 900, 1_200, 9_000, 12_000, 200_000]
@@ -131,23 +144,29 @@ def test_what_is_no_json_is_said_to_be_none(text: bytes) -> None:
         decode(text)
 
 
-def listing(*items: str, after: str = "") -> Listing:
+EACH, WHOLE = 0, 10**9
+"""So many bytes of a list may be read at once."""
+
+
+def listing(*items: str, after: str = "", whole_bytes: int = EACH) -> Listing:
     head = '{"kind":"PodList","metadata":{"continue":"x"},'
-    return Listing(f'{head}"items":[{",".join(items)}]{after}}}'.encode())
+    return Listing(f'{head}"items":[{",".join(items)}]{after}}}'.encode(), whole_bytes)
 
 
+@pytest.mark.parametrize("whole_bytes", [EACH, WHOLE])
 @pytest.mark.parametrize("bad", [nested(20_000), "7", '"x"', "null", '{"a":\\x}', "{" + "9" * 30 + "}", "[]"])
-def test_one_item_costs_no_page(bad: str) -> None:
-    page = listing('{"n":1}', bad, '{"n":2}', after=',"apiVersion":"v1"')
+def test_one_item_costs_no_page(bad: str, whole_bytes: int) -> None:
+    page = listing('{"n":1}', bad, '{"n":2}', after=',"apiVersion":"v1"', whole_bytes=whole_bytes)
     numbers = [each.get("n") for each in page.items()]
     assert [each for each in numbers if each is not None] == [1, 2]
     assert (len(numbers), page.unread) in {(3, 0), (2, 1)}
     assert page.head == {"kind": "PodList", "metadata": {"continue": "x"}, "apiVersion": "v1"}
 
 
+@pytest.mark.parametrize("whole_bytes", [EACH, WHOLE])
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"items":null}', b'{"items":[],"a":1}', b' { "items" : [ ] } '])
-def test_an_empty_list(body: bytes) -> None:
-    page = Listing(body)
+def test_an_empty_list(body: bytes, whole_bytes: int) -> None:
+    page = Listing(body, whole_bytes)
     if body == b"[]":
         with pytest.raises(UnreadableError):
             list(page.items())
@@ -155,12 +174,53 @@ def test_an_empty_list(body: bytes) -> None:
         assert list(page.items()) == []
 
 
+@pytest.mark.parametrize("whole_bytes", [EACH, WHOLE])
 @pytest.mark.parametrize(
     "body", [b"<html>", b'{"items":[{}', b'{"items":[{}}', b'{"items" {}}', b'{"items":[] 1}', b""]
 )
-def test_what_is_no_list_is_said_to_be_none(body: bytes) -> None:
+def test_what_is_no_list_is_said_to_be_none(body: bytes, whole_bytes: int) -> None:
     with pytest.raises(UnreadableError):
-        list(Listing(body).items())
+        list(Listing(body, whole_bytes).items())
+
+
+texts = st.text(alphabet='{}[]"\\\n\u00e4\u20ac\U0001f600\ud800a', max_size=8)
+values = st.recursive(
+    texts | st.none() | st.integers(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+)
+
+
+@given(st.lists(values, max_size=5), st.integers(0, ORDINARY_DEPTH), st.booleans(), st.booleans())
+def test_a_list_that_is_read_at_once_says_what_its_items_say(
+    inner: list[Any], levels: int, ascii_only: bool, closed: bool
+) -> None:
+    for _ in range(levels):
+        inner = ["}]\n" if closed else "\\", inner, {}]
+    raw = {"items": [{"n": number, "a": each} for number, each in enumerate([*inner, inner])], "metadata": {"b": 1}}
+    data = json.dumps(raw, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+    each, whole = Listing(data), Listing(data, WHOLE)
+    found = list(each.items())
+    assert list(whole.items()) == found
+    assert whole.head == each.head
+    assert not is_ordinary(data) or depth_of(json.loads(data)) <= ORDINARY_DEPTH
+    assert depth_of(found) <= MAX_DEPTH
+
+
+@pytest.mark.parametrize("hidden", ["}]" * 50, "}]\\n", "\\\\", '\\"}]', "\\u0022]}"])
+def test_texts_hide_no_depth(hidden: str) -> None:
+    deep, shallow = (
+        (f'["{hidden}",' * levels + "1" + f',"{hidden}"]' * levels).encode() for levels in (ORDINARY_DEPTH + 1, 30)
+    )
+    assert not is_ordinary(deep)
+    assert is_ordinary(shallow)
+
+
+def test_an_ordinary_list_is_read_at_once_and_a_strange_one_object_by_object() -> None:
+    ordinary = b'{"items":[' + b",".join([b'{"a":"\\"an ordinary text\\n","c":[{"d":{}}]}'] * 200) + b"]}"
+    assert is_ordinary(ordinary)
+    assert not is_ordinary(b'{"items":["' + b"\\\\" * ORDINARY_ESCAPES + b'"]}')
+    assert not is_ordinary(b'{"items":[' + b"[]," * 1_000 + b"1]}")
+    assert not is_ordinary(b'{"items":["\\ud800"]}')
 
 
 @pytest.mark.parametrize(
