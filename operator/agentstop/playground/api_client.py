@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from agentstop.cluster.decoding import decode
+from agentstop.playground.decoding import decode
 
 MERGE_PATCH = "application/merge-patch+json"
 
