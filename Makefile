@@ -41,7 +41,7 @@ lint: $(READY) ## Check style, types, layers, YAML, and that what is generated i
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PYTHONPATH=operator $(BIN)/lint-imports
+	PYTHONPATH=operator:playground $(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 	@mkdir -p $(OUT)/crds $(OUT)/templates \
 		&& $(BIN)/agentstop crds --directory $(OUT)/crds --templates $(OUT)/templates \
@@ -81,15 +81,15 @@ bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measu
 image: ## Build the operator's image with Docker; IMAGE=NAME names it.
 	docker build --tag $(IMAGE) .
 
-lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes.
-	$(LOCK) --upgrade --extra cli --extra playground --extra tracing --extra dev --output-file requirements-dev.txt pyproject.toml
+lock: $(READY) ## Pin the newest versions that both pyproject.toml allow, with hashes.
+	$(LOCK) --upgrade --extra cli --extra tracing --extra dev --output-file requirements-dev.txt pyproject.toml playground/pyproject.toml
 	$(LOCK) --constraint requirements-dev.txt --extra tracing --output-file requirements.txt pyproject.toml
 	$(LOCK) --constraint requirements-dev.txt --build-deps-for wheel --only-build-deps --output-file requirements-build.txt pyproject.toml
 
 clean: ## Remove what was made.
 	rm -rf $(VENV) $(OUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements-dev.txt pyproject.toml
+$(READY): requirements-dev.txt pyproject.toml playground/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "agentstop needs Python 3.11 or newer as '$(PYTHON)'; give another one with PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
@@ -97,5 +97,5 @@ $(READY): requirements-dev.txt pyproject.toml
 	@echo "installing into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable playground
 	@touch $@

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from agentstop.api.crd import crds
-from agentstop.playground.controllers import sandbox_crds
-from agentstop.playground.server import ApiServer
+from agentstop_playground.controllers import sandbox_crds
+from agentstop_playground.server import ApiServer
 
 from .verbs import ROOT
 

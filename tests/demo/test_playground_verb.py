@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentstop.playground.kubeconfig_file import MARK
+from agentstop_playground.kubeconfig_file import MARK
 
 from .verbs import ROOT, ask, environment, of, run, running, said, until
 
@@ -113,21 +113,44 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path: Path, kubeconfig: Path) -> 
     assert not kubeconfig.exists()
 
 
-def test_without_its_libraries_it_says_how_to_install_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "missing", "said"),
+    [
+        (["playground"], "agentstop_playground", "the playground needs agentstop_playground"),
+        (["playground"], "cel_expr_python", "the playground needs cel_expr_python"),
+        (["demo"], "agentstop_playground", "the demo without --kubeconfig needs agentstop_playground"),
+        (["demo", "--kubeconfig", "none"], "rich", "the demo needs rich"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_what_is_missing_is_said_in_one_line(tmp_path: Path, words: list[str], missing: str, said: str) -> None:
+    ended = run_without(tmp_path, missing, *words)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"agentstop: {said}, which is not installed: pip install 'agentstop[playground]'\n"
+
+
+def test_on_a_cluster_the_demo_needs_no_playground(tmp_path: Path) -> None:
+    ended = run_without(tmp_path, "agentstop_playground", "demo", "--kubeconfig", "none")
+    assert ended.stderr == f"agentstop: there is no kubeconfig {tmp_path / 'none'}\n"
+
+
+def test_help_and_the_operator_need_no_playground(tmp_path: Path) -> None:
+    for words in (["--help"], ["demo", "--help"], ["playground", "--help"], ["crds"]):
+        ended = run_without(tmp_path, "agentstop_playground", *words)
+        assert (ended.returncode, ended.stderr) == (0, ""), words
+
+
+def run_without(folder: Path, module: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a verb where a module is not installed."""
     script = (
-        "import sys; sys.modules['cel_expr_python'] = None\n"
-        "from agentstop.cli.main import main; sys.exit(main(['playground']))"
+        f"import sys; sys.modules[{module!r}] = None\nfrom agentstop.cli.main import main; sys.exit(main({words!r}))"
     )
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment(tmp_path),
+        cwd=folder,
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
-    (line,) = ended.stderr.splitlines()
-    assert "cel_expr_python" in line
-    assert "pip install 'agentstop[playground]'" in line

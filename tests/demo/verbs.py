@@ -23,7 +23,8 @@ PATIENCE = 60.0
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Variables with `folder` for all temporary files: by it all processes of a verb are known."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"KUBECONFIG", "NO_COLOR"}}
-    return {**inherited, "PYTHONPATH": str(ROOT / "operator"), "TMPDIR": str(folder), "HOME": str(folder), **more}
+    paths = os.pathsep.join(str(ROOT / each) for each in ("operator", "playground"))
+    return {**inherited, "PYTHONPATH": paths, "TMPDIR": str(folder), "HOME": str(folder), **more}
 
 
 def command(*arguments: str) -> list[str]:

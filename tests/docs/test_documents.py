@@ -32,6 +32,7 @@ OF_OTHERS = {
     "Evicted",
     "EvictionByEvictionAPI",
     "PreemptionByScheduler",
+    "StartError",
 }
 """Reasons that the cluster gives."""
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentstop.playground.controllers.quirks import ANNOTATION as QUIRKS
+from agentstop_playground.controllers.quirks import ANNOTATION as QUIRKS
 from tests.support import agents, laws, manifests
 from tests.support.clusters import Feature
 from tests.support.kube import SANDBOXES, Object

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.decoding import MAX_DEPTH, MAX_DIGITS, decode
+from agentstop_playground.decoding import MAX_DEPTH, MAX_DIGITS, decode
 
 
 def nested(levels: int, opening: str = '{"a":', closing: str = "}") -> str:

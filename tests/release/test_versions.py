@@ -1,4 +1,4 @@
-"""One version: of the package, the image, the chart, and the changelog."""
+"""One version: of the two packages, the image, the chart, and the changelog."""
 
 import re
 import tomllib
@@ -12,13 +12,20 @@ import agentstop
 from tests.image.dockerfile import read
 
 ROOT = Path(__file__).parents[2]
-VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+VERSION: str = PROJECT["version"]
 CHART = ROOT / "charts/agentstop"
 ENTRY = re.compile(r"^## \[([^\]]+)\] - (\S+)$", re.MULTILINE)
 
 
 def test_the_package() -> None:
     assert agentstop.__version__ == version("agentstop") == VERSION
+
+
+def test_the_playground_and_who_brings_it() -> None:
+    playground = tomllib.loads((ROOT / "playground/pyproject.toml").read_text())["project"]
+    assert playground["version"] == version(playground["name"]) == VERSION
+    assert f"{playground['name']}=={VERSION}" in PROJECT["optional-dependencies"]["playground"]
 
 
 def test_the_image() -> None:

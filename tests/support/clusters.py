@@ -104,7 +104,7 @@ class Cluster:
     async def start_node(self) -> None:
         """Start the playground's node; returns once it is ready."""
         arguments = ["--name", NODE, "--kubeconfig", str(self.kubeconfig), "--data-dir", str(self.folder / "node")]
-        node = self.node = await Program.fork("agentstop.playground.node", arguments, self.folder / "node.log")
+        node = self.node = await Program.fork("agentstop_playground.node", arguments, self.folder / "node.log")
 
         async def ready() -> bool:
             return node.check() and any(is_ready(each) for each in await self.kube.list(NODES))

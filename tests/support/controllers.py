@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agentstop.playground.controllers import ALL
-from agentstop.playground.controllers import SANDBOXES as FOR_SANDBOXES
+from agentstop_playground.controllers import ALL
+from agentstop_playground.controllers import SANDBOXES as FOR_SANDBOXES
 from tests.support import manifests
 from tests.support.apiserver import START_SECONDS, ControlPlane, assets
 from tests.support.kube import JOBS, SANDBOXES, Kind, Kube, Object
@@ -87,7 +87,7 @@ async def playground(
     arguments += [word for name in sorted(wanted) for word in ("--only", name)]
     arguments += [word for name in namespaces for word in ("--namespace", name)]
     log = folder / f"controllers-{secrets.token_hex(4)}.log"
-    starting = Program.fork("agentstop.playground.controllers", arguments, log)
+    starting = Program.fork("agentstop_playground.controllers", arguments, log)
     async with _connected(starting, kubeconfig) as (program, kube):
         for name in sorted(PROBES.keys() & wanted):
             await _until_it_works(program, kube, name, [*namespaces, "default"][0])

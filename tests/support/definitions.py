@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from agentstop.playground.controllers import sandbox_crds
+from agentstop_playground.controllers import sandbox_crds
 from tests.support.kube import CRDS, Kind, Kube, KubeError, Object
 from tests.support.waiting import until
 

@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from agentstop.playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
+from agentstop_playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "agentstop.controller.operator",
-        "agentstop.playground.controllers.__main__",
-        "agentstop.playground.node.__main__",
-        "agentstop.playground.server",
+        "agentstop_playground.controllers.__main__",
+        "agentstop_playground.node.__main__",
+        "agentstop_playground.server",
     ]
 )
 
@@ -86,7 +86,7 @@ def _run(module: str, arguments: list[str], log: str, environment: dict[str, str
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module, *arguments]
-    if module.startswith(("agentstop.playground.", "tests.")):
+    if module.startswith(("agentstop_playground.", "tests.")):
         sys.setrecursionlimit(DEEPEST)
     sys.modules.pop(f"{module}.__main__", None)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

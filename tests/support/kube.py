@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from agentstop.playground.node import kubeconfig
+from agentstop_playground.node import kubeconfig
 
 Object = dict[str, Any]
 

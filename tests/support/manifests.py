@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agentstop.playground.controllers.quirks import ANNOTATION
+from agentstop_playground.controllers.quirks import ANNOTATION
 from tests.support.agents import IDLE, pod_spec
 from tests.support.kube import Object
 

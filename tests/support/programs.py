@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from agentstop.playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
+from agentstop_playground.node.guardian.process_tree import PR_SET_PDEATHSIG, prctl
 from tests.support.forks import Fork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    paths = [str(ROOT / "operator"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT / "operator"), str(ROOT / "playground"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(more or {})}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from agentstop.api.crd import crds
-from agentstop.playground.server import ApiServer
+from agentstop_playground.server import ApiServer
 
 
 async def serve(kubeconfig: Path, *, bare: bool) -> None:

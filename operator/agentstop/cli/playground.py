@@ -5,6 +5,7 @@ import asyncio
 import shlex
 import signal
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +15,29 @@ from agentstop.cli.errors import UserError
 from agentstop.cli.examples import find_examples
 from agentstop.cli.logs import set_up_logs
 
+PACKAGE: Final = "agentstop_playground"
+"""What is served: a distribution of its own, which the operator and its image do without."""
+
 DEFAULT_KUBECONFIG: Final = Path("playground.kubeconfig")
 
 STOP_COMMAND: Final = (
     "kubectl patch atask researcher --field-manager=agentstop --type=merge \\\n"
     """      -p '{"spec":{"stopRequested":true,"stop":{"reason":"RunawayCost"}}}'"""
 )
+
+
+class MissingError(UserError):
+    """What a verb needs besides the operator's own libraries is not installed."""
+
+    def __init__(self, verb: str, module: str | None) -> None:
+        library = (module or "a library").partition(".")[0]
+        super().__init__(f"{verb} needs {library}, which is not installed: pip install 'agentstop[playground]'")
+
+
+def check_installed(verb: str) -> None:
+    """Raise MissingError where there is no playground."""
+    if find_spec(PACKAGE) is None:
+        raise MissingError(verb, PACKAGE)
 
 
 def add_parser(verbs: Any) -> None:
@@ -53,12 +71,10 @@ def carry_out(options: argparse.Namespace) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP."""
     set_up_logs(json=False, verbose=options.verbose)
     try:
-        from agentstop.playground.kubeconfig_file import KubeconfigTakenError
-        from agentstop.playground.serve import Playground
-    except ImportError as error:
-        raise UserError(
-            f"the playground needs {error.name}, which is not installed: pip install 'agentstop[playground]'"
-        ) from error
+        from agentstop_playground.kubeconfig_file import KubeconfigTakenError
+        from agentstop_playground.serve import Playground
+    except ModuleNotFoundError as error:
+        raise MissingError("the playground", error.name) from error
 
     async def serve() -> int:
         ending = _ending_signals()

@@ -7,9 +7,9 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
-from agentstop.playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object
-from agentstop.playground.controllers import ALL, SANDBOXES, Controllers, Quirks
-from agentstop.playground.controllers.kinds import (
+from agentstop_playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object
+from agentstop_playground.controllers import ALL, SANDBOXES, Controllers, Quirks
+from agentstop_playground.controllers.kinds import (
     DEPLOYMENT,
     JOB,
     POD,
@@ -20,8 +20,8 @@ from agentstop.playground.controllers.kinds import (
     STATEFUL_SET,
     Kind,
 )
-from agentstop.playground.informer import Informer
-from agentstop.playground.node import Node
+from agentstop_playground.informer import Informer
+from agentstop_playground.node import Node
 
 PATIENCE = 30.0
 """Seconds after which a test gives up; nothing takes that long when it works."""

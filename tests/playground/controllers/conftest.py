@@ -9,8 +9,8 @@ import pytest
 from tests.support import apiserver, controllers, definitions
 from tests.support.kube import Kube
 
-from agentstop.playground.controllers import sandbox_crds
-from agentstop.playground.server import ApiServer
+from agentstop_playground.controllers import sandbox_crds
+from agentstop_playground.server import ApiServer
 
 from .bench import Bench, Endpoint
 

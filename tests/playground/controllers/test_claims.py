@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from tests.support.waiting import until
 
-from agentstop.playground.api_client import MERGE_PATCH, ApiClient, Object
-from agentstop.playground.controllers import Controllers, sandbox_crds
-from agentstop.playground.controllers.claim import ASSIGNED, CLAIM_LABEL
-from agentstop.playground.controllers.kinds import (
+from agentstop_playground.api_client import MERGE_PATCH, ApiClient, Object
+from agentstop_playground.controllers import Controllers, sandbox_crds
+from agentstop_playground.controllers.claim import ASSIGNED, CLAIM_LABEL
+from agentstop_playground.controllers.kinds import (
     POD,
     SANDBOX,
     SANDBOX_CLAIM,
     SANDBOX_TEMPLATE,
     SANDBOX_WARM_POOL,
 )
-from agentstop.playground.controllers.warm_pool import POOL_LABEL
-from agentstop.playground.server import ApiServer
+from agentstop_playground.controllers.warm_pool import POOL_LABEL
+from agentstop_playground.server import ApiServer
 
 from .bench import PATIENCE, Bench, conditions, pod_spec
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.api_client import Object
-from agentstop.playground.controllers import job_status
-from agentstop.playground.controllers.job_status import FINALIZER
+from agentstop_playground.api_client import Object
+from agentstop_playground.controllers import job_status
+from agentstop_playground.controllers.job_status import FINALIZER
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.api_client import Object
-from agentstop.playground.controllers.job_status import FINALIZER
-from agentstop.playground.controllers.kinds import JOB, POD
+from agentstop_playground.api_client import Object
+from agentstop_playground.controllers.job_status import FINALIZER
+from agentstop_playground.controllers.kinds import JOB, POD
 
 from .bench import FOREVER, Bench, conditions, is_active, pod_spec, runs
 

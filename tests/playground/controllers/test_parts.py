@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 from tests.support.waiting import until
 
-from agentstop.playground.api_client import ApiClient, ApiError, Object
-from agentstop.playground.controllers.cache import Cache
-from agentstop.playground.controllers.queue import Queue
-from agentstop.playground.informer import Informer
+from agentstop_playground.api_client import ApiClient, ApiError, Object
+from agentstop_playground.controllers.cache import Cache
+from agentstop_playground.controllers.queue import Queue
+from agentstop_playground.informer import Informer
 
 from .bench import PATIENCE
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentstop.playground.api_client import ApiClient
-from agentstop.playground.controllers import sandbox_crds
-from agentstop.playground.serve import Playground
+from agentstop_playground.api_client import ApiClient
+from agentstop_playground.controllers import sandbox_crds
+from agentstop_playground.serve import Playground
 
 from .bench import PATIENCE, pod_spec
 

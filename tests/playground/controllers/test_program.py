@@ -1,4 +1,4 @@
-"""``python -m agentstop.playground.controllers``: the controllers as a process of their own."""
+"""``python -m agentstop_playground.controllers``: the controllers as a process of their own."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ import pytest
 from tests.support import apiserver
 from tests.support.programs import free_port
 
-from agentstop.playground.controllers.kinds import JOB
+from agentstop_playground.controllers.kinds import JOB
 
 from .bench import PATIENCE, Bench, conditions, pod_spec
 
@@ -17,7 +17,7 @@ async def run(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "agentstop.playground.controllers",
+        "agentstop_playground.controllers",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

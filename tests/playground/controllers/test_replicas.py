@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.api_client import Object
-from agentstop.playground.controllers.kinds import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET, Kind
+from agentstop_playground.api_client import Object
+from agentstop_playground.controllers.kinds import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET, Kind
 
 from .bench import FOREVER, Bench, conditions, pod_spec, runs
 

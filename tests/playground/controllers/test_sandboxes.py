@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.api_client import Object
-from agentstop.playground.controllers import Quirks
-from agentstop.playground.controllers.kinds import POD, SANDBOX
-from agentstop.playground.controllers.quirks import ANNOTATION, parse
-from agentstop.playground.controllers.sandbox_status import NAME_HASH_LABEL, POD_NAME, name_hash
+from agentstop_playground.api_client import Object
+from agentstop_playground.controllers import Quirks
+from agentstop_playground.controllers.kinds import POD, SANDBOX
+from agentstop_playground.controllers.quirks import ANNOTATION, parse
+from agentstop_playground.controllers.sandbox_status import NAME_HASH_LABEL, POD_NAME, name_hash
 
 from .bench import FOREVER, Bench, conditions, pod_spec, runs
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from agentstop.playground.api_client import MERGE_PATCH, ApiClient, Object
-from agentstop.playground.informer import Informer
-from agentstop.playground.node import Node
+from agentstop_playground.api_client import MERGE_PATCH, ApiClient, Object
+from agentstop_playground.informer import Informer
+from agentstop_playground.node import Node
 
 PATIENCE = 30.0
 """Seconds after which a test gives up; nothing takes that long when it works."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support import apiserver
 
-from agentstop.playground.server import ApiServer
+from agentstop_playground.server import ApiServer
 
 from .cluster import Cluster, Endpoint
 

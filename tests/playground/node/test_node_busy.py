@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.support.registry import registry
 
-from agentstop.playground.node import starting
-from agentstop.playground.node.images import source_of
-from agentstop.playground.node.volumes import needs_of
+from agentstop_playground.node import starting
+from agentstop_playground.node.images import source_of
+from agentstop_playground.node.volumes import needs_of
 
 from .cluster import Cluster, alive, condition, container, main_status, phase_is, pod, terminated
 

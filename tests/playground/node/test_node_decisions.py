@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.node import pod_status
-from agentstop.playground.node.containers import (
+from agentstop_playground.node import pod_status
+from agentstop_playground.node.containers import (
     CRASH_BACKOFF_MOST,
     Container,
     Role,
@@ -20,11 +20,11 @@ from agentstop.playground.node.containers import (
     plan,
     should_restart,
 )
-from agentstop.playground.node.environment import expand
-from agentstop.playground.node.pod_status import Moment, build
-from agentstop.playground.node.processes import Process
-from agentstop.playground.node.scheduling import quantity, unschedulable, wants_scheduling
-from agentstop.playground.node.stopping import MIN_TERM, Stop
+from agentstop_playground.node.environment import expand
+from agentstop_playground.node.pod_status import Moment, build
+from agentstop_playground.node.processes import Process
+from agentstop_playground.node.scheduling import quantity, unschedulable, wants_scheduling
+from agentstop_playground.node.stopping import MIN_TERM, Stop
 
 NOW = datetime(2026, 1, 1, 10, 0, 0, tzinfo=UTC)
 WAITING = Waiting("ContainerCreating")

@@ -7,10 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agentstop.playground.node.guardian import log_file
-from agentstop.playground.node.guardian.log_file import LogFile
-from agentstop.playground.node.logs import LogOptions, LogReader, render
-from agentstop.playground.times import rfc3339
+from agentstop_playground.node.guardian import log_file
+from agentstop_playground.node.guardian.log_file import LogFile
+from agentstop_playground.node.logs import LogOptions, LogReader, render
+from agentstop_playground.times import rfc3339
 
 from .cluster import Cluster, container, phase_is, pod
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.playground.node import registration
-from agentstop.playground.node.node_object import KUBELET_ANNOTATION
+from agentstop_playground.node import registration
+from agentstop_playground.node.node_object import KUBELET_ANNOTATION
 
 from .cluster import Cluster, alive, condition, container, phase_is, pod, terminated
 from .test_node_pods import PATIENT

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from agentstop.playground.api_client import MERGE_PATCH
+from agentstop_playground.api_client import MERGE_PATCH
 
 from .cluster import Cluster, alive, condition, container, main_status, phase_is, pod, terminated
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import agentstop
-from agentstop.playground.node.processes import Exit, Process, ProcessHost, StartError
+from agentstop_playground.node.processes import Exit, Process, ProcessHost, StartError
 
 from .cluster import alive
 
@@ -25,7 +25,7 @@ RUNAWAY = 'setsid sh -c "sh -c \'sleep 1000; :\' {marker} & exit" & (setsid sh -
 HOST_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from agentstop.playground.node.processes import ProcessHost
+from agentstop_playground.node.processes import ProcessHost
 
 async def main():
     host = ProcessHost()

@@ -19,7 +19,7 @@ from .test_node_pods import PATIENT
 @contextlib.contextmanager
 def node_process(cluster: Cluster) -> Iterator["subprocess.Popen[bytes]"]:
     """The node as a program of its own; it serves all namespaces of a node name of its own."""
-    command = [sys.executable, "-m", "agentstop.playground.node", "--kubeconfig", str(cluster.endpoint.kubeconfig)]
+    command = [sys.executable, "-m", "agentstop_playground.node", "--kubeconfig", str(cluster.endpoint.kubeconfig)]
     command += ["--data-dir", str(cluster.data_dir), "--name", cluster.node_name, "-n", cluster.namespace]
     source = str(Path(agentstop.__file__ or "").parent.parent)
     program = subprocess.Popen(command, env={"PYTHONPATH": source, "PATH": "/usr/local/bin:/usr/bin:/bin"})
@@ -60,7 +60,7 @@ async def test_killed_node_leaves_nothing_and_reports_after_its_return(empty_clu
 
 async def test_unreadable_kubeconfig_is_one_line(tmp_path: Path) -> None:
     source = str(Path(agentstop.__file__ or "").parent.parent)
-    command = [sys.executable, "-m", "agentstop.playground.node", "--data-dir", str(tmp_path), "--kubeconfig"]
+    command = [sys.executable, "-m", "agentstop_playground.node", "--data-dir", str(tmp_path), "--kubeconfig"]
     for content, words in ((None, "No such file"), ("contexts: []", "not usable"), ("{", "not usable")):
         file = tmp_path / "kubeconfig"
         if content is not None:

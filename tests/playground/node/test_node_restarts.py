@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from agentstop.playground.api_client import ApiClient
-from agentstop.playground.events import EventRecorder
-from agentstop.playground.node.context import NodeContext
-from agentstop.playground.node.images import Images
-from agentstop.playground.node.pod_worker import PodWorker
-from agentstop.playground.node.processes import Exit, Process, ProcessHost
+from agentstop_playground.api_client import ApiClient
+from agentstop_playground.events import EventRecorder
+from agentstop_playground.node.context import NodeContext
+from agentstop_playground.node.images import Images
+from agentstop_playground.node.pod_worker import PodWorker
+from agentstop_playground.node.processes import Exit, Process, ProcessHost
 
 
 class Host:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from tests.support import apiserver
 
-from agentstop.playground.server import ApiServer
+from agentstop_playground.server import ApiServer
 
 from .api import PATIENCE, Api, Endpoint
 from .objects import DEFINITION, FLEETS, SCALED, WIDGETS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentstop.playground.server import ApiServer
+from agentstop_playground.server import ApiServer
 
 from .api import Api
 from .objects import WIDGETS, pod, widget

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentstop.playground.server import fieldset, managers, protobuf
-from agentstop.playground.server.admission import WriteOptions
-from agentstop.playground.server.builtin_kinds import BUILTIN
-from agentstop.playground.server.cel_rules import RuleError, compile_rules
-from agentstop.playground.server.custom import resources_of
-from agentstop.playground.server.engine import Engine
-from agentstop.playground.server.errors import ApiError
-from agentstop.playground.server.negotiation import Target, parse_path, view
-from agentstop.playground.server.patches import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, merge_patch, strategic_patch
-from agentstop.playground.server.registry import Registry
-from agentstop.playground.server.selectors import parse_labels
-from agentstop.playground.server.store import Store
-from agentstop.playground.server.tables import human_duration
-from agentstop.playground.server.topology import Path, Rule, builtin
-from agentstop.playground.server.wire import dumps, loads
+from agentstop_playground.server import fieldset, managers, protobuf
+from agentstop_playground.server.admission import WriteOptions
+from agentstop_playground.server.builtin_kinds import BUILTIN
+from agentstop_playground.server.cel_rules import RuleError, compile_rules
+from agentstop_playground.server.custom import resources_of
+from agentstop_playground.server.engine import Engine
+from agentstop_playground.server.errors import ApiError
+from agentstop_playground.server.negotiation import Target, parse_path, view
+from agentstop_playground.server.patches import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, merge_patch, strategic_patch
+from agentstop_playground.server.registry import Registry
+from agentstop_playground.server.selectors import parse_labels
+from agentstop_playground.server.store import Store
+from agentstop_playground.server.tables import human_duration
+from agentstop_playground.server.topology import Path, Rule, builtin
+from agentstop_playground.server.wire import dumps, loads
 
 from .objects import DEFINITION, pod, widget
 

@@ -9,14 +9,14 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from agentstop.playground.server import ApiServer, watching
-from agentstop.playground.server.errors import ApiError
-from agentstop.playground.server.presenter import Framer
-from agentstop.playground.server.resources import Resource, Strategy
-from agentstop.playground.server.selectors import Selector
-from agentstop.playground.server.store import ADDED, Store
-from agentstop.playground.server.watching import WatchRequest
-from agentstop.playground.server.wire import loads
+from agentstop_playground.server import ApiServer, watching
+from agentstop_playground.server.errors import ApiError
+from agentstop_playground.server.presenter import Framer
+from agentstop_playground.server.resources import Resource, Strategy
+from agentstop_playground.server.selectors import Selector
+from agentstop_playground.server.store import ADDED, Store
+from agentstop_playground.server.watching import WatchRequest
+from agentstop_playground.server.wire import loads
 
 from .api import PATIENCE, Api
 from .objects import DEFINITION, WIDGETS, binding, pod, widget

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentstop.cli.errors import UserError
+from agentstop.cli.playground import MissingError, check_installed
 
 
 def add_parser(verbs: Any) -> None:
@@ -29,12 +30,12 @@ def carry_out(options: argparse.Namespace) -> int:
     try:
         from agentstop.cli.demo.display import Display
         from agentstop.cli.demo.play import play
-    except ImportError as error:
-        raise UserError(
-            f"the demo needs {error.name}, which is not installed: pip install 'agentstop[playground]'"
-        ) from error
+    except ModuleNotFoundError as error:
+        raise MissingError("the demo", error.name) from error
     kubeconfig = options.kubeconfig.absolute() if options.kubeconfig is not None else None
-    if kubeconfig is not None and not kubeconfig.is_file():
+    if kubeconfig is None:
+        check_installed("the demo without --kubeconfig")
+    elif not kubeconfig.is_file():
         raise UserError(f"there is no kubeconfig {kubeconfig}")
     ended_by: list[int] = []
 

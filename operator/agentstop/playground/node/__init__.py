@@ -1,5 +1,0 @@
-"""The playground's node: pods as local process groups, for any Kubernetes API server."""
-
-from agentstop.playground.node.node import Node
-
-__all__ = ["Node"]
