@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from agentstop_playground.controllers.controllers import ALL, Controllers
-from agentstop_playground.controllers.quirks import parse
 from agentstop_playground.node.kubeconfig import KubeconfigError, load
 
 
@@ -21,7 +20,6 @@ async def serve(arguments: argparse.Namespace) -> None:
         ssl=connection.ssl,
         wanted=arguments.only or ALL,
         namespaces=arguments.namespace,
-        quirks=arguments.quirks,
     )
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -49,7 +47,6 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="how to reach the API server")
     parser.add_argument("--only", action="append", choices=sorted(ALL), help="run this one only; repeatable")
     parser.add_argument("-n", "--namespace", action="append", help="look after this namespace only; repeatable")
-    parser.add_argument("--quirks", type=parse, metavar="WORDS", help="e.g. 'stale-suspended=2 slow=0.5', or never")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more")
     arguments = parser.parse_args()
     logging.basicConfig(

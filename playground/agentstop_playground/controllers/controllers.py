@@ -3,7 +3,6 @@
 import ssl as ssl_module
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Final
 
 from agentstop_playground.controllers.claim import SandboxClaimController
@@ -11,7 +10,6 @@ from agentstop_playground.controllers.controller import Controller
 from agentstop_playground.controllers.deployment import DeploymentController
 from agentstop_playground.controllers.hub import Hub
 from agentstop_playground.controllers.job import JobController
-from agentstop_playground.controllers.quirks import Quirks
 from agentstop_playground.controllers.replicaset import ReplicaSetController
 from agentstop_playground.controllers.sandbox import SandboxController
 from agentstop_playground.controllers.statefulset import StatefulSetController
@@ -22,6 +20,7 @@ _MAKERS: Final[Mapping[str, Callable[[Hub], Controller]]] = {
     "deployment": DeploymentController,
     "replicaset": ReplicaSetController,
     "statefulset": StatefulSetController,
+    "sandbox": SandboxController,
     "sandboxclaim": SandboxClaimController,
     "sandboxwarmpool": SandboxWarmPoolController,
 }
@@ -29,7 +28,7 @@ _MAKERS: Final[Mapping[str, Callable[[Hub], Controller]]] = {
 SANDBOXES: Final = frozenset({"sandbox", "sandboxclaim", "sandboxwarmpool"})
 """The controllers of agent-sandbox's kinds."""
 
-ALL: Final = SANDBOXES | frozenset(_MAKERS)
+ALL: Final = frozenset(_MAKERS)
 """The names of the controllers that there are."""
 
 
@@ -42,7 +41,6 @@ class Controllers:
         ssl: for ``https``, with client certificates where these are wanted; None for the system's.
         wanted: names out of ``ALL``.
         namespaces: look after the objects in these only; None for all.
-        quirks: what the controller of Sandboxes does wrong, if a Sandbox doesn't ask for other quirks.
     """
 
     def __init__(
@@ -53,17 +51,12 @@ class Controllers:
         ssl: ssl_module.SSLContext | None = None,
         wanted: Collection[str] = ALL,
         namespaces: Sequence[str] | None = None,
-        quirks: Quirks | None = None,
     ) -> None:
         unknown = sorted(set(wanted) - ALL)
         if unknown:
             raise ValueError(f"no such controller: {', '.join(unknown)}; there are {', '.join(sorted(ALL))}")
         self._hub = Hub(url, token=token, ssl=ssl, namespaces=namespaces)
-        makers: dict[str, Callable[[Hub], Controller]] = {
-            **_MAKERS,
-            "sandbox": partial(SandboxController, default_quirks=quirks),
-        }
-        self._controllers = [makers[name](self._hub) for name in sorted(wanted)]
+        self._controllers = [_MAKERS[name](self._hub) for name in sorted(wanted)]
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:

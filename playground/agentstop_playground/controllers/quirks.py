@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 ANNOTATION: Final = "playground.agentstop.dev/quirks"
-"""On a Sandbox: words as ``parse`` reads them, in place of the controller's own quirks."""
+"""On a Sandbox: words as ``parse`` reads them, what the controller does wrong with it."""
 
 _WORD: Final = re.compile(r"(stale-suspended|slow)=(\d+(?:\.\d+)?)|(never)")
 

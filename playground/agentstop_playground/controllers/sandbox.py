@@ -28,10 +28,9 @@ class SandboxController(Controller):
 
     kind = SANDBOX
 
-    def __init__(self, hub: Hub, default_quirks: Quirks | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         super().__init__(hub, POD)
         self._pods = Pods(hub)
-        self._quirks = default_quirks or Quirks()
         self._generations: dict[str, Generation] = {}
 
     async def reconcile(self, key: str) -> float | None:
@@ -73,14 +72,11 @@ class SandboxController(Controller):
             self.queue.add(uid(namesake))
 
     def _quirks_of(self, sandbox: Object) -> Quirks:
-        text = (sandbox["metadata"].get("annotations") or {}).get(quirks.ANNOTATION)
-        if text is None:
-            return self._quirks
         try:
-            return quirks.parse(text)
+            return quirks.parse((sandbox["metadata"].get("annotations") or {}).get(quirks.ANNOTATION, ""))
         except ValueError as error:
             self.record(sandbox, "BadQuirks", f"annotation {quirks.ANNOTATION}: {error}", "Warning")
-            return self._quirks
+            return Quirks()
 
     def _age(self, sandbox: Object) -> float:
         """Seconds since the present generation was first seen."""

@@ -8,7 +8,7 @@ from ssl import SSLContext
 from typing import Any
 
 from agentstop_playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object
-from agentstop_playground.controllers import ALL, SANDBOXES, Controllers, Quirks
+from agentstop_playground.controllers import ALL, SANDBOXES, Controllers
 from agentstop_playground.controllers.kinds import (
     DEPLOYMENT,
     JOB,
@@ -97,7 +97,7 @@ class Bench:
         self._tasks = [asyncio.create_task(informer.run()) for informer in informers]
         await self._node.start()
 
-    async def control(self, quirks: Quirks | None = None) -> None:
+    async def control(self) -> None:
         """Start our controllers, without those of which the cluster has its own."""
         wanted = SANDBOXES if self.endpoint.native else ALL
         self.controllers = Controllers(
@@ -106,7 +106,6 @@ class Bench:
             ssl=self.endpoint.ssl,
             wanted=wanted,
             namespaces=[self.namespace],
-            quirks=quirks,
         )
         await self.controllers.start()
 

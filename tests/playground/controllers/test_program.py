@@ -57,7 +57,6 @@ async def test_it_ends_though_no_api_server_ever_answers(tmp_path: Path) -> None
     ("arguments", "message"),
     [
         (["--only=cron"], "invalid choice: 'cron'"),
-        (["--quirks=lazy"], "lazy"),
         ([], "cannot read kubeconfig"),
     ],
 )

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from agentstop_playground.api_client import Object
-from agentstop_playground.controllers import Quirks
 from agentstop_playground.controllers.kinds import POD, SANDBOX
-from agentstop_playground.controllers.quirks import ANNOTATION, parse
+from agentstop_playground.controllers.quirks import ANNOTATION, Quirks, parse
 from agentstop_playground.controllers.sandbox_status import NAME_HASH_LABEL, POD_NAME, name_hash
 
 from .bench import FOREVER, Bench, conditions, pod_spec, runs
@@ -211,12 +210,11 @@ async def test_a_slow_controller_acts_later(bench: Bench) -> None:
     await bench.until_now(SANDBOX, "s", has("Suspended", *SUSPENDED))
 
 
-async def test_a_controller_that_never_acts(idle_bench: Bench) -> None:
-    await idle_bench.control(Quirks(never=True))
-    await idle_bench.create(SANDBOX, "s", sandbox())
-    await idle_bench.settled()
-    assert "status" not in await idle_bench.get(SANDBOX, "s")
-    assert idle_bench.seen(POD) == []
+async def test_a_controller_that_never_acts(bench: Bench) -> None:
+    await bench.create(SANDBOX, "s", sandbox(), annotations={ANNOTATION: "never"})
+    await bench.settled()
+    assert "status" not in await bench.get(SANDBOX, "s")
+    assert bench.seen(POD) == []
 
 
 async def test_unknown_quirks_are_told_of_and_passed_over(bench: Bench) -> None:
