@@ -15,9 +15,13 @@ def from_epoch(seconds: float) -> datetime:
 
 def rfc3339(time: datetime) -> str:
     """``metav1.Time``: whole seconds, cut and not rounded."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def parse(text: str | None) -> datetime | None:
-    """An API time, or None for none."""
-    return datetime.fromisoformat(text) if text else None
+def parse(text: object) -> datetime | None:
+    """An API time; None for what is none."""
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return time if time is not None and time.tzinfo else None

@@ -35,7 +35,6 @@ class LogServer:
         """Bind a free port on loopback."""
         application = web.Application(middlewares=[_local_only])
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
-        application.router.add_get("/healthz", self._healthz)
         # Followers must not hold up the end of the node.
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -47,9 +46,6 @@ class LogServer:
         """Close it, followers included."""
         if self._runner is not None:
             await self._runner.cleanup()
-
-    async def _healthz(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info
@@ -106,7 +102,10 @@ def _number(request: web.Request, name: str) -> int | None:
 
 
 def _options(request: web.Request) -> LogOptions:
-    since = times.parse(request.query.get("sinceTime"))
+    text = request.query.get("sinceTime")
+    since = times.parse(text)
+    if text and since is None:
+        raise ValueError("sinceTime must be a time")
     seconds = _number(request, "sinceSeconds")
     if seconds is not None:
         since = times.now() - timedelta(seconds=seconds)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from agentstop_playground import times
+
 from .cel_rules import RuleError, compile_rules
 from .errors import FieldError, invalid, required
 from .resources import BuiltinStrategy
-from .wire import Json, now
+from .wire import Json
 
 _CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 
@@ -35,14 +37,14 @@ class CrdStrategy(BuiltinStrategy):
 
     def prepare_create(self, obj: Json) -> None:
         """The status is the server's; a finalizer keeps the definition until its objects are gone."""
-        obj["status"] = _status(obj, now())
+        obj["status"] = _status(obj, times.rfc3339(times.now()))
         finalizers = obj["metadata"].setdefault("finalizers", [])
         if _CLEANUP not in finalizers:
             finalizers.append(_CLEANUP)
 
     def prepare_update(self, new: Json, old: Json) -> None:
         """Keep the status, and the names it accepted in step with the specification."""
-        status = dict(old.get("status") or _status(new, now()))
+        status = dict(old.get("status") or _status(new, times.rfc3339(times.now())))
         spec = new.get("spec") or {}
         status["acceptedNames"] = spec.get("names") or {}
         stored = [str(version.get("name", "")) for version in spec.get("versions") or () if version.get("storage")]

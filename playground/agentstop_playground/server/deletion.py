@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
+
+from agentstop_playground import times
 
 from . import errors
 from .engine import Engine
@@ -17,7 +19,7 @@ from .errors import invalid, not_supported
 from .resources import Resource
 from .selectors import Selector
 from .store import MODIFIED, Record
-from .wire import Json, format_time, loads, parse_time
+from .wire import Json, loads
 
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
@@ -160,7 +162,7 @@ def check_preconditions(resource: Resource, record: Record, options: DeleteOptio
 
 
 def _begin(metadata: Json, grace: int) -> None:
-    metadata["deletionTimestamp"] = format_time(datetime.now(UTC) + timedelta(seconds=grace))
+    metadata["deletionTimestamp"] = times.rfc3339(times.now() + timedelta(seconds=grace))
     metadata["deletionGracePeriodSeconds"] = grace
     if metadata.get("generation"):
         metadata["generation"] += 1
@@ -168,12 +170,12 @@ def _begin(metadata: Json, grace: int) -> None:
 
 def _shorten(metadata: Json, grace: int) -> int:
     """Move the deletion forward; a graceful one that would lie in the past gets the shortest grace there is."""
-    began = parse_time(metadata["deletionTimestamp"]) or datetime.now(UTC)
+    began = times.parse(metadata["deletionTimestamp"]) or times.now()
     moved = began - timedelta(seconds=metadata["deletionGracePeriodSeconds"] - grace)
-    present = datetime.now(UTC)
+    present = times.now()
     if moved < present:
         moved = present
         grace = min(grace, 1)
-    metadata["deletionTimestamp"] = format_time(moved)
+    metadata["deletionTimestamp"] = times.rfc3339(moved)
     metadata["deletionGracePeriodSeconds"] = grace
     return grace

@@ -36,7 +36,7 @@ _SUBRESOURCES: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
     "binding": ("", "v1", "Binding", ("create",)),
     "ephemeralcontainers": ("", "", "", ("get", "patch", "update")),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
-    "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
+    "scale": ("autoscaling", "v1", "Scale", ("get", "patch")),
 }
 """Group, version and kind (empty: those of the resource) and verbs of each subresource."""
 

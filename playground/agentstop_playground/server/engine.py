@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
+from agentstop_playground import times
+
 from . import errors, managers, patches
 from .admission import (
     WriteOptions,
@@ -27,7 +29,7 @@ from .names import check_metadata, generated
 from .registry import Registry
 from .resources import Resource
 from .store import ADDED, DELETED, MODIFIED, Collection, Record, Store
-from .wire import Json, dumps, loads, now
+from .wire import Json, dumps, loads
 
 _MAX_NAME_TRIES: Final = 8
 
@@ -76,7 +78,7 @@ class Engine:
             metadata.pop(key, None)
         omit_empty(metadata)
         metadata["uid"] = str(uuid4())
-        metadata["creationTimestamp"] = now()
+        metadata["creationTimestamp"] = times.rfc3339(times.now())
         if strategy.counts_generations:
             metadata["generation"] = 1
         if resource.to_storage is not None:
@@ -252,7 +254,7 @@ class Engine:
 
     def writer(self, resource: Resource, options: WriteOptions) -> managers.Writer:
         """Who a write is by, for the managed fields."""
-        return managers.Writer(options.manager, resource.api_version, options.subresource, now())
+        return managers.Writer(options.manager, resource.api_version, options.subresource, times.rfc3339(times.now()))
 
     def _check_namespace_open(self, resource: Resource, namespace: str, name: str) -> None:
         home = self.store.collection("namespaces").get("", namespace)

@@ -97,9 +97,6 @@ class HttpApi:
                 answer = discovery.resource_list(self._registry, "", version)
             case ["apis", group, version]:
                 answer = discovery.resource_list(self._registry, group, version)
-            case [""]:
-                paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
-                answer = {"paths": paths}
         if answer is None:
             return web.Response(status=404, text="404 page not found\n")
         return _json(answer)
@@ -175,8 +172,6 @@ class HttpApi:
                 return await self._patch(request, resource, target)
             case "scale", "GET":
                 return self._present(request, SCALE, self._scaling.get(resource, target.namespace, target.name))
-            case "scale", "PUT":
-                return await self._put_scale(request, resource, target)
             case "scale", "PATCH":
                 return await self._patch_scale(request, resource, target)
             case "log", "GET":
@@ -213,7 +208,7 @@ class HttpApi:
             raise errors.bad_request("specifying resource version is not allowed when using continue")
         collection = self._engine.collection(resource)
         if asked:
-            collection.check_version(asked) if match == "Exact" else _not_future(collection.store.version, asked)
+            collection.check_version(asked, exact=match == "Exact")
         page = presenter.page(
             collection,
             target.namespace,
@@ -261,11 +256,6 @@ class HttpApi:
         body, options = await write_request(request, target.subresource)
         record = self._engine.update(resource, target.namespace, target.name, body, options)
         return self._present(request, resource, record, warnings=options.warnings)
-
-    async def _put_scale(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
-        body, options = await write_request(request, target.subresource)
-        record = self._scaling.update(resource, target.namespace, target.name, body, options)
-        return self._present(request, SCALE, record, warnings=options.warnings)
 
     async def _patch_scale(self, request: web.BaseRequest, resource: Resource, target: Target) -> web.Response:
         body, options = await patch_request(request, target.subresource)
@@ -338,13 +328,6 @@ def _check_scope(resource: Resource, target: Target) -> None:
         raise errors.no_such_path()
     if target.name and resource.namespaced and not target.namespace:
         raise errors.no_such_path()
-
-
-def _not_future(present: int, asked: int) -> None:
-    if asked > present:
-        message = f"Timeout: Too large resource version: {asked}, current: {present}"
-        details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
-        raise ApiError(504, "Timeout", message, details, retry_after=1)
 
 
 def _json(body: Any, content_type: str = _JSON, *, status: int = 200) -> web.Response:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from agentstop_playground import times
+
 from . import errors
 from .admission import WriteOptions
 from .deletion import Deleter, check_preconditions, parse_options
@@ -17,7 +19,7 @@ from .engine import Engine
 from .negotiation import Target
 from .resources import Resource
 from .store import Record
-from .wire import Json, now
+from .wire import Json
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +68,12 @@ def bind(engine: Engine, pods: Resource, namespace: str, name: str, body: Any, o
         conditions = pod.setdefault("status", {}).setdefault("conditions", [])
         conditions[:] = [item for item in conditions if item.get("type") != "PodScheduled"]
         conditions.append(
-            {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
+            {
+                "type": "PodScheduled",
+                "status": "True",
+                "lastProbeTime": None,
+                "lastTransitionTime": times.rfc3339(times.now()),
+            }
         )
 
     if not options.dry_run:
@@ -98,7 +105,7 @@ def evict(engine: Engine, deleter: Deleter, pods: Resource, target: Target, body
                 "reason": "EvictionByEvictionAPI",
                 "message": "Eviction API: evicting",
                 "lastProbeTime": None,
-                "lastTransitionTime": now(),
+                "lastTransitionTime": times.rfc3339(times.now()),
             }
         )
 

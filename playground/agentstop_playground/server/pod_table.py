@@ -50,8 +50,6 @@ def restarts(obj: Mapping[str, Any]) -> str:
 def _ending(terminated: Mapping[str, Any]) -> str:
     if terminated.get("reason"):
         return str(terminated["reason"])
-    if terminated.get("signal"):
-        return f"Signal:{terminated['signal']}"
     return f"ExitCode:{terminated.get('exitCode', 0)}"
 
 

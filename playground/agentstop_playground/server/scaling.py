@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from . import errors, managers, patches
-from .admission import WriteOptions, check_namespace, decode, deep_copy
+from . import errors, patches
+from .admission import WriteOptions, decode, deep_copy
 from .engine import Engine
 from .errors import invalid
 from .resources import BuiltinStrategy, Column, Resource, ScaleFields
@@ -46,26 +46,11 @@ class Scaling:
         """The scale of an object."""
         return self._scale(resource, self._engine.get(resource, namespace, name), reading=True)
 
-    def update(self, resource: Resource, namespace: str, name: str, body: Any, options: WriteOptions) -> Record:
-        """Replace an object's scale."""
-        wanted = decode(SCALE, body, options)
-        metadata = wanted["metadata"]
-        check_namespace(SCALE, namespace, metadata)
-        if not metadata.get("name"):
-            raise errors.bad_request(
-                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )
-        self._check_name(metadata["name"], name)
-        record = self._engine.get(resource, namespace, name)
-        return self._write(resource, record, wanted, options)
-
     def patch(
         self, resource: Resource, namespace: str, name: str, media_type: str, patch: Any, options: WriteOptions
     ) -> Record:
         """Change an object's scale by a patch of the scale."""
         record = self._engine.get(resource, namespace, name)
-        if media_type == patches.APPLY_PATCH:
-            return self._apply(resource, record, patch, options)
         live = deep_copy(self._scale(resource, record).obj)
         if media_type == patches.JSON_PATCH:
             # 0 is left out when a scale is shown, and still is there to be replaced.
@@ -75,33 +60,16 @@ class Scaling:
             raise errors.bad_request("error decoding patch: the patch has to be a JSON object")
         elif media_type == patches.MERGE_PATCH:
             patched = patches.merge_patch(live, patch)
-        elif resource.schema is None:
+        elif media_type == patches.STRATEGIC_PATCH and resource.schema is None:
             patched = patches.strategic_patch(live, patch)
         else:
-            accepted = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.APPLY_PATCH)
-            raise errors.unsupported_media_type(accepted)
+            raise errors.unsupported_media_type((patches.JSON_PATCH, patches.MERGE_PATCH))
         if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
             raise errors.bad_request("the patch does not leave an object with metadata")
         options.patching = True
         wanted = decode(SCALE, patched, options)
         self._check_name(wanted["metadata"].get("name"), name)
         return self._write(resource, record, wanted, options)
-
-    def _apply(self, resource: Resource, record: Record, patch: Any, options: WriteOptions) -> Record:
-        config = decode(SCALE, patch, options)
-        metadata, name = config["metadata"], record.obj["metadata"]["name"]
-        self._check_name(metadata.setdefault("name", name), name)
-        self._check(resource, record, config)
-        live = self._engine.copy(resource, record)
-        owned: Json = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-        replicas = (config.get("spec") or {}).get("replicas")
-        if replicas is not None:
-            _put(owned, _fields(resource).replicas, replicas)
-        writer = self._engine.writer(resource, options)
-        new = managers.apply(live, owned, writer, resource.strategy.topology, force=options.force)
-        new["metadata"]["resourceVersion"] = metadata.get("resourceVersion") or str(record.version)
-        stored = self._engine.replace(resource, record, deep_copy(new), options, applied=True)
-        return self._scale(resource, stored)
 
     def _write(self, resource: Resource, record: Record, wanted: Json, options: WriteOptions) -> Record:
         self._check(resource, record, wanted)

@@ -18,7 +18,7 @@ _LABEL_TERM = re.compile(
         (?P<absent>!)\s*(?P<absent_key>[^\s=!,()<>]+)
       | (?P<key>[^\s=!,()<>]+)\s*(?:
             (?P<in>in|notin)\s*\((?P<values>[^()]*)\)
-          | (?P<op>==|=|!=|>|<)\s*(?P<value>[^\s=!,()<>]*)
+          | (?P<op>==|=|!=)\s*(?P<value>[^\s=!,()<>]*)
         )?
     )\s*(?:,|$)""",
     re.VERBOSE,
@@ -29,7 +29,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One term: ``operator`` is one of ``in notin exists absent gt lt``."""
+    """One term: ``operator`` is one of ``in notin exists absent``."""
 
     key: str
     operator: str
@@ -45,13 +45,7 @@ class Requirement:
                 return not present
             case "in":
                 return present and labels[self.key] in self.values
-            case "notin":
-                return not present or labels[self.key] not in self.values
-        try:
-            have, limit = int(labels[self.key]), int(next(iter(self.values)))
-        except (KeyError, ValueError):
-            return False
-        return have > limit if self.operator == "gt" else have < limit
+        return not present or labels[self.key] not in self.values
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -74,7 +68,7 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
             values = frozenset(value.strip() for value in found["values"].split(","))
             terms.append(Requirement(found["key"], found["in"], values))
         elif found["op"]:
-            operator = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}[found["op"]]
+            operator = {"=": "in", "==": "in", "!=": "notin"}[found["op"]]
             terms.append(Requirement(found["key"], operator, frozenset({found["value"]})))
         else:
             terms.append(Requirement(found["key"], "exists"))

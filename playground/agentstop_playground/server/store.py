@@ -154,9 +154,12 @@ class Collection:
                 records[change.key] = change.previous
         return records
 
-    def check_version(self, version: int) -> None:
-        """Raise 410 for a version whose successors are no longer all kept, 504 for one that is yet to come."""
-        if version < self._floor:
+    def check_version(self, version: int, *, exact: bool = True) -> None:
+        """Raise 410 for a version whose successors are no longer all kept, 504 for one that is yet to come.
+
+        ``exact``: the objects are wanted as they were then, not as they are since.
+        """
+        if exact and version < self._floor:
             raise expired(f"too old resource version: {version} ({self._floor})")
         if version > self.store.version:
             message = f"Timeout: Too large resource version: {version}, current: {self.store.version}"

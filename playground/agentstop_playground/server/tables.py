@@ -6,11 +6,12 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from agentstop_playground import times
+
 from .resources import Column, Resource
-from .wire import Json, parse_time
+from .wire import Json
 
 _NAME: Final = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a "
@@ -47,10 +48,10 @@ def human_duration(seconds: float) -> str:
 
 def age(timestamp: Any) -> str:
     """The time since an RFC 3339 timestamp, for a cell."""
-    moment = parse_time(timestamp) if timestamp else None
+    moment = times.parse(timestamp)
     if moment is None:
         return "<unknown>"
-    return human_duration((datetime.now(UTC) - moment).total_seconds())
+    return human_duration((times.now() - moment).total_seconds())
 
 
 def name_of(obj: Mapping[str, Any]) -> Any:

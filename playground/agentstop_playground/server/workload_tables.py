@@ -6,13 +6,13 @@ Source: the server's ``pkg/printers/internalversion/printers.go``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
+
+from agentstop_playground import times
 
 from .resources import Column
 from .selectors import as_text, of_object
 from .tables import AGE_COLUMN, human_duration
-from .wire import parse_time
 
 Reader = Callable[[Mapping[str, Any]], Any]
 
@@ -60,8 +60,8 @@ def _completions(obj: Mapping[str, Any]) -> str:
 
 def _duration(obj: Mapping[str, Any]) -> str:
     status = obj.get("status") or {}
-    begun, ended = (parse_time(status.get(name, "")) for name in ("startTime", "completionTime"))
-    return human_duration(((ended or datetime.now(UTC)) - begun).total_seconds()) if begun else ""
+    begun, ended = (times.parse(status.get(name, "")) for name in ("startTime", "completionTime"))
+    return human_duration(((ended or times.now()) - begun).total_seconds()) if begun else ""
 
 
 _WIDE: Final = (
