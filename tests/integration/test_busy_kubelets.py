@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
-from tests.support.kube import CONFIG_MAPS, Object
+from tests.support.kube import CONFIG_MAPS, TASKS, Object
 from tests.support.laws import conditions_of, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -124,6 +124,32 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
     await ns.nothing_happens(AFTERWARDS)
     assert not [name for name in names if ns.processes(name)]
     assert not workloads.processes(made)
+
+
+@pytest.mark.needs(Feature.OWN_NODE)
+async def test_a_task_that_is_gone_is_over_once_the_node_has_rebooted(
+    ns: Namespace, operator: Operator, cluster: Cluster, hook: StartHook
+) -> None:
+    await ns.create_task("a", one_container(agents.DEAF, lifecycle=hook.lifecycle))
+    await until(lambda: ns.processes("a"), SOON, "the agent runs")
+    await taken(ns, "a")
+    await ns.stop("a")
+    await ns.until("a", lambda task: bool(stop_of(task)), what="accepted")
+    await ns.kube.delete(TASKS, ns.name, "a")
+    await ns.tasks.until_gone("a")
+    await ns.patch_pod("a", {"metadata": {"finalizers": None}})
+    await ns.delete_pod("a", grace=0)
+    await ns.pods.until_gone("a")
+    await ns.nothing_happens(AFTERWARDS)
+    assert ns.processes("a")
+    stalled = f'agentstop_tasks{{namespace="{ns.name}",phase="Stopping"}} 1.0'
+
+    async def over() -> bool:
+        return stalled not in (await operator.get("/metrics"))[1]
+
+    assert not await over()
+    await cluster.reboot_node()
+    await until(over, REBOOTED_SECONDS, "the operator is done with it")
 
 
 async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator, hook: StartHook) -> None:

@@ -109,6 +109,12 @@ class Cache(ObjectStore):
         if task is not None:
             self._replace(key, replace(task, gone=True))
 
+    def note_gone(self, key: TaskKey, status: AgentTaskStatus) -> None:
+        """Keep the status that was decided on for a task whose object is gone: it is on record nowhere else."""
+        task = self._tasks.get(key)
+        if task is not None and task.gone:
+            self._replace(key, replace(task, status=status))
+
     def miss_task(self, key: TaskKey) -> None:
         """Note that there is no task of this name, though another one refers to it."""
         self._families.is_absent(key)

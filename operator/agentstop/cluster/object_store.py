@@ -9,6 +9,7 @@ from typing import Any, Final
 from agentstop.cluster.resources import pod_of, read_record, reader_of
 from agentstop.workloads.node import NodeRecord
 from agentstop.workloads.objects import (
+    Boot,
     CacheEntry,
     Lister,
     ObjectRef,
@@ -23,6 +24,9 @@ from agentstop.workloads.owner_record import OwnerRecord, read_owner
 from agentstop.workloads.pod_record import PodRecord
 
 log = logging.getLogger(__name__)
+
+MAX_BOOTS: Final = 8
+"""So many boots of a node are remembered."""
 
 MAX_GONE: Final = 256
 """So many pods of one workload are remembered after they are gone."""
@@ -101,7 +105,8 @@ class ObjectStore:
             signaled_at = now
         elif signal is False:
             signaled_at = None
-        self._entries[ref] = CacheEntry(seen=seen, at=now, since=since, signaled_at=signaled_at)
+        boots = _boots(seen, known.boots if known is not None else (), now)
+        self._entries[ref] = CacheEntry(seen=seen, at=now, since=since, signaled_at=signaled_at, boots=boots)
 
     def see_absent(self, ref: ObjectRef, now: datetime, last: Mapping[str, Any] | None = None) -> None:
         """Note that there is no such object; `last` is its last state, where the watch brought it."""
@@ -237,6 +242,14 @@ class ObjectStore:
     def allow(self, watch: WatchTarget, verb: str) -> None:
         """Forget that the API server refused a verb on an object."""
         self._rejections.pop((watch, verb), None)
+
+
+def _boots(seen: object, before: tuple[Boot, ...], now: datetime) -> tuple[Boot, ...]:
+    """Return the boots of a node that are known, with the one that it is in by now."""
+    if not isinstance(seen, NodeRecord) or seen.boot_id is None:
+        return before
+    others = before[:-1] if before and before[-1].boot_id == seen.boot_id else before
+    return (*others, Boot(seen.boot_id, now))[-MAX_BOOTS:]
 
 
 def _following(seen: PodRecord | NodeRecord | OwnerRecord, before: object) -> PodRecord | NodeRecord | OwnerRecord:

@@ -159,6 +159,7 @@ class Reconciler:
     def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
         self._writer.remember(key, decision)
+        self._cache.note_gone(key, decision.status)
         if decision.status.phase.terminal or not decision.effects:
             if decision.status.phase.terminal:
                 self._reporter.ended(task, decision.status)

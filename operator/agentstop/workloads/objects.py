@@ -38,6 +38,14 @@ WatchTarget = ObjectRef | PodsOf
 """What can be followed: one object, or the pods of a workload."""
 
 
+class Boot(NamedTuple):
+    """One boot of a node."""
+
+    boot_id: str
+    read_at: datetime
+    """When the node said so last, by our clock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
     """The newest that is known of one object."""
@@ -54,6 +62,8 @@ class CacheEntry:
     """When the API server accepted a change of ours that ends the object's processes."""
     stale: bool = False
     """Whether something speaks against it, so that it must be looked at live before anything is decided."""
+    boots: tuple["Boot", ...] = ()
+    """Of a node: its latest boots that were seen, oldest first; they are kept when its object goes."""
 
 
 @dataclass(slots=True)

@@ -228,7 +228,7 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
         elif whose is not Whose.OTHERS:
             on_record = listed.pop(pod_uid, None)
             cut_off = entry.absent and pod.starting is not None
-            boot_id = boot_id_of(pod.node, on_record, lister) if cut_off else None
+            boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if cut_off else None
             seen.append(OwnedPod(pod, entry, certain=whose is Whose.OURS, boot_id=boot_id))
     vanished = tuple(_with_boot_id(each, group, lister) for each in listed.values())
     return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
@@ -239,7 +239,7 @@ def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister)
     entry = group.pods.get(evidence.uid) if group is not None else None
     if entry is None or not entry.absent or unstarted(evidence) is None:
         return evidence
-    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, lister))
+    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, entry.at, lister))
 
 
 def stale(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:

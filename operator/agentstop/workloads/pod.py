@@ -184,7 +184,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     being_started = unstarted(evidence)
     if being_started is not None and node is not None:
         proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, lister, now)
-        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, lister)),))
+        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, entry.at, lister)),))
     else:
         being_started = None
         proof, blocked = proof_by_node(node, due, lister, now)
@@ -231,7 +231,7 @@ def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
 
 def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
-    boot_id = boot_id_of(pod.node, known, lister) if entry.absent and pod.starting is not None else None
+    boot_id = boot_id_of(pod.node, known, entry.at, lister) if entry.absent and pod.starting is not None else None
     proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id)
     ending = ending_of(pod, entry)
     if ending is None and entry.absent and (proof is not None or pod.starting is None):

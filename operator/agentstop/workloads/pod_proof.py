@@ -188,13 +188,16 @@ def _failing_probe(pod: PodRecord) -> Reason | None:
     return None
 
 
-def boot_id_of(node: str | None, known: PodEvidence | None, lister: Lister) -> str | None:
-    """Return the boot ID to keep on record for a pod: the one that is, or that of the node as it is now."""
+def boot_id_of(node: str | None, known: PodEvidence | None, since: datetime, lister: Lister) -> str | None:
+    """Return the boot ID to keep on record for a pod: the one that is, or what its node said first after `since`.
+
+    What was read before tells nothing: the node may have been rebooted, and have started the pod anew.
+    """
     if known is not None and known.boot_id is not None:
         return known.boot_id
     entry = lister.node(node) if node is not None else None
-    seen = entry.seen if entry is not None else None
-    return seen.boot_id if isinstance(seen, NodeRecord) else None
+    boots = entry.boots if entry is not None else ()
+    return next((boot.boot_id for boot in boots if boot.read_at >= since), None)
 
 
 def node_in_question(pod: PodRecord, entry: CacheEntry, stop: StopStatus | None, now: datetime) -> str | None:

@@ -7,12 +7,13 @@ import pytest
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.object_store import is_newer
-from agentstop.workloads.objects import ObjectRef, Rejection
+from agentstop.cluster.object_store import MAX_BOOTS, is_newer
+from agentstop.workloads.objects import Boot, ObjectRef, Rejection
 from agentstop.workloads.pod_record import PodRecord
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
 
 KEY = TaskKey("ns", "x")
+NODE_REF = ObjectRef("Node", "", "n")
 ENDED: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
 STOP = StopStatus(source=StopSource.USER, accepted_at=NOW)
 STOPPING = AgentTaskStatus(phase=Phase.STOPPING, manually_stopped=True, stop=STOP)
@@ -35,6 +36,25 @@ def pod_in(cache: Cache) -> PodRecord | None:
 )
 def test_resource_versions_are_numbers_of_any_length(version: str, than: str, newer: bool) -> None:
     assert is_newer(version, than) is newer
+
+
+# Nodes
+
+
+def booted(boot_id: str) -> Raw:
+    return {"metadata": {"name": "n", "uid": "n"}, "status": {"nodeInfo": {"bootID": boot_id}}}
+
+
+def test_each_boot_of_a_node_is_remembered_with_when_it_said_so_last(cache: Cache) -> None:
+    for seconds, boot_id in ((0, "one"), (5, "one"), (9, "two")):
+        cache.see(NODE_REF, booted(boot_id), at(seconds))
+    cache.see_absent(NODE_REF, at(10))
+    cache.see(NODE_REF, booted("three"), at(20))
+    boots = cache.lister.entries[NODE_REF].boots
+    assert boots == (Boot("one", at(5)), Boot("two", at(9)), Boot("three", at(20)))
+    for each in range(MAX_BOOTS):
+        cache.see(NODE_REF, booted(str(each)), at(30))
+    assert [boot.boot_id for boot in cache.lister.entries[NODE_REF].boots] == [str(each) for each in range(MAX_BOOTS)]
 
 
 # Tasks
@@ -117,6 +137,20 @@ def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> No
     assert task is not None
     assert task.status.stop is not None
     assert task.status.stop.source is StopSource.DEADLINE
+
+
+def test_what_is_decided_on_a_task_whose_object_is_gone_stays_until_it_is_dropped(cache: Cache) -> None:
+    cache.put_task(raw_task(), NOW)
+    cache.note_gone(KEY, STOPPING)
+    task = cache.task(KEY)
+    assert task is not None
+    assert task.status.phase is Phase.PENDING, "what stands there is what the API server says"
+    cache.mark_gone(KEY)
+    cache.note_gone(KEY, STOPPING)
+    task = cache.task(KEY)
+    assert task is not None
+    assert (task.status, task.gone) == (STOPPING, True)
+    assert cache.phases == {("ns", Phase.PENDING): 0, ("ns", Phase.STOPPING): 1}
 
 
 def test_another_tasks_stop_is_not_taken_over(cache: Cache) -> None:

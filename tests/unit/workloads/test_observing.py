@@ -8,7 +8,7 @@ import pytest
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import SCALED
 from agentstop.workloads.node import NodeRecord, read_node
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, Rejection, WatchTarget
+from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, WatchTarget
 from agentstop.workloads.pod import POD
 from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
 from agentstop.workloads.requests import Get
@@ -280,7 +280,7 @@ REMOVED = [entry(pod(metadata=GOING, status=STARTING), absent=True), entry(None,
 def booted(read_at: float, boot_id: str, **more: Any) -> CacheEntry:
     seen = node(read_at, **more)
     assert isinstance(seen.seen, NodeRecord)
-    return replace(seen, seen=replace(seen.seen, boot_id=boot_id))
+    return replace(seen, seen=replace(seen.seen, boot_id=boot_id), boots=(Boot(boot_id, at(read_at)),))
 
 
 def recorded(boot_id: str | None, **container: Any) -> Raw:
@@ -310,6 +310,20 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_
     unknown = see(stopping, seen, booted(900, "one", ready="Unknown"), 900).blocked
     assert unknown is not None
     assert unknown.reason == "NodeUnreachable"
+
+
+def test_a_reboot_is_told_by_what_the_node_said_after_the_pod_had_gone() -> None:
+    """Also where the boot ID is on no record: that of a task whose object is gone, or of one pod among many."""
+    removed = replace(REMOVED[0], at=at(100))
+    before, since, after = Boot("one", at(50)), Boot("two", at(150)), Boot("three", at(900))
+    stopping = task(None, recorded(None))
+    for boots, expected in (
+        ((before, since), None),
+        ((before, after), None),
+        ((before, since, after), Proof.GONE),
+    ):
+        seen = replace(booted(900, boots[-1].boot_id), boots=boots)
+        assert see(stopping, removed, seen, 900).proof is expected, boots
 
 
 @pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
