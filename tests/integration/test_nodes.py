@@ -18,6 +18,9 @@ REHEARSAL = "playground.agentstop.dev/kubelet"
 BACK_SECONDS = 30.0
 """How long a stop may take to complete once its node is back: overdue stops are looked at every 10 seconds."""
 
+HELD_UP_SECONDS = 11.0
+"""For so long a stop is held up by a node that does not answer before the node's deletion counts at once."""
+
 GIVEN_UP_SECONDS = 30.0
 """How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
 
@@ -127,6 +130,23 @@ async def test_a_stop_on_a_node_that_is_deleted(ns: Namespace, operator: Operato
     await ns.stalled("a", "NodeUnreachable")
     await paper.remove()
     await paper.forget("a")
+    task = await ns.ended("a", BACK_SECONDS)
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_pod_that_waited_when_its_node_was_lost_may_have_run(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    """The garbage collector of pods says that it has failed, which nobody on the node has reported."""
+    await ns.create_task("a", paper.template())
+    await paper.wait("a")
+    await paper.say("Unknown")
+    await ns.stop("a")
+    await ns.stalled("a", "NodeUnreachable")
+    await ns.nothing_happens(HELD_UP_SECONDS)
+    await paper.remove()
+    await paper.collect("a")
     task = await ns.ended("a", BACK_SECONDS)
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
 

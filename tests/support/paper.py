@@ -60,6 +60,19 @@ class PaperNode:
         started = _time(datetime.now(UTC))
         return await self.write(pod, "Running", {"running": {"startedAt": started}}, startTime=started)
 
+    async def wait(self, pod: str) -> Object:
+        """Say that a pod was taken and that its container waits, once it exists."""
+        await self._ns.pods.until(pod, lambda _: True)
+        state: Object = {"waiting": {"reason": "ContainerCreating"}}
+        return await self.write(pod, "Pending", state, startTime=_time(datetime.now(UTC)))
+
+    async def collect(self, pod: str) -> None:
+        """Do what the control plane's garbage collector does to a pod whose node is gone."""
+        lost = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+        lost |= {"message": "PodGC: node no longer exists", "lastTransitionTime": _time(datetime.now(UTC))}
+        await self._ns.patch_pod(pod, {"status": {"phase": "Failed", "conditions": [lost]}}, "status")
+        await self.forget(pod)
+
     async def end(self, pod: str, code: int = 0, *, phase: str | None = None, reason: str | None = None) -> Object:
         """Say that a pod's container ended with an exit code."""
         succeeded = code == 0

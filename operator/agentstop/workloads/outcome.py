@@ -25,6 +25,12 @@ def lost(name: str) -> Ending:
     return Ending(succeeded=False, word=Reason("WorkloadLost", message), at=None)
 
 
+def taken_away(pod: PodRecord) -> Ending:
+    """Return the ending of a pod whose object is gone, and whose end was not reported."""
+    thrown_out = _thrown_out(pod)
+    return Ending(succeeded=False, word=thrown_out, at=None) if thrown_out is not None else lost(pod.name)
+
+
 def ending_of(pod: PodRecord, entry: CacheEntry) -> Ending | None:
     """Return how the pod ended, or None while it has not."""
     if not pod.ended:
@@ -39,7 +45,7 @@ def ending_of(pod: PodRecord, entry: CacheEntry) -> Ending | None:
         return Ending(succeeded=False, word=thrown_out, at=None if pod.ended_on_request else at)
     if pod.ended_on_request:
         return lost(pod.name)
-    if pod.phase == "Succeeded":
+    if pod.succeeded:
         return Ending(succeeded=True, word=Reason("Completed", "All containers ended with exit code 0"), at=at)
     return Ending(succeeded=False, word=_failure(pod), at=at)
 
@@ -81,7 +87,9 @@ def _thrown_out(pod: PodRecord) -> Reason | None:
 
 
 def _ended_before(pod: PodRecord, disruption: Disruption) -> bool:
-    return disruption.at is not None and pod.ended_at is not None and pod.ended_at < disruption.at
+    if not pod.ended or disruption.at is None or pod.ended_at is None:
+        return False
+    return pod.ended_at < disruption.at
 
 
 def _failure(pod: PodRecord) -> Reason:

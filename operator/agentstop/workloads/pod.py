@@ -9,7 +9,7 @@ from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.outcome import ending_of, lost, main_ending_of
+from agentstop.workloads.outcome import ending_of, lost, main_ending_of, taken_away
 from agentstop.workloads.pod_proof import (
     STALE,
     boot_id_of,
@@ -236,7 +236,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
     ending = ending_of(pod, entry)
     if ending is None and entry.absent and (proof is not None or pod.starting is None):
         # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
-        ending = lost(pod.name)
+        ending = taken_away(pod)
     main = task.spec.main_container
     return Observation(
         presence=Presence.PRESENT,

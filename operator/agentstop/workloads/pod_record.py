@@ -29,6 +29,15 @@ STOP_DEADLINE_SECONDS: Final = 1
 the field cannot be raised."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+UNKNOWN_PHASE: Final = "Unknown"
+"""Kubernetes' own word; here for a pod that others than its kubelet have declared over."""
+
+COLLECTED: Final = "DeletionByPodGC"
+"""Reason for which the control plane's garbage collector of pods throws one out whose node is gone.
+
+It writes phase Failed first, whatever the containers do.
+Source: https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/controller/podgc/gc_controller.go
+"""
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"
 """Reason that the kubelet gives for a container that it cannot find any more."""
@@ -224,10 +233,25 @@ class PodRecord:
 
         That is a terminal phase, which the kubelet writes for pods that are being deleted, too, once all is gone; what
         the containers' states say before may be older than the deletion. The phase alone is not enough either: others
-        than the kubelet write it on pods of nodes that are lost.
+        than the kubelet write it on pods of nodes that are lost. Where they say so, nothing but ends counts that the
+        kubelet had reported, and a container that waited may have been started since.
         Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase (since 1.27)
         """
+        if self.collected:
+            return bool(self.containers) and all(container.over for container in self.containers)
         return self.phase in ENDED_PHASES and all(each.state is not State.RUNNING for each in self.containers)
+
+    @property
+    def collected(self) -> bool:
+        """Whether its phase is the word of a control plane that has lost its node."""
+        return self.disruption is not None and self.disruption.reason == COLLECTED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended, and well."""
+        if self.collected:
+            return self.ended and all(container.exit_code == 0 for container in self.containers)
+        return self.phase == "Succeeded"
 
     @property
     def ended_at(self) -> datetime | None:
@@ -270,7 +294,7 @@ class PodRecord:
             grace_period_seconds=self.longest_grace_seconds
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
-            phase=self.phase,
+            phase=self.phase if self.ended or self.phase not in ENDED_PHASES else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )
 

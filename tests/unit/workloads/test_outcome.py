@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.observation import Ending
-from agentstop.workloads.outcome import ending_of, main_ending_of
+from agentstop.workloads.outcome import ending_of, main_ending_of, taken_away
 from agentstop.workloads.pod_record import STOP_MANAGER
-from tests.unit.objects import at, ended, entry, never_found, pod, running, when
+from tests.unit.objects import at, ended, entry, never_found, pod, running, waiting, when
 
 Raw = dict[str, Any]
 MARKED = {"managedFields": [{"manager": STOP_MANAGER, "operation": "Update", "time": when(4)}]}
 GOING = {"deletionTimestamp": when(34), "deletionGracePeriodSeconds": 30}
 DEADLINE = {"activeDeadlineSeconds": 1}
+FORCED = {"deletionTimestamp": when(20), "deletionGracePeriodSeconds": 0}
 
 
 def end_of(
@@ -81,6 +82,30 @@ def test_what_was_thrown_out_is_not_done(status: Raw, metadata: Raw | None, reas
 
     assert ending is not None
     assert (ending.word.reason, ending.succeeded) == (reason, reason == "Completed")
+
+
+def collected(*statuses: Raw) -> Raw:
+    lost = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "node is gone"}
+    return {
+        "phase": "Failed",
+        "containerStatuses": list(statuses),
+        "conditions": [lost | {"lastTransitionTime": when(20)}],
+    }
+
+
+def test_a_pod_of_a_lost_node_ended_as_its_kubelet_had_reported() -> None:
+    well, badly = end_of(collected(ended()), FORCED), end_of(collected(ended(code=3)), FORCED)
+
+    assert well is not None
+    assert badly is not None
+    assert (well.succeeded, well.word.reason) == (True, "Completed")
+    assert (badly.succeeded, "exit code 3" in badly.word.message) == (False, True)
+    assert end_of(collected(waiting()), FORCED) is None
+
+
+def test_why_a_pod_was_taken_away_is_told_where_it_is_known() -> None:
+    assert taken_away(pod(status=collected(ended(), waiting("b")))).word.reason == "DeletionByPodGC"
+    assert taken_away(pod()).word.reason == "WorkloadLost"
 
 
 def test_running_is_no_ending() -> None:

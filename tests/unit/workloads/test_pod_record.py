@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agentstop.workloads.pod_record import STOP_MANAGER, State
+from agentstop.workloads.recorded import has_ended
 from agentstop.workloads.restarting import Role
 from tests.unit.objects import at, end, ended, never_found, pod, running, waiting, when
 
@@ -125,6 +126,32 @@ def test_a_pod_that_is_deleted_is_over_when_the_kubelet_says_so(statuses: list[R
 
 
 # Evidence
+
+
+COLLECTED: Raw = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "policy", "over"),
+    [
+        pytest.param([waiting()], "Never", False, id="it waited, and may have been started since"),
+        pytest.param([], "Never", False, id="its node had said nothing yet"),
+        pytest.param([ended(), waiting("second")], "Never", False, id="one of two had ended"),
+        pytest.param([ended(code=1)], "Always", False, id="it comes back"),
+        pytest.param([ended()], "Never", True, id="its end had been reported"),
+    ],
+)
+def test_the_phase_that_the_garbage_collector_of_pods_writes_is_no_end(
+    statuses: list[Raw], policy: str, over: bool
+) -> None:
+    status = {"phase": "Failed", "containerStatuses": statuses, "conditions": [COLLECTED]}
+    seen = pod(spec={"restartPolicy": policy}, status=status)
+    said = {"phase": "Failed", "containerStatuses": statuses}
+
+    assert seen.ended is over
+    assert seen.evidence().phase == ("Failed" if over else "Unknown")
+    assert has_ended(seen.evidence()) is over, "nor after a restart of the operator"
+    assert pod(spec={"restartPolicy": policy}, status=said).ended, "its kubelet may say so"
 
 
 def test_out_of_memory_keeps_its_name() -> None:
