@@ -177,6 +177,41 @@ async def test_a_stop_during_a_pull_waits_until_what_is_pulled_has_been_ended(
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Killed")
 
 
+ONCE = 'f=${TMPDIR:-/s}/n; [ -e "$f" ] || { touch "$f"; sleep 1; exit 0; }; '
+"""Ends well at the first run; the playground's pods share a folder of their own."""
+
+
+async def test_a_main_container_that_is_started_once_more_has_ended_all_the_same(
+    ns: Namespace, operator: Operator, registry: Registry
+) -> None:
+    """Its kubelet pulls the image for the next run when the pod is ended, and starts it once more."""
+    registry.open.set()
+    mount: Object = {"volumeMounts": [{"name": "s", "mountPath": "/s"}]}
+    pulled: Object = {"image": registry.image(), "imagePullPolicy": "Always"}
+    pod = one_container(ONCE + agents.DEAF, volumes=[{"name": "s", "emptyDir": {}}], **pulled, **mount)
+    pod["spec"]["restartPolicy"] = "Always"
+    await ns.create_task("a", pod, mainContainer="agent", activeDeadlineSeconds=4)
+    await until(lambda: ns.processes("a"), SOON, "the agent runs")
+    registry.open.clear()
+    await ns.until("a", lambda task: status(task).get("reason") == "MainContainerEnded", what="at its main end")
+    await until(lambda: registry.pulls > 1, SOON, "the image is pulled again")
+    await ns.nothing_happens(4)
+    assert status(await ns.task("a"))["phase"] == "Running"
+    registry.open.set()
+    await ns.pods.until("a", lambda pod: ran_again(pod), what="started once more")
+    task = await ended_for_good(ns, "a")
+    assert (status(task)["phase"], status(task)["reason"]) == ("Completed", "Completed")
+    assert not stop_of(task)
+
+
+def ran_again(pod: Object) -> bool:
+    return any(each["restartCount"] > 0 and "waiting" not in each["state"] for each in statuses_of(pod))
+
+
+def statuses_of(pod: Object) -> list[Object]:
+    return pod.get("status", {}).get("containerStatuses") or []
+
+
 @pytest.mark.parametrize("waits", ["volume", "variable", "image"])
 async def test_nothing_starts_in_a_pod_that_was_stopped_before_anything_did(
     ns: Namespace, operator: Operator, registry: Registry, waits: str

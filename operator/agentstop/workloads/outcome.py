@@ -1,5 +1,6 @@
 """How a pod's work ended: by itself, by a stop of ours, or by somebody else's hand."""
 
+from datetime import datetime
 from typing import Final
 
 from agentstop.lifecycle.observation import Ending, Reason
@@ -53,15 +54,24 @@ def ending_of(pod: PodRecord, entry: CacheEntry) -> Ending | None:
 def main_ending_of(pod: PodRecord, main: str, entry: CacheEntry) -> Ending | None:
     """Return how the container that does the task's work ended, or None while it has not, or a stop ended it."""
     container = next((each for each in pod.containers if each.name == main), None)
-    if container is None or not _ended_for_good(container):
+    if container is None:
         return None
     signaled_at = entry.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at
+    before = container.succeeded_before
+    if before is not None and (signaled_at is None or before <= signaled_at):
+        # Its kubelet was starting it once more when the pod was asked to go, and hears of nothing meanwhile.
+        return _succeeded(main, before)
+    if not _ended_for_good(container):
+        return None
     if signaled_at is not None and (container.finished_at is None or container.finished_at > signaled_at):
         return None
     if container.exit_code == 0:
-        message = f"Main container {main} ended with exit code 0"
-        return Ending(succeeded=True, word=Reason("Completed", message), at=container.finished_at)
+        return _succeeded(main, container.finished_at)
     return Ending(succeeded=False, word=_container_failure(container), at=container.finished_at)
+
+
+def _succeeded(main: str, at: datetime | None) -> Ending:
+    return Ending(succeeded=True, word=Reason("Completed", f"Main container {main} ended with exit code 0"), at=at)
 
 
 def _ended_for_good(container: ContainerRecord) -> bool:

@@ -70,6 +70,8 @@ class ContainerRecord:
     ends_late: bool
     probe_grace_seconds: int
     """How it starts and ends, by the functions of these names."""
+    succeeded_before: datetime | None = None
+    """When it ended with exit code 0 in the run before the one that is shown; None where its own rules want more."""
 
     @property
     def ran(self) -> bool:
@@ -424,4 +426,12 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
         starts_slowly=starts_slowly(wanted),
         ends_late=ends_late(wanted, role),
         probe_grace_seconds=probe_grace_seconds(wanted),
+        succeeded_before=_succeeded_before(entry, wanted, policy, role) if kind is not State.WAITING else None,
     )
+
+
+def _succeeded_before(entry: Mapping[str, Any], wanted: Mapping[str, Any], policy: str, role: Role) -> datetime | None:
+    last = (entry.get("lastState") or {}).get("terminated") or {}
+    if _exit_number(last.get("exitCode")) != 0 or restart_after(wanted, policy, role, 0) is Restart.OWN_RULE:
+        return None
+    return parse_time(last.get("finishedAt"))

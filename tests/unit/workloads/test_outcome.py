@@ -8,7 +8,7 @@ import pytest
 from agentstop.lifecycle.observation import Ending
 from agentstop.workloads.outcome import ending_of, main_ending_of, taken_away
 from agentstop.workloads.pod_record import STOP_MANAGER
-from tests.unit.objects import at, ended, entry, never_found, pod, running, waiting, when
+from tests.unit.objects import at, end, ended, entry, never_found, pod, running, waiting, when
 
 Raw = dict[str, Any]
 MARKED = {"managedFields": [{"manager": STOP_MANAGER, "operation": "Update", "time": when(4)}]}
@@ -198,6 +198,31 @@ def test_the_end_of_the_main_container(main: Raw, policy: str, outcome: bool | N
     ending = main_end({"containerStatuses": [main, running("side")]}, policy)
 
     assert (ending.succeeded if ending is not None else None) is outcome
+
+
+AGAIN = running(since=7) | {"lastState": {"terminated": end(finished=5)}}
+KILLED = ended(code=143, started=7, finished=9) | {"lastState": {"terminated": end(finished=5)}}
+
+
+@pytest.mark.parametrize("main", [AGAIN, KILLED, waiting(last=end(finished=5))], ids=["runs", "was ended", "waits"])
+@pytest.mark.parametrize("signal", [None, at(6)], ids=["not asked to go", "asked to go"])
+def test_a_main_container_that_is_started_once_more_after_its_success_has_ended(
+    main: Raw, signal: datetime | None
+) -> None:
+    """Its kubelet pulls the image, and hears meanwhile of nothing that ends the pod."""
+    ending = main_end({"containerStatuses": [main, running("side")]}, "Always", signaled_at=signal)
+
+    assert ending is not None
+    assert (ending.succeeded, ending.word.reason, ending.at) == (True, "Completed", at(5))
+
+
+def test_what_is_started_once_more_by_its_own_rules_or_after_a_failure_goes_on() -> None:
+    failed = running(since=7) | {"lastState": {"terminated": end(code=1, finished=5)}}
+    own: Raw = {"containers": [{"name": "main", "restartPolicy": "Always"}]}
+
+    assert main_end({"containerStatuses": [failed]}, "Always") is None
+    assert main_end({"containerStatuses": [AGAIN]}, "Always", spec=own) is None
+    assert main_end({"containerStatuses": [AGAIN]}, "Always", signaled_at=at(4)) is None, "a stop had ended it"
 
 
 @pytest.mark.parametrize(("signal", "counts"), [(at(3), False), (at(7), True)])
