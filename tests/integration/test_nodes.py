@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -20,6 +21,9 @@ BACK_SECONDS = 30.0
 
 HELD_UP_SECONDS = 11.0
 """For so long a stop is held up by a node that does not answer before the node's deletion counts at once."""
+
+AFTER_THE_GRACE = 12.0
+"""When a node's deletion counts that had a second's grace period to end what it runs."""
 
 GIVEN_UP_SECONDS = 30.0
 """How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
@@ -167,6 +171,63 @@ async def test_a_node_that_is_deleted_while_it_lives_has_the_time_to_end_what_it
     task = await ns.ended("a", BACK_SECONDS)
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
     assert moment(stop_of(task)["confirmedAt"]) >= moment(stop_of(task)["killAt"])
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_node_that_is_deleted_while_it_starts_a_container_proves_nothing_before_its_machine_has_rebooted(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    """A pull takes as long as it takes."""
+    for name in ("a", "b", "c"):
+        await ns.create_task(name, paper.template())
+        await paper.wait(name)
+    for name in ("a", "c"):
+        await ns.stop(name)
+        await ns.until(name, lambda each: "signaledAt" in stop_of(each), what="signaled")
+    await ns.nothing_happens(0.5)
+    await paper.remove()
+    for name in ("a", "b", "c"):
+        await paper.collect(name)
+    for name in ("a", "b", "c"):
+        task = await ns.stalled(name, "NodeDeleted")
+        assert "shut the machine down" in conditions_of(task)["Stalled"]["message"]
+    await ns.nothing_happens(AFTER_THE_GRACE)
+    phases = {name: status(await ns.task(name))["phase"] for name in ("a", "b", "c")}
+    assert phases == {"a": "Stopping", "b": "Pending", "c": "Stopping"}
+    await ns.stop("b", onUnconfirmed="MarkStopped")
+    assert stop_of(await ns.ended("b", GIVEN_UP_SECONDS))["verdict"] == "Unverified"
+    await paper.register()
+    await ns.stalled("c", "KubeletBusy")
+    paper.boot_id = "two"
+    await paper.say("True")
+    for name in ("a", "c"):
+        task = await ns.ended(name, BACK_SECONDS)
+        assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_task_that_nobody_stopped_has_not_ended_while_the_machine_of_a_deleted_node_may_live(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    beside = paper.template(grace=3)
+    beside["spec"]["containers"].append(agents.container(agents.IDLE, "beside"))
+    await ns.create_task("a", paper.template(grace=3))
+    await ns.create_task("main", beside, mainContainer="agent")
+    for name in ("a", "main"):
+        await paper.run(name)
+        await ns.phase(name, "Running")
+    await paper.end("main", phase="Running", beside=True)
+    await ns.until("main", lambda each: status(each).get("reason") == "MainContainerEnded", what="at its main end")
+    await paper.remove()
+    removed_at = datetime.now(UTC)
+    for name in ("a", "main"):
+        await paper.collect(name)
+    await ns.nothing_happens(2)
+    assert {status(await ns.task(name))["phase"] for name in ("a", "main")} == {"Running"}
+    lost, done = await ns.ended("a", BACK_SECONDS), await ns.ended("main", BACK_SECONDS)
+    assert datetime.now(UTC) >= removed_at + timedelta(seconds=13)
+    assert (status(lost)["phase"], status(lost)["reason"]) == ("Failed", "DeletionByPodGC")
+    assert (status(done)["phase"], status(done)["reason"]) == ("Completed", "Completed")
 
 
 @pytest.mark.needs(Feature.PAPER_NODES)

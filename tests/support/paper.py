@@ -22,6 +22,7 @@ class PaperNode:
     def __init__(self, ns: Namespace) -> None:
         self._ns = ns
         self.name = f"paper-{secrets.token_hex(4)}"
+        self.boot_id = "one"
 
     async def register(self) -> None:
         """Make the Node object."""
@@ -39,7 +40,8 @@ class PaperNode:
             "lastHeartbeatTime": _time(now),
             "lastTransitionTime": _time(now - since),
         }
-        await self._ns.kube.merge(NODES, "", self.name, {"status": {"conditions": [condition]}}, "status")
+        status = {"status": {"conditions": [condition], "nodeInfo": {"bootID": self.boot_id}}}
+        await self._ns.kube.merge(NODES, "", self.name, status, "status")
 
     async def declare_out_of_service(self) -> None:
         """Put the taint on it that says so."""
@@ -73,8 +75,10 @@ class PaperNode:
         await self._ns.patch_pod(pod, {"status": {"phase": "Failed", "conditions": [lost]}}, "status")
         await self.forget(pod)
 
-    async def end(self, pod: str, code: int = 0, *, phase: str | None = None, reason: str | None = None) -> Object:
-        """Say that a pod's container ended with an exit code."""
+    async def end(
+        self, pod: str, code: int = 0, *, phase: str | None = None, reason: str | None = None, beside: bool = False
+    ) -> Object:
+        """Say that a pod's container ended with an exit code; `beside` where another one runs beside it."""
         succeeded = code == 0
         state = {
             "exitCode": code,
@@ -82,10 +86,12 @@ class PaperNode:
             "startedAt": _time(datetime.now(UTC) - timedelta(seconds=2)),
             "finishedAt": _time(datetime.now(UTC)),
         }
-        return await self.write(pod, phase or ("Succeeded" if succeeded else "Failed"), {"terminated": state})
+        return await self.write(
+            pod, phase or ("Succeeded" if succeeded else "Failed"), {"terminated": state}, beside=beside
+        )
 
-    async def write(self, pod: str, phase: str, state: Object, **status: Any) -> Object:
-        """Write a pod's phase and the state of its container."""
+    async def write(self, pod: str, phase: str, state: Object, *, beside: bool = False, **status: Any) -> Object:
+        """Write a pod's phase and the state of its container; `beside` where another one runs beside it."""
         container = {
             "name": "agent",
             "image": agents.IMAGE,
@@ -94,7 +100,9 @@ class PaperNode:
             "restartCount": 0,
             "state": state,
         }
-        body = {"status": {"phase": phase, "containerStatuses": [container], **status}}
+        other = {**container, "name": "beside", "state": {"running": {"startedAt": _time(datetime.now(UTC))}}}
+        containers = [container, other] if beside else [container]
+        body = {"status": {"phase": phase, "containerStatuses": containers, **status}}
         return await self._ns.patch_pod(pod, body, "status")
 
     async def forget(self, pod: str) -> None:

@@ -196,11 +196,11 @@ class PodEvidence(Model):
     node: str | None = None
     """Node that the pod was bound to."""
     boot_id: str | None = Field(None, alias="bootID")
-    """Boot ID of the node where only its reboot can prove the end: the pod was removed by force while a container of it was being started."""  # noqa: E501
+    """Boot ID of the node where only its reboot can prove the end: the pod was asked to go, or removed by force, while a container of it was being started."""  # noqa: E501
     grace_period_seconds: Seconds | None = None
     """The longest grace period that may run for it, where that is not Kubernetes' 30 seconds: removal by force shortens none, and its processes may outlive the pod for so long."""  # noqa: E501
     phase: str | None = None
-    """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good."""
+    """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good, and Unknown that it is gone, or that others than its node said so, while a container of it may have been started."""  # noqa: E501
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))
     """Its containers; init containers and sidecars too, where they ran."""
 

@@ -183,7 +183,7 @@ class Orphans:
                 await self._look_for_task(TaskKey(pod.namespace, pod.task or ""))
                 proven = True
                 continue
-            task, lister, now = stand_in(pod, orphan.workload), self._cache.lister, self._clock()
+            task, lister, now = stand_in(pod, orphan.workload, orphan.stalled), self._cache.lister, self._clock()
             failed: list[ApiError] = []
             new = await send(POD.required_reads(task, lister, now), sent, failed)
             if not new:
@@ -226,7 +226,7 @@ class Orphans:
             self._say(key, pod, reason_of_orphan(pod))
         now = self._clock()
         overdue = seen.killed_by is not None and seen.killed_by + MARGIN <= now
-        problem = seen.blocked or (NOT_CONFIRMED if overdue else None)
+        problem = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
         if problem is None:
             orphan.stalled = None
         elif orphan.stalled is None or orphan.stalled[0] != problem.reason:

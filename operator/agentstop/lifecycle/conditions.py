@@ -6,16 +6,32 @@ Source: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/REA
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.meta import Condition, ConditionType
 from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import Phase
-from agentstop.lifecycle.observation import Reason
+from agentstop.lifecycle.observation import Reason, Task
 
 MADE_BY_CRON_JOB: Final = "MadeByCronJob"
 """Reason of ControlledElsewhere where a CronJob goes on that made the Job."""
+
+NODE_UNREACHABLE: Final = "NodeUnreachable"
+"""Reason of what is held up by a node that does not answer."""
+
+_CERTAINLY: Final = timedelta(seconds=10)
+"""For so long a task has to be held up by its node before it counts that the node does not answer."""
+
+
+def was_unreachable(task: Task, now: datetime) -> bool:
+    """Whether a task has been held up by a node that does not answer: then that node's deletion proves the end at once.
+
+    Who deletes the Node object of a machine that lives ends nothing there: its kubelet does, in the pod's own time.
+    """
+    stalled = (each for each in task.status.conditions if each.type == ConditionType.STALLED)
+    since = (each.last_transition_time for each in stalled if each.status == "True" and each.reason == NODE_UNREACHABLE)
+    return any(moment + _CERTAINLY <= now for moment in since)
 
 
 def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: datetime) -> tuple[Condition, ...]:

@@ -99,11 +99,12 @@ def _live(case: DecisionInput) -> Decision:
     word = problem or seen.waiting or STARTING[task.spec.pod_template is None]
     if seen.started_at is not None or phase in {Phase.RUNNING, Phase.PAUSING}:
         phase, word = Phase.RUNNING, RUNNING
+    wakes = (case.now + START_RECHECK if stalled else deadline_at(case), seen.look_again_at)
     return Decision(
         status=next_status(case, phase, word, stalled=stalled),
         effects=(Start(),) if startable else (),
         afterwards=_protection(task),
-        wake_at=case.now + START_RECHECK if stalled else deadline_at(case),
+        wake_at=min(filter(None, wakes), default=None),
     )
 
 

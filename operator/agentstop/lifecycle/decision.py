@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopSource, StopStatus
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB, conditions
 from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
@@ -26,9 +25,6 @@ a year, and no kubelet cuts short what runs."""
 
 RECHECK: Final = timedelta(seconds=10)
 """How often a stop or a pause that is overdue is looked at again."""
-
-NODE_UNREACHABLE: Final = "NodeUnreachable"
-"""Reason of what is held up by a node that does not answer."""
 
 NOT_CONFIRMED: Final = Reason(
     "NotConfirmed",
@@ -71,18 +67,6 @@ class DecisionInput:
     def request(self) -> StopRequest:
         """How the task is to be stopped, as its spec says."""
         return self.task.spec.stop or StopRequest()
-
-    @property
-    def node_was_unreachable(self) -> bool:
-        """Whether it has been held up by a node that does not answer: then that node's deletion proves the end at once.
-
-        Who deletes the Node object of a machine that lives ends nothing there: its kubelet does, in the pod's own time.
-        """
-        stalled = (each for each in self.task.status.conditions if each.type == ConditionType.STALLED)
-        since = (
-            each.last_transition_time for each in stalled if each.status == "True" and each.reason == NODE_UNREACHABLE
-        )
-        return any(moment + MARGIN <= self.now for moment in since)
 
     @property
     def cap(self) -> int | None:

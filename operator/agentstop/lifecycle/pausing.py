@@ -28,8 +28,6 @@ def pausing(case: DecisionInput) -> Decision | None:
     if not wanted and case.phase is Phase.PAUSED:
         return _resuming(case)
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
-    if proof is Proof.NODE_FENCED and not _overdue(case) and not case.node_was_unreachable:
-        proof = None
     unseen = not seen.active and (seen.halted or seen.blocked is not None)
     if proof is not None or (case.phase is Phase.PAUSED and unseen):
         return _paused(case)

@@ -32,8 +32,6 @@ def stopping(case: DecisionInput) -> Decision | None:
     overdue_at = latest_kill(case, record) + MARGIN
     overdue = now >= overdue_at
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
-    if proof is Proof.NODE_FENCED and not overdue and not case.node_was_unreachable:
-        proof = None
     word = _word(case.task, record)
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     logs_gone = lost_logs(case, asked, too_late=runs_longer(record))

@@ -260,14 +260,14 @@ class Controlled:
             signaled_at=min(times) if times and len(times) == len(parts) else None,
             killed_by=max((kill for kill in kills if kill is not None), default=None) if None not in kills else None,
             soonest_kill=min(filter(None, (each.soonest_kill for each in seen_pods)), default=None),
-            ending=ending_of_parts(task, parts),
+            ending=ending_of_parts(task, parts, lister, now),
             proof=proof,
             waiting=None if active else self._waiting(task, parts),
             blocked=parts_too_large(parts, lister, now) or blocked or forbidden(_target(task), parts, lister, now),
             elsewhere=elsewhere,
             goes_on=goes_on,
-            late=next(filter(None, (part.members.late(part.group) for part in parts)), None),
-            look_again_at=min((at for part in parts for at in _look_again_at(part, now)), default=None),
+            late=next(filter(None, (part.members.late(part.group, lister) for part in parts)), None),
+            look_again_at=min((at for part in parts for at in _look_again_at(part, lister, now)), default=None),
         )
 
     def _elsewhere(
@@ -348,8 +348,11 @@ def _unknown_pods(ref: ObjectRef, count: int) -> Reason:
     return Reason("PodsUnknown", message)
 
 
-def _look_again_at(part: PodOwner, now: datetime) -> Iterator[datetime]:
-    moments = (part.certain_from() if part.quiet else help_due(part), part.members.look_again_at(part.group, now))
+def _look_again_at(part: PodOwner, lister: Lister, now: datetime) -> Iterator[datetime]:
+    moments = (
+        part.certain_from() if part.quiet else help_due(part),
+        part.members.look_again_at(part.group, lister, now),
+    )
     yield from (at for at in moments if at is not None and at > now)
 
 

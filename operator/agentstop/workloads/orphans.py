@@ -5,8 +5,10 @@ can lose its owner before its task goes, and anybody who may create pods can giv
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
+from agentstop.api.meta import Condition, ConditionType
 from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, WorkloadStatus
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason, Task
@@ -53,11 +55,16 @@ def _adopts(task: Task, pod: PodRecord) -> bool:
     return workload is None or workload.uid == pod.uid
 
 
-def stand_in(pod: PodRecord, known: WorkloadStatus | None = None) -> Task:
+def stand_in(pod: PodRecord, known: WorkloadStatus | None = None, stalled: tuple[str, datetime] | None = None) -> Task:
     """Return a task that is gone, whose pod this one would be: what holds for the pods of tasks holds for it.
 
-    `known` is what was seen of it before: the boot ID of its node, for example.
+    `known` is what was seen of it before: the boot ID of its node, for example; `stalled` is what holds up its end, and
+    since when.
     """
+    conditions: tuple[Condition, ...] = ()
+    if stalled is not None:
+        reason, since = stalled
+        conditions = (Condition(type=ConditionType.STALLED, status="True", reason=reason, last_transition_time=since),)
     workload = known or WorkloadStatus(api_version="v1", kind="Pod", name=pod.name, uid=pod.uid)
     return Task(
         namespace=pod.namespace,
@@ -66,7 +73,7 @@ def stand_in(pod: PodRecord, known: WorkloadStatus | None = None) -> Task:
         resource_version="",
         generation=0,
         spec=_SPEC,
-        status=AgentTaskStatus(phase=Phase.RUNNING, workload=workload),
+        status=AgentTaskStatus(phase=Phase.RUNNING, workload=workload, conditions=conditions),
         gone=True,
     )
 

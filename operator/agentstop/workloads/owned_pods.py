@@ -13,9 +13,14 @@ from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_proof import (
     STALE,
     Finding,
+    awaits_boot,
+    being_started,
     boot_id_of,
+    is_deleted,
     late_reason,
+    look_again_at,
     look_at_node,
+    may_live_on,
     next_look,
     node_in_question,
     proof_by_boot,
@@ -23,7 +28,7 @@ from agentstop.workloads.pod_proof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.pod_record import Controller, PodRecord
+from agentstop.workloads.pod_record import UNKNOWN_PHASE, Controller, PodRecord
 from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.requests import Get
 from agentstop.workloads.termination import MIN_GRACE_SECONDS
@@ -50,6 +55,11 @@ class OwnedPod:
     def ref(self) -> ObjectRef:
         """The pod as an object."""
         return ObjectRef("Pod", self.pod.namespace, self.pod.name)
+
+    @property
+    def evidence(self) -> PodEvidence:
+        """What a task's status says of it."""
+        return self.pod.evidence(self.boot_id, cut_off=being_started(self.pod, self.entry) is not None)
 
     @property
     def live(self) -> bool:
@@ -153,15 +163,17 @@ class OwnedPods:
         """When SIGKILL could come to the first of them."""
         return min(filter(None, (each.pod.soonest_kill for each in self.seen)), default=None)
 
-    def late(self, group: PodGroup) -> Reason | None:
+    def late(self, group: PodGroup, lister: Lister) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""
-        words = [late_reason(each.pod, each.entry) for each in self.seen]
-        words += [went_unseen(each, due) for each, due in self._went_unseen(group)]
+        words = [late_reason(each.pod, each.entry, lister) for each in self.seen]
+        words += [went_unseen(each, due, lister) for each, due in self._went_unseen(group)]
         return next(filter(None, words), None)
 
-    def look_again_at(self, group: PodGroup, now: datetime) -> datetime | None:
-        """Return when the node of one that went unseen may prove its end."""
-        return min(filter(None, (next_look(due, now) for _, due in self._went_unseen(group))), default=None)
+    def look_again_at(self, group: PodGroup, lister: Lister, now: datetime) -> datetime | None:
+        """Return when the node of one that went unseen, or with its node, may prove its end."""
+        moments = [next_look(due, now) for _, due in self._went_unseen(group)]
+        moments += [look_again_at(each.pod, each.entry, lister, now) for each in self.seen]
+        return min(filter(None, moments), default=None)
 
     def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
         """Yield those that were on record and are gone, and when what they ran is over if its node lives."""
@@ -170,22 +182,41 @@ class OwnedPods:
             if entry is not None and entry.absent and not has_ended(each):
                 yield each, entry.at + grace_on_record(each)
 
-    def finding(self, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime) -> Finding:
-        """Say what is proven about the processes of all of them."""
-        found = [proof_of(each.pod, each.entry, stop, lister, now, each.boot_id) for each in self.seen]
-        found += [_of_vanished(each, group, stop, lister, now) for each in self.vanished]
+    def finding(
+        self, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime, *, unreachable: bool = False
+    ) -> Finding:
+        """Say what is proven about the processes of all of them; for `unreachable` see `proof_of`."""
+        found = [
+            proof_of(each.pod, each.entry, stop, lister, now, each.boot_id, unreachable=unreachable)
+            for each in self.seen
+        ]
+        found += [_of_vanished(each, group, stop, lister, now, unreachable=unreachable) for each in self.vanished]
         blocked = next((word for _, word in found if word is not None), None)
         proofs = {proof for proof, _ in found}
         if None in proofs or self.strangers:
             return None, blocked
         return next((proof for proof in STRENGTH if proof in proofs), None), blocked
 
+    def may_live_on(self, group: PodGroup, lister: Lister, now: datetime, *, unreachable: bool) -> bool:
+        """Whether processes may go on of one that is gone: what made them has not ended then, whatever it says."""
+        found = [
+            proof_of(each.pod, each.entry, None, lister, now, each.boot_id, unreachable=unreachable)
+            for each in self.seen
+            if each.certain and may_live_on(each.pod, each.entry, lister)
+        ]
+        found += [
+            _of_vanished(each, group, None, lister, now, unreachable=unreachable)
+            for each in self.vanished
+            if _may_live_on(each, group, lister)
+        ]
+        return any(proof is None for proof, _ in found)
+
     def required_reads(self, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime) -> Iterator[Get]:
         """Yield the nodes whose state decides, where it is not known or old."""
         nodes = {
             node: each.entry.at if each.entry.absent else None
             for each in self.seen
-            if (node := node_in_question(each.pod, each.entry, stop, now)) is not None
+            if (node := node_in_question(each.pod, each.entry, stop, now, each.boot_id)) is not None
         }
         nodes |= {each.node: group.listed_at for each in self.vanished if each.node and not has_ended(each)}
         for node, since in nodes.items():
@@ -197,7 +228,7 @@ class OwnedPods:
         """Return what the status lists of them: those that run first, then the latest."""
         order = sorted((each for each in self.seen if each.certain), key=_rank, reverse=True)
         named = (each for each in self.vanished if each.name)
-        return (*(each.pod.evidence(each.boot_id) for each in order), *named)[:MAX_LISTED_PODS]
+        return (*(each.evidence for each in order), *named)[:MAX_LISTED_PODS]
 
     def left(self, group: PodGroup, *, asked: bool) -> Iterator[tuple[str | None, str]]:
         """Yield node and UID of each pod of which processes may be left, as far as it is not known better.
@@ -227,8 +258,7 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
             strangers.append(whose)
         elif whose is not Whose.OTHERS:
             on_record = listed.pop(pod_uid, None)
-            cut_off = entry.absent and pod.starting is not None
-            boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if cut_off else None
+            boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if awaits_boot(pod, entry) else None
             seen.append(OwnedPod(pod, entry, certain=whose is Whose.OURS, boot_id=boot_id))
     vanished = tuple(_with_boot_id(each, group, lister) for each in listed.values())
     return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
@@ -256,13 +286,19 @@ def stale(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[st
             yield uid, pod
 
 
-def _rank(member: OwnedPod) -> tuple[bool, datetime]:
+def _rank(member: OwnedPod) -> tuple[bool, bool, datetime]:
     ends = [each.finished_at for each in member.pod.containers if each.finished_at]
-    return member.live, max(ends, default=member.entry.at)
+    return member.live, awaits_boot(member.pod, member.entry), max(ends, default=member.entry.at)
 
 
 def _of_vanished(
-    evidence: PodEvidence, group: PodGroup, stop: StopStatus | None, lister: Lister, now: datetime
+    evidence: PodEvidence,
+    group: PodGroup,
+    stop: StopStatus | None,
+    lister: Lister,
+    now: datetime,
+    *,
+    unreachable: bool,
 ) -> Finding:
     """A pod that the status lists, and that is not there any more."""
     if has_ended(evidence):
@@ -271,13 +307,25 @@ def _of_vanished(
     if entry is None or not entry.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
     due = entry.at + grace_on_record(evidence)
-    being_started = unstarted(evidence)
-    if being_started is not None and evidence.node is not None:
-        return proof_by_boot(evidence.name, being_started, evidence.node, evidence.boot_id, lister, now)
-    proof, blocked = proof_by_node(evidence.node, due, lister, now)
+    what = unstarted(evidence)
+    if what is not None and evidence.node is not None:
+        name, node, boot_id = evidence.name, evidence.node, evidence.boot_id
+        return proof_by_boot(name, what, node, boot_id, due, lister, now, unreachable=unreachable)
+    proof, blocked = proof_by_node(evidence.node, due, lister, now, unreachable=unreachable)
     if proof is Proof.GONE and stop is not None and due <= stop.accepted_at:
         return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it
     return proof, blocked
+
+
+def _may_live_on(evidence: PodEvidence, group: PodGroup, lister: Lister) -> bool:
+    """Whether processes may go on of a pod on record that is gone.
+
+    What was not started yet by the record may have run and ended while nobody looked; not so what was seen to go then.
+    """
+    entry = group.pods.get(evidence.uid)
+    if entry is None or not entry.absent or has_ended(evidence):
+        return False
+    return evidence.phase == UNKNOWN_PHASE if unstarted(evidence) is not None else is_deleted(evidence.node, lister)
 
 
 def unlooked(members: OwnedPods, group: PodGroup) -> Iterator[PodEvidence]:

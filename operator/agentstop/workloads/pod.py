@@ -6,15 +6,21 @@ from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, TASK_LABEL
 from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
+from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
 from agentstop.workloads.outcome import ending_of, lost, main_ending_of, taken_away
 from agentstop.workloads.pod_proof import (
     STALE,
+    awaits_boot,
+    being_started,
     boot_id_of,
+    is_deleted,
     late_reason,
+    look_again_at,
     look_at_node,
+    may_live_on,
     next_look,
     node_in_question,
     proof_by_boot,
@@ -63,7 +69,7 @@ class _Pod:
         if entry is None or entry.stale or waits:
             return (Get(ref),)
         pod_is_old = not entry.absent and entry.at + STALE <= now
-        node = _node_in_question(task, entry, now)
+        node = _node_in_question(task, entry, lister, now)
         if node is None:
             return ()
         look = look_at_node(node, entry.at if entry.absent else None, lister, now)
@@ -139,13 +145,15 @@ def _in_the_way(task: Task, entry: CacheEntry) -> bool:
     return foreign and task.spec.workload_ref is None
 
 
-def _node_in_question(task: Task, entry: CacheEntry, now: datetime) -> str | None:
+def _node_in_question(task: Task, entry: CacheEntry, lister: Lister, now: datetime) -> str | None:
     """Return the node whose state decides, if the pod alone does not tell."""
     pod = _subject(task, entry)
-    if pod is not None:
-        return node_in_question(pod, entry, task.status.stop, now)
     known = task.status.workload
-    return known.pods[0].node if known and known.pods else None
+    on_record = known.pods[0] if known is not None and known.pods else None
+    if pod is not None:
+        boot_id = boot_id_of(pod.node, on_record, entry.at, lister)
+        return node_in_question(pod, entry, task.status.stop, now, boot_id)
+    return on_record.node if on_record is not None else None
 
 
 def _without(task: Task, ref: ObjectRef, lister: Lister, now: datetime) -> Observation:
@@ -181,22 +189,25 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
     grace = grace_on_record(evidence)
     due = (stop.kill_at if stop is not None else None) or (entry.since or entry.at) + grace
-    being_started = unstarted(evidence)
-    if being_started is not None and node is not None:
-        proof, blocked = proof_by_boot(evidence.name, being_started, node, evidence.boot_id, lister, now)
+    what, unreachable = unstarted(evidence), was_unreachable(task, now)
+    if what is not None and node is not None:
+        proof, blocked = proof_by_boot(
+            evidence.name, what, node, evidence.boot_id, due, lister, now, unreachable=unreachable
+        )
         known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, entry.at, lister)),))
     else:
-        being_started = None
-        proof, blocked = proof_by_node(node, due, lister, now)
+        what = None
+        proof, blocked = proof_by_node(node, due, lister, now, unreachable=unreachable)
+    waits = proof is None and (what is not None or is_deleted(node, lister))
     return Observation(
         presence=Presence.PRESENT,
         workload=known,
         halted=True,
         own_grace_seconds=int(grace.total_seconds()),
-        ending=lost(known.name) if being_started is None or proof is not None else None,
+        ending=lost(known.name) if not waits else None,
         proof=proof,
         blocked=blocked or taken,
-        late=went_unseen(evidence, due),
+        late=went_unseen(evidence, due, lister),
         look_again_at=next_look(due, now),
     )
 
@@ -231,17 +242,19 @@ def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
 
 def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
-    boot_id = boot_id_of(pod.node, known, entry.at, lister) if entry.absent and pod.starting is not None else None
-    proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id)
+    boot_id = boot_id_of(pod.node, known, entry.at, lister) if awaits_boot(pod, entry) else None
+    evidence = pod.evidence(boot_id, cut_off=being_started(pod, entry) is not None)
+    unreachable = was_unreachable(task, now)
+    proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, unreachable=unreachable)
     ending = ending_of(pod, entry)
-    if ending is None and entry.absent and (proof is not None or pod.starting is None):
-        # While its kubelet may still be starting it, it runs on, or is yet to: it is not lost, and can be stopped.
+    if ending is None and entry.absent and (proof is not None or not may_live_on(pod, entry, lister)):
+        # While it may run on, or is yet to be started, it is not lost, and can be stopped.
         ending = taken_away(pod)
     main = task.spec.main_container
     return Observation(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
-            api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(pod.evidence(boot_id),), pod_count=1
+            api_version="v1", kind="Pod", name=pod.name, uid=pod.uid, pods=(evidence,), pod_count=1
         ),
         started_at=pod.started_at,
         active=pod.started_at is not None and proof is None and not entry.absent,
@@ -258,7 +271,8 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         elsewhere=_taken_over(task, pod),
         loses_logs=(pod.ran or pod.unreadable is not None) and (entry.absent or pod.deletion_at is not None),
         not_in_place=_not_in_place(pod, lister, now),
-        late=late_reason(pod, entry),
+        late=late_reason(pod, entry, lister),
+        look_again_at=look_again_at(pod, entry, lister, now),
         blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import Phase, StopStatus
+from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
@@ -143,8 +144,9 @@ def _heir_of(pod: PodRecord, uid: str, lister: Lister) -> Controller | None:
 def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime) -> Finding:
     """Say what is proven about the processes of all pods of all parts, or what keeps it from being proven."""
     proofs: list[Proof | None] = []
+    unreachable = was_unreachable(task, now)
     for part in parts:
-        proof, blocked = part.members.finding(part.group, task.status.stop, lister, now)
+        proof, blocked = part.members.finding(part.group, task.status.stop, lister, now, unreachable=unreachable)
         blocked = blocked or (part.owner.unsettled if _is_final(part.owner.unsettled) and part.halted else None)
         if blocked is not None:
             return None, blocked
@@ -196,9 +198,12 @@ def signaled_at(part: PodOwner) -> datetime | None:
     return part.entry.signaled_at or part.owner.marked_at or part.members.asked_to_go_at or part.entry.at
 
 
-def ending_of_parts(task: Task, parts: list[PodOwner]) -> Ending | None:
+def ending_of_parts(task: Task, parts: list[PodOwner], lister: Lister, now: datetime) -> Ending | None:
     """Return how the work ended by itself, or by somebody else's hand."""
     if not parts or any(part.members.live for part in parts):
+        return None
+    unreachable = was_unreachable(task, now)
+    if any(part.members.may_live_on(part.group, lister, now, unreachable=unreachable) for part in parts):
         return None
     gone = all(part.gone for part in parts)
     if gone and not all(part.accounted_for for part in parts):

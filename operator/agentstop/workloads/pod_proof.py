@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
-from agentstop.lifecycle.decision import NODE_UNREACHABLE
+from agentstop.lifecycle.conditions import NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
@@ -19,6 +19,8 @@ LOOK_EVERY: Final = timedelta(seconds=10)
 """How often a node is read anew that may prove something at any time: its kubelet reports when it likes."""
 
 KUBELET_BUSY: Final = "KubeletBusy"
+NODE_DELETED: Final = "NodeDeleted"
+"""Reasons of what waits for a kubelet that starts a container, and of what waits for a machine whose Node is gone."""
 
 Finding = tuple[Proof | None, Reason | None]
 """Why no process can be left, if that is proven; and what keeps it from being proven."""
@@ -31,8 +33,13 @@ def proof_of(
     lister: Lister,
     now: datetime,
     boot_id: str | None = None,
+    *,
+    unreachable: bool = False,
 ) -> Finding:
-    """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`."""
+    """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`.
+
+    `unreachable` is whether its node had not answered before, by the record.
+    """
     if pod.ended:
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
     if pod.unreadable is not None and not entry.absent:
@@ -42,30 +49,39 @@ def proof_of(
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.
         return (Proof.NEVER_STARTED if going else None), None
-    if entry.absent and pod.starting is not None:
-        return proof_by_boot(pod.name, pod.starting.name, pod.node, boot_id, lister, now)
+    what, due = being_started(pod, entry), _due(pod, entry)
+    if what is not None:
+        return proof_by_boot(pod.name, what, pod.node, boot_id, due, lister, now, unreachable=unreachable)
     if entry.absent:
-        proof, blocked = proof_by_node(pod.node, _due(pod, entry), lister, now)
+        proof, blocked = proof_by_node(pod.node, due, lister, now, unreachable=unreachable)
         if proof is Proof.GONE and pod.taken_at is None and pod.deletion_at is not None:
             return Proof.NEVER_STARTED, None
         return proof, blocked
-    node = lister.node(pod.node) if node_in_question(pod, entry, stop, now) else None
+    node = lister.node(pod.node) if _overdue(pod, stop, now) else None
     if node is None or (isinstance(node.seen, NodeRecord) and node.seen.ready and not node.absent):
         return None, None
     if pod.finalizers and pod.deletion_at is not None and node.absent:
         message = f"Node {pod.node} is gone, and finalizer {pod.finalizers[0]} holds pod {pod.name}"
         return None, Reason("BlockedByFinalizer", message)
+    if node.absent and not unreachable:
+        message = (
+            f"Node {pod.node} was deleted before it had reported the end of pod {pod.name}, and its machine may run on;"
+            " Kubernetes removes the pod soon"
+        )
+        return None, Reason(NODE_DELETED, message)
     return None, _unreachable(pod.node)
 
 
-def proof_by_node(node: str | None, due: datetime, lister: Lister, now: datetime) -> Finding:
+def proof_by_node(
+    node: str | None, due: datetime, lister: Lister, now: datetime, *, unreachable: bool = False
+) -> Finding:
     """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
 
     The object may have been removed by force, while the kubelet still gives the processes their grace period.
     """
     if node is None:
         return (Proof.GONE if due + SETTLING <= now else None), None
-    known = _order_effect(node, lister, now)
+    known = _order_effect(node, due, lister, now, unreachable=unreachable)
     if not isinstance(known, _OrderEffect):
         return known
     if not known.seen.ready:
@@ -81,8 +97,14 @@ class _OrderEffect(NamedTuple):
     """When it was read."""
 
 
-def _order_effect(node: str, lister: Lister, now: datetime) -> _OrderEffect | Finding:
-    """Return a node that has to tell of what runs on it; or what is proven, or not, where it can't."""
+def _order_effect(
+    node: str, due: datetime, lister: Lister, now: datetime, *, unreachable: bool
+) -> _OrderEffect | Finding:
+    """Return a node that has to tell of what runs on it; or what is proven, or not, where it can't.
+
+    That it was deleted or declared out of service counts at once where it had not answered before. Else its kubelet may
+    live, and gives what it runs its time.
+    """
     if lister.rejection(ObjectRef("Node", "", node), Get.verb, now) is not None:
         return None, _unreadable(node)
     entry = lister.node(node)
@@ -90,21 +112,39 @@ def _order_effect(node: str, lister: Lister, now: datetime) -> _OrderEffect | Fi
         return None, None
     seen = entry.seen
     if entry.absent or (isinstance(seen, NodeRecord) and seen.out_of_service):
-        return Proof.NODE_FENCED, None
+        return (Proof.NODE_FENCED if unreachable or due + SETTLING <= now else None), None
     if not isinstance(seen, NodeRecord):
         return None, _unreachable(node)  # whatever it is: it proves nothing
     return _OrderEffect(seen, entry.at)
 
 
-def proof_by_boot(pod: str, container: str, node: str, boot_id: str | None, lister: Lister, now: datetime) -> Finding:
-    """Say what is proven of a pod that was removed by force while its kubelet was starting a container of it.
+def proof_by_boot(
+    pod: str,
+    what: str,
+    node: str,
+    boot_id: str | None,
+    due: datetime,
+    lister: Lister,
+    now: datetime,
+    *,
+    unreachable: bool = False,
+) -> Finding:
+    """Say what is proven of a pod that was removed by force while its kubelet was starting `what` of it.
 
     Such a kubelet does not hear of the removal before the start is done: until then it pulls, waits or runs a hook, and
-    starts the container all the same. That the node answers proves nothing; only its end or its reboot (another boot ID
-    than `boot_id`, the one on record) does.
+    starts the container all the same. That the node answers proves nothing, however long; nor does it that somebody
+    deleted the Node object. Only the end of the machine does, or its reboot (another boot ID than `boot_id`, the one on
+    record).
     Source: https://github.com/kubernetes/kubernetes/issues/116032
     """
-    known = _order_effect(node, lister, now)
+    if is_deleted(node, lister) and not unreachable:
+        message = (
+            f"Node {node} was deleted while its kubelet was starting {what} of pod {pod}, which may run on or be"
+            f" started yet; shut the machine down, then boot it, or make a Node {node} with taint"
+            " node.kubernetes.io/out-of-service"
+        )
+        return None, Reason(NODE_DELETED, message)
+    known = _order_effect(node, due, lister, now, unreachable=unreachable)
     if not isinstance(known, _OrderEffect):
         return known
     if boot_id is not None and known.seen.boot_id is not None and known.seen.boot_id != boot_id:
@@ -112,16 +152,50 @@ def proof_by_boot(pod: str, container: str, node: str, boot_id: str | None, list
     if not known.seen.ready:
         return None, _unreachable(node)
     message = (
-        f"Pod {pod} was removed by force while the kubelet of node {node} was starting container {container}, which may"
-        f" run on or be started yet; end it there, then reboot node {node}, or delete the Node object"
+        f"Pod {pod} was removed by force while the kubelet of node {node} was starting {what}, which may run on or be"
+        f" started yet; end it there, and reboot node {node}, or shut it down and taint it with"
+        " node.kubernetes.io/out-of-service"
     )
     return None, Reason(KUBELET_BUSY, message)
 
 
-def late_reason(pod: PodRecord, entry: CacheEntry) -> Reason | None:
+def being_started(pod: PodRecord, entry: CacheEntry) -> str | None:
+    """Return what a kubelet may be starting of a pod that is gone, in words, if there is anything."""
+    if not entry.absent or pod.node is None or pod.starting is None:
+        return None
+    return f"container {pod.starting.name}"
+
+
+def awaits_boot(pod: PodRecord, entry: CacheEntry) -> bool:
+    """Whether a reboot of its node may be what proves a pod's end.
+
+    The boot ID counts from the moment at which it was asked to go: a kubelet that is started later starts no container
+    of such a pod.
+    """
+    if entry.absent:
+        return being_started(pod, entry) is not None
+    return pod.starting is not None and (pod.deletion_requested_at or pod.stopped_in_place_at) is not None
+
+
+def is_deleted(node: str | None, lister: Lister) -> bool:
+    """Whether there is no Node of this name any more, by the last look."""
+    entry = lister.node(node) if node is not None else None
+    return entry is not None and entry.absent
+
+
+def may_live_on(pod: PodRecord, entry: CacheEntry, lister: Lister) -> bool:
+    """Whether processes of a pod that is gone may go on for longer than anybody gave them: nothing has ended then."""
+    if not entry.absent or pod.ended:
+        return False
+    return being_started(pod, entry) is not None or is_deleted(pod.node, lister)
+
+
+def late_reason(pod: PodRecord, entry: CacheEntry, lister: Lister) -> Reason | None:
     """Say what the proof of a pod's end waits for, where its last state tells."""
     if pod.ended or pod.node is None:
         return None
+    if entry.absent and is_deleted(pod.node, lister):
+        return _counts_later(pod.name, pod.node, _due(pod, entry))
     if entry.absent:
         message = (
             f"Pod {pod.name} was removed before its end was reported; node {pod.node} has to answer for a while yet, by"
@@ -137,16 +211,34 @@ def late_reason(pod: PodRecord, entry: CacheEntry) -> Reason | None:
     return Reason(KUBELET_BUSY, message)
 
 
-def went_unseen(evidence: PodEvidence, due: datetime) -> Reason | None:
+def went_unseen(evidence: PodEvidence, due: datetime, lister: Lister) -> Reason | None:
     """Say what the proof of a pod's end waits for that is on record and went while nobody looked."""
     if evidence.node is None or has_ended(evidence):
         return None
+    if is_deleted(evidence.node, lister):
+        return _counts_later(evidence.name or evidence.uid, evidence.node, due)
     name, until = evidence.name or evidence.uid, due + SETTLING + SILENCE
     message = (
         f"Pod {name} went while no operator looked, so that nobody saw its end; node {evidence.node} has to answer"
         f" until {until:%H:%M:%S} UTC, by when its kubelet has ended what it should not run"
     )
     return Reason("AwaitingNode", message)
+
+
+def _counts_later(pod: str, node: str, due: datetime) -> Reason:
+    message = (
+        f"Node {node} was deleted, and pod {pod} with it, while its machine may run on; that counts from"
+        f" {due + SETTLING:%H:%M:%S} UTC, by when its kubelet has ended what it should not run"
+    )
+    return Reason(NODE_DELETED, message)
+
+
+def look_again_at(pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> datetime | None:
+    """Return from when on the deletion of its node counts for a pod that is gone, if that is yet to come."""
+    if not entry.absent or pod.ended or not is_deleted(pod.node, lister):
+        return None
+    counts_from = _due(pod, entry) + SETTLING
+    return counts_from if counts_from > now else None
 
 
 def next_look(due: datetime, now: datetime) -> datetime | None:
@@ -200,16 +292,25 @@ def boot_id_of(node: str | None, known: PodEvidence | None, since: datetime, lis
     return next((boot.boot_id for boot in boots if boot.read_at >= since), None)
 
 
-def node_in_question(pod: PodRecord, entry: CacheEntry, stop: StopStatus | None, now: datetime) -> str | None:
-    """Return the node whose state decides about a pod, if the pod alone does not tell."""
+def node_in_question(
+    pod: PodRecord, entry: CacheEntry, stop: StopStatus | None, now: datetime, boot_id: str | None = None
+) -> str | None:
+    """Return the node whose state decides about a pod, if the pod alone does not tell.
+
+    That is also one whose boot ID may be needed, and is not known: its object can be deleted before the pod goes.
+    """
     if pod.ended or pod.node is None:
         return None
-    if entry.absent:
-        return pod.node
+    wanted = boot_id is None and awaits_boot(pod, entry)
+    return pod.node if entry.absent or wanted or _overdue(pod, stop, now) else None
+
+
+def _overdue(pod: PodRecord, stop: StopStatus | None, now: datetime) -> bool:
+    """Whether its processes should have got SIGKILL by now."""
     kill_at = pod.killed_by
     if stop is not None:
         kill_at = stop.kill_at or stop.accepted_at + timedelta(seconds=pod.grace_seconds)
-    return pod.node if kill_at is not None and kill_at <= now else None
+    return kill_at is not None and kill_at <= now
 
 
 def look_at_node(name: str, since: datetime | None, lister: Lister, now: datetime) -> Get | None:

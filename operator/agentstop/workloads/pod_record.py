@@ -30,7 +30,8 @@ the field cannot be raised."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 UNKNOWN_PHASE: Final = "Unknown"
-"""Kubernetes' own word; here for a pod that others than its kubelet have declared over."""
+"""Kubernetes' own word; here for a pod that others than its kubelet have declared over, or that is gone while its
+kubelet may be starting something of it."""
 
 COLLECTED: Final = "DeletionByPodGC"
 """Reason for which the control plane's garbage collector of pods throws one out whose node is gone.
@@ -283,8 +284,12 @@ class PodRecord:
             soonest_kill=min(kills, default=None),
         )
 
-    def evidence(self, boot_id: str | None = None) -> PodEvidence:
-        """Return what a task's status says of it, and of its node where that is needed."""
+    def evidence(self, boot_id: str | None = None, *, cut_off: bool = False) -> PodEvidence:
+        """Return what a task's status says of it, and of its node where that is needed.
+
+        `cut_off` says that it is gone, and that something of it may have been started since.
+        """
+        told = self.ended or (self.phase not in ENDED_PHASES and not cut_off)
         # What somebody put in to debug the pod is no part of its work, and its end none of the stop's.
         own = [each for each in self.containers if each.role is not Role.EPHEMERAL]
         shown = [each for each in own if each.ran or each.role is not Role.INIT]
@@ -296,7 +301,7 @@ class PodRecord:
             grace_period_seconds=self.longest_grace_seconds
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
-            phase=self.phase if self.ended or self.phase not in ENDED_PHASES else UNKNOWN_PHASE,
+            phase=self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )
 

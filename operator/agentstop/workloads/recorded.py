@@ -21,7 +21,7 @@ def grace_on_record(evidence: PodEvidence) -> timedelta:
 
 
 def unstarted(evidence: PodEvidence) -> str | None:
-    """Return a container that was not started yet by what is on record of a pod, if there is one."""
+    """Return what was not started yet by what is on record of a pod, in words, if there is anything."""
     if evidence.phase in ENDED_PHASES:
         return None
-    return next((each.name for each in evidence.containers if each.started_at is None), None)
+    return next((f"container {each.name}" for each in evidence.containers if each.started_at is None), None)

@@ -296,15 +296,38 @@ async def test_a_node_that_does_not_report_the_end(bench: Bench) -> None:
     assert bench.stalled() == {}
 
 
-def raw_node(now: datetime) -> Raw:
-    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now.isoformat()}
+def raw_node(now: datetime, *, ready: bool = True) -> Raw:
+    condition = {"type": "Ready", "status": "True" if ready else "Unknown", "lastHeartbeatTime": now.isoformat()}
     version = str(int(now.timestamp()))
     return {
         "kind": "Node",
         "metadata": {"name": "n", "uid": "node-uid", "resourceVersion": version},
         "spec": {},
-        "status": {"conditions": [ready]},
+        "status": {"conditions": [condition]},
     }
+
+
+@pytest.mark.parametrize(("answered", "over_after"), [(True, 40), (False, 0)], ids=["it answered", "it did not"])
+async def test_the_deletion_of_its_node_is_no_end_of_an_orphan_that_may_live(
+    bench: Bench, answered: bool, over_after: float
+) -> None:
+    bench.begin()
+    await bench.work()
+    bench.now += timedelta(seconds=31)
+    for _ in range(3):
+        bench.cache.see(NODE_REF, raw_node(bench.now, ready=answered), bench.now)
+        await bench.work(RECHECK)
+    assert set(bench.stalled()) == {"NotConfirmed" if answered else "NodeUnreachable"}
+    bench.change(metadata={"deletionTimestamp": bench.now.isoformat(), "deletionGracePeriodSeconds": 0})
+    bench.see(bench.pod, "DELETED")
+    bench.cache.see_absent(NODE_REF, bench.now)
+    removed_at = bench.now
+    while bench.known:
+        bench.cache.mark_stale(NODE_REF)
+        bench.cache.see_absent(NODE_REF, bench.now)
+        await bench.work(timedelta(seconds=1))
+        assert bench.now < removed_at + timedelta(seconds=90)
+    assert (bench.now - removed_at).total_seconds() == pytest.approx(over_after, abs=1.5)
 
 
 async def test_an_outage_is_tried_again(bench: Bench) -> None:

@@ -1,14 +1,13 @@
-"""When SIGKILL comes by the record of a stop, and what the end of a node proves before that."""
+"""When SIGKILL comes by the record of a stop, and whether its node had not answered before."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from agentstop.api.task import Phase, Verdict
+from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.observation import Observation, Presence, Proof
+from agentstop.lifecycle.observation import Observation, Presence
 from tests.unit.objects import Raw, at, task, when
 
 GRACE = 30.0
@@ -19,6 +18,7 @@ STOPPING: Raw = {
 }
 PAUSING: Raw = {"phase": "Pausing", "attempts": 1, "observedGeneration": 1, "startedAt": when(0)}
 UNREACHABLE: Raw = {"type": "Stalled", "status": "True", "reason": "NodeUnreachable", "lastTransitionTime": when(1)}
+BUSY: Raw = UNREACHABLE | {"reason": "KubeletBusy"}
 JUST_NOW: Raw = UNREACHABLE | {"lastTransitionTime": when(19)}
 
 
@@ -41,47 +41,22 @@ def test_a_moment_that_the_cluster_cut_off_to_the_second_is_no_other_one(said: f
     assert record.kill_at == at(kill_at)
 
 
-FENCED = seen(proof=Proof.NODE_FENCED)
-OVER = GRACE + MARGIN.total_seconds()
-
-
 @pytest.mark.parametrize(
-    ("conditions", "now", "phase"),
-    [
-        ([], 20, Phase.STOPPING),
-        ([], OVER, Phase.STOPPED),
-        ([UNREACHABLE], 20, Phase.STOPPED),
-        ([JUST_NOW], 20, Phase.STOPPING),
-    ],
-    ids=["its kubelet may live", "by then it has ended all", "it had not answered for long", "it had not just now"],
+    ("conditions", "now", "expected"),
+    [([], 20, False), ([UNREACHABLE], 20, True), ([JUST_NOW], 20, False), ([BUSY], 20, False)],
+    ids=["nothing", "for long", "just now", "held up by something else"],
 )
-def test_a_node_that_is_deleted_while_it_lives_proves_nothing_in_the_grace_period(
-    conditions: list[Raw], now: float, phase: Phase
+def test_whether_a_node_had_not_answered_before_is_told_by_what_held_the_task_up(
+    conditions: list[Raw], now: float, expected: bool
 ) -> None:
-    """Its kubelet goes on without a Node object, and ends what was deleted in the time that this was given."""
-    spec: Raw = {"podTemplate": {}, "stopRequested": True}
-    decision = decide(task(spec, STOPPING | {"conditions": conditions}), FENCED, at(now))
-
-    assert decision.status.phase is phase
-    assert decision.status.stop is not None
-    assert decision.status.stop.verdict is (Verdict.NODE_FENCED if phase is Phase.STOPPED else None)
-    assert phase is Phase.STOPPED or (decision.wake_at is not None and decision.wake_at <= at(OVER))
+    for phase in (STOPPING, PAUSING, {"phase": "Running"}):
+        assert was_unreachable(task(None, phase | {"conditions": conditions}), at(now)) is expected
 
 
-@pytest.mark.parametrize(
-    ("conditions", "now", "phase"),
-    [
-        ([], 20, Phase.PAUSING),
-        ([], OVER, Phase.PAUSED),
-        ([UNREACHABLE], 20, Phase.PAUSED),
-        ([JUST_NOW], 20, Phase.PAUSING),
-    ],
-    ids=["its kubelet may live", "by then it has ended all", "it had not answered for long", "it had not just now"],
-)
-def test_nor_does_it_for_a_pause(conditions: list[Raw], now: float, phase: Phase) -> None:
-    spec: Raw = {"podTemplate": {}, "paused": True}
+def test_a_task_that_nobody_stopped_is_looked_at_again_when_it_may_be_known_how_it_ended() -> None:
+    waits = Observation(presence=Presence.PRESENT, started_at=at(0), look_again_at=at(33))
 
-    assert decide(task(spec, PAUSING | {"conditions": conditions}), FENCED, at(now)).status.phase is phase
+    assert decide(task(None, {"phase": "Running"}), waits, at(2)).wake_at == at(33)
 
 
 @pytest.mark.parametrize("said", [None, GRACE])

@@ -1,10 +1,14 @@
 """Workloads whose pods are made by a controller: Jobs, and whatever can be scaled."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentstop.lifecycle.effects import Start
 from agentstop.lifecycle.observation import Presence
-from agentstop.workloads.objects import Lister, Rejection, Right, WatchTarget
+from agentstop.workloads.node import read_node
+from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, Right, WatchTarget
+from agentstop.workloads.pod_record import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import (
     AccessReview,
@@ -12,7 +16,7 @@ from agentstop.workloads.requests import (
     Meaning,
     Patch,
 )
-from tests.unit.objects import NAMESPACE, Raw, at, task, when
+from tests.unit.objects import NAMESPACE, Raw, at, task, waiting, when
 
 from .adopted import (
     DEPLOYMENT_REF,
@@ -26,6 +30,7 @@ from .adopted import (
     STOPPED,
     STOPPING,
     SUSPEND,
+    WORKLOAD,
     lister,
     observe,
     required_reads,
@@ -102,6 +107,67 @@ def test_a_job_that_had_ended_before_it_was_tidied_up_is_not_lost(condition: str
 
     assert ending is not None
     assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (succeeded, False)
+
+
+DONE: Raw = {"active": 0, "conditions": [SUSPENDED | {"type": "Complete"}], "completionTime": when(11)}
+NODE_REF = ObjectRef("Node", "", "n")
+STARTING: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
+
+
+def node(boot_id: str | None, read_at: float) -> CacheEntry:
+    """A node in this boot; None for one that was deleted."""
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": when(-900)}
+    raw = {"metadata": {"name": "n", "uid": "n"}, "status": {"conditions": [ready], "nodeInfo": {"bootID": boot_id}}}
+    seen = read_node(raw) if boot_id is not None else None
+    return CacheEntry(
+        seen=seen, absent=seen is None, at=at(read_at), boots=(Boot(boot_id, at(read_at)),) if boot_id else ()
+    )
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["it was seen", "the operator was down since"])
+@pytest.mark.parametrize("absent", [True, False], ids=["tidied up", "there"])
+def test_a_job_has_not_ended_while_a_pod_that_was_removed_in_its_start_may_live(looked: bool, absent: bool) -> None:
+    """Its controller has long made another one, and that has ended."""
+    forced = {"deletionTimestamp": when(5), "deletionGracePeriodSeconds": 0}
+    removed = CacheEntry(seen=read_pod(job_pod("x-0", metadata=forced, status=STARTING)), absent=True, at=at(5))
+
+    def known(boot_id: str | None, now: float) -> Lister:
+        others = {NODE_REF: node(boot_id, now)}
+        found = lister(raw_owner("job", status=DONE), job_pod(status=OVER), listed=15, absent=absent, others=others)
+        found.groups[JOB_PODS].pods["x-0-uid"] = removed
+        return found
+
+    first = observe(RUNNING, known("one", 20), 20)
+    assert (first.ending, first.blocked and first.blocked.reason) == (None, "KubeletBusy")
+    assert first.workload is not None
+    later = task(SPEC, {"phase": "Running", "startedAt": when(1), "workload": first.workload.wire()})
+    if not looked:
+        removed = replace(removed, seen=None)
+    for boot_id, now in (("one", 900), (None, 9000)):
+        assert observe(later, known(boot_id, now), now).ending is None
+    ending = observe(later, known("two", 900), 900).ending
+    assert ending is not None
+    assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (True, False)
+
+
+def test_a_job_has_ended_though_nobody_saw_how_a_pod_went_that_was_to_start() -> None:
+    """It may have run and ended as well as any."""
+    record = {"name": "x-0", "uid": "x-0-uid", "node": "n", "phase": "Pending", "containers": [{"name": "main"}]}
+    later = task(SPEC, {"phase": "Running", "workload": WORKLOAD | {"pods": [record]}})
+    known = lister(raw_owner("job", status=DONE), job_pod(status=OVER), others={NODE_REF: node("one", 900)})
+    known.groups[JOB_PODS].pods["x-0-uid"] = CacheEntry(seen=None, absent=True, at=at(5))
+
+    assert observe(later, known, 900).ending is not None
+
+
+def test_a_job_has_not_ended_while_the_machine_of_a_node_that_was_deleted_may_run_its_pods() -> None:
+    gone = CacheEntry(seen=read_pod(job_pod("x-0", metadata=GOING)), absent=True, at=at(12))
+    known = lister(raw_owner("job", status=DONE), job_pod(status=OVER), others={NODE_REF: node(None, 12)})
+    known.groups[JOB_PODS].pods["x-0-uid"] = gone
+    early = observe(RUNNING, known, 50)
+
+    assert (early.ending, early.look_again_at) == (None, at(51))
+    assert observe(RUNNING, known, 51).ending is not None
 
 
 @pytest.mark.parametrize(("completed", "by_stop"), [(9, False), (10, True), (12, True)])

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from agentstop.api.task import Phase
+from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds import SCALED
 from agentstop.workloads.node import NodeRecord, read_node
@@ -247,6 +249,8 @@ def test_an_unbound_pod_that_is_going_can_not_be_started_any_more() -> None:
 
 
 GONE = entry(pod(metadata=GOING), absent=True)
+NO_NODE = CacheEntry(seen=None, absent=True, at=NOW)
+UNREACHABLE: Raw = {"type": "Stalled", "status": "True", "reason": "NodeUnreachable", "lastTransitionTime": when(-10)}
 OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]
 
 
@@ -262,13 +266,53 @@ OUT_OF_SERVICE = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExec
         pytest.param(GONE, node(150, since=80), 150, Proof.GONE, id="the node is back for long"),
         pytest.param(GONE, node(900, ready="Unknown"), 900, None, id="the node does not answer"),
         pytest.param(GONE, node(900, "Unknown", taints=OUT_OF_SERVICE), 900, Proof.NODE_FENCED, id="out of service"),
-        pytest.param(GONE, CacheEntry(seen=None, absent=True, at=NOW), 1, Proof.NODE_FENCED, id="no such node"),
+        pytest.param(GONE, node(39, "Unknown", taints=OUT_OF_SERVICE), 39, None, id="it had answered before"),
+        pytest.param(GONE, NO_NODE, 39, None, id="no such node: its machine may live"),
+        pytest.param(GONE, NO_NODE, 40, Proof.NODE_FENCED, id="no such node: by then it has ended all"),
     ],
 )
 def test_a_pod_whose_object_is_gone(
     seen: CacheEntry, node: CacheEntry | None, now: float, expected: Proof | None
 ) -> None:
     assert see(task(None, STOPPING), seen, node, now).proof is expected
+
+
+def held_up(status: Raw) -> Raw:
+    """What is held up by a node that does not answer."""
+    return status | {"conditions": [UNREACHABLE]}
+
+
+@pytest.mark.parametrize("seen", [GONE, entry(None, absent=True)], ids=["it was seen", "the operator was down"])
+@pytest.mark.parametrize(
+    "status", [STOPPING, {"phase": "Pausing", "workload": KNOWN}, {"phase": "Running", "workload": KNOWN}]
+)
+def test_a_node_that_is_deleted_proves_at_once_only_what_had_not_answered_before(seen: CacheEntry, status: Raw) -> None:
+    """Else its kubelet may go on without a Node object, and ends what it runs in the time that this has."""
+    early, late = see(task(None, status), seen, NO_NODE, 39), see(task(None, status), seen, NO_NODE, 40)
+    assert (early.proof, late.proof) == (None, Proof.NODE_FENCED)
+    assert (early.ending, late.ending and late.ending.word.reason) == (None, "WorkloadLost"), "it can be stopped yet"
+    assert early.look_again_at == at(40)
+    assert early.late is not None
+    assert (early.late.reason, f"{at(40):%H:%M:%S}" in early.late.message) == ("NodeDeleted", True)
+    assert see(task(None, held_up(status)), seen, NO_NODE, 1).proof is Proof.NODE_FENCED
+
+
+def test_what_runs_beside_a_main_container_has_the_time_too() -> None:
+    ended_main = {"containerStatuses": [ended(finished=5), running("beside")]}
+    gone = entry(pod(metadata=GOING, status=ended_main), absent=True, signaled_at=at(6))
+    spec: Raw = {"podTemplate": {}, "mainContainer": "main"}
+    running_task = task(spec, {"phase": "Running", "workload": KNOWN})
+    early, late = see(running_task, gone, NO_NODE, 39), see(running_task, gone, NO_NODE, 40)
+    assert early.main_ending is not None
+    assert (early.proof, late.proof) == (None, Proof.NODE_FENCED)
+    assert decide(running_task, early, at(39)).status.phase is Phase.RUNNING
+    assert decide(running_task, late, at(40)).status.phase is Phase.COMPLETED
+
+
+def test_a_pod_that_waits_for_its_removal_from_a_deleted_node_is_not_held_up_by_an_unreachable_one() -> None:
+    """That would count as if the node had not answered before."""
+    blocked = [see(task(None, each), entry(pod()), NO_NODE, 900).blocked for each in (STOPPING, held_up(STOPPING))]
+    assert [each and each.reason for each in blocked] == ["NodeDeleted", "NodeUnreachable"]
 
 
 STARTING: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
@@ -334,6 +378,37 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_lost_before_that_is_pr
     ending = see(pending, seen, booted(900, "two"), 900).ending
     assert ending is not None
     assert ending.word.reason == "WorkloadLost"
+
+
+@pytest.mark.parametrize("seen", REMOVED, ids=["it was seen", "the operator was down"])
+def test_the_deletion_of_its_node_proves_nothing_of_what_a_kubelet_starts(seen: CacheEntry) -> None:
+    """However long ago that was: a pull has no end that anybody knows."""
+    for stopping in (task(None, recorded("one")), task(None, {"phase": "Pending", **workload_of(recorded("one"))})):
+        found = see(stopping, seen, NO_NODE, 9000)
+        assert (found.proof, found.ending, found.blocked and found.blocked.reason) == (None, None, "NodeDeleted")
+        back = replace(booted(9000, "one"), boots=(Boot("one", at(9000)),))
+        assert see(stopping, seen, back, 9000).proof is None, "its kubelet was only started again, or somebody made it"
+        assert see(stopping, seen, booted(9000, "two"), 9000).proof is Proof.GONE
+    fenced = node(900, "Unknown", taints=OUT_OF_SERVICE)
+    assert see(task(None, recorded("one")), seen, fenced, 900).proof is Proof.NODE_FENCED
+    assert see(task(None, held_up(recorded("one"))), seen, NO_NODE, 1).proof is Proof.NODE_FENCED
+
+
+def workload_of(status: Raw) -> Raw:
+    return {"workload": status["workload"]}
+
+
+@pytest.mark.parametrize("metadata", [GOING, {}], ids=["asked to go", "not asked to go"])
+def test_the_boot_of_a_node_is_read_once_a_pod_that_it_starts_is_asked_to_go(metadata: Raw) -> None:
+    """Later the Node object may be gone; before, another boot could start the pod anew."""
+    starting = CacheEntry(seen=pod(metadata=metadata, status=STARTING), at=at(3))
+    known = task(None, STOPPING)
+
+    assert required_reads(known, starting, None, 3) == (["Node"] if metadata else [])
+    seen = see(known, starting, booted(4, "one"), 4)
+    assert seen.workload is not None
+    assert seen.workload.pods[0].boot_id == ("one" if metadata else None)
+    assert required_reads(known, starting, booted(4, "one"), 4) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ ADVICE: Final = {
     " processes there. Next time, ask for less with the first stop, or set spec.stop.gracePeriodSeconds before",
     "NodeUnreachable": "bring node {node} back; or, once it is certainly shut down, delete it or taint it"
     " node.kubernetes.io/out-of-service",
+    "NodeDeleted": "make sure that the machine of node {node} is off: its Node object is gone, and it may run on. What"
+    " it was starting is proven gone once it has rebooted and registered again, or once a Node {node} has taint"
+    " node.kubernetes.io/out-of-service",
     "NodeReadForbidden": "give the operator the right to get nodes",
     "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"
     " admission webhook refuses it; it is tried again all the time",
@@ -24,7 +27,8 @@ ADVICE: Final = {
     " get pods -l agentstop.dev/task={name} -o jsonpath='{{..metadata.finalizers}}'",
     "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
     "KubeletBusy": "see what the kubelet of node {node} waits for: kubectl -n {namespace} describe pod; it ends the"
-    " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end",
+    " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end, or its"
+    " taint node.kubernetes.io/out-of-service once it is shut down",
     "AwaitingNode": "wait: the pod went before its end was seen, and node {node} has to answer until every grace period"
     " is over that may run there, and a minute more",
     "ControllerNotActing": "see whether the controller of {workload} runs: it was told to end the pods, and has not",
