@@ -25,6 +25,9 @@ HELD_UP_SECONDS = 11.0
 AFTER_THE_GRACE = 12.0
 """When a node's deletion counts that had a second's grace period to end what it runs."""
 
+PATIENT_SECONDS = 45.0
+"""The same of a task that nobody stopped: what holds it up is looked at every 30 seconds."""
+
 GIVEN_UP_SECONDS = 30.0
 """How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
 
@@ -203,6 +206,27 @@ async def test_a_node_that_is_deleted_while_it_starts_a_container_proves_nothing
     for name in ("a", "c"):
         task = await ns.ended(name, BACK_SECONDS)
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_a_pod_of_which_its_kubelet_had_reported_nothing_may_be_started_yet(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    for name in ("stopped", "lost"):
+        await ns.create_task(name, paper.template())
+        await ns.pods.until(name, lambda _: True)
+    await ns.nothing_happens(2.5)
+    await ns.stop("stopped")
+    await ns.until("stopped", lambda each: "signaledAt" in stop_of(each), what="signaled")
+    for name in ("stopped", "lost"):
+        await paper.forget(name)
+    for name, phase in (("stopped", "Stopping"), ("lost", "Pending")):
+        assert status(await ns.stalled(name, "KubeletBusy"))["phase"] == phase
+    paper.boot_id = "two"
+    await paper.say("True")
+    stopped, lost = await ns.ended("stopped", BACK_SECONDS), await ns.ended("lost", PATIENT_SECONDS)
+    assert (status(stopped)["phase"], stop_of(stopped)["verdict"]) == ("Stopped", "Gone")
+    assert (status(lost)["phase"], status(lost)["reason"]) == ("Failed", "WorkloadLost")
 
 
 @pytest.mark.needs(Feature.PAPER_NODES)

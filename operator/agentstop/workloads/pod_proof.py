@@ -22,6 +22,9 @@ KUBELET_BUSY: Final = "KubeletBusy"
 NODE_DELETED: Final = "NodeDeleted"
 """Reasons of what waits for a kubelet that starts a container, and of what waits for a machine whose Node is gone."""
 
+UNHEARD: Final = timedelta(seconds=1)
+"""A kubelet has pulled nothing yet for a pod that was asked to go so soon after it was bound to the node."""
+
 Finding = tuple[Proof | None, Reason | None]
 """Why no process can be left, if that is proven; and what keeps it from being proven."""
 
@@ -160,10 +163,17 @@ def proof_by_boot(
 
 
 def being_started(pod: PodRecord, entry: CacheEntry) -> str | None:
-    """Return what a kubelet may be starting of a pod that is gone, in words, if there is anything."""
-    if not entry.absent or pod.node is None or pod.starting is None:
+    """Return what a kubelet may be starting of a pod that is gone, in words, if there is anything.
+
+    That its kubelet had reported nothing of it says no more than that: it begins with a pod while its first report is
+    on the way, which takes long on a node that starts many.
+    """
+    if not entry.absent or pod.ended or pod.node is None or pod.unreadable is not None:
         return None
-    return f"container {pod.starting.name}"
+    if pod.taken_at is not None:
+        return f"container {pod.starting.name}" if pod.starting is not None else None
+    asked_at = pod.deletion_requested_at or entry.at
+    return "its containers" if pod.bound_at is None or pod.bound_at + UNHEARD < asked_at else None
 
 
 def awaits_boot(pod: PodRecord, entry: CacheEntry) -> bool:

@@ -156,6 +156,8 @@ class PodRecord:
     """Why the scheduler found no node for it, in its words."""
     disruption: Disruption | None
     """Why it was thrown out, if it was."""
+    bound_at: datetime | None = None
+    """When it was bound to its node, to the second; None where that is not known."""
     taken_at: datetime | None
     """When a kubelet took it (its status' start time)."""
     grace_seconds: int
@@ -329,6 +331,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         message=status.get("message"),
         unscheduled=_unscheduled(conditions),
         disruption=_disruption(conditions),
+        bound_at=_bound_at(metadata, spec, conditions),
         taken_at=parse_time(status.get("startTime")),
         grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), DEFAULT_GRACE_SECONDS),
         deadline_seconds=_deadline(spec.get("activeDeadlineSeconds")),
@@ -375,6 +378,16 @@ def _unscheduled(conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
     if condition.get("status") != "False":
         return None
     return condition.get("message") or condition.get("reason")
+
+
+def _bound_at(
+    metadata: Mapping[str, Any], spec: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]
+) -> datetime | None:
+    if spec.get("nodeName") is None:
+        return None
+    scheduled = conditions.get("PodScheduled", {})
+    bound_at = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
+    return parse_time(bound_at or metadata.get("creationTimestamp"))  # whoever made it may have bound it, too
 
 
 def _disruption(conditions: Mapping[str, Mapping[str, Any]]) -> Disruption | None:

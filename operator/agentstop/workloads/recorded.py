@@ -5,7 +5,7 @@ from datetime import timedelta
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.workloads.container_spec import DEFAULT_GRACE_SECONDS
-from agentstop.workloads.pod_record import ENDED_PHASES
+from agentstop.workloads.pod_record import ENDED_PHASES, UNKNOWN_PHASE
 
 
 def has_ended(evidence: PodEvidence) -> bool:
@@ -21,7 +21,12 @@ def grace_on_record(evidence: PodEvidence) -> timedelta:
 
 
 def unstarted(evidence: PodEvidence) -> str | None:
-    """Return what was not started yet by what is on record of a pod, in words, if there is anything."""
+    """Return what was not started yet by what is on record of a pod, in words, if there is anything.
+
+    A pod of which its node had reported nothing counts only where somebody saw it go then.
+    """
     if evidence.phase in ENDED_PHASES:
         return None
+    if not evidence.containers and evidence.phase == UNKNOWN_PHASE and evidence.boot_id is not None:
+        return "its containers"
     return next((f"container {each.name}" for each in evidence.containers if each.started_at is None), None)

@@ -411,6 +411,31 @@ def test_the_boot_of_a_node_is_read_once_a_pod_that_it_starts_is_asked_to_go(met
     assert required_reads(known, starting, booted(4, "one"), 4) == []
 
 
+def unreported(bound: float, asked: float) -> CacheEntry:
+    """A pod that was removed by force so long after it was bound, and of which its kubelet had said nothing."""
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": when(bound)}
+    status = {"phase": "Pending", "startTime": None, "containerStatuses": None, "conditions": [scheduled]}
+    forced = {"deletionTimestamp": when(asked), "deletionGracePeriodSeconds": 0}
+    return entry(pod(metadata=forced, status=status), absent=True)
+
+
+@pytest.mark.parametrize(("bound", "asked", "busy"), [(0, 0, False), (0, 1, False), (0, 2, True), (0, 600, True)])
+def test_a_pod_of_which_its_kubelet_had_said_nothing_may_be_started_yet(bound: float, asked: float, busy: bool) -> None:
+    """Its first report was on the way; but nothing is pulled in the moment in which it is bound."""
+    seen = unreported(bound, asked)
+    found = see(task(None, STOPPING), seen, booted(900, "one"), 900)
+    assert found.proof is (None if busy else Proof.NEVER_STARTED)
+    assert (found.blocked and found.blocked.reason) == ("KubeletBusy" if busy else None)
+    assert found.workload is not None
+    again = task(None, STOPPING | {"workload": found.workload.wire()})
+    for known in (seen, entry(None, absent=True)):  # and when the operator was down meanwhile
+        if busy:
+            assert see(again, known, booted(990, "one"), 990).proof is None
+            assert see(again, known, booted(990, "two"), 990).proof is Proof.GONE
+    running_task = task(None, {"phase": "Pending", "workload": found.workload.wire()})
+    assert (see(running_task, seen, booted(990, "one"), 990).ending is None) is busy
+
+
 @pytest.mark.parametrize(
     ("status", "spec", "proven"),
     [
