@@ -4,10 +4,12 @@ The judge is the process table, at the moment of the proof and a few seconds aft
 """
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from agentstop.cli.plugin.views.reasons import answer
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import CONFIG_MAPS, TASKS, Object
@@ -155,9 +157,19 @@ async def test_a_task_that_is_gone_is_over_once_the_node_has_rebooted(
 async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator, hook: StartHook) -> None:
     await ns.create_task("a", one_container(agents.graceful(), grace=10, lifecycle=hook.lifecycle))
     await until(lambda: ns.processes("a"), SOON, "the agent runs")
+    await taken(ns, "a")
     await ns.stop("a")
     await ns.nothing_happens(2)
-    assert (status(await ns.task("a"))["phase"], bool(ns.processes("a"))) == ("Stopping", True)
+    task = await ns.task("a")
+    assert (status(task)["phase"], bool(ns.processes("a"))) == ("Stopping", True)
+    waits = conditions_of(task)["Reconciling"]
+    assert (waits["status"], waits["reason"]) == ("True", "KubeletBusy")
+    assert "runs the start hook, and only then ends it" in waits["message"]
+    said = answer(task, (), datetime.now(UTC))
+    assert "the kubelet is busy, and does not act before that is over" in said.headline
+    assert not [fact for fact in said.facts if "SIGTERM was on its way" in fact]
+    event = await ns.event("a", "StopSignaled")
+    assert "SIGTERM comes later" in event["note"]
     hook.finish()
     task = await ended_for_good(ns, "a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Graceful")

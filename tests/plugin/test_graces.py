@@ -10,8 +10,9 @@ from agentstop.cli.plugin.graces import longest, running_out, too_late
 from agentstop.cli.plugin.ordering import certainly_means
 from agentstop.cli.plugin.views.moments import moments_of
 from agentstop.cli.plugin.views.reasons import answer
+from agentstop.cli.plugin.waiting.aims import row_of
 from tests.plugin.commands import Cli, Terminal
-from tests.plugin.paper import STOP, Paper
+from tests.plugin.paper import EARLIER, STOP, Paper
 from tests.support import agents
 from tests.support.kube import Object
 from tests.support.namespaces import Namespace
@@ -74,6 +75,35 @@ def test_why_says_nothing_of_it_where_the_wish_came_in_time() -> None:
     assert said.advice == ()
     assert "were asked for" not in " ".join(said.facts)
     assert "shortens" not in " ".join(said.facts)
+
+
+def condition(kind: str, reason: str) -> Object:
+    return {"type": kind, "status": "True", "reason": reason, "message": "so it is", "lastTransitionTime": EARLIER}
+
+
+@pytest.mark.parametrize("kind", ["Reconciling", "Stalled"])
+def test_no_signal_is_told_of_that_a_busy_kubelet_does_not_send(kind: str) -> None:
+    stopping = task("Stopping", stop=STOP, conditions=[condition(kind, "KubeletBusy")])
+    said = answer(stopping, (), NOW)
+    facts = " ".join((said.headline, *said.facts))
+    assert "SIGKILL follows" not in facts
+    assert "SIGTERM was on its way" not in facts
+    assert "nothing holds it up" not in facts
+    assert "acts on it when it is done with what it does, and SIGKILL comes 30s after that" in facts
+    assert said.held_up == "KubeletBusy: so it is"
+    assert "describe pod" in said.advice[0]
+    shown = [each.what for each in moments_of(stopping, (), NOW)]
+    assert "stop on its way to a busy kubelet (grace 30s)" in shown
+    assert not [each for each in shown if "SIGKILL" in each]
+    detail = row_of(stopping, NOW).detail
+    assert ("kubelet is busy" in detail or "KubeletBusy" in detail, "SIGTERM" in detail) == (True, False)
+
+
+@pytest.mark.parametrize("reason", ["NodeUnreachable", "NodeDeleted"])
+def test_what_a_node_does_that_does_not_answer_is_not_known(reason: str) -> None:
+    said = answer(task("Stopping", stop=STOP, conditions=[condition("Stalled", reason)]), (), NOW)
+    assert "whether SIGTERM came is not known" in " ".join(said.facts)
+    assert "SIGTERM was on its way" not in " ".join(said.facts)
 
 
 async def test_a_stop_warns_before_a_long_grace_period_is_given(cli: Cli, paper: Paper) -> None:

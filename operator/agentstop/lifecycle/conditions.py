@@ -20,6 +20,9 @@ MADE_BY_CRON_JOB: Final = "MadeByCronJob"
 NODE_UNREACHABLE: Final = "NodeUnreachable"
 """Reason of what is held up by a node that does not answer."""
 
+KUBELET_BUSY: Final = "KubeletBusy"
+"""Reason of what waits for a kubelet that does something else first."""
+
 _CERTAINLY: Final = timedelta(seconds=10)
 """For so long a task has to be held up by its node before it counts that the node does not answer."""
 
@@ -63,22 +66,23 @@ def conditions(
     previous: Sequence[Condition],
     now: datetime,
     *,
+    waits: Reason | None = None,
     busy: bool = False,
     elsewhere: Reason | None = None,
     goes_on: bool = True,
 ) -> tuple[Condition, ...]:
     """Return the conditions of a task in this phase.
 
-    `stalled` names what holds it up, if anything does; `busy` says that work is under way in a phase that is settled
-    otherwise; `elsewhere` names another controller of the workload, and `goes_on` says whether that makes others of its
-    kind by itself. A condition keeps its transition time for as long
-    as its status stays the same.
+    `stalled` names what holds it up, if anything does, and `waits` what comes first where nothing does; `busy` says
+    that work is under way in a phase that is settled otherwise; `elsewhere` names another controller of the workload,
+    and `goes_on` says whether that makes others of its kind by itself. A condition keeps its transition time for as
+    long as its status stays the same.
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
     wanted: list[tuple[ConditionType, bool, Reason]] = [
         (ConditionType.READY, done and stalled is None, word if stalled is None else stalled),
-        (ConditionType.RECONCILING, not done and not failed and stalled is None, word),
+        (ConditionType.RECONCILING, not done and not failed and stalled is None, waits or word),
         (ConditionType.STALLED, failed or stalled is not None, stalled or word),
     ]
     if phase in {Phase.STOPPING, Phase.STOPPED}:

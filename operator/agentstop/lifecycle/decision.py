@@ -134,6 +134,7 @@ def next_status(
     word: Reason,
     *,
     stalled: Reason | None = None,
+    waits: Reason | None = None,
     stop: StopStatus | None = None,
     finished_at: datetime | None = None,
     busy: bool = False,
@@ -169,7 +170,15 @@ def next_status(
         workload=workload,
         children=case.family.children,
         conditions=conditions(
-            phase, word, stalled, before.conditions, case.now, busy=busy, elsewhere=elsewhere, goes_on=seen.goes_on
+            phase,
+            word,
+            stalled,
+            before.conditions,
+            case.now,
+            waits=waits,
+            busy=busy,
+            elsewhere=elsewhere,
+            goes_on=seen.goes_on,
         ),
     )
     return status.but(**changes) if changes else status

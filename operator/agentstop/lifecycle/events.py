@@ -6,6 +6,7 @@ from typing import Final
 
 from agentstop.api.meta import ConditionType
 from agentstop.api.task import AgentTaskStatus, Phase, Verdict, WorkloadStatus
+from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.graces import late_wish, running_seconds, runs_longer
 
 
@@ -81,6 +82,9 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
         notes.append(Note(Severity.NORMAL, "StopAccepted", Action.STOP, note))
     if stop.signaled_at is not None and (told is None or told.signaled_at is None):
         note = f"SIGTERM is on its way, SIGKILL follows after {running_seconds(stop)} s"
+        busy = _holds(after, ConditionType.RECONCILING)
+        if busy is not None and busy[0] == KUBELET_BUSY:
+            note = f"The stop is on its way to the node, and SIGTERM comes later: {busy[1]}"
         notes.append(Note(Severity.NORMAL, "StopSignaled", Action.STOP, note))
     if runs_longer(stop) and (told is None or not runs_longer(told)) and not after.phase.terminal:
         note = late_wish(stop)

@@ -135,6 +135,8 @@ class Observation:
     """Whether a pod that has logs goes with its object."""
     not_in_place: str | None = None
     """Why it cannot be ended in place, if so."""
+    busy: Reason | None = None
+    """What its node does first, before it acts on what ends the workload."""
     late: Reason | None = None
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None

@@ -51,11 +51,12 @@ def stopping(case: DecisionInput) -> Decision | None:
         word = Reason(word.reason, f"{word.message}; it waits for the tasks that descend from it")
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
+    waits = seen.busy if verdict is None and record.signaled_at is not None else None
     if runs_longer(record) and stalled is None:
         word = Reason(word.reason, f"{word.message}; {late_wish(record)}")
     wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
     return Decision(
-        status=next_status(case, Phase.STOPPING, word, stalled=stalled, stop=record, logs_gone=logs_gone),
+        status=next_status(case, Phase.STOPPING, word, stalled=stalled, waits=waits, stop=record, logs_gone=logs_gone),
         effects=(halt(case, record),),
         afterwards=(AddFinalizer(),) if unprotected(case.task) else (),
         wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),

@@ -266,6 +266,7 @@ class Controlled:
             blocked=parts_too_large(parts, lister, now) or blocked or forbidden(_target(task), parts, lister, now),
             elsewhere=elsewhere,
             goes_on=goes_on,
+            busy=next(filter(None, (each.busy for each in seen_pods)), None),
             late=next(filter(None, (part.members.late(part.group, lister) for part in parts)), None),
             look_again_at=min((at for part in parts for at in _look_again_at(part, lister, now)), default=None),
         )

@@ -16,6 +16,7 @@ from agentstop.workloads.pod_proof import (
     awaits_boot,
     being_started,
     boot_id_of,
+    busy_reason,
     is_deleted,
     late_reason,
     look_again_at,
@@ -162,6 +163,11 @@ class OwnedPods:
     def soonest_kill(self) -> datetime | None:
         """When SIGKILL could come to the first of them."""
         return min(filter(None, (each.pod.soonest_kill for each in self.seen)), default=None)
+
+    @property
+    def busy(self) -> Reason | None:
+        """What the kubelet of the first of them does before it acts on what ends them."""
+        return next(filter(None, (busy_reason(each.pod, each.entry) for each in self.seen)), None)
 
     def late(self, group: PodGroup, lister: Lister) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""

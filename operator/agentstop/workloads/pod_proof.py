@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agentstop.api.task import PodEvidence, StopStatus
+from agentstop.lifecycle.conditions import KUBELET_BUSY as KUBELET_BUSY
 from agentstop.lifecycle.conditions import NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
@@ -18,9 +19,8 @@ STALE: Final = timedelta(seconds=5)
 LOOK_EVERY: Final = timedelta(seconds=10)
 """How often a node is read anew that may prove something at any time: its kubelet reports when it likes."""
 
-KUBELET_BUSY: Final = "KubeletBusy"
 NODE_DELETED: Final = "NodeDeleted"
-"""Reasons of what waits for a kubelet that starts a container, and of what waits for a machine whose Node is gone."""
+"""Reason of what waits for a machine whose Node is gone."""
 
 UNHEARD: Final = timedelta(seconds=1)
 """A kubelet has pulled nothing yet for a pod that was asked to go so soon after it was bound to the node."""
@@ -212,8 +212,13 @@ def late_reason(pod: PodRecord, entry: CacheEntry, lister: Lister) -> Reason | N
             " when its kubelet has ended what it should not run"
         )
         return Reason("AwaitingNode", message)
-    if pod.starting is None:
-        return _not_taken_down(pod) or _failing_probe(pod)
+    return busy_reason(pod, entry) or _not_taken_down(pod) or _failing_probe(pod)
+
+
+def busy_reason(pod: PodRecord, entry: CacheEntry) -> Reason | None:
+    """Say so where the kubelet is starting a container: it acts on nothing that ends the pod before that is done."""
+    if entry.absent or pod.node is None or pod.starting is None:
+        return None
     message = (
         f"The kubelet of node {pod.node} is still starting container {pod.starting.name}: it pulls the image, waits for"
         f" a volume or runs the start hook, and only then ends it; see kubectl describe pod {pod.name}"

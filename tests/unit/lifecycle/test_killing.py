@@ -7,7 +7,7 @@ import pytest
 
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decide import decide
-from agentstop.lifecycle.observation import Observation, Presence
+from agentstop.lifecycle.observation import Observation, Presence, Reason
 from tests.unit.objects import Raw, at, task, when
 
 GRACE = 30.0
@@ -51,6 +51,18 @@ def test_whether_a_node_had_not_answered_before_is_told_by_what_held_the_task_up
 ) -> None:
     for phase in (STOPPING, PAUSING, {"phase": "Running"}):
         assert was_unreachable(task(None, phase | {"conditions": conditions}), at(now)) is expected
+
+
+@pytest.mark.parametrize("signaled", [True, False])
+def test_what_a_kubelet_does_first_is_what_a_stop_waits_for(signaled: bool) -> None:
+    busy = Reason("KubeletBusy", "it runs the start hook")
+    what = Observation(presence=Presence.PRESENT, signaled_at=at(0) if signaled else None, busy=busy)
+    asked: Raw = {"phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(0)}}
+    status = decide(task({"podTemplate": {}, "stopRequested": True}, asked), what, at(2)).status
+    (waits,) = [each for each in status.conditions if each.type == "Reconciling"]
+
+    assert (waits.status, waits.reason) == ("True", "KubeletBusy" if signaled else "UserRequested")
+    assert status.reason == "UserRequested"
 
 
 def test_a_task_that_nobody_stopped_is_looked_at_again_when_it_may_be_known_how_it_ended() -> None:

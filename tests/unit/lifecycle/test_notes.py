@@ -89,6 +89,15 @@ def test_the_time_until_sigkill_is_the_one_that_runs() -> None:
     assert signaled.message == "SIGTERM is on its way, SIGKILL follows after 60 s"
 
 
+def test_no_sigterm_is_told_of_that_a_busy_kubelet_does_not_send() -> None:
+    busy = Reason("KubeletBusy", "it runs the start hook")
+    after = status(Phase.STOPPING, SIGNALED)
+    after = after.but(conditions=conditions(Phase.STOPPING, BLOCK, None, (), at(0), waits=busy))
+    (signaled,) = [each for each in notes_between(status(Phase.RUNNING), after) if each.reason == "StopSignaled"]
+
+    assert signaled.message == "The stop is on its way to the node, and SIGTERM comes later: it runs the start hook"
+
+
 def test_acceptance_names_who_and_why() -> None:
     (note,) = notes_between(status(Phase.RUNNING), status(Phase.STOPPING, ACCEPTED))
 

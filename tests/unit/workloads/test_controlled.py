@@ -150,6 +150,14 @@ def test_a_job_has_not_ended_while_a_pod_that_was_removed_in_its_start_may_live(
     assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (True, False)
 
 
+def test_what_the_kubelet_of_one_of_its_pods_does_before_it_acts_on_a_stop() -> None:
+    starting = job_pod("y", metadata=GOING, status=STARTING)
+    busy = observe(STOPPING, lister(suspended_job(), job_pod(status=OVER), starting)).busy
+
+    assert busy is not None
+    assert (busy.reason, "pod y" in busy.message) == ("KubeletBusy", True)
+
+
 def test_a_job_has_ended_though_nobody_saw_how_a_pod_went_that_was_to_start() -> None:
     """It may have run and ended as well as any."""
     record = {"name": "x-0", "uid": "x-0-uid", "node": "n", "phase": "Pending", "containers": [{"name": "main"}]}

@@ -411,6 +411,15 @@ def test_the_boot_of_a_node_is_read_once_a_pod_that_it_starts_is_asked_to_go(met
     assert required_reads(known, starting, booted(4, "one"), 4) == []
 
 
+def test_what_a_kubelet_does_before_it_acts_on_a_stop() -> None:
+    stopping = task(None, STOPPING)
+    busy = see(stopping, entry(pod(metadata=GOING, status=STARTING)), node(4), 4).busy
+    assert busy is not None
+    assert (busy.reason, "container main" in busy.message) == ("KubeletBusy", True)
+    assert see(stopping, entry(pod(metadata=GOING)), None, 4).busy is None
+    assert see(stopping, REMOVED[0], node(900), 900).busy is None, "it is not the pod that it waits for then"
+
+
 def unreported(bound: float, asked: float) -> CacheEntry:
     """A pod that was removed by force so long after it was bound, and of which its kubelet had said nothing."""
     scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": when(bound)}

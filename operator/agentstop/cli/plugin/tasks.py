@@ -69,6 +69,15 @@ def held_up(item: Object) -> Held | None:
     return Held(stalled.get("reason", ""), stalled.get("message", ""), moment(stalled.get("lastTransitionTime")))
 
 
+def busy_kubelet(task: Object) -> bool:
+    """Whether a stop waits for a kubelet that is busy with something else, and acts on it only when that is done."""
+    for kind in ("Reconciling", "Stalled"):
+        found = condition(task, kind)
+        if (found.get("status"), found.get("reason")) == ("True", "KubeletBusy"):
+            return not has_ended(task)
+    return False
+
+
 def taken_up(item: Object) -> bool:
     """Whether the operator has seen the newest spec."""
     return int(status_of(item).get("observedGeneration") or 0) >= int(item["metadata"].get("generation") or 0)

@@ -8,7 +8,7 @@ from typing import Final
 from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import moment
 from agentstop.cli.plugin.graces import longer_kill
-from agentstop.cli.plugin.tasks import clean, containers_of, created_at, status_of, stop_of
+from agentstop.cli.plugin.tasks import busy_kubelet, clean, containers_of, created_at, status_of, stop_of
 
 IN_STATUS: Final = frozenset({"StopAccepted", "StopSignaled", "StopConfirmed", "Running", "Completed"})
 """Reasons of Events whose moments the status has more exactly."""
@@ -85,9 +85,10 @@ def _add_stop(task: Object, now: datetime, add: Callable[..., None]) -> None:
     grace = f"grace {stop.get('gracePeriodSeconds')}s"
     if signaled is not None and kill is not None and longer_kill(task) is not None:
         grace = f"grace {round((kill - signaled).total_seconds())}s; {stop.get('gracePeriodSeconds')}s came too late"
-    add(signaled, f"SIGTERM on its way ({grace})", "stop")
+    busy = busy_kubelet(task)
+    add(signaled, f"{'stop on its way to a busy kubelet' if busy else 'SIGTERM on its way'} ({grace})", "stop")
     confirmed = moment(stop.get("confirmedAt"))
-    if kill is not None and (stop.get("verdict") == "Killed" or (confirmed is None and kill > now)):
+    if kill is not None and not busy and (stop.get("verdict") == "Killed" or (confirmed is None and kill > now)):
         add(kill, "grace period over: SIGKILL" if kill <= now else "SIGKILL, if something still runs then", "stop")
     add(confirmed, f"proof that no process is left: {stop.get('verdict')}", "proof")
 

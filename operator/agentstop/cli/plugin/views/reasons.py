@@ -9,6 +9,7 @@ from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.durations import ago, date_and_clock, moment, spell
 from agentstop.cli.plugin.graces import longer_kill
 from agentstop.cli.plugin.tasks import (
+    busy_kubelet,
     clean,
     condition,
     containers_of,
@@ -63,6 +64,9 @@ _VERDICTS: Final = {
     "Unverified": "nobody could prove that its processes are gone; the task asked to be marked as stopped all the same",
 }
 
+_SILENT: Final = frozenset({"NodeUnreachable", "NodeDeleted", "NodeReadForbidden"})
+"""Reasons for which nobody can say what the node has done."""
+
 _SOURCES: Final = {
     "Deadline": "it ran for longer than its activeDeadlineSeconds",
     "Deletion": "its task, or that of its parent, was deleted",
@@ -92,6 +96,15 @@ def _stopped(task: Object, now: datetime) -> Answer:
 
 def _stopping(task: Object, now: datetime) -> Answer:
     stop, stalled = stop_of(task), held_up(task)
+    if stalled is None and busy_kubelet(task):
+        return Answer(
+            "Stopping",
+            f"{name_of(task)} is being stopped {_by(stop)}; the kubelet is busy, and does not act before that is over",
+            tuple(_facts(task, now)),
+            tuple(_ends(task)),
+            f"KubeletBusy: {condition(task, 'Reconciling').get('message')}",
+            _advice(task, "KubeletBusy"),
+        )
     if stalled is None:
         kill = moment(stop.get("killAt"))
         left = f"; SIGKILL follows in {spell((kill - now).total_seconds())}" if kill and kill > now else ""
@@ -189,7 +202,16 @@ def _facts(task: Object, now: datetime) -> list[str]:
         after = spell((signaled - accepted).total_seconds())
         patience = spell((killed - signaled).total_seconds())
         comes = "is due" if killed > now else "was due"
-        facts.append(f"SIGTERM was on its way {after} later, and SIGKILL {comes} {patience} after it")
+        stalled = held_up(task)
+        if busy_kubelet(task):
+            facts.append(
+                f"the stop was on its way to the node {after} later; the kubelet acts on it when it is done with what"
+                f" it does, and SIGKILL comes {patience} after that at the latest"
+            )
+        elif stalled is not None and stalled.reason in _SILENT:
+            facts.append(f"the stop was on its way to the node {after} later; whether SIGTERM came is not known")
+        else:
+            facts.append(f"SIGTERM was on its way {after} later, and SIGKILL {comes} {patience} after it")
         if longer_kill(task):
             facts.append(
                 f"{stop.get('gracePeriodSeconds')}s were asked for when that ran already, and no kubelet shortens what"

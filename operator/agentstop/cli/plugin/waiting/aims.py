@@ -13,6 +13,7 @@ from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.graces import running_out
 from agentstop.cli.plugin.names import ORDER_OVER
 from agentstop.cli.plugin.tasks import (
+    busy_kubelet,
     clean,
     has_ended,
     held_up,
@@ -217,6 +218,8 @@ def _stop_detail(task: Object, now: datetime) -> str:
     signaled, kill = moment(stop.get("signaledAt")), moment(stop.get("killAt"))
     if signaled is None:
         return "SIGTERM is about to be sent"
+    if busy_kubelet(task):
+        return "the kubelet is busy with starting a container, and acts when that is done"
     if kill is None:
         return f"SIGTERM {spell((now - signaled).total_seconds())} ago"
     left = (kill - now).total_seconds()
