@@ -13,7 +13,7 @@ from agentstop.cli.plugin.views.reasons import answer
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import CONFIG_MAPS, TASKS, Object
-from tests.support.laws import conditions_of, status, stop_of
+from tests.support.laws import TERMINAL, conditions_of, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.registry import Registry
@@ -125,6 +125,36 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
         assert not ns.processes(name)
     await ns.nothing_happens(AFTERWARDS)
     assert not [name for name in names if ns.processes(name)]
+    assert not workloads.processes(made)
+
+
+@pytest.mark.needs(Feature.OWN_NODE)
+async def test_a_job_that_completes_has_not_ended_its_task_while_an_earlier_pod_may_live(
+    ns: Namespace, operator: Operator, cluster: Cluster, workloads: Workloads, hook: StartHook, tmp_path: Path
+) -> None:
+    """The hook of its first pod hangs; the pod that takes its place needs none."""
+    first = tmp_path / "first"
+    ended = f"[ -e {first} ] && exit 0; touch {first}; {agents.DEAF}"
+    waits = hook.lifecycle["postStart"]["exec"]["command"][2]
+    job = manifests.job("job", ended, grace=1)
+    hooks = {"postStart": {"exec": {"command": ["sh", "-c", f"[ -e {first}2 ] && exit 0; touch {first}2; {waits}"]}}}
+    job["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = hooks
+    made = await workloads.create(job)
+    await workloads.adopt("job", made)
+    await until(lambda: workloads.processes(made), SOON, "the agent of the Job runs")
+    pod = (await workloads.pods(made))[0]["metadata"]["name"]
+    await taken(ns, pod)
+    await ns.until("job", lambda task: bool((status(task).get("workload") or {}).get("pods")), what="with its pod")
+    await ns.delete_pod(pod, grace=0)
+    await workloads.until(made, lambda each: bool(each["status"].get("completionTime")), what="complete")
+    task = await ns.stalled("job", "KubeletBusy")
+    assert workloads.processes(made)
+    assert status(task)["phase"] not in TERMINAL
+    await ns.nothing_happens(AFTERWARDS)
+    assert status(await ns.task("job"))["phase"] not in TERMINAL
+    await cluster.reboot_node()
+    task = await ns.ended("job", REBOOTED_SECONDS)
+    assert status(task)["phase"] == "Completed"
     assert not workloads.processes(made)
 
 

@@ -43,6 +43,8 @@ def proof_of(
 
     `unreachable` is whether its node had not answered before, by the record.
     """
+    if pod.ended and not pod.ran and _is_out_of_service(pod.node, lister):
+        return Proof.NODE_FENCED, None  # its phase is the word of who cleans up there, and it may have run
     if pod.ended:
         return (Proof.ENDED if pod.ran else Proof.NEVER_STARTED), None
     if pod.unreadable is not None and not entry.absent:
@@ -191,6 +193,11 @@ def is_deleted(node: str | None, lister: Lister) -> bool:
     """Whether there is no Node of this name any more, by the last look."""
     entry = lister.node(node) if node is not None else None
     return entry is not None and entry.absent
+
+
+def _is_out_of_service(node: str | None, lister: Lister) -> bool:
+    entry = lister.node(node) if node is not None else None
+    return entry is not None and isinstance(entry.seen, NodeRecord) and entry.seen.out_of_service
 
 
 def may_live_on(pod: PodRecord, entry: CacheEntry, lister: Lister) -> bool:

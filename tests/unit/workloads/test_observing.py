@@ -240,6 +240,17 @@ def test_what_the_node_reported_is_proof() -> None:
     assert proof({}, GOING) is None
 
 
+def test_what_is_cleaned_up_on_a_node_out_of_service_may_have_run() -> None:
+    """The garbage collector of pods writes that it has failed, and there nothing tells it from a kubelet's word."""
+    seen = entry(pod(metadata=GOING, status={"phase": "Failed", "containerStatuses": [waiting()]}))
+    stopping = task(None, STOPPING)
+
+    assert see(stopping, seen, node(900, "Unknown", taints=OUT_OF_SERVICE), 900).proof is Proof.NODE_FENCED
+    assert see(stopping, seen, node(900, "Unknown"), 900).proof is Proof.NEVER_STARTED
+    ran = entry(pod(metadata=GOING, status={"phase": "Failed", "containerStatuses": [ended()]}))
+    assert see(stopping, ran, node(900, "Unknown", taints=OUT_OF_SERVICE), 900).proof is Proof.ENDED
+
+
 def test_an_unbound_pod_that_is_going_can_not_be_started_any_more() -> None:
     unbound = {"phase": "Pending", "containerStatuses": None}
 
