@@ -42,6 +42,10 @@ TASK_RULES: Final = (
         "spec.parentRef is immutable: create a new task instead",
     ),
     rule(
+        "oldSelf.?spec.?externalID.hasValue() == self.?spec.?externalID.hasValue()",
+        "spec.externalID is immutable: create a new task instead",
+    ),
+    rule(
         "!self.?spec.?paused.orValue(false) || self.?spec.?workloadRef.?kind.orValue('') != 'Pod'",
         "spec.paused is not for a Pod that was adopted: nothing would make it again. Point workloadRef at what makes"
         " it, or use podTemplate",
@@ -223,7 +227,7 @@ def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: d
 
 def task_crd() -> dict[str, Any]:
     """Return the CRD of AgentTask."""
-    selectable = (".spec.agent", ".spec.parentRef.name", ".status.phase")
+    selectable = (".spec.agent", ".spec.externalID", ".spec.parentRef.name", ".status.phase")
     parts = {"scope": "Namespaced", "columns": TASK_COLUMNS, "selectable": selectable, "rules": TASK_RULES}
     return _crd(AgentTask, KIND, PLURAL, "atask", parts | {"required": ()})
 

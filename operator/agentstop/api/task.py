@@ -92,6 +92,12 @@ CAMEL_CASE: Final = rule(
 )
 
 
+PRINTABLE: Final = rule(
+    r"!self.matches('[\\p{C}\\p{Zl}\\p{Zp}]')",
+    "must have printable characters only, on one line: no control characters",
+)
+
+
 class StopRequest(Model):
     """How to stop, and why. May be set before the switch or with it."""
 
@@ -141,6 +147,16 @@ class AgentTaskSpec(Model):
 
     agent: str | None = Field(None, min_length=1, max_length=253, json_schema_extra=schema(HARMLESS))
     """Which agent this task is a run of. Can be selected by: kubectl get atask --field-selector spec.agent=NAME"""
+    external_id: str | None = Field(
+        None,
+        alias="externalID",
+        min_length=1,
+        max_length=253,
+        json_schema_extra=schema(
+            PRINTABLE, rule("self == oldSelf", "externalID is immutable: create a new task instead")
+        ),
+    )
+    """What another platform calls this run, so that its clients can stop it by that name through the gateway. Any printable characters. Cannot be changed. Can be selected by: kubectl get atask --field-selector spec.externalID=ID"""  # noqa: E501
     pod_template: dict[str, Any] | None = Field(None, json_schema_extra=_describe_template)
     """The pod to run. The operator makes it, with the name of the task, and owns it. Exactly one of podTemplate and workloadRef is given; neither can be changed."""  # noqa: E501
     workload_ref: WorkloadRef | None = Field(

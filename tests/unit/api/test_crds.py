@@ -81,7 +81,7 @@ def test_the_columns() -> None:
 def test_the_selectable_fields() -> None:
     selectable = [each["jsonPath"] for each in VERSION["selectableFields"]]
 
-    assert selectable == [".spec.agent", ".spec.parentRef.name", ".status.phase"]
+    assert selectable == [".spec.agent", ".spec.externalID", ".spec.parentRef.name", ".status.phase"]
     assert all(FIELDS[each.lstrip(".")]["type"] == "string" for each in selectable)
 
 
@@ -199,6 +199,7 @@ def test_the_rules_stand_at_the_root() -> None:
         "podTemplate",
         "workloadRef",
         "parentRef",
+        "externalID",
         "gracePeriodSeconds",
         "status.?phase",
         "manuallyStopped",
@@ -213,7 +214,7 @@ def test_every_rule_has_a_message_that_names_its_field(rule: str) -> None:
 
 
 def test_immutable_fields_say_so_on_themselves() -> None:
-    for path in ("spec.podTemplate", "spec.workloadRef", "spec.parentRef"):
+    for path in ("spec.podTemplate", "spec.workloadRef", "spec.parentRef", "spec.externalID"):
         assert any(each["rule"] == "self == oldSelf" for each in FIELDS[path]["x-kubernetes-validations"])
 
 

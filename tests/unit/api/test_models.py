@@ -130,6 +130,8 @@ def test_fields_of_newer_versions_are_no_errors() -> None:
         {"paused": "maybe"},
         {"parentRef": {"name": ""}},
         {"parentRef": {}},
+        {"externalID": ""},
+        {"externalID": "x" * 254},
         {"workloadRef": {"kind": "Pod", "name": "x"}},
     ],
 )
