@@ -49,6 +49,32 @@ async def load_configuration() -> Configuration:
     return _through_proxy(configuration)
 
 
+def without_credentials(configuration: Configuration) -> Configuration:
+    """Return what leads to the same API server as nobody: for requests with the token of somebody else.
+
+    A client certificate would count before the token that a request brings, so none may be on the connection.
+    Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
+    """
+    bare = Configuration(host=configuration.host)
+    for name in _WAY:
+        setattr(bare, name, getattr(configuration, name))
+    return bare
+
+
+_WAY: Final = (
+    "ssl_ca_cert",
+    "ca_cert_data",
+    "verify_ssl",
+    "disable_strict_ssl_verification",
+    "assert_hostname",
+    "tls_server_name",
+    "proxy",
+    "proxy_headers",
+    "client_session_kwargs",
+)
+"""What a configuration says of the way to the API server, and nothing of who goes it."""
+
+
 def _through_proxy(configuration: Configuration) -> Configuration:
     """Use the proxy that the environment names for this API server, if it does and the kubeconfig names none."""
     server = urlsplit(configuration.host)

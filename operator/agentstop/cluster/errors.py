@@ -1,6 +1,6 @@
 """What the API server answers when it does not do as asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from agentstop.cluster.decoding import UnreadableError, decode
@@ -19,14 +19,16 @@ NOT_LEADING: Final = "NotLeading"
 class ApiError(Exception):
     """A request that was not carried out.
 
-    `code` is the HTTP status code, 0 where no answer came; `reason` is Kubernetes' CamelCase word.
+    `code` is the HTTP status code, 0 where no answer came; `reason` is Kubernetes' CamelCase word. `retry_after` are
+    the seconds after which the API server wants to be asked again, where it says so.
     """
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
 
     @property
     def refused(self) -> bool:
@@ -54,14 +56,16 @@ class ApiError(Exception):
 
     def withholding(self, texts: Iterable[str]) -> "ApiError":
         """Return the same error without these texts."""
-        return ApiError(self.code, self.reason, without(self.message, texts))
+        return ApiError(self.code, self.reason, without(self.message, texts), self.retry_after)
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.code}): {self.message}" if self.code else self.message
 
 
-def error_from(code: int, body: bytes, *, whole: bool = False) -> ApiError:
+def error_from(code: int, body: bytes, *, whole: bool = False, retry_after: str | None = None) -> ApiError:
     """Return the error of an answer, from Kubernetes' Status object where the body holds one.
+
+    `retry_after` is the header of this name: a server that has too much to do sends no Status.
 
     Without the values that the message quotes, unless it is for whoever sent them: others read logs and Events.
     """
@@ -73,7 +77,16 @@ def error_from(code: int, body: bytes, *, whole: bool = False) -> ApiError:
     if isinstance(parsed, dict):
         status = parsed
     text = _text(status.get("message")) or body[:200].decode(errors="replace").strip() or "no message"
-    return ApiError(code, _text(status.get("reason")) or "Unknown", text if whole else without_values(text))
+    reason = _text(status.get("reason")) or "Unknown"
+    return ApiError(code, reason, text if whole else without_values(text), _seconds(status, retry_after))
+
+
+def _seconds(status: Mapping[str, Any], header: str | None) -> int | None:
+    details = status.get("details")
+    told = details.get("retryAfterSeconds") if isinstance(details, dict) else None
+    if told is None and header is not None and header.isascii() and header.isdigit():
+        told = int(header[:9])
+    return told if isinstance(told, int) and told > 0 else None
 
 
 def _text(value: Any) -> str:

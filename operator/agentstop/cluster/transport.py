@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from multidict import CIMultiDict
 
 from agentstop import __version__
 from agentstop.cluster.clock import ServerClock
@@ -30,6 +31,9 @@ API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """So large may an answer or a line of a watch be. An object has 1.5 MB in etcd at most, and somewhat more as JSON."""
+
+Headers = Sequence[tuple[str, str]]
+"""Headers of a request; one name may stand in several."""
 
 UNREACHABLE: Final = "Unreachable"
 TOO_LARGE: Final = "TooLarge"
@@ -87,14 +91,20 @@ class Transport:
         *,
         accept: str = "application/json",
         timeout: float = REQUEST_TIMEOUT_SECONDS,
+        headers: Headers = (),
     ) -> JsonObject:
-        """Make one request and return the object that the API server answers with; a change only while we may act."""
+        """Make one request and return the object that the API server answers with; a change only while we may act.
+
+        `headers` are sent besides, such as who is impersonated.
+        """
         if method != "GET":
             # A change that is still under way when the tenure ends is given up.
             timeout = min(timeout, self._leader_guard.left())
             if timeout <= 0:
                 raise ApiError(0, NOT_LEADING, "another replica of the operator leads")
-        return await self.exchange(method, where, query, body, content_type, accept=accept, timeout=timeout)
+        return await self.exchange(
+            method, where, query, body, content_type, accept=accept, timeout=timeout, headers=headers
+        )
 
     async def exchange(
         self,
@@ -106,10 +116,12 @@ class Transport:
         *,
         accept: str = "application/json",
         timeout: float,
+        headers: Headers = (),
     ) -> JsonObject:
         """Do the same whether we may act or not; for the election itself."""
         total = aiohttp.ClientTimeout(total=timeout)
-        content = await self._content(self._request(method, where, query or {}, body, content_type, total, accept))
+        asked = self._request(method, where, query or {}, body, content_type, total, accept, headers)
+        content = await self._content(asked)
         try:
             answer = decode(content)
         except UnreadableError as error:
@@ -161,7 +173,8 @@ class Transport:
             raise _away(error) from error
         self._clock.hear(response.headers.get("Date"), sent_at)
         if response.status >= 400:
-            raise error_from(response.status, content, whole=self._whole_errors)
+            told = response.headers.get("Retry-After")
+            raise error_from(response.status, content, whole=self._whole_errors, retry_after=told)
         return content
 
     async def _request(
@@ -173,13 +186,15 @@ class Transport:
         content_type: str,
         timeout: aiohttp.ClientTimeout,
         accept: str = "application/json",
+        more: Headers = (),
     ) -> aiohttp.ClientResponse:
         if not API_PATH.fullmatch(where):
             raise ApiError(400, "BadRequest", f"{where} is no path of the API: a name in it holds what no name may")
-        headers = {"Accept": accept, "Content-Type": content_type, **self._client.default_headers}
+        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, **self._client.default_headers})
         # What an agent has written may be small on the way and fill the memory here.
         headers["Accept-Encoding"] = "identity"
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
+        headers.extend(more)
         url = f"{self._client.configuration.host}{where}"
         if query:
             url += f"?{urlencode(query)}"

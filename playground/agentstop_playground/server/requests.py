@@ -26,16 +26,19 @@ _PATCH_TYPES: Final = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGI
 def authenticated_path(request: web.BaseRequest, expected: bytes) -> str:
     """The path that is asked for, once it is known that the client has the token.
 
-    client-go sends no credentials over plain HTTP, so kubectl has the token in its server address instead.
+    client-go sends no credentials over plain HTTP, so kubectl has the token in its server address instead. A wrong one
+    in the header is refused all the same: it is somebody else's, which a client at this address passes on.
     """
     path = request.rel_url.raw_path
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    tokens = [token.strip()] if kind.lower() == "bearer" else []
     if path.startswith(TOKEN_PREFIX):
         token, _, rest = path.removeprefix(TOKEN_PREFIX).partition("/")
         path = f"/{rest}"
-    else:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        token = token.strip() if kind.lower() == "bearer" else ""
-    if path not in OPEN_PATHS and not hmac.compare_digest(token.encode(), expected):
+        tokens.append(token)
+    if path in OPEN_PATHS:
+        return path
+    if not tokens or not all(hmac.compare_digest(each.encode(), expected) for each in tokens):
         raise ApiError(401, "Unauthorized", "Unauthorized")
     return path
 

@@ -73,6 +73,9 @@ async def test_the_kubeconfig_works_for_clients_that_send_no_token(
         assert answer.status == 401
         status = await answer.json()
     assert (status["kind"], status["reason"]) == ("Status", "Unauthorized")
+    somebody_else = {"Authorization": "Bearer wrong"}
+    async with session.get(f"{address}/api/v1/namespaces", headers=somebody_else) as answer:
+        assert answer.status == 401
 
 
 async def test_bodies_have_a_limit(play: Api) -> None:

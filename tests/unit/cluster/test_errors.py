@@ -59,3 +59,20 @@ def test_without_an_answer_there_is_no_code_to_show() -> None:
     assert str(ApiError(0, "Unreachable", "the API server did not answer in time")) == (
         "the API server did not answer in time"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "seconds"),
+    [
+        (b'{"kind": "Status", "details": {"retryAfterSeconds": 7}}', "3", 7),
+        (b"Too many requests, please try again later.", "3", 3),
+        (b"{}", None, None),
+        (b"{}", "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"{}", "0", None),
+        (b'{"kind": "Status", "details": {"retryAfterSeconds": "soon"}}', None, None),
+    ],
+)
+def test_when_to_ask_again_is_read(body: bytes, header: str | None, seconds: int | None) -> None:
+    error = error_from(429, body, retry_after=header)
+    assert error.retry_after == seconds
+    assert error.withholding(["x"]).retry_after == seconds

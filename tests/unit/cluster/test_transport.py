@@ -8,6 +8,7 @@ from aiohttp import web
 from kubernetes.aio.client import Configuration
 
 from agentstop.cluster.clock import ServerClock
+from agentstop.cluster.connection import without_credentials
 from agentstop.cluster.errors import NOT_LEADING, ApiError
 from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.transport import Transport
@@ -77,3 +78,43 @@ async def test_answers_tell_what_time_it_is(server: Server) -> None:
     await transport.call("GET", "/x")
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
     await transport.close()
+
+
+async def test_headers_go_along_one_name_in_several(transport: Transport, server: Server) -> None:
+    seen: list[list[str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.getall("Impersonate-Group"))
+        return web.json_response({})
+
+    server.answer = answer
+    groups = [("Impersonate-User", "jane"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b")]
+    await transport.call("PATCH", "/x", body={}, headers=groups)
+    assert seen == [["a", "b"]]
+    assert server.seen[0].headers["Impersonate-User"] == "jane"
+    assert server.seen[0].headers["Authorization"] == "Bearer secret"
+
+
+async def test_without_credentials_nobody_asks_but_whose_token_is_sent(server: Server) -> None:
+    configuration = Configuration(host=server.url)
+    configuration.api_key = {"BearerToken": "secret"}
+    configuration.api_key_prefix = {"BearerToken": "Bearer"}
+    configuration.username, configuration.password = "admin", "secret"
+    configuration.cert_file, configuration.key_file = "/no/such.crt", "/no/such.key"
+    bare = without_credentials(configuration)
+    assert (bare.cert_file, bare.key_file) == (None, None)
+    transport = Transport(bare)  # with the certificate it could not even be made
+    await transport.call("GET", "/x")
+    await transport.call("GET", "/x", headers=[("Authorization", "Bearer of-jane")])
+    await transport.close()
+    assert [each.headers.get("Authorization") for each in server.seen] == [None, "Bearer of-jane"]
+
+
+async def test_a_busy_server_says_when_to_ask_again(transport: Transport, server: Server) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, text="Too many requests", headers={"Retry-After": "2"})
+
+    server.answer = answer
+    with pytest.raises(ApiError) as caught:
+        await transport.call("GET", "/x")
+    assert (caught.value.code, caught.value.retry_after) == (429, 2)
