@@ -34,7 +34,7 @@ FOLLOWED = (
 FOLLOWED_ELSEWHERE = ("docs/installation.md", "docs/runbooks/")
 """Documents whose commands other tests try: tests/chart/test_installation.py, tests/integration/test_runbooks.py."""
 
-OPERATORS_OWN = {"run", "playground", "demo", "crds", "try", "unprotect", "--help", "--version"}
+OPERATORS_OWN = {"run", "gateway", "playground", "demo", "crds", "try", "unprotect", "--help", "--version"}
 
 INSTALLATION = "kubectl apply -f crds/"
 

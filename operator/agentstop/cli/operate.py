@@ -10,6 +10,7 @@ from agentstop.cli.errors import UserError
 
 VERBS: Final[Mapping[str, str]] = {
     "run": "run",
+    "gateway": "gateway",
     "playground": "playground",
     "demo": "demo",
     "crds": "crds",

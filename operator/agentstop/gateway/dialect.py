@@ -1,0 +1,106 @@
+"""What a dialect is made of: routes, handlers and a form for errors."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from aiohttp import web
+
+from agentstop.cluster.decoding import JsonObject
+from agentstop.gateway.access import CallerAccess
+from agentstop.gateway.bodies import parse_object, read_body
+from agentstop.gateway.callers import Caller, Callers
+from agentstop.gateway.errors import GatewayError, InvalidError, UnauthorizedError
+from agentstop.gateway.index import Alias, TaskIndex
+from agentstop.gateway.tasks import Tasks
+
+UUID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""What the UID of a task looks like. UUIDs are written in small letters; some clients send capitals."""
+
+EXTERNAL_ID_MAX: Final = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What all dialects share."""
+
+    index: TaskIndex
+    access: CallerAccess
+    callers: Callers
+    wait: float
+    """How many seconds the answer to a stop waits for the proof."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request to a dialect."""
+
+    request: web.BaseRequest
+    dialect: "Dialect"
+    core: Core
+    params: Mapping[str, str] = field(default_factory=dict)
+    """The parts of the path that the route names, percent-decoded: check them before they come near anything."""
+    sender: Caller | None = None
+    """Who sent it; None on public routes."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who sent it. Raises UnauthorizedError where nobody is known to have."""
+        if self.sender is None:
+            raise UnauthorizedError("this takes an API key or a token")
+        return self.sender
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The tasks, as the caller has them."""
+        return Tasks(self.core.index, self.core.access, self.caller, wait=self.core.wait, dialect=self.dialect.name)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query. Raises InvalidError where a name stands in it twice."""
+        query = self.request.query
+        if len(set(query)) < len(query):
+            raise InvalidError("the query has a parameter twice", where=("query",))
+        return query
+
+    async def body(self) -> JsonObject:
+        """Return the JSON object that the body is; empty where there is none. Raises InvalidError, TooLargeError."""
+        return parse_object(await read_body(self.request))
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path of a dialect, below its prefix, such as /v1/tasks/{id}."""
+
+    method: str
+    path: str
+    handler: Handler
+    public: bool = False
+    """Whether nobody has to say who he is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One API that the gateway speaks."""
+
+    name: str
+    """What it is called in metrics, logs and the file of hosts."""
+    prefix: str
+    """Where it is mounted, such as /xpander; empty for the root."""
+    routes: tuple[Route, ...]
+    render: Callable[[GatewayError, Call], web.Response]
+    """Returns an error in the dialect's form. Allow, Retry-After and WWW-Authenticate are put in afterwards."""
+    host_prefix: str = ""
+    """What stands before the routes where the dialect is chosen by its host, as the vendor's own server has it."""
+    alias: Alias | None = None
+    """What the dialect calls a task, where that is not its UID."""
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a text can be what a task is called: its UID, or anything printable that another platform has for it."""
+    return 0 < len(text) <= EXTERNAL_ID_MAX and text.isprintable()

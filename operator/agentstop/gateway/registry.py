@@ -1,0 +1,8 @@
+"""Which dialects there are."""
+
+from typing import Final
+
+from agentstop.gateway.dialect import Dialect
+from agentstop.gateway.dialects import xpander
+
+DIALECTS: Final[tuple[Dialect, ...]] = (xpander.DIALECT,)

@@ -1,0 +1,159 @@
+"""The gateway as a process: everything joined, from its start to its end."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from aiohttp import web
+
+from agentstop.api.task import KIND
+from agentstop.cluster.connection import load_configuration, without_credentials
+from agentstop.cluster.gateway import Gateway as ClusterGateway
+from agentstop.cluster.reflector import Reflector, Source
+from agentstop.cluster.transport import Transport
+from agentstop.gateway.access import CallerAccess
+from agentstop.gateway.app import Application
+from agentstop.gateway.callers import Callers
+from agentstop.gateway.dialect import Core, Dialect
+from agentstop.gateway.files import WatchedFile
+from agentstop.gateway.hosts import read_hosts
+from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.keys import NO_KEYS, read_keys
+from agentstop.gateway.metrics import Metrics
+from agentstop.gateway.registry import DIALECTS
+from agentstop.gateway.throttle import Throttle
+from agentstop.gateway.tls import Certificate
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FINISH_SECONDS: Final = 9.0
+"""So long what has begun may take to be answered after the gateway was asked to end."""
+
+
+class StartError(Exception):
+    """The gateway cannot start as it was told to; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the gateway is to run."""
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    namespaces: tuple[str, ...] = ()
+    """Namespaces whose tasks it knows; none are all."""
+    keys: Path | None = None
+    hosts: Path | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    wait: float = 10.0
+    """Seconds that a stop's answer waits for the proof."""
+
+
+class Server:
+    """One gateway process. `run` returns when it was asked to end, by signal or by `stop`."""
+
+    def __init__(self, options: Options, dialects: Sequence[Dialect] = DIALECTS) -> None:
+        """Raises StartError for files that cannot be read, CertificateError."""
+        self._options = options
+        self._dialects = dialects
+        clock = time.monotonic
+        names = [each.name for each in dialects]
+        keys = _watched(options.keys, read_keys, NO_KEYS)
+        no_hosts: Mapping[str, str] = {}
+        self._hosts = _watched(options.hosts, partial(read_hosts, dialects=names), no_hosts)
+        self._certificate: Certificate | None = None
+        if options.certificate is not None and options.certificate_key is not None:
+            self._certificate = Certificate(options.certificate, options.certificate_key)
+        self._index = TaskIndex({each.name: each.alias for each in dialects if each.alias is not None}, clock)
+        self._callers = Callers(keys, Throttle(clock), clock)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask the gateway to end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until asked to end. Raises NoConnectionError, StartError."""
+        async with AsyncExitStack() as stack:
+            configuration = await load_configuration()
+            own = Transport(configuration, whole_errors=True)
+            stack.push_async_callback(own.close)
+            bare = Transport(without_credentials(configuration), whole_errors=True)
+            stack.push_async_callback(bare.close)
+            core = Core(
+                index=self._index,
+                access=CallerAccess(own, bare, time.monotonic),
+                callers=self._callers,
+                wait=self._options.wait,
+            )
+            application = Application(core, self._dialects, Metrics(self._index), self._hosts)
+            namespaces = self._options.namespaces
+            self._index.expect(namespaces)
+            gateway = ClusterGateway(own)
+            reflectors = [
+                Reflector(gateway, Source(KIND, namespace), self._index, self._index)
+                for namespace in namespaces or ("",)
+            ]
+            work = [each.run() for each in reflectors]
+            work += [own.keep_warm(), bare.keep_warm(), self._become_ready(application, reflectors)]
+            if self._certificate is not None:
+                work.append(self._certificate.keep_current())
+            background = [asyncio.create_task(each) for each in work]
+            stack.push_async_callback(_cancel, background)
+            runner = web.AppRunner(application.served(), access_log=None, shutdown_timeout=FINISH_SECONDS)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await self._listen(runner)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop)
+            await self._stopping.wait()
+            # Whoever waits for a proof is answered now, with the task as it is.
+            self._index.close()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        options = self._options
+        context = self._certificate.context if self._certificate is not None else None
+        try:
+            await web.TCPSite(runner, options.host, options.port, ssl_context=context, backlog=1024).start()
+        except OSError as error:
+            problem = os.strerror(error.errno or 0).lower()
+            where = f"{options.host}:{options.port}"
+            raise StartError(f"cannot listen on {where}: {problem}; choose another one with --port") from error
+        scheme = "https" if context is not None else "http"
+        log.info("listening on %s://%s:%d", scheme, options.host, options.port)
+
+    async def _become_ready(self, application: Application, reflectors: Sequence[Reflector]) -> None:
+        for each in reflectors:
+            await each.listed.wait()
+        gc.collect()
+        gc.freeze()
+        application.ready = True
+        log.info("ready: %d tasks known", len(self._index))
+
+
+def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> WatchedFile[T] | None:
+    if path is None:
+        return None
+    try:
+        return WatchedFile(path, read, nothing)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} cannot be used: {error}") from error
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,152 @@
+"""Clusters, operators and gateways: on the playground, and on a real API server with all that the chart installs."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.rights.conftest import Users
+from tests.support import apiserver, clusters
+from tests.support.clusters import Cluster, Feature
+from tests.support.gateways import Gateway
+from tests.support.guarded import API_GROUP, guarded
+from tests.support.kube import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Object
+from tests.support.namespaces import Namespace
+from tests.support.operators import Operator, Operators
+
+GATEWAY_USER = "agentstop-gateway"
+"""User with the gateway's rights, and no others."""
+
+USERS = ("jane", "joe", GATEWAY_USER)
+
+HERE = Path(__file__).parent
+
+RULES: list[Object] = [
+    {"apiGroups": ["agentstop.dev"], "resources": ["agenttasks"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["jane", "joe"]},
+    {"apiGroups": [""], "resources": ["groups"], "verbs": ["impersonate"], "resourceNames": ["oncall", "night-shift"]},
+]
+"""What the gateway may do: look at tasks, and be whom its keys stand for."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a cluster on both of them."""
+    if "cluster" in metafunc.fixturenames:
+        metafunc.parametrize("cluster", ("playground", "apiserver"), indirect=True, scope="package")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what needs the same cluster run in the same process (xdist's --dist loadgroup)."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if item.path.is_relative_to(HERE) and callspec is not None and "cluster" in callspec.params:
+            item.add_marker(pytest.mark.xdist_group(f"gateway {callspec.params['cluster']}"))
+
+
+@pytest.fixture(scope="package")
+async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    folder = tmp_path_factory.mktemp(f"gateway-{request.param}")
+    if request.param == "apiserver" and (reason := apiserver.missing()):
+        pytest.skip(reason)
+    context = clusters.playground(folder) if request.param == "playground" else guarded(folder, USERS)
+    async with context as cluster:
+        if Feature.RBAC in cluster.features:
+            await _give_rights(cluster)
+        yield cluster
+
+
+async def _give_rights(cluster: Cluster) -> None:
+    name = {"metadata": {"name": GATEWAY_USER}}
+    await cluster.kube.create(CLUSTER_ROLES, "", {**name, "rules": RULES})
+    role = {"apiGroup": API_GROUP, "kind": "ClusterRole", "name": GATEWAY_USER}
+    subject = {"apiGroup": API_GROUP, "kind": "User", "name": GATEWAY_USER}
+    await cluster.kube.create(CLUSTER_ROLE_BINDINGS, "", {**name, "roleRef": role, "subjects": [subject]})
+
+
+@pytest.fixture(autouse=True)
+def _needs(request: pytest.FixtureRequest) -> None:
+    """Skip what the cluster cannot do."""
+    mark = request.node.get_closest_marker("needs")
+    if mark is not None:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        missing = [feature.value for feature in mark.args if feature not in cluster.features]
+        if missing:
+            pytest.skip(f"cluster {cluster.name} does not have it that {' and '.join(missing)}")
+
+
+@pytest.fixture(scope="package")
+async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
+    operators = Operators(cluster)
+    yield operators
+    await operators.end()
+
+
+@pytest.fixture
+async def ns(cluster: Cluster) -> AsyncIterator[Namespace]:
+    """A namespace for this test alone; at its end, what happened in it is held against the rules."""
+    namespace = Namespace(cluster, f"g-{secrets.token_hex(4)}")
+    await namespace.open()
+    yield namespace
+    try:
+        namespace.check()
+    finally:
+        await namespace.close()
+
+
+@pytest.fixture
+async def operator(ns: Namespace, operators: Operators) -> Operator:
+    """An operator that serves the test's namespace."""
+    return await operators.serve(ns.name)
+
+
+def gateway_kubeconfig(cluster: Cluster) -> Path:
+    """Return the kubeconfig of a gateway: with its own rights alone, where the cluster tells rights apart."""
+    if Feature.RBAC not in cluster.features:
+        return cluster.kubeconfig
+    return cluster.kubeconfig_of(cluster.tokens[GATEWAY_USER])
+
+
+@pytest.fixture(scope="package")
+async def shared_gateway(cluster: Cluster) -> AsyncIterator[Gateway]:
+    gateway = await Gateway.start(cluster, kubeconfig=gateway_kubeconfig(cluster), options=["--wait", "8"])
+    yield gateway
+    await gateway.program.end()
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway) -> Iterator[Gateway]:
+    """The gateway of all tests of a cluster; its log must not tell of mistakes."""
+    since = len(shared_gateway.program.text())
+    yield shared_gateway
+    mistakes = shared_gateway.mistakes(since)
+    assert not mistakes, f"the gateway's log tells of mistakes: {mistakes}"
+
+
+@dataclass
+class People:
+    """Who may do what in the test's namespace."""
+
+    users: Users
+    cluster: Cluster
+
+    async def bind(self, user: str, role: str, namespace: str | None = None) -> None:
+        """Give a user one of the chart's roles; on a cluster without rights, everybody may do everything."""
+        if Feature.RBAC in self.cluster.features:
+            await self.users.bind(user, role, namespace)
+
+
+@pytest.fixture
+async def people(cluster: Cluster, ns: Namespace) -> AsyncIterator[People]:
+    async with AsyncExitStack() as stack:
+        yield People(Users(cluster, ns.name, stack), cluster)
+
+
+@pytest.fixture
+async def jane(gateway: Gateway, people: People) -> str:
+    """The API key of jane, who may stop, change and delete tasks in the test's namespace."""
+    await people.bind("jane", "agentstop-edit")
+    return gateway.keys.add("jane")
