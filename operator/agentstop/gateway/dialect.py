@@ -14,6 +14,7 @@ from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.errors import GatewayError, InvalidError, UnauthorizedError
 from agentstop.gateway.index import Alias, TaskIndex
+from agentstop.gateway.streams import Streams
 from agentstop.gateway.tasks import Tasks
 
 UUID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -29,6 +30,7 @@ class Core:
     index: TaskIndex
     access: CallerAccess
     callers: Callers
+    streams: Streams
     wait: float
     """How many seconds the answer to a stop waits for the proof."""
 

@@ -221,6 +221,6 @@ class TaskIndex:
                 log.exception("a listener stumbled over task %s", uid)
 
     def _wake(self, uid: str) -> None:
-        for turn in self._waiting.get(uid, ()):
+        for turn in tuple(self._waiting.get(uid, ())):
             if not turn.done():
                 turn.set_result(None)

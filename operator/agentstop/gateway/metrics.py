@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from agentstop import __version__
 from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.streams import Streams
 
 NO_DIALECT: Final = "none"
 """Label of a request that no dialect is there for."""
@@ -18,8 +19,9 @@ BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 
 class _State(Collector):
-    def __init__(self, index: TaskIndex) -> None:
+    def __init__(self, index: TaskIndex, streams: Streams) -> None:
         self._index = index
+        self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
         """Yield the state as it is now."""
@@ -29,12 +31,15 @@ class _State(Collector):
             "Seconds since the API server last gave the quietest watch of tasks a sign of life.",
             value=self._index.age,
         )
+        yield GaugeMetricFamily(
+            "agentstop_gateway_streams", "Event streams that are open.", value=self._streams.open_ones
+        )
 
 
 class Metrics:
     """The gateway's metrics, in a registry of their own."""
 
-    def __init__(self, index: TaskIndex) -> None:
+    def __init__(self, index: TaskIndex, streams: Streams) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -49,7 +54,7 @@ class Metrics:
         )
         info = Gauge("agentstop_build_info", "1, with the version as a label.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
-        self.registry.register(_State(index))
+        self.registry.register(_State(index, streams))
 
     def answered(self, dialect: str, code: int, seconds: float) -> None:
         """Take in a request that was answered."""

@@ -30,6 +30,7 @@ from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.registry import DIALECTS
+from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
 from agentstop.gateway.tls import Certificate
 
@@ -92,13 +93,15 @@ class Server:
             stack.push_async_callback(own.close)
             bare = Transport(without_credentials(configuration), whole_errors=True)
             stack.push_async_callback(bare.close)
+            streams = Streams()
             core = Core(
                 index=self._index,
                 access=CallerAccess(own, bare, time.monotonic),
                 callers=self._callers,
+                streams=streams,
                 wait=self._options.wait,
             )
-            application = Application(core, self._dialects, Metrics(self._index), self._hosts)
+            application = Application(core, self._dialects, Metrics(self._index, streams), self._hosts)
             namespaces = self._options.namespaces
             self._index.expect(namespaces)
             gateway = ClusterGateway(own)

@@ -1,9 +1,11 @@
 """What callers do to tasks: the one service behind all dialects. Each call acts as the caller."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from operator import is_not
 from typing import Any, Final
 
 from agentstop.api.task import Phase
@@ -15,6 +17,7 @@ from agentstop.gateway.callers import Caller
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.streams import BEAT_SECONDS
 
 MANAGER: Final = "agentstop-gateway"
 """Field manager of what the gateway changes for its callers."""
@@ -101,6 +104,23 @@ class Tasks:
     async def until(self, entry: Entry, wanted: Callable[[Entry], bool], seconds: float) -> Entry:
         """Wait until a task is as wanted; return it as it is then, and as it was last where it is gone."""
         return await self._index.until(entry.uid, wanted, min(seconds, MAX_WAIT_SECONDS)) or entry
+
+    async def follow(self, entry: Entry, beat: float = BEAT_SECONDS) -> AsyncIterator[Entry | None]:
+        """Yield a task as it is, and again each time it has changed; None after so many seconds without a change.
+
+        Ends with the task's end, when it is gone, and when the gateway ends. Whether the caller may read it is asked
+        again each time: a right that was taken away ends the stream, with ForbiddenError.
+        """
+        seen: Entry | None = None
+        while True:
+            current = await self._index.until(entry.uid, partial(is_not, seen), beat)
+            if current is None:
+                return
+            await self._readable(current)
+            yield None if current is seen else current
+            seen = current
+            if current.ended or self._index.closing.is_set():
+                return
 
     # Changing
 
