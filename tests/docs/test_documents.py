@@ -94,7 +94,11 @@ def test_modules_that_are_named_are_there(document: Path) -> None:
 
 @pytest.mark.parametrize(
     ("document", "heading", "verb"),
-    [("docs/operations.md", "# Running the operator", "run"), ("docs/playground.md", "# The playground", "playground")],
+    [
+        ("docs/operations.md", "# Running the operator", "run"),
+        ("docs/playground.md", "# The playground", "playground"),
+        ("docs/gateway.md", "## Options", "gateway"),
+    ],
 )
 def test_every_option_is_documented(document: str, heading: str, verb: str) -> None:
     rows = table_below(document, heading)
