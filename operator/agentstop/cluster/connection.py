@@ -1,6 +1,8 @@
 """How to reach the API server: KUBECONFIG, the default kubeconfig, or the pod's service account."""
 
 import os
+import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -8,6 +10,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
+
+MAX_FILES: Final = 65_536
 
 DEFAULT_KUBECONFIG: Final = "~/.kube/config"
 
@@ -85,3 +89,10 @@ def _through_proxy(configuration: Configuration) -> Configuration:
 
 def _any_exists(names: list[str]) -> bool:
     return any(Path(name).expanduser().exists() for name in names)
+
+
+def allow_many_connections() -> None:
+    """Use as many files as the system allows: all that is followed or served takes a connection, and so does a stop."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_FILES)), hard))

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -19,7 +18,7 @@ from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.clock import ServerClock
-from agentstop.cluster.connection import load_configuration
+from agentstop.cluster.connection import allow_many_connections, load_configuration
 from agentstop.cluster.election import Election, LeaderElectionConfig
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
@@ -66,8 +65,6 @@ afterwards every stop leaves a few hundred objects, and to save them up would en
 
 PLURALS: Final = frozenset({PLURAL, ORDER_PLURAL, CLUSTER_ORDER_PLURAL})
 NOT_SERVED: Final = f"the API server does not serve all kinds of {GROUP}; install them with: kubectl apply -f crds/"
-
-MAX_FILES: Final = 65_536
 
 FINISH_SECONDS: Final = 2.0
 """How long work that has begun may take to end after the operator was asked to end."""
@@ -122,7 +119,7 @@ class Operator:
 
         Raises NoConnectionError without a usable configuration, PortInUseError where a port is taken.
         """
-        _allow_many_connections()
+        allow_many_connections()
         async with AsyncExitStack() as stack:
             transport = Transport(await load_configuration(), self._leader_guard, self._clock)
             stack.push_async_callback(transport.close)
@@ -398,13 +395,6 @@ class Operator:
         if awaited:
             return f"the watch of {awaited} has not begun yet"
         return self._metrics.watch_health.blind()
-
-
-def _allow_many_connections() -> None:
-    """Use as many files as the system allows: followed pods take a connection each, and stops must find one free."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_FILES)), hard))
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -35,6 +35,7 @@ class TaskIndex:
         self._by_parent: dict[NamespacedName, set[str]] = {}
         self._by_alias: dict[tuple[str, str], set[str]] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._arrivals: set[asyncio.Future[None]] = set()
         self._listeners: list[Changed] = []
         self._heard: dict[str, float] = {}
         self._problems: dict[str, str] = {}
@@ -124,6 +125,15 @@ class TaskIndex:
                 if not waiting and self._waiting.get(uid) is waiting:
                     del self._waiting[uid]
 
+    async def arrival(self, seconds: float) -> None:
+        """Wait until any task is there that was not, for so many seconds at most."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrivals.add(turn)
+        try:
+            await asyncio.wait((turn,), timeout=seconds)
+        finally:
+            self._arrivals.discard(turn)
+
     def listen(self, listener: Changed) -> Callable[[], None]:
         """Have somebody told of each change from now on; return what ends that. A listener must not wait."""
         self._listeners.append(listener)
@@ -186,6 +196,8 @@ class TaskIndex:
         self._uids[entry.key] = entry.uid
         for table, key in self._links(entry):
             table.setdefault(key, set()).add(entry.uid)
+        if before is None:
+            _wake(self._arrivals)
         self._tell(entry.uid, before, entry)
 
     def _remove(self, uid: str) -> None:
@@ -221,6 +233,10 @@ class TaskIndex:
                 log.exception("a listener stumbled over task %s", uid)
 
     def _wake(self, uid: str) -> None:
-        for turn in tuple(self._waiting.get(uid, ())):
-            if not turn.done():
-                turn.set_result(None)
+        _wake(self._waiting.get(uid, ()))
+
+
+def _wake(turns: Collection[asyncio.Future[None]]) -> None:
+    for turn in turns:
+        if not turn.done():
+            turn.set_result(None)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from agentstop.api.task import KIND
-from agentstop.cluster.connection import load_configuration, without_credentials
+from agentstop.cluster.connection import allow_many_connections, load_configuration, without_credentials
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.transport import Transport
@@ -87,6 +87,7 @@ class Server:
 
     async def run(self) -> None:
         """Run until asked to end. Raises NoConnectionError, StartError."""
+        allow_many_connections()
         async with AsyncExitStack() as stack:
             configuration = await load_configuration()
             own = Transport(configuration, whole_errors=True)

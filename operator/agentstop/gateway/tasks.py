@@ -28,6 +28,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 AT_ONCE: Final = 16
 """So many namespaces or tasks are asked about, or deleted, at once for one caller."""
 
+ARRIVAL_SECONDS: Final = 0.2
+"""So long is waited for a task that nobody knows: whoever has just made one may stop it at once."""
+
 TaskRef = str | NamespacedName
 """What a caller calls a task: its UID, what another platform or a dialect calls it, or namespace and name."""
 
@@ -198,10 +201,13 @@ class Tasks:
             shorter = {"gracePeriodSeconds": stop["gracePeriodSeconds"]} if self._shortens(entry, stop) else {}
             spec = {"stopRequested": True, **({"stop": shorter} if shorter else {}), **more}
         changes = not entry.ended and (asked or len(spec) > 1)
-        now = await self._patch(entry, spec, dry_run=dry_run or not changes)
+        answer = await self._patch(entry, spec, dry_run=dry_run or not changes)
         if dry_run:
             return Outcome(entry, entry, asked)
-        return Outcome(entry, await self.until(now, lambda each: each.ended, self._seconds(wait)), asked)
+        if asked and answer.ended:
+            # It had ended, and the watch had not told of it.
+            return Outcome(answer, answer, asked=False)
+        return Outcome(entry, await self.until(answer, lambda each: each.ended, self._seconds(wait)), asked)
 
     @staticmethod
     def _shortens(entry: Entry, stop: Mapping[str, Any]) -> bool:
@@ -216,24 +222,27 @@ class Tasks:
         entry = await self._find(ref)
         over = entry.ended or entry.stopping
         asked = not over and bool(entry.spec.get("paused")) is not paused
-        now = await self._patch(entry, {"paused": paused}, dry_run=dry_run or not asked)
+        answer = await self._patch(entry, {"paused": paused}, dry_run=dry_run or not asked)
         if dry_run or over:
             return Outcome(entry, entry, asked)
 
         def settled(each: Entry) -> bool:
             return reached(each) or each.ended or each.stopping
 
-        return Outcome(entry, await self.until(now, settled, self._seconds(wait)), asked)
+        return Outcome(entry, await self.until(answer, settled, self._seconds(wait)), asked)
 
     async def _patch(self, entry: Entry, spec: Mapping[str, Any], *, dry_run: bool = False) -> Entry:
-        """Merge into a task's spec, if it still is the same; return it as it is then.
+        """Merge into a task's spec, if it still is the same; return it as the API server answers.
 
         Where nothing is to change it is a dry run, by which the API server says whether the caller may.
         """
         query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
         body = {"metadata": {"uid": entry.uid}, "spec": spec}
         raw = await self._access.call(self._caller, "PATCH", self._path(entry), query, body, MERGE)
-        return self._index.get(entry.uid) or entry if dry_run else self._index.learned(raw)
+        if dry_run:
+            return entry
+        self._index.learned(raw)
+        return Entry(raw)
 
     async def _delete(self, entry: Entry, *, dry_run: bool = False) -> None:
         """Delete a task, if it still is the same; there is nothing to do where it is gone."""
@@ -263,7 +272,7 @@ class Tasks:
         Whoever may read one of several with the same name from elsewhere is told of those that he may read: what
         somebody else does in a namespace of his own stands in nobody's way.
         """
-        found = self._called(ref)
+        found = self._called(ref) or await self._arriving(ref)
         if not found:
             self._be_current()
             raise NotFoundError("there is no such task")
@@ -276,6 +285,16 @@ class Tasks:
             names = ", ".join(f"{each.namespace}/{each.name} ({each.uid})" for each in readable[:10])
             raise ConflictError(f"{len(readable)} tasks have this id; use the UID of one of them: {names}")
         return readable[0]
+
+    async def _arriving(self, ref: TaskRef) -> list[Entry]:
+        """Return the tasks that are called so once the watch has had the time to tell of those that were just made."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + ARRIVAL_SECONDS
+        while (left := deadline - loop.time()) > 0:
+            await self._index.arrival(left)
+            if found := self._called(ref):
+                return found
+        return []
 
     def _called(self, ref: TaskRef) -> list[Entry]:
         if isinstance(ref, NamespacedName):
