@@ -7,55 +7,7 @@ from typing import Any
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 
 from .clock import whole
-
-KILLED = 137
-
-
-@dataclass
-class Process:
-    """One container: what it would do, and what it does."""
-
-    name: str
-    role: str
-    """init, sidecar or main."""
-    policy: str
-    """Restart policy in force for it."""
-    dies_in: float | None
-    """Seconds from SIGTERM to its end; None for one that ignores it."""
-    lives: float | None = None
-    """Seconds that it runs if nobody ends it; None for one that runs on and on."""
-    code: int = 0
-    """Exit code when it ends by itself or on SIGTERM."""
-    hook: float = 0
-    """Seconds that its start hook takes: the kubelet neither hears nor says anything of its pod meanwhile."""
-    running: bool = False
-    ever_ran: bool = False
-    first_at: datetime | None = None
-    """When it was started the first time."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    exit_code: int | None = None
-    reason: str | None = None
-    killed: bool = False
-    """Whether SIGKILL ended it when its grace ran out."""
-    over: bool = False
-    """Whether it is never started again."""
-
-    def hooked(self, now: datetime) -> bool:
-        """Whether its start hook runs."""
-        return self.running and self.started_at is not None and now < self.started_at + timedelta(seconds=self.hook)
-
-    def start(self, now: datetime) -> None:
-        self.running = self.ever_ran = True
-        self.first_at = self.first_at or now
-        self.started_at, self.finished_at, self.exit_code, self.reason = now, None, None, None
-
-    def end(self, now: datetime, code: int, reason: str | None = None, *, killed: bool = False) -> None:
-        self.running = False
-        self.finished_at, self.exit_code, self.killed = now, code, killed
-        self.reason = reason or ("Completed" if code == 0 else "Error")
-        again = self.policy == "Always" or (self.policy == "OnFailure" and code != 0)
-        self.over = not again
+from .process import KILLED, Process, process_of
 
 
 @dataclass
@@ -70,6 +22,11 @@ class Sandbox:
     taken_at: datetime
     shortens: bool = False
     """Whether this kubelet takes a shorter grace period in while one is running; that of 1.36 does not."""
+    mounts_at: datetime | None = None
+    """When the volume is there for which it waits; a deletion has the kubelet give up, its deadline does not."""
+    waited_until: datetime | None = None
+    """When such a wait was over because the volume came."""
+    grace_given: float = 0
     term_at: datetime | None = None
     kill_at: datetime | None = None
     reason: str | None = None
@@ -88,13 +45,35 @@ class Sandbox:
         return any(each.ever_ran for each in self.processes)
 
     def busy(self, now: datetime) -> bool:
-        """Whether the kubelet is held up by a start hook of it."""
-        return any(each.hooked(now) for each in self.processes)
+        """Whether the kubelet is held up by it: by a pull, a start hook, or what it ends for a probe."""
+        return any(each.occupies(now) for each in self.processes)
+
+    def starting(self, now: datetime) -> bool:
+        return any(each.is_starting(now) for each in self.processes)
+
+    def fail_probe(self, name: str, now: datetime) -> None:
+        """A probe of a container fails, and the kubelet ends it, if it does not do something else with the pod."""
+        for each in self.processes:
+            if each.name == name and each.running and self.term_at is None and not self.busy(now):
+                each.probed_at = now
+
+    def crash_kubelet(self) -> None:
+        """The kubelet is started anew: it begins with what there is, and does not go on with a pull."""
+        for each in self.processes:
+            each.pulled_at = None
+
+    def crash_machine(self, now: datetime) -> None:
+        self.crash_kubelet()
+        for each in self.processes:
+            each.probed_at = None
+            if each.running:
+                each.end(now, KILLED, "ContainerStatusUnknown")
 
     def terminate(self, now: datetime, grace: int, reason: str | None = None) -> None:
         """Send SIGTERM, or shorten the grace period that is running."""
         if self.term_at is None:
-            self.term_at, self.reason = now, reason
+            self.term_at, self.reason, self.mounts_at = now, reason, None
+            self.grace_given = max(grace, MIN_KUBELET_SECONDS)
             self.kill_at = now + timedelta(seconds=max(grace, MIN_KUBELET_SECONDS))
             for each in self.processes:
                 each.over = each.over or not each.running
@@ -107,37 +86,52 @@ class Sandbox:
             if each.running and each.lives is not None and each.started_at is not None:
                 due = each.started_at + timedelta(seconds=each.lives)
                 if due <= now and (self.kill_at is None or due < self.kill_at):
-                    each.end(due, each.code)
+                    each.end_by_itself(due)
+            each.die_of_probe(now)
+        self._go_on(now)
         if self.term_at is None or self.kill_at is None:
             return
         for each in self.processes:
-            if not each.running:
-                continue
-            own = self.term_at + timedelta(seconds=each.dies_in) if each.dies_in is not None else None
-            if own is not None and own <= min(now, self.kill_at):
-                each.end(own, each.code)
-            elif self.kill_at <= now:
-                each.end(self.kill_at, KILLED, killed=True)
-            each.over = each.over or not each.running
+            if each.running:
+                each.die(now, self.term_at, self.kill_at, self.grace_given)
+                each.over = each.over or not each.running
+
+    def _go_on(self, now: datetime) -> None:
+        """Go on with what the kubelet does not break off, whatever it is told meanwhile."""
+        if self.mounts_at is not None and self.mounts_at <= now:
+            self.mounts_at, self.waited_until = None, now
+            self.work(now)
+        for each in self.processes:
+            if each.pulled_at is not None and each.pulled_at <= now:
+                each.start(now)
+                self.work(now)
+            elif each.probed_at is not None and not each.running:
+                each.probed_at = None
+                if not each.over:
+                    each.begin(now)
 
     def work(self, now: datetime) -> None:
         """Start what is to be started next: init containers one by one, sidecars before the others."""
-        if self.term_at is not None:
+        if self.term_at is not None or self.mounts_at is not None:
             return
         mains = [each for each in self.processes if each.role == "main"]
         if mains and all(each.over for each in mains):
             self._end_sidecars(now)
             return
         for each in self.processes:
+            if each.pulled_at is not None or each.probed_at is not None:
+                return
             if each.role == "init":
                 if each.over and each.exit_code != 0:
                     return
                 if not each.over:
                     if not each.running:
-                        each.start(now)
+                        each.begin(now)
                     return
             elif not each.running and not each.over:
-                each.start(now)
+                each.begin(now)
+                if each.pulled_at is not None:
+                    return
 
     def _end_sidecars(self, now: datetime) -> None:
         for each in self.processes:
@@ -203,20 +197,12 @@ class Sandbox:
                 return {"name": each.name, "state": {"terminated": lost}}
             reason = "PodInitializing" if each.role == "main" else "ContainerCreating"
             return {"name": each.name, "state": {"waiting": {"reason": reason}}}
-        assert each.started_at is not None
-        assert each.finished_at is not None
-        end = {
-            "exitCode": each.exit_code,
-            "reason": each.reason,
-            "startedAt": whole(each.started_at),
-            "finishedAt": whole(each.finished_at),
-        }
-        if each.over or self.finished:
-            return {"name": each.name, "state": {"terminated": end}}
+        if each.over or self.finished or (each.starts == 1 and each.pulled_at is None):
+            return {"name": each.name, "state": {"terminated": each.told}}
         return {
             "name": each.name,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-            "lastState": {"terminated": end},
+            "lastState": {"terminated": each.told},
         }
 
 
@@ -224,22 +210,10 @@ def sandbox_of(raw: dict[str, Any], now: datetime, *, shortens: bool) -> Sandbox
     """Return what a kubelet makes of a pod that was bound to its node."""
     spec = raw["spec"]
     policy = spec.get("restartPolicy", "Always")
-    processes = []
+    processes: list[Process] = []
     for group, role in (("initContainers", "init"), ("containers", "main")):
-        for each in spec.get(group, ()):
-            sidecar = role == "init" and each.get("restartPolicy") == "Always"
-            own = "Always" if sidecar else ("OnFailure" if role == "init" and policy == "Always" else policy)
-            processes.append(
-                Process(
-                    name=each["name"],
-                    role="sidecar" if sidecar else role,
-                    policy=own,
-                    dies_in=each["behaviour"]["dies_in"],
-                    lives=each["behaviour"]["lives"],
-                    code=each["behaviour"]["code"],
-                    hook=each["behaviour"].get("hook", 0),
-                )
-            )
+        processes += [process_of(each, role, policy) for each in spec.get(group, ())]
+    volume = (spec.get("behaviour") or {}).get("volume")
     return Sandbox(
         uid=raw["metadata"]["uid"],
         name=raw["metadata"]["name"],
@@ -248,4 +222,5 @@ def sandbox_of(raw: dict[str, Any], now: datetime, *, shortens: bool) -> Sandbox
         processes=processes,
         taken_at=now,
         shortens=shortens,
+        mounts_at=now + timedelta(seconds=volume) if volume else None,
     )

@@ -1,10 +1,11 @@
-"""The node: its kubelet, its machine, and what the cluster does about it when it does not answer."""
+"""The node: its kubelet, its machine, and what the control plane says of it when it does not answer."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentstop.api.meta import parse_time
+from agentstop.cluster.errors import ApiError
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.node import OUT_OF_SERVICE_TAINT
 from agentstop.workloads.objects import ObjectRef
@@ -16,8 +17,6 @@ from .server import NAMESPACE, Raw, Server
 NODE = ObjectRef("Node", "", "node1")
 MONITOR_GRACE = timedelta(seconds=50)
 """Silence after which the node controller sets Ready to Unknown: its --node-monitor-grace-period."""
-EVICTION = timedelta(seconds=300)
-"""After that long without an answer the taint manager deletes the pods (tolerationSeconds of every pod)."""
 
 
 @dataclass
@@ -34,6 +33,13 @@ class Node:
     heard_at: datetime | None = None
     shortens: bool = False
     boots: int = 1
+    forgotten: bool = False
+    """Whether somebody deleted the Node object of a machine that lives: a kubelet registers once, at its start."""
+    gone_at: datetime | None = None
+    collected: set[str] = field(default_factory=set)
+    """UIDs of the pods that the garbage collector took away while a container of theirs waited for its start."""
+    thrown_out: dict[str, str] = field(default_factory=dict)
+    """By UID of a pod that was thrown out while it ran: why."""
 
     def __post_init__(self) -> None:
         self.register()
@@ -43,7 +49,7 @@ class Node:
             since = self.clock.now - timedelta(hours=1) if not self.server.history else self.clock.now
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
             self.server.create(NODE, {"spec": {}, "status": self._status([ready])})
-        self.heard_at = self.clock.now
+        self.heard_at, self.gone_at = self.clock.now, None
 
     def _status(self, conditions: list[Raw]) -> Raw:
         return {"conditions": conditions, "nodeInfo": {"bootID": f"boot-{self.boots}"}}
@@ -56,13 +62,12 @@ class Node:
     def power_off(self) -> None:
         self.powered = self.kubelet_runs = False
         for sandbox in self.sandboxes.values():
-            for each in sandbox.processes:
-                if each.running:
-                    each.end(self.clock.now, 137, "ContainerStatusUnknown")
+            sandbox.crash_machine(self.clock.now)
 
     def boot(self) -> None:
         """Power and kubelet are back; what ran before does not run any more."""
         self.powered = self.kubelet_runs = True
+        self.forgotten = False
         self.boots += 1
         self.register()
         self.server.change(NODE, lambda raw: raw.update(status=self._status(raw["status"]["conditions"])))
@@ -75,7 +80,28 @@ class Node:
 
     def remove(self) -> None:
         if not self.powered and NODE in self.server.objects:
-            self.server.delete(NODE)
+            self._unregister()
+
+    def forget(self) -> None:
+        """Somebody deletes the Node object of a machine that lives."""
+        if NODE in self.server.objects:
+            self.forgotten = True
+            self._unregister()
+
+    def restart_kubelet(self) -> None:
+        """The kubelet registers its node anew, with the same boot ID; what runs goes on."""
+        for sandbox in self.sandboxes.values():
+            sandbox.crash_kubelet()
+        self.kubelet_runs, self.forgotten = True, False
+        self.register()
+
+    def reboot(self) -> None:
+        self.power_off()
+        self.boot()
+
+    def _unregister(self) -> None:
+        self.server.delete(NODE)
+        self.gone_at = self.clock.now
 
     def _taint(self, *, tainted: bool) -> None:
         taints = [{"key": OUT_OF_SERVICE_TAINT, "effect": "NoExecute"}] if tainted else []
@@ -93,20 +119,20 @@ class Node:
     # What happens as time passes
 
     def second(self) -> None:
-        """Let about a second's work be done, by the machine, the kubelet and the cluster's controllers."""
+        """Let about a second's work be done, by the machine, the kubelet and the node controller."""
         now = self.clock.now
         if self.powered:
             for sandbox in self.sandboxes.values():
                 sandbox.pass_time(now)
         if self.kubelet_runs:
             self.heard_at = now
-            self.register()
+            if not self.forgotten:
+                self.register()
             self._say_ready(ready=True)
             self.sync()
             self.report()
         elif self.heard_at is not None and self.heard_at + MONITOR_GRACE <= now:
             self._say_ready(ready=False)
-        self._controllers(now)
 
     def sync(self) -> None:
         """The kubelet compares the API server's pods with what runs."""
@@ -120,8 +146,10 @@ class Node:
             bound_raw = bound.get(uid)
             self._end_if_due(sandbox, bound_raw, now)
             if bound_raw is not None:
+                if not sandbox.busy(now):
+                    self._report(uid, sandbox)
                 sandbox.work(now)
-            elif not sandbox.running:
+            elif not sandbox.running and not sandbox.busy(now):
                 self.done[uid] = self.sandboxes.pop(uid)
 
     def _end_if_due(self, sandbox: Sandbox, raw: Raw | None, now: datetime) -> None:
@@ -134,50 +162,55 @@ class Node:
         deadline = raw["spec"].get("activeDeadlineSeconds")
         if "deletionTimestamp" in metadata:
             sandbox.terminate(now, max(1, metadata["deletionGracePeriodSeconds"]))
-        elif deadline is not None and sandbox.taken_at + timedelta(seconds=deadline) <= now and not sandbox.finished:
+        elif (
+            deadline is not None
+            and not sandbox.mounts_at
+            and sandbox.taken_at + timedelta(seconds=deadline) <= now
+            and not sandbox.finished
+        ):
             sandbox.terminate(now, sandbox.grace, "DeadlineExceeded")
 
     def report(self) -> None:
         """The kubelet writes statuses, and lets go of pods that are to be deleted and have ended."""
         for uid, sandbox in list(self.sandboxes.items()):
-            ref = ObjectRef("Pod", NAMESPACE, sandbox.name)
-            raw = self.server.objects.get(ref)
-            if raw is None or raw["metadata"]["uid"] != uid:
-                continue
-            if sandbox.busy(self.clock.now) and "startTime" in raw["status"]:
-                continue
-            if raw["status"]["phase"] not in {"Succeeded", "Failed"} or sandbox.finished:
-                status = sandbox.status(self.clock.now)
-                if raw["status"]["phase"] in {"Succeeded", "Failed"}:
-                    status |= {
-                        key: raw["status"][key] for key in ("phase", "reason", "message") if key in raw["status"]
-                    }
-                self._write(ref, status)
-            if sandbox.finished and "deletionTimestamp" in raw["metadata"] and IS_HEAVY not in raw:
-                self.server.delete(ref, uid, 0)
+            self._report(uid, sandbox)
+
+    def _report(self, uid: str, sandbox: Sandbox) -> None:
+        ref = ObjectRef("Pod", NAMESPACE, sandbox.name)
+        raw = self.server.objects.get(ref)
+        if raw is None or raw["metadata"]["uid"] != uid:
+            return
+        if sandbox.busy(self.clock.now) and "startTime" in raw["status"]:
+            return
+        if raw["status"]["phase"] not in {"Succeeded", "Failed"} or sandbox.finished:
+            status = sandbox.status(self.clock.now)
+            kept = ["conditions"]
+            if raw["status"]["phase"] in {"Succeeded", "Failed"}:
+                kept += ["phase", "reason", "message"]
+            self._write(ref, status | {key: raw["status"][key] for key in kept if key in raw["status"]})
+        if sandbox.finished and "deletionTimestamp" in raw["metadata"] and IS_HEAVY not in raw:
+            self.server.delete(ref, uid, 0)
 
     def _write(self, ref: ObjectRef, status: dict[str, Any]) -> None:
         if self.server.objects[ref]["status"] != status and IS_HEAVY not in self.server.objects[ref]:
             self.server.change(ref, lambda raw: raw.update(status=status))
 
-    def _controllers(self, now: datetime) -> None:
-        """The pod garbage collector and the taint manager."""
-        node = self.server.objects.get(NODE)
-        for raw in list(self.server.pods()):
-            ref = ObjectRef("Pod", NAMESPACE, raw["metadata"]["name"])
-            if raw["spec"].get("nodeName") != NODE.name or IS_HEAVY in raw:
-                continue
-            going = "deletionTimestamp" in raw["metadata"]
-            if node is None or (node["spec"].get("taints") and going):
-                self._collect(ref, raw)
-                continue
-            condition = node["status"]["conditions"][0]
-            since = parse_time(condition["lastTransitionTime"])
-            assert since is not None
-            if condition["status"] != "True" and since + EVICTION <= now and not going:
-                self.server.delete(ref)
+    def disrupt(self, ref: ObjectRef, reason: str) -> None:
+        """Somebody notes on a pod that it is thrown out, and why."""
+        target = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": f"{reason} (model)"}
+        target["lastTransitionTime"] = self.clock.second()
+        with suppress(ApiError):
+            uid = self.server.change(ref, lambda each: each["status"].update(conditions=[target]))["metadata"]["uid"]
+            truth = self.truth(uid)
+            if truth is not None and truth.running:
+                self.thrown_out.setdefault(uid, reason)
 
-    def _collect(self, ref: ObjectRef, raw: Raw) -> None:
-        if raw["status"]["phase"] not in {"Succeeded", "Failed"}:
-            self.server.change(ref, lambda each: each["status"].update(phase="Failed"))
-        self.server.delete(ref, raw["metadata"]["uid"], 0)
+    def evict(self, uid: str, grace: int) -> None:
+        """The kubelet needs the room of a pod: it ends it, and nobody deletes it.
+
+        Source: https://github.com/kubernetes/kubernetes/issues/141483
+        """
+        sandbox = self.sandboxes.get(uid)
+        if sandbox is not None and self.kubelet_runs and sandbox.term_at is None and not sandbox.busy(self.clock.now):
+            self.disrupt(ObjectRef("Pod", NAMESPACE, sandbox.name), "TerminationByKubelet")
+            sandbox.terminate(self.clock.now, grace)

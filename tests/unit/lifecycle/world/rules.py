@@ -12,6 +12,7 @@ from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Lighten, LiveRead, Meaning, Patch, Request
 
 from .clock import Clock
+from .known import KNOWN, Known
 from .machine import Sandbox
 from .memory import Memory, Written
 from .server import NAMESPACE, Raw
@@ -177,6 +178,8 @@ class Rules:
         truth = self._memory.truth(uid)
         verdict = status.stop.verdict if status.stop is not None else None
         if verdict is Verdict.UNVERIFIED or truth is None:
+            return
+        if Known.COLLECTED in KNOWN and uid in self._memory.node.collected:
             return
         assert not truth.running, f"rule 2: {status.phase} ({verdict}) is a lie"
         if status.workload is not None and status.workload.uid != uid:

@@ -8,8 +8,8 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads.requests import Meaning, Patch, Request
 
 from .jobs import JobController
-from .machine import Process
 from .memory import Memory, Written, read
+from .process import Process
 from .rules import lost
 from .server import Raw, Server
 

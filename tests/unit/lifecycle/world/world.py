@@ -14,15 +14,19 @@ from agentstop.workloads.pod_proof import KUBELET_BUSY
 from agentstop.workloads.requests import Get, Request
 
 from .clock import Clock
+from .collector import PodCollector
 from .gateway import CrashError, Fault, ModelGateway
 from .jobs import JOB, JobController
 from .memory import Memory
 from .node import NODE, Node
 from .operator import Process
+from .queues import JobQueue
+from .replica_sets import ReplicaSet
 from .rules import Rules
 from .rules_families import FamilyRules
 from .rules_jobs import JobRules
 from .rules_pausing import PauseRules
+from .rules_reported import ReportedRules
 from .server import NAMESPACE, Raw, Server
 
 HOLDER = "example.com/holds"
@@ -37,12 +41,16 @@ class World:
         self.clock = Clock()
         self.server = Server(self.clock)
         self.node = Node(self.server, self.clock)
+        self.collector = PodCollector(self.server, self.node, self.clock)
         self.jobs = JobController(self.server, self.clock)
+        self.queue = JobQueue(self.server, self.clock)
+        self.replica_set = ReplicaSet(self.server, self.clock)
         self.memory = Memory(self.server, self.node)
         self.rules = Rules(self.memory, self.clock)
         self.pause_rules = PauseRules(self.memory, self.clock)
         self.family_rules = FamilyRules(self.server, self.memory)
         self.job_rules = JobRules(self.server, self.memory, self.jobs)
+        self.reported_rules = ReportedRules(self.server, self.memory, self.replica_set, self.clock)
         self.gateway = ModelGateway(self.server, self._check_request)
         self.operator: Process | None = None
 
@@ -59,6 +67,7 @@ class World:
         self.rules.check_request(request, task, inherits=inherited_stop(task, family_lister) is not None)
         self.pause_rules.check_request(request, task)
         self.job_rules.check_request(request, task)
+        self.reported_rules.check_request(request, task)
         self.family_rules.check_request(request, task, family_lister)
 
     # People
@@ -138,6 +147,13 @@ class World:
         except ApiError:
             return
 
+    def evict_pod(self, name: str, reason: str) -> None:
+        """Throw a pod out, as the scheduler and the eviction API do it."""
+        ref = ObjectRef("Pod", NAMESPACE, name)
+        if ref in self.server.objects:
+            self.node.disrupt(ref, reason)
+            self.delete_pod(name, None)
+
     def change_pod(self, name: str, **metadata: Any) -> None:
         with suppress(ApiError):
             self.server.change(ObjectRef("Pod", NAMESPACE, name), lambda raw: raw["metadata"].update(metadata))
@@ -167,7 +183,10 @@ class World:
         for _ in range(0, seconds, step):
             self.clock.advance(step)
             self.node.second()
+            self.collector.second()
+            self.queue.second()
             self.jobs.second()
+            self.replica_set.second()
             self._collect()
             if attentive:
                 self.observe_only()
@@ -224,9 +243,11 @@ class World:
             self.pause_rules.check_written(written)
             self.family_rules.check_written(written)
             self.job_rules.check_written(written)
+            self.reported_rules.check_written(written)
         self.rules.check_truth(self.tasks())
         self.pause_rules.check_truth()
         self.job_rules.check_truth(self.tasks())
+        self.reported_rules.check_truth(self.tasks())
 
     # The end
 
@@ -236,6 +257,9 @@ class World:
         if not self.node.powered:
             self.node.boot()
         self.node.kubelet_runs = True
+        if self.node.forgotten:
+            self.node.restart_kubelet()
+        self.queue.after = None
         self.jobs.lag = 0
         self.jobs.start()
         for raw in list(self.server.pods()):
