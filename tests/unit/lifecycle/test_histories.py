@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from .world.actors import Actors
-from .world.walks import STEPS, walks
+from .world.actors import STEPS, Actors
+from .world.walks import walks
 from .world.world import World
 
 GROUPS = 20

@@ -11,6 +11,9 @@ from .gateway import Fault
 from .server import NAMESPACE, Raw
 from .world import HOLDER, World
 
+STEPS = 30
+"""How often somebody acts in a history, where it has no length of its own."""
+
 TERMINAL = {"Stopped", "Completed", "Failed"}
 
 Choose = Callable[[Sequence[Any]], Any]
@@ -18,6 +21,8 @@ Choose = Callable[[Sequence[Any]], Any]
 
 class Actors:
     """Acts in a world as `choose` decides."""
+
+    steps = STEPS
 
     def __init__(self, world: World, choose: Choose) -> None:
         self.world = world

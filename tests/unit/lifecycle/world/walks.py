@@ -10,8 +10,6 @@ from .world import World
 FACTOR = float(os.environ.get("AGENTSTOP_TEST_WALKS", "1"))
 """How many times as many histories are walked as usual; more find more."""
 
-STEPS = 30
-
 People = Callable[[World, Choose], Actors]
 
 
@@ -20,7 +18,7 @@ def walk(people: People, seed: int) -> None:
     actors = people(World(), random.Random(seed).choice)  # noqa: S311
     actors.begin()
     actors.world.check()
-    for _ in range(STEPS):
+    for _ in range(actors.steps):
         actors.act()
         actors.world.check()
     actors.end()

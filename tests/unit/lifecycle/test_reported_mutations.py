@@ -1,0 +1,66 @@
+"""The histories of reported cases can fail: they find each of these breaks of the operator, at their usual number."""
+
+import pytest
+
+from .test_reported_histories import MOST
+from .world.mutations import Mutation
+from .world.reported_pods import (
+    DeletedNode,
+    FailingProbe,
+    NodeComesBack,
+    OwnRules,
+    SlowStart,
+    SlowVolume,
+    StopHook,
+    TakenOver,
+    ThrownOut,
+)
+from .world.scripted import Scripted
+from .world.walks import walks
+
+LIE = "is a lie|it runs though its task was Paused"
+PROOF, RECORD, POD = "workloads.pod_proof", "workloads.pod_record", "workloads.pod"
+
+BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
+    (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "entry.absent and pod.starting is not None", "False")),
+    (
+        SlowStart,
+        LIE,
+        Mutation(f"{RECORD}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
+    ),
+    (SlowStart, LIE, Mutation(f"{POD}:_vanished", "unstarted(evidence)", "None")),
+    (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or pod.starting is None)", "True")),
+    (SlowStart, LIE, Mutation("workloads.owned_pods:_of_vanished", "being_started is not None", "False")),
+    (SlowVolume, "all the same", Mutation("workloads.termination:_terminate_pod", "and pod.ran and own", "and own")),
+    (
+        FailingProbe,
+        LIE,
+        Mutation(f"{RECORD}:PodRecord.longest_grace_seconds", "max(probes, default=0)", "0"),
+    ),
+    (StopHook, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "later if served else over_at", "over_at")),
+    (StopHook, "killAt says", Mutation("workloads.container_spec:ends_late", '"preStop" in', '"nothing" in')),
+    (
+        DeletedNode,
+        LIE,
+        Mutation("lifecycle.stopping:stopping", "if proof is Proof.NODE_FENCED and", "if False and"),
+    ),
+    (DeletedNode, "Paused", Mutation("lifecycle.pausing:pausing", "if proof is Proof.NODE_FENCED and", "if False and")),
+    (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
+    (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
+    (ThrownOut, "thrown out", Mutation("workloads.outcome:ending_of", "thrown_out is not None", "False")),
+    (ThrownOut, "thrown out", Mutation(f"{RECORD}:_disruption", 'condition.get("status") != "True"', "True")),
+    (OwnRules, "start it again", Mutation("workloads.restarting:_matching_action", "exit_code is None or", "True or")),
+    (
+        OwnRules,
+        "start it again",
+        Mutation("workloads.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
+    ),
+    (TakenOver, "nobody is told", Mutation(f"{POD}:_taken_over", "or pod.controller is None", "or True")),
+]
+
+
+@pytest.mark.parametrize(("case", "said", "mutation"), BREAKS, ids=[str(each[2]) for each in BREAKS])
+def test_a_break_is_found(case: type[Scripted], said: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation.apply(monkeypatch.setattr)
+    with pytest.raises(AssertionError, match=said):
+        walks(case, 0, 1, most=MOST)
