@@ -2,6 +2,7 @@
 
 import pytest
 
+from .world.reported_jobs import JOBS
 from .world.reported_pods import PODS
 from .world.scripted import Scripted
 from .world.walks import walks
@@ -9,6 +10,6 @@ from .world.walks import walks
 MOST = 20
 
 
-@pytest.mark.parametrize("case", PODS)
+@pytest.mark.parametrize("case", [*PODS, *JOBS])
 def test_walks(case: type[Scripted]) -> None:
     walks(case, 0, 1, most=MOST)

@@ -4,6 +4,7 @@ import pytest
 
 from .test_reported_histories import MOST
 from .world.mutations import Mutation
+from .world.reported_jobs import LateController, Queue
 from .world.reported_pods import (
     DeletedNode,
     FailingProbe,
@@ -55,6 +56,18 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         "start it again",
         Mutation("workloads.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
     ),
+    (
+        LateController,
+        "helps along",
+        Mutation("workloads.assisted_termination:help_to_end", "if halt.pause", "if False"),
+    ),
+    (
+        LateController,
+        "signal of ours|by itself",
+        Mutation("workloads.assisted_termination:_removal", "JOB_TRACKING in", "not"),
+    ),
+    (Queue, "nobody is told", Mutation("workloads.pod_owner:started_again", "if stop is None or", "if True or")),
+    (Queue, "rule 4", Mutation("lifecycle.decide:_over", "effects=(halt(case, status.stop),)", "effects=()")),
     (TakenOver, "nobody is told", Mutation(f"{POD}:_taken_over", "or pod.controller is None", "or True")),
 ]
 
