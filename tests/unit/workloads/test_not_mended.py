@@ -1,0 +1,78 @@
+"""The smallest tests of mistakes that the random histories found. Who mends one takes its mark away.
+
+`tests/unit/lifecycle/world/known.py` has them by the same names, with what the histories leave out for them.
+"""
+
+import pytest
+
+from agentstop.api.task import Phase
+from agentstop.lifecycle.decide import decide
+from agentstop.lifecycle.observation import Observation
+from agentstop.workloads.objects import CacheEntry, Lister
+from agentstop.workloads.owned_pods import OwnedPod, OwnedPods
+from agentstop.workloads.pod import POD
+from agentstop.workloads.pod_record import PodRecord
+from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
+
+from .test_recorded import NODE_REF, alive, evidence
+
+GONE = CacheEntry(seen=None, absent=True, at=NOW)
+KNOWN: Raw = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID}
+
+
+def unseen(kill: float, now: float, **on_record: object) -> Observation:
+    """What is seen of a pod that was removed by force while no operator looked, after its stop was on record."""
+    found = {name: value for name, value in (evidence(None) | on_record).items() if value is not None}
+    stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(kill)}
+    stopping = task(None, {"phase": "Stopping", "workload": KNOWN | {"pods": [found]}, "stop": stop})
+    return POD.observe(stopping, Lister({POD_REF: GONE, NODE_REF: alive(now)}), at(now))
+
+
+def collected(grace: int) -> PodRecord:
+    """A pod that the garbage collector took away with its Node while it ran."""
+    status = {"phase": "Failed", "startTime": when(-5), "containerStatuses": [running()]}
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": grace}
+    return pod(metadata={"deletionTimestamp": when(0), "deletionGracePeriodSeconds": 0}, spec=spec, status=status)
+
+
+@pytest.mark.xfail(strict=True, reason="UNSEEN_GRACE: the stop's killAt counts alone")
+def test_the_grace_period_on_record_counts_for_a_stopped_pod_too() -> None:
+    assert unseen(5, 80, gracePeriodSeconds=105).proof is None
+
+
+@pytest.mark.xfail(strict=True, reason="UNSEEN_NODE: a pod without a node on record is gone after its grace period")
+def test_a_pod_that_may_have_been_bound_unseen_is_not_proven_gone_by_time() -> None:
+    assert unseen(30, 900, node=None, phase="Pending", containers=[]).proof is None
+
+
+@pytest.mark.xfail(strict=True, reason="UNSEEN_NODE: only a container on record can be one that is being started")
+def test_a_pod_whose_containers_are_not_on_record_may_be_starting_one() -> None:
+    assert unseen(30, 900, phase="Pending", containers=[]).proof is None
+
+
+@pytest.mark.xfail(strict=True, reason="OTHER_GRACE: what the stop asks for is waited for, which reached no kubelet")
+def test_a_deleted_node_proves_nothing_before_the_grace_period_is_over_that_runs() -> None:
+    stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(2), "gracePeriodSeconds": 1}
+    status = {"phase": "Stopping", "startedAt": when(-5), "workload": KNOWN, "stop": stop}
+    spec = {"podTemplate": {}, "stopRequested": True, "stop": {"gracePeriodSeconds": 1}}
+    stopping = task(spec, status)
+    lister = Lister({POD_REF: entry(collected(60), absent=True), NODE_REF: GONE})
+
+    assert decide(stopping, POD.observe(stopping, lister, at(20)), at(20)).status.phase is Phase.STOPPING
+
+
+@pytest.mark.xfail(strict=True, reason="OTHER_GRACE: 30 s are taken for it once none of its pods stands")
+def test_the_grace_period_of_pods_that_are_gone_is_the_workloads_own_still() -> None:
+    gone = collected(60)
+    assert OwnedPods((OwnedPod(gone, entry(gone, absent=True)),), (), ()).own_grace_seconds == 60
+
+
+@pytest.mark.xfail(strict=True, reason="HOOK_OF_JOB: a pod that has ended says nothing of its kill any more")
+def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended() -> None:
+    hooked = {"name": "main", "lifecycle": {"preStop": {}}}
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": 10, "containers": [hooked]}
+    status = {"phase": "Failed", "startTime": when(-5), "containerStatuses": [ended(code=137, finished=12)]}
+    over = pod(metadata={"deletionTimestamp": when(10), "deletionGracePeriodSeconds": 10}, spec=spec, status=status)
+    assert over.killed_by == at(12)
+
+    assert OwnedPods((OwnedPod(over, entry(over)),), (), ()).killed_by == at(12)
