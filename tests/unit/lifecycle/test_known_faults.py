@@ -4,6 +4,7 @@ import pytest
 
 from .test_reported_histories import MOST
 from .world.known import KNOWN, Known
+from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
     DeletedNode,
     DeletedNodeInAHurry,
@@ -26,6 +27,7 @@ CASES: dict[Known, type[Scripted]] = {
     Known.OTHER_GRACE: DeletedNodeInAHurry,
     Known.UNSEEN_GRACE: FailingProbe,
     Known.UNSEEN_NODE: UnseenStart,
+    Known.UNLABELLED: Unlabelled,
     Known.HOOK_OF_JOB: StopHook,
     Known.EVICTED: ThrownOut,
 }

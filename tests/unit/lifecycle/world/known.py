@@ -21,6 +21,7 @@ class Known(StrEnum):
         "a pod was removed by force while no operator looked: the stop's killAt counts, not the grace on record"
     )
     UNSEEN_NODE = "a pod went by force after it was bound, and the record knows no node or no container of it: Gone"
+    UNLABELLED = "no selector finds a Job's pod, which is gone when the operator would end it: the stop hangs"
     HOOK_OF_JOB = "a stop hook takes the whole grace period of a Job's pod: killAt is 2 s early"
     EVICTED = "the kubelet evicts a pod with hardly any grace period, and kills it in a stop: Graceful"
 

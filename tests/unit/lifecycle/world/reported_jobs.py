@@ -2,6 +2,7 @@
 
 from .job_actors import REF, check_stays_ended
 from .jobs import JOB
+from .known import Known
 from .scripted import Scripted
 from .server import Raw
 from .world import World
@@ -63,6 +64,19 @@ class Queue(_OnJob):
         self.at(self.choose([12, 30, 60]), lambda: setattr(self.world.queue, "after", None))
 
 
+class Unlabelled(_OnJob):
+    """Somebody takes the labels off a Job's pods, so that no selector finds them any more."""
+
+    def stage(self) -> None:
+        super().stage()
+        self.at(self.choose([4, 7]), self._unlabel)
+        self.at(8, self.choose([self.plain_stop, self.plain_stop, self.pause]))
+
+    def _unlabel(self) -> None:
+        for name in self.pods() if self.leads_to(Known.UNLABELLED) else ():
+            self.world.change_pod(name, labels={})
+
+
 def check_not_counted(world: World) -> None:
     """No Job is over by what was done to it: neither by a pause nor by a stop."""
     job = world.server.objects[JOB]
@@ -70,4 +84,4 @@ def check_not_counted(world: World) -> None:
     assert not over & {"Complete", "Failed"}, f"the Job is {sorted(over)} by a signal of ours"
 
 
-JOBS = (LateController, Queue)
+JOBS = (LateController, Queue, Unlabelled)
