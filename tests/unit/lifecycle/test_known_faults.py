@@ -2,7 +2,6 @@
 
 import pytest
 
-from .test_reported_histories import MOST
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
@@ -38,6 +37,6 @@ CASES: dict[Known, type[Scripted]] = {
 def test_the_histories_would_find(fault: Known) -> None:
     KNOWN.remove(fault)
     try:
-        walks(CASES[fault], 0, 1, most=MOST)
+        walks(CASES[fault], 0, 1, most=CASES[fault].most)
     finally:
         KNOWN.add(fault)

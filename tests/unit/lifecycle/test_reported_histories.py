@@ -7,9 +7,7 @@ from .world.reported_pods import PODS
 from .world.scripted import Scripted
 from .world.walks import walks
 
-MOST = 20
-
 
 @pytest.mark.parametrize("case", [*PODS, *JOBS])
 def test_walks(case: type[Scripted]) -> None:
-    walks(case, 0, 1, most=MOST)
+    walks(case, 0, 1, most=case.most)

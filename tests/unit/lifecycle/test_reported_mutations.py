@@ -2,7 +2,6 @@
 
 import pytest
 
-from .test_reported_histories import MOST
 from .world.mutations import Mutation
 from .world.reported_jobs import LateController, Queue
 from .world.reported_pods import (
@@ -76,4 +75,4 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
 def test_a_break_is_found(case: type[Scripted], said: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation.apply(monkeypatch.setattr)
     with pytest.raises(AssertionError, match=said):
-        walks(case, 0, 1, most=MOST)
+        walks(case, 0, 1, most=case.most)

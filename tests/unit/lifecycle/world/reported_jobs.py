@@ -35,6 +35,8 @@ class _OnJob(Scripted):
 class LateController(_OnJob):
     """The Job controller is held for some seconds, hears of nothing, and then counts what it finds."""
 
+    most = 10
+
     def stage(self) -> None:
         super().stage()
         asked = self.choose([8, 10])
@@ -54,6 +56,7 @@ class LateController(_OnJob):
 class Queue(_OnJob):
     """A queue resumes the Job, again and again, or once and after the stop."""
 
+    most = 10
     steps = 70
 
     def stage(self) -> None:

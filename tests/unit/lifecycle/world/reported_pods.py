@@ -43,6 +43,8 @@ class UnseenStart(Scripted):
 class SlowVolume(Scripted):
     """A volume comes after the stop."""
 
+    most = 10
+
     def stage(self) -> None:
         self.work_on(self.container(), behaviour={"volume": self.choose([15, 30])})
         self.at(self.choose([2, 4, 8]), self.plain_stop)
@@ -195,6 +197,8 @@ class OwnRules(Scripted):
 class TakenOver(Scripted):
     """A ReplicaSet takes an adopted pod over, before its stop or after it, and makes another one in its place."""
 
+    most = 10
+
     def stage(self) -> None:
         spec = {"terminationGracePeriodSeconds": 5, "restartPolicy": "Always", "containers": [self.container()]}
         self.world.create_pod("task", spec, labels={LABEL: "web"})
@@ -210,6 +214,8 @@ class TakenOver(Scripted):
 
 class TaskGone(Scripted):
     """A task is stopped and deleted while its pod, removed by force, is being pulled."""
+
+    most = 10
 
     def stage(self) -> None:
         self.work_on(self.container(pull=40), alone=True)

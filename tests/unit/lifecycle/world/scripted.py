@@ -20,6 +20,8 @@ class Scripted(Actors):
     """Does at each second what was planned for it; a subclass stages the case."""
 
     steps = 60
+    most = 20
+    """How many histories of this case are walked: enough to find what test_reported_mutations.py breaks."""
 
     def __init__(self, world: World, choose: Choose) -> None:
         super().__init__(world, choose)
