@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import NODE, Cluster, Feature, is_ready
-from tests.support.kube import NODES
+from tests.support.kube import NODES, TASKS
 from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -156,6 +156,29 @@ async def test_a_pod_that_waited_when_its_node_was_lost_may_have_run(
     await paper.collect("a")
     task = await ns.ended("a", BACK_SECONDS)
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
+
+
+@pytest.mark.needs(Feature.PAPER_NODES)
+async def test_that_a_node_did_not_answer_counts_for_a_task_that_is_gone_too(
+    ns: Namespace, operator: Operator, paper: PaperNode
+) -> None:
+    await ns.create_task("a", paper.template())
+    await paper.wait("a")
+    await paper.say("Unknown")
+    await ns.stop("a")
+    await ns.until("a", lambda each: "signaledAt" in stop_of(each), what="signaled")
+    await ns.kube.delete(TASKS, ns.name, "a", propagation="Orphan")
+    await ns.tasks.until_gone("a")
+    stopping = f'agentstop_tasks{{namespace="{ns.name}",phase="Stopping"}} 1.0'
+
+    async def over() -> bool:
+        return stopping not in (await operator.get("/metrics"))[1]
+
+    await ns.nothing_happens(AFTER_THE_GRACE + HELD_UP_SECONDS)
+    assert not await over()
+    await paper.remove()
+    await paper.collect("a")
+    await until(over, BACK_SECONDS, "the operator is done with it")
 
 
 @pytest.mark.needs(Feature.PAPER_NODES)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agentstop.lifecycle.effects import Start
-from agentstop.lifecycle.observation import Presence
+from agentstop.lifecycle.observation import Presence, Proof
 from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, Right, WatchTarget
 from agentstop.workloads.pod_record import read_pod
@@ -19,6 +19,7 @@ from agentstop.workloads.requests import (
 from tests.unit.objects import NAMESPACE, Raw, at, task, waiting, when
 
 from .adopted import (
+    ACCEPTED,
     DEPLOYMENT_REF,
     GOING,
     HALT,
@@ -148,6 +149,18 @@ def test_a_job_has_not_ended_while_a_pod_that_was_removed_in_its_start_may_live(
     ending = observe(later, known("two", 900), 900).ending
     assert ending is not None
     assert (ending.succeeded, ending.word.reason == "WorkloadLost") == (True, False)
+
+
+@pytest.mark.parametrize(("reason", "proven"), [("NodeUnreachable", True), ("KubeletBusy", False)])
+def test_a_deleted_node_counts_at_once_for_a_job_too_where_it_had_not_answered(reason: str, proven: bool) -> None:
+    held_up = {"type": "Stalled", "status": "True", "reason": reason, "lastTransitionTime": when(1)}
+    gone = CacheEntry(seen=read_pod(job_pod("x-0", metadata=GOING)), absent=True, at=at(12))
+    known = lister(suspended_job(), job_pod(status=OVER), listed=15, signaled=10, others={NODE_REF: node(None, 12)})
+    known.groups[JOB_PODS].pods["x-0-uid"] = gone
+    status: Raw = {"phase": "Stopping", "workload": WORKLOAD, "startedAt": when(1), "stop": ACCEPTED}
+    stopping = task(SPEC, status | {"conditions": [held_up]})
+
+    assert (observe(stopping, known).proof is Proof.NODE_FENCED) is proven
 
 
 def test_what_the_kubelet_of_one_of_its_pods_does_before_it_acts_on_a_stop() -> None:

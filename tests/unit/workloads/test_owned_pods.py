@@ -22,7 +22,7 @@ from agentstop.workloads.owned_pods import (
 from agentstop.workloads.owner_record import read_owner
 from agentstop.workloads.pod_record import Controller, PodRecord, read_pod
 from agentstop.workloads.requests import Get
-from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, when
+from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, waiting, when
 
 from .owners import controller, job_pod
 
@@ -344,6 +344,16 @@ def test_those_that_live_are_listed_first_then_the_latest() -> None:
     )
 
     assert [each.name for each in found.evidence()] == ["c", "b", "d", "a"]
+
+
+def test_those_that_may_be_started_yet_are_listed_before_what_has_ended() -> None:
+    """Only the record tells of them once the operator has restarted."""
+    group = group_of(job_pod("a", status=OVER), job_pod("b", status=OVER), seen_at=900)
+    starting = read_pod(job_pod("c", metadata=GOING, status={"phase": "Pending", "containerStatuses": [waiting()]}))
+    group.pods["c-uid"] = CacheEntry(seen=starting, absent=True, at=at(1))
+
+    listed = owned_pods_of("job-uid", group, (), Lister()).evidence()
+    assert (listed[0].name, listed[0].phase) == ("c", "Unknown")
 
 
 def test_at_most_32_are_listed_and_those_on_record_come_last() -> None:
