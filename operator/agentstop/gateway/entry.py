@@ -124,6 +124,22 @@ class Entry:
         """When the object was made, in whole seconds."""
         return parse_time(_text(self.raw["metadata"].get("creationTimestamp")))
 
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it was proven that nothing of it runs any more, or else when it came to its end; None before."""
+        if not self.ended:
+            return None
+        moment = _text(self.stop_record.get("confirmedAt")) or _text(self.status.get("finishedAt"))
+        return parse_time(moment)
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """The newest moment that is on record: of its creation, its stop, its pause, its start or its end."""
+        status = (self.status.get(name) for name in ("startedAt", "pausedAt", "finishedAt"))
+        stop = (self.stop_record.get(name) for name in ("acceptedAt", "signaledAt", "confirmedAt"))
+        moments = (self.created_at, *(parse_time(_text(each)) for each in (*status, *stop)))
+        return max((each for each in moments if each is not None), default=None)
+
     @cached_property
     def task(self) -> Task:
         """The whole task, read. Raises pydantic.ValidationError where it is not of this version."""

@@ -171,3 +171,21 @@ def test_listeners_are_told_and_do_not_hurt_one_another() -> None:
 def test_what_an_entry_says(status: Any, spec: Any, ended: bool, stopping: bool, proven: bool) -> None:
     entry = Entry({**task("a"), "status": status, "spec": spec})
     assert (entry.ended, entry.stopping, entry.proven) == (ended, stopping, proven)
+
+
+def test_when_it_changed_and_ended() -> None:
+    raw = task("a", phase="Stopping")
+    raw["metadata"]["creationTimestamp"] = "2026-11-01T00:00:00Z"
+    assert str(Entry(raw).changed_at) == "2026-11-01 00:00:00+00:00"
+    raw["status"] |= {"startedAt": "2026-11-01T00:00:01.5Z", "stop": {"acceptedAt": "2026-11-01T00:00:03Z"}}
+    raw["status"]["finishedAt"] = "2026-11-01T00:00:02Z"
+    assert (str(Entry(raw).changed_at), Entry(raw).ended_at) == ("2026-11-01 00:00:03+00:00", None)
+    raw["status"]["phase"] = "Stopped"
+    assert str(Entry(raw).ended_at) == "2026-11-01 00:00:02+00:00"
+    raw["status"]["stop"]["confirmedAt"] = "2026-11-01T00:00:04Z"
+    assert str(Entry(raw).ended_at) == str(Entry(raw).changed_at) == "2026-11-01 00:00:04+00:00"
+
+
+def test_moments_that_are_none() -> None:
+    entry = Entry({**task("a"), "status": {"phase": "Failed", "finishedAt": 7, "stop": {"confirmedAt": ["x"]}}})
+    assert (entry.changed_at, entry.ended_at) == (None, None)

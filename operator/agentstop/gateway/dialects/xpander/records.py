@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from agentstop.api.meta import format_time, parse_time
+from agentstop.api.meta import EARLIEST, format_time, parse_time
 from agentstop.api.task import Phase
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.tasks import Tasks
@@ -136,10 +136,10 @@ def execution(entry: Entry, tasks: Tasks) -> AgentExecution:
         organization_id=entry.namespace,
         status=status_of(entry),
         internal_status=internal_status_of(entry),
-        created_at=_created(entry),
+        created_at=format_time(entry.created_at or EARLIEST),
         started_at=_time(status.get("startedAt")),
         paused_at=_time(status.get("pausedAt")),
-        finished_at=_finished(entry),
+        finished_at=_written(entry.ended_at),  # xpander's own is when the stop was asked for
         parent_execution=parent.uid if parent is not None else None,
         sub_executions=tuple(each.uid for each in children),
         finished_sub_executions=tuple(each.uid for each in children if each.ended),
@@ -160,8 +160,8 @@ def list_item(entry: Entry, tasks: Tasks) -> ListItem:
         status=status_of(entry),
         parent_task_id=parent.uid if parent is not None else None,
         triggering_agent_id=parent.agent if parent is not None else None,
-        created_at=_created(entry),
-        updated_at=_updated(entry),
+        created_at=format_time(entry.created_at or EARLIEST),
+        updated_at=format_time(entry.changed_at or EARLIEST),
         title=entry.name,
     )
 
@@ -172,25 +172,11 @@ def now() -> str:
 
 
 def _time(value: Any) -> str | None:
-    moment = parse_time(value) if isinstance(value, str) else None
+    return _written(parse_time(value)) if isinstance(value, str) else None
+
+
+def _written(moment: datetime | None) -> str | None:
     return format_time(moment) if moment is not None else None
-
-
-def _created(entry: Entry) -> str:
-    return _time(entry.raw["metadata"].get("creationTimestamp")) or "1970-01-01T00:00:00.000000Z"
-
-
-def _finished(entry: Entry) -> str | None:
-    """Return when it was proven that nothing runs any more; xpander's own is when the stop was asked for."""
-    if not entry.ended:
-        return None
-    return _time(entry.stop_record.get("confirmedAt")) or _time(entry.status.get("finishedAt"))
-
-
-def _updated(entry: Entry) -> str:
-    times = (entry.status.get(name) for name in ("finishedAt", "pausedAt", "startedAt"))
-    stop = (entry.stop_record.get(name) for name in ("confirmedAt", "signaledAt", "acceptedAt"))
-    return max(filter(None, map(_time, (*times, *stop))), default=_created(entry))
 
 
 def _number(value: Any) -> int:
