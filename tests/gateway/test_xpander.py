@@ -113,6 +113,7 @@ async def test_two_tasks_with_one_id_are_a_conflict(ns: Namespace, operator: Ope
         ("/v1/tasks/a", 422),
         ("/v1/tasks/%2e%2e%2fpods", 422),
         ("/v1/tasks/a%00b", 422),
+        ("/v1/tasks/a%0Ab", 422),
         (f"/v1/tasks/{'x' * 300}", 422),
         ("/v1/tasks/", 404),
         ("/v1/nothing", 404),

@@ -89,7 +89,7 @@ class Application:
     def served(self) -> web.Application:
         """Return the application to be served."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_route("*", "/{path:.*}", self.handle)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self.handle)  # a path may have a line's end in it, too
         return app
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
