@@ -3,6 +3,6 @@
 from typing import Final
 
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects import wexa, xpander
+from agentstop.gateway.dialects import maia, wexa, xpander
 
-DIALECTS: Final[tuple[Dialect, ...]] = (xpander.DIALECT, wexa.DIALECT)
+DIALECTS: Final[tuple[Dialect, ...]] = (xpander.DIALECT, wexa.DIALECT, maia.DIALECT)

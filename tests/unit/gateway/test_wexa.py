@@ -1,10 +1,15 @@
 """Wexa's words and ids."""
 
+import pytest
+
 from agentstop.api.task import Phase
+from agentstop.cluster.errors import ApiError
+from agentstop.gateway.dialects.wexa import DIALECT
 from agentstop.gateway.dialects.wexa.ids import OBJECT_ID, agentflow_id, node_id, project_id, task_id
 from agentstop.gateway.dialects.wexa.records import Status, status_of
 from agentstop.gateway.entry import Entry
 
+from .serving import serving
 from .test_index import task
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -35,3 +40,20 @@ def test_ids_are_object_ids() -> None:
 def test_ids_of_two_are_two() -> None:
     ids = [project_id("a"), project_id("b"), agentflow_id("a", "b"), agentflow_id("b", "a"), agentflow_id("a", None)]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "retry_after"),
+    [
+        (ApiError(0, "", "connection refused"), 503, None),
+        (ApiError(429, "TooManyRequests", "too many", 7), 429, "7"),
+        (ApiError(403, "Forbidden", "jane cannot patch"), 403, None),
+        (ApiError(422, "Invalid", "spec: too long"), 422, None),
+    ],
+)
+async def test_failures_have_a_detail(failure: ApiError, code: int, retry_after: str | None) -> None:
+    async with serving(DIALECT, [task("a", uid=UID, phase="Running")], failure) as client:
+        for path in (f"/wexa/task/{task_id(UID)}/stop", f"/wexa/execute_flow/{UID}/cancel"):
+            answer = await client.post(path)
+            assert (answer.status, answer.headers.get("Retry-After")) == (code, retry_after)
+            assert failure.message in (await answer.json())["detail"]

@@ -3,14 +3,13 @@
 The SDK says that it sends JSON, and sends no body. The documents name projects and executions in bodies, too.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import NAMESPACE, UUID, Call, is_task_id
 from agentstop.gateway.dialects.wexa.ids import OBJECT_ID, project_id
 from agentstop.gateway.dialects.wexa.records import Task
 from agentstop.gateway.entry import Entry
@@ -26,7 +25,6 @@ from agentstop.gateway.errors import (
 MAX_LIMIT: Final = 1000
 MAX_SKIP: Final = 10_000_000
 
-_NAMESPACE: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TASKS: Final = TypeAdapter(list[Task])
 
 M = TypeVar("M", bound=BaseModel)
@@ -80,7 +78,7 @@ def namespace_of(call: Call) -> str:
             if project_id(each) == given.lower():
                 return each
         raise NotFoundError("no task is in a project with this id; the namespace's name will do, too")
-    if not _NAMESPACE.fullmatch(given):
+    if not NAMESPACE.fullmatch(given):
         raise InvalidIdError("the project is neither an ObjectId nor the name of a namespace", where=("path", "id"))
     return given
 

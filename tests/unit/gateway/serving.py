@@ -1,0 +1,60 @@
+"""Dialects as they are served, before an API server that answers as a test wants."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.transport import Transport
+from agentstop.gateway.access import CallerAccess
+from agentstop.gateway.app import Application
+from agentstop.gateway.callers import Callers
+from agentstop.gateway.dialect import Core, Dialect
+from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.metrics import Metrics
+from agentstop.gateway.streams import Streams
+from agentstop.gateway.throttle import Throttle
+from tests.unit.objects import Raw
+
+from .test_index import KIND
+
+HEADERS = {"Authorization": "Bearer secret"}
+
+
+class Server:
+    """Stands for the API server: everybody may do everything, and whatever changes something fails as it is told to."""
+
+    def __init__(self, failure: ApiError | None = None) -> None:
+        self.failure = failure
+
+    async def call(self, method: str, where: str, *_: Any, **__: Any) -> Raw:
+        if "selfsubjectaccessreviews" in where:
+            return {"status": {"allowed": True}}
+        if self.failure is not None:
+            raise self.failure
+        raise AssertionError(f"nobody expects {method} {where}")
+
+
+@asynccontextmanager
+async def serving(
+    dialect: Dialect, tasks: Sequence[Raw], failure: ApiError | None = None
+) -> AsyncIterator[TestClient[Any, Any]]:
+    """Serve a dialect to a caller with a token."""
+    now = 0.0
+    aliases: Mapping[str, Any] = {dialect.name: dialect.alias} if dialect.alias is not None else {}
+    index = TaskIndex(aliases, lambda: now)
+    for each in tasks:
+        index.changed(KIND, None, each)
+    transport = cast("Transport", Server(failure))
+    core = Core(
+        index=index,
+        access=CallerAccess(transport, transport, lambda: now),
+        callers=Callers(None, Throttle(lambda: now), lambda: now),
+        streams=Streams(),
+        wait=0.01,
+    )
+    application = Application(core, [dialect], Metrics(index, core.streams))
+    async with TestClient(TestServer(application.served()), headers=HEADERS) as client:
+        yield client
