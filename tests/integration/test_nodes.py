@@ -1,21 +1,20 @@
 """Nodes that do not answer, are fenced, or are gone: `Stopped` is never a lie."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.support import agents
-from tests.support.clusters import NODE, Cluster, Feature, is_ready
+from tests.support.clusters import NODE, Cluster, Feature
 from tests.support.kube import NODES, TASKS
 from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
+from tests.support.nodes import dead_kubelet
 from tests.support.operators import Operator
 from tests.support.paper import PaperNode
 from tests.support.waiting import until
 
-REHEARSAL = "playground.agentstop.dev/kubelet"
 BACK_SECONDS = 30.0
 """How long a stop may take to complete once its node is back: overdue stops are looked at every 10 seconds."""
 
@@ -30,25 +29,6 @@ PATIENT_SECONDS = 45.0
 
 GIVEN_UP_SECONDS = 30.0
 """How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
-
-
-@asynccontextmanager
-async def dead_kubelet(cluster: Cluster) -> AsyncIterator[None]:
-    """Have the node play dead, its containers running on."""
-
-    async def set_to(value: str | None, ready: bool) -> None:
-        await cluster.kube.merge(NODES, "", NODE, {"metadata": {"annotations": {REHEARSAL: value}}})
-
-        async def there() -> bool:
-            return is_ready(await cluster.kube.get(NODES, "", NODE)) is ready
-
-        await until(there, 20, f"node ready: {ready}")
-
-    await set_to("dead", False)
-    try:
-        yield
-    finally:
-        await set_to(None, True)
 
 
 @pytest.fixture

@@ -50,7 +50,6 @@ _STATUS: Final[Mapping[Phase, Status]] = {
     Phase.RUNNING: Status.RUNNING,
     Phase.PAUSING: Status.RUNNING,
     Phase.PAUSED: Status.RUNNING,
-    Phase.STOPPING: Status.STOPPING,
     Phase.STOPPED: Status.STOPPED,
     Phase.COMPLETED: Status.STOPPED,
     Phase.FAILED: Status.ERRORED,
@@ -59,7 +58,7 @@ _STATUS: Final[Mapping[Phase, Status]] = {
 
 def status_of(entry: Entry) -> Status:
     """Return Maia's word for where a task is. A stop that was never proven is an error."""
-    if entry.stopping:
+    if entry.stopping:  # Stopping is among that
         return Status.STOPPING
     return _STATUS[entry.phase] if entry.proven or not entry.ended else Status.ERRORED
 
