@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import NODE, Cluster, Feature
-from tests.support.kube import NODES, TASKS
+from tests.support.kube import TASKS
 from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.nodes import dead_kubelet
