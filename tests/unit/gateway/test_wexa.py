@@ -57,3 +57,14 @@ async def test_failures_have_a_detail(failure: ApiError, code: int, retry_after:
             answer = await client.post(path)
             assert (answer.status, answer.headers.get("Retry-After")) == (code, retry_after)
             assert failure.message in (await answer.json())["detail"]
+
+
+async def test_a_project_is_called_by_its_id_or_its_name() -> None:
+    names = ("ns", project_id("ns")[::-1])
+    tasks = [task("a", uid=UID, namespace=names[0]), task("b", uid=UID[::-1], namespace=names[1])]
+    async with serving(DIALECT, tasks) as client:
+        for given, found in ((names[0], "a"), (project_id("ns"), "a"), (names[1], "b"), (project_id(names[1]), "b")):
+            answer = await client.get(f"/wexa/tasks/{given}")
+            assert [each["name"] for each in await answer.json()] == [found]
+        assert (await client.get(f"/wexa/tasks/{project_id('other')}")).status == 404
+        assert await (await client.get("/wexa/tasks/other")).json() == []
