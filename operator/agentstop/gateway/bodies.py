@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agentstop.cluster.decoding import JsonObject
-from agentstop.gateway.errors import InvalidError, SlowClientError, TooLargeError
+from agentstop.gateway.errors import InvalidError, NoJsonError, SlowClientError, TooLargeError
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A worker of xpander's sends its whole record, with the agent's result in it."""
@@ -33,8 +33,8 @@ async def read_body(request: web.BaseRequest) -> bytes:
 def parse_object(body: bytes) -> JsonObject:
     """Return the JSON object that a body is; an empty body is an empty one.
 
-    Raises InvalidError, TooLargeError. What the API server sends has to be read whatever is in it; this is refused
-    where it is not as it must be.
+    Raises NoJsonError, InvalidError, TooLargeError. What the API server sends has to be read whatever is in it; this is
+    refused where it is not as it must be.
     """
     if not body.strip():
         return {}
@@ -45,7 +45,7 @@ def parse_object(body: bytes) -> JsonObject:
     except InvalidError:
         raise
     except ValueError:
-        raise InvalidError("the body is no JSON", where=("body",)) from None
+        raise NoJsonError("the body is no JSON", where=("body",)) from None
     if not isinstance(found, dict):
         raise InvalidError("the body is no JSON object", where=("body",))
     level: list[Any] = [found]

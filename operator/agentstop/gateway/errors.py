@@ -35,6 +35,10 @@ class InvalidError(GatewayError):
         self.where = where
 
 
+class NoJsonError(InvalidError):
+    """The body is no JSON at all: nothing can be said of what is in it."""
+
+
 class InvalidIdError(InvalidError):
     """The id in the path is none: it is malformed, so that no task can have it."""
 

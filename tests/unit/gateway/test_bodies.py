@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agentstop.gateway.bodies import MAX_BODY_DEPTH, parse_object
-from agentstop.gateway.errors import GatewayError, InvalidError, TooLargeError
+from agentstop.gateway.errors import GatewayError, InvalidError, NoJsonError, TooLargeError
 from agentstop.gateway.hosts import host_of, read_hosts
 
 
@@ -21,18 +21,19 @@ def test_nothing_is_an_empty_object(body: bytes) -> None:
         (b"3", InvalidError),
         (b'"x"', InvalidError),
         (b"[{}]", InvalidError),
-        (b"{", InvalidError),
-        (b"{} {}", InvalidError),
-        (b"\xff\xfe", InvalidError),
+        (b"{", NoJsonError),
+        (b"{} {}", NoJsonError),
+        (b"\xff\xfe", NoJsonError),
         (b'{"a": 1, "b": {"c": 1, "c": 1}}', InvalidError),
         (b'{"a": Infinity}', InvalidError),
-        (b'{"a": ' + b"9" * 5000 + b"}", InvalidError),
+        (b'{"a": ' + b"9" * 5000 + b"}", NoJsonError),
         (b'{"a": ' * 100_000, TooLargeError),
     ],
 )
 def test_anything_else_is_refused(body: bytes, kind: type[GatewayError]) -> None:
-    with pytest.raises(kind):
+    with pytest.raises(kind) as caught:
         parse_object(body)
+    assert caught.type is kind
 
 
 def nested(levels: int) -> bytes:
