@@ -3,6 +3,11 @@
 from typing import Final
 
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects import maia, wexa, xpander
+from agentstop.gateway.dialects import blackbox, maia, wexa, xpander
 
-DIALECTS: Final[tuple[Dialect, ...]] = (xpander.DIALECT, wexa.DIALECT, maia.DIALECT)
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    xpander.DIALECT,
+    wexa.DIALECT,
+    maia.DIALECT,
+    blackbox.DIALECT,
+)
