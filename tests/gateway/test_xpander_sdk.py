@@ -105,3 +105,14 @@ async def test_events_tell_each_change_until_the_end(ns: Namespace, operator: Op
     last = events[-1]
     assert (last["type"], last["data"]["status"], last["task_id"]) == ("task_finished", "stopped", uid)
     assert not any(each["data"]["status"] == "stopped" for each in events[1:-1])
+
+
+async def test_who_asks_for_the_head_of_a_stream_gets_no_more(
+    ns: Namespace, operator: Operator, gateway: Gateway, sdk: Client
+) -> None:
+    uid = await made(ns, "a")
+    await ns.running("a")
+    async with asyncio.timeout(SECONDS):
+        answer = await sdk.ask("HEAD", f"/{ns.name}/agent-execution/{uid}/events")
+    assert (answer.code, answer.text, answer.headers["Content-Type"]) == (200, "", "text/event-stream")
+    assert "agentstop_gateway_streams 0.0" in (await gateway.ask("GET", "/metrics")).text

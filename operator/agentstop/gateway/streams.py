@@ -33,11 +33,16 @@ _HEADERS: Final = {
 }
 
 
+class _HeadOnlyError(Exception):
+    """Only the head of the answer was asked for: there is nothing to go on with."""
+
+
 class EventStream:
     """One stream to one client. Raises ConnectionError once the client is gone."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, response: web.StreamResponse, *, head_only: bool = False) -> None:
         self.response = response
+        self._head_only = head_only
 
     async def send(self, data: str, *, kind: str | None = None, event_id: str | None = None) -> None:
         """Send one event; `kind` is its type, and `event_id` what a client gives as Last-Event-ID to go on after it."""
@@ -51,6 +56,8 @@ class EventStream:
         await self._write(":\n\n")
 
     async def _write(self, text: str) -> None:
+        if self._head_only:
+            raise _HeadOnlyError
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self.response.write(text.encode())
@@ -79,7 +86,9 @@ class Streams:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             try:
-                yield EventStream(response)
+                yield EventStream(response, head_only=request.method == "HEAD")
+            except _HeadOnlyError:
+                pass
             except GatewayError as error:
                 # The answer has begun: all that can be said is that there is no more.
                 log.info("a stream ends: %s", error)
