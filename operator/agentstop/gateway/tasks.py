@@ -1,6 +1,7 @@
 """What callers do to tasks: the one service behind all dialects. Each call acts as the caller."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from agentstop.cluster.resources import collection, path, task_ref
 from agentstop.gateway.access import MERGE, CallerAccess
 from agentstop.gateway.callers import Caller
 from agentstop.gateway.entry import Entry
-from agentstop.gateway.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.streams import BEAT_SECONDS
 
@@ -30,6 +31,12 @@ AT_ONCE: Final = 16
 
 ARRIVAL_SECONDS: Final = 0.2
 """So long is waited for a task that nobody knows: whoever has just made one may stop it at once."""
+
+NAMESPACE: Final = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""What a namespace may be called.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
+"""
 
 TaskRef = str | NamespacedName
 """What a caller calls a task: its UID, what another platform or a dialect calls it, or namespace and name."""
@@ -89,6 +96,9 @@ class Tasks:
         limit: int | None = None,
     ) -> Listing:
         """Return the tasks that the caller may list and that are to be kept, in one namespace or (empty) in all."""
+        if namespace and not NAMESPACE.fullmatch(namespace):
+            # Callers name it, and it comes into a path of the API server's.
+            raise InvalidError("no namespace can be called so", where=("namespace",))
         self._be_current()
         seen = await self._listable(namespace)
         found = [entry for entry in self._index.all() if (seen is None or entry.namespace in seen) and keep(entry)]

@@ -8,7 +8,7 @@ import pytest
 
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller, impersonated
-from agentstop.gateway.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.tasks import Tasks
 from tests.unit.objects import Raw
@@ -152,3 +152,11 @@ async def test_a_stop_is_not_paused_and_not_taken_back() -> None:
         outcome = await act("uid-a")
         assert not outcome.asked
     assert [query.get("dryRun") for _, _, query, _ in access.sent] == ["All", "All"]
+
+
+@pytest.mark.parametrize("namespace", ["..", "../../../api/v1/secrets", "a/b", "A", "a.b", "-a", "a\n", "x" * 64])
+async def test_what_can_be_no_namespace_comes_into_no_path(namespace: str) -> None:
+    tasks, _, access = both(task("a"))
+    with pytest.raises(InvalidError):
+        await tasks.list_visible(namespace=namespace)
+    assert not access.sent
