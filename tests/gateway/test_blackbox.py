@@ -112,6 +112,17 @@ async def test_a_pending_task_never_starts(ns: Namespace, operator: Operator, cl
     assert (await cloud.get(f"/{uid}/status"))["duration"] is None
 
 
+async def test_a_paused_task_is_stopped(ns: Namespace, operator: Operator, cloud: Client, agent: Client) -> None:
+    for name, client, body in (("a", cloud, STOP), ("b", agent, CANCEL)):
+        uid = await made(ns, name, agents.graceful())
+        await ns.running(name)
+        await ns.patch(name, paused=True)
+        await ns.phase(name, "Paused")
+        assert (await cloud.get(f"/{uid}/status"))["status"] == "processing"
+        assert (await change(client, uid, body)).code == 200
+        assert (await cloud.get(f"/{uid}/status"))["status"] == "stopped"
+
+
 async def test_what_is_not_in_progress_is_refused(
     ns: Namespace, operator: Operator, cloud: Client, agent: Client
 ) -> None:
