@@ -20,12 +20,6 @@ from agentstop.gateway.tasks import Tasks
 UUID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 """What the UID of a task looks like. UUIDs are written in small letters; some clients send capitals."""
 
-NAMESPACE: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""What the name of a namespace looks like.
-
-Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
-"""
-
 EXTERNAL_ID_MAX: Final = 253
 
 

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from agentstop.api.meta import EARLIEST
 from agentstop.api.task import Phase
-from agentstop.gateway.dialect import NAMESPACE, UUID, Call, Dialect, Route, is_task_id
+from agentstop.gateway.dialect import UUID, Call, Dialect, Route, is_task_id
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import (
     ConflictError,
@@ -28,6 +28,7 @@ from agentstop.gateway.errors import (
     NotFoundError,
     UnavailableError,
 )
+from agentstop.gateway.tasks import NAMESPACE
 
 PROBLEMS: Final = "https://api.matillion.com/problems/"
 """Where Maia's own types of problems begin."""

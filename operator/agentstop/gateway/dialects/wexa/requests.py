@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agentstop.gateway.dialect import NAMESPACE, UUID, Call, is_task_id
+from agentstop.gateway.dialect import UUID, Call, is_task_id
 from agentstop.gateway.dialects.wexa.ids import OBJECT_ID, project_id
 from agentstop.gateway.dialects.wexa.records import Task
 from agentstop.gateway.entry import Entry
@@ -21,6 +21,7 @@ from agentstop.gateway.errors import (
     MethodNotAllowedError,
     NotFoundError,
 )
+from agentstop.gateway.tasks import NAMESPACE
 
 MAX_LIMIT: Final = 1000
 MAX_SKIP: Final = 10_000_000
