@@ -30,6 +30,7 @@ from tests.support.gateways import Gateway
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
+from tests.support.waiting import until
 
 from .conftest import People, gateway_kubeconfig
 
@@ -180,8 +181,13 @@ async def test_a_paused_task_is_canceled(ns: Namespace, operator: Operator, a2a:
     await ns.running("a")
     await ns.patch("a", paused=True)
     await ns.phase("a", "Paused")
-    found = await a2a.get_task(GetTaskRequest(id=uid))
-    assert (state(found), said(found)) == ("WORKING", "The task is paused.")
+
+    async def says_so() -> bool:
+        found = await a2a.get_task(GetTaskRequest(id=uid))
+        assert state(found) == "WORKING"
+        return said(found) == "The task is paused."
+
+    await until(says_so, 10, "the gateway has heard of the pause")
     assert state(await a2a.cancel_task(CancelTaskRequest(id=uid))) == "CANCELED"
 
 
