@@ -106,7 +106,8 @@ def carry_out(options: argparse.Namespace) -> int:
     """Run the operator until SIGTERM or SIGINT."""
     # Imported here, so that the other verbs do not wait for kopf and the Kubernetes client.
     from agentstop.cluster.connection import NoConnectionError
-    from agentstop.controller.operator import Operator, Options
+    from agentstop.controller.operator import Operator
+    from agentstop.controller.options import Options
     from agentstop.controller.probes import PortInUseError
 
     set_up_logs(json=options.log_format == "json", verbose=options.verbose)

@@ -16,7 +16,8 @@ from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.reconciler import ROUNDS, RetryError
+from agentstop.controller.reconciler import ROUNDS
+from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity

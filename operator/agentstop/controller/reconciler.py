@@ -8,7 +8,7 @@ from typing import Final
 from agentstop.api.task import Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
-from agentstop.cluster.errors import NOT_LEADING, ApiError
+from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
@@ -17,6 +17,7 @@ from agentstop.cluster.queue import Enqueuer
 from agentstop.controller.event_handler import priority_of
 from agentstop.controller.last_resort import LastResort
 from agentstop.controller.reporter import Reporter
+from agentstop.controller.retry import BUSY, RetryError
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
@@ -53,18 +54,8 @@ this bound is only reached by a mistake."""
 
 ENDED_BY_ITSELF: Final = frozenset({Phase.COMPLETED, Phase.FAILED})
 
-BUSY: Final = "Busy"
 MAX_CREATES: Final = 4
 """So many objects are created at once."""
-
-
-class RetryError(Exception):
-    """The pass could not be finished, and is to be made again after a pause."""
-
-    def __init__(self, cause: ApiError) -> None:
-        super().__init__(str(cause))
-        self.expected = cause.reason in {BUSY, NOT_LEADING}
-        """Whether nothing is wrong: it was only not its turn yet, or another replica's."""
 
 
 class Reconciler:

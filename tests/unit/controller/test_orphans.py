@@ -19,7 +19,7 @@ from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, priority_of_orphan
-from agentstop.controller.reconciler import RetryError
+from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, RECHECK
 from agentstop.lifecycle.events import Note

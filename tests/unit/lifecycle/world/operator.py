@@ -18,9 +18,10 @@ from agentstop.controller.events import EventRecorder
 from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import Orphans
-from agentstop.controller.reconciler import Reconciler, RetryError
+from agentstop.controller.reconciler import Reconciler
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import Resync
+from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Observation, Task

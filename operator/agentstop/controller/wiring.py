@@ -1,0 +1,142 @@
+"""The parts of an operator, each given the others that it needs."""
+
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from agentstop.api.meta import TASK_LABEL
+from agentstop.api.task import KIND
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.clock import ServerClock
+from agentstop.cluster.election import Election
+from agentstop.cluster.family_index import OrphanKey, TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.leader_guard import LeaderGuard
+from agentstop.cluster.object_watcher import ObjectWatcher
+from agentstop.cluster.queue import Priority, WorkQueue
+from agentstop.cluster.reflector import Reflector, Source
+from agentstop.cluster.transport import Transport
+from agentstop.controller.event_handler import EventHandler, priority_of
+from agentstop.controller.events import EventRecorder
+from agentstop.controller.family_handler import FamilyHandler
+from agentstop.controller.handlers import build_registry
+from agentstop.controller.metrics import Metrics
+from agentstop.controller.options import Options
+from agentstop.controller.orphans import Orphans, priority_of_orphan
+from agentstop.controller.reconciler import Reconciler
+from agentstop.controller.reporter import Reporter
+from agentstop.controller.resync import Resync
+from agentstop.controller.stalls import Stalls
+from agentstop.controller.stop_order_reconciler import StopOrderReconciler
+from agentstop.controller.tracing import tracing_from
+from agentstop.controller.workers import Workers
+
+
+class Wiring:
+    """Everything that one operator consists of, joined, and not begun.
+
+    `filled` is whether all that there was at the start is known. What has to be closed is put on `stack`.
+    """
+
+    def __init__(
+        self, options: Options, configuration: Configuration, filled: Callable[[], bool], stack: AsyncExitStack
+    ) -> None:
+        self._options = options
+        self.cache = Cache(trust_requested_by=options.trust_requested_by)
+        self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of)
+        stalls = Stalls()
+        self.cache.listen(stalls.changed)
+        self.metrics = Metrics(self.cache.phases, lambda: len(self.queue), lambda: stalls)
+        self.metrics.watch_health.expect(options.namespaces)
+        self.clock = ServerClock()
+        now = self.clock.now
+        self.leader_guard = LeaderGuard()
+        event_handler = EventHandler(self.cache, self.queue, self.metrics, now)
+        FamilyHandler(self.cache, self.queue, now)
+        self.transport = Transport(configuration, self.leader_guard, self.clock)
+        stack.push_async_callback(self.transport.close)
+        self.gateway = gateway = Gateway(self.transport)
+        object_watcher = ObjectWatcher(gateway, event_handler.followed, event_handler.absent)
+        stack.push_async_callback(object_watcher.close)
+        self.events = EventRecorder(gateway, now, lambda: len(self.queue) > 0)
+        tracing = tracing_from(os.environ)
+        stack.push_async_callback(tracing.close)
+        self.orphans = Orphans(
+            self.cache, gateway, self.queue, event_handler, self.events, self.metrics, stalls, filled, now
+        )
+        self.orders = StopOrderReconciler(
+            self.cache,
+            self.queue,
+            gateway,
+            self.leader_guard,
+            filled,
+            now,
+            trust_requested_by=options.trust_requested_by,
+            orphans=lambda: self.orphans,
+            max_grace_seconds=options.limits.max_grace_seconds,
+        )
+        stack.push_async_callback(self.orders.close)
+        self.reconciler = Reconciler(
+            self.cache,
+            gateway,
+            self.queue,
+            object_watcher,
+            Reporter(self.events, self.metrics, tracing),
+            self.orders.book,
+            now,
+            limits=options.limits,
+        )
+        event_handler.forget_with(self.reconciler.forget)
+        self.reflectors = [
+            Reflector(gateway, Source(kind, namespace, selector), event_handler, self.metrics.watch_health)
+            for namespace in options.namespaces or ("",)
+            for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
+        ]
+        self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self.orphans.sweep)
+        self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())
+        self.election = self._election(stack)
+
+    def registry(self) -> kopf.OperatorRegistry:
+        """Return kopf's registry with our handlers."""
+        return build_registry(self.orders, self.metrics, everywhere=not self._options.namespaces)
+
+    def _election(self, stack: AsyncExitStack) -> Election | None:
+        if self._options.seat is None:
+            return None
+        election = Election(
+            self.transport,
+            self._options.seat,
+            self.leader_guard,
+            lambda leads: self.lead(leads=leads),
+            self.clock.now,
+        )
+        self.metrics.leader.set(0)
+        stack.push_async_callback(election.release)
+        return election
+
+    def lead(self, *, leads: bool) -> None:
+        """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
+        self.metrics.leader.set(leads)
+        if leads:
+            self.orphans.sweep()
+        self.orders.lead(leads=leads)
+        for key, task in self.cache.tasks() if leads else ():
+            self.queue.add(key, priority=priority_of(task))
+
+    def _priority_of(self, key: TaskKey | OrphanKey) -> Priority:
+        if isinstance(key, OrphanKey):
+            return priority_of_orphan(key, self.cache.lister)
+        return priority_of(self.cache.task(key))
+
+    async def _reconcile(self, key: TaskKey | OrphanKey) -> bool:
+        leads = self.leader_guard.holds
+        if isinstance(key, OrphanKey):
+            await self.orphans.reconcile(key, self.reconciler.send_new) if leads else self.orphans.observe_only(key)
+        elif leads:
+            await self.reconciler.reconcile(key)
+        else:
+            self.reconciler.observe_only(key)
+        return leads
