@@ -1,7 +1,7 @@
 """Pods that no task stands for are found and ended, however their tasks went, and whoever was there to see it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,10 +15,11 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
+from agentstop.controller.executor import Executor, Pass
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.reconciler import ROUNDS
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
+from agentstop.controller.task_pass import ROUNDS
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
@@ -26,7 +27,6 @@ from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pod import POD
 from agentstop.workloads.pod_record import PodRecord
-from agentstop.workloads.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,6 @@ SETTLING: Final = timedelta(seconds=1)
 
 UNSERVED: Final = timedelta(seconds=30)
 """How long to wait where our kind is not served: that says nothing about any task."""
-
-Send = Callable[[Iterable[Request], set[Hashable], list[ApiError]], Awaitable[bool]]
-"""Sends what was not sent before in a pass, takes in the answers and collects errors; returns whether there was any."""
 
 
 def priority_of_orphan(key: OrphanKey, lister: Lister) -> Priority:
@@ -81,6 +78,7 @@ class Orphans:
         self,
         cache: Cache,
         gateway: Gateway,
+        executor: Executor,
         queue: WorkQueue[TaskKey | OrphanKey],
         event_handler: EventHandler,
         events: EventRecorder,
@@ -91,6 +89,7 @@ class Orphans:
     ) -> None:
         self._cache = cache
         self._gateway = gateway
+        self._executor = executor
         self._queue = queue
         self._event_handler = event_handler
         self._events = events
@@ -152,7 +151,7 @@ class Orphans:
 
     # Work on one of them
 
-    async def reconcile(self, key: OrphanKey, send: Send) -> None:
+    async def reconcile(self, key: OrphanKey) -> None:
         """Bring an orphan nearer to its end. Raises RetryError where that has to be tried again."""
         orphan = self._known.get(key)
         if orphan is None:
@@ -162,7 +161,7 @@ class Orphans:
             self._queue.add_after(key, early.total_seconds())
             return
         try:
-            over = await self._end(key, orphan, send)
+            over = await self._end(key, orphan)
         except UnservedError:
             self._queue.add_after(key, UNSERVED.total_seconds())
             return
@@ -171,10 +170,10 @@ class Orphans:
         else:
             self._queue.add_after(key, RECHECK.total_seconds())
 
-    async def _end(self, key: OrphanKey, orphan: _Orphan, send: Send) -> bool:
+    async def _end(self, key: OrphanKey, orphan: _Orphan) -> bool:
         """Do what ends an orphan; return whether that is over, or it is none."""
         ref = ObjectRef("Pod", key.namespace, key.name)
-        sent: set[Hashable] = set()
+        this = Pass(self._executor)
         proven = False
         for _ in range(ROUNDS):
             pod = self._pod(ref)
@@ -185,21 +184,19 @@ class Orphans:
                 proven = True
                 continue
             task, lister, now = stand_in(pod, orphan.workload, orphan.stalled), self._cache.lister, self._clock()
-            failed: list[ApiError] = []
-            new = await send(POD.required_reads(task, lister, now), sent, failed)
+            new = await this.send_new(POD.required_reads(task, lister, now))
             if not new:
                 seen = POD.observe(task, lister, now)
                 orphan.workload = seen.workload
                 if seen.proof is not None:
                     return True
                 halt = ending_of_orphan(pod, self._namesake(pod))
-                new = await send(POD.plan_requests(task, halt, lister, now), sent, failed)
+                new = await this.send_new(POD.plan_requests(task, halt, lister, now))
                 orphan.asked = orphan.asked or new
                 if not new:
                     self._tell(key, orphan, pod, seen)
                     break
-            if failed:
-                raise RetryError(failed[0])
+            this.check()
         return False
 
     async def _look_for_task(self, key: TaskKey) -> None:

@@ -21,6 +21,7 @@ from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.transport import Transport
 from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.events import EventRecorder
+from agentstop.controller.executor import Executor
 from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.handlers import build_registry
 from agentstop.controller.metrics import Metrics
@@ -64,8 +65,9 @@ class Wiring:
         self.events = EventRecorder(gateway, now, lambda: len(self.queue) > 0)
         tracing = tracing_from(os.environ)
         stack.push_async_callback(tracing.close)
+        executor = Executor(self.cache, gateway, self.queue, now)
         self.orphans = Orphans(
-            self.cache, gateway, self.queue, event_handler, self.events, self.metrics, stalls, filled, now
+            self.cache, gateway, executor, self.queue, event_handler, self.events, self.metrics, stalls, filled, now
         )
         self.orders = StopOrderReconciler(
             self.cache,
@@ -82,6 +84,7 @@ class Wiring:
         self.reconciler = Reconciler(
             self.cache,
             gateway,
+            executor,
             self.queue,
             object_watcher,
             Reporter(self.events, self.metrics, tracing),
@@ -134,7 +137,7 @@ class Wiring:
     async def _reconcile(self, key: TaskKey | OrphanKey) -> bool:
         leads = self.leader_guard.holds
         if isinstance(key, OrphanKey):
-            await self.orphans.reconcile(key, self.reconciler.send_new) if leads else self.orphans.observe_only(key)
+            await self.orphans.reconcile(key) if leads else self.orphans.observe_only(key)
         elif leads:
             await self.reconciler.reconcile(key)
         else:

@@ -1,7 +1,7 @@
 """How orphans are found, made sure of, ended, and let go."""
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -17,6 +17,7 @@ from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
+from agentstop.controller.executor import Executor
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, priority_of_orphan
 from agentstop.controller.retry import RetryError
@@ -37,7 +38,7 @@ RUNNING: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Po
 
 
 class Bench:
-    """The caches of an operator beside a cluster of one task and one pod; stands for gateway, reconciler and Events."""
+    """The caches of an operator beside a cluster of one task and one pod; stands for gateway, executor and Events."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -58,6 +59,7 @@ class Bench:
         self.orphans = Orphans(
             self.cache,
             cast("Gateway", self),
+            cast("Executor", self),
             self.queue,
             self.event_handler,
             cast("EventRecorder", self),
@@ -81,13 +83,12 @@ class Bench:
             raise ApiError(404, "NotFound", "no such task")
         return self.task
 
-    async def send(self, requests: Iterable[Request], sent: set[Hashable], failed: list[ApiError]) -> bool:
-        new = [each for each in requests if (each.verb, each.ref) not in sent]
-        for each in new:
-            sent.add((each.verb, each.ref))
+    async def carry_out(self, requests: Sequence[Request]) -> list[ApiError]:
+        errors: list[ApiError] = []
+        for each in requests:
             self.sent.append(each)
             if self.fails:
-                failed.append(ApiError(0, "Unreachable", "away"))
+                errors.append(ApiError(0, "Unreachable", "away"))
             elif self.refuses:
                 self.cache.refuse(each.ref, each.verb, Rejection(403, "Forbidden", "no", self.now))
             elif isinstance(each, Get):
@@ -98,7 +99,7 @@ class Bench:
             elif isinstance(each, Delete):
                 self.change(metadata={"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30})
                 self.see(self.pod)
-        return bool(new)
+        return errors
 
     def post(self, about: PodRecord, note: Note) -> None:
         self.notes.append((about.uid, note.reason))
@@ -137,7 +138,7 @@ class Bench:
 
     async def work(self, after: timedelta = SETTLING) -> None:
         self.now += after
-        await self.orphans.reconcile(KEY, self.send)
+        await self.orphans.reconcile(KEY)
 
     @property
     def known(self) -> list[str]:

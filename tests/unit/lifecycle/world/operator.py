@@ -15,6 +15,7 @@ from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.resources import pod_of
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
+from agentstop.controller.executor import Executor
 from agentstop.controller.family_handler import FamilyHandler
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import Orphans
@@ -141,9 +142,11 @@ class Process:
         self.event_handler = EventHandler(self.cache, queue, METRICS, clock)
         self.mistakes = 0
         """So many of the next decisions fail, for a mistake in the operator."""
+        executor = Executor(self.cache, cast("Gateway", gateway), queue, clock)
         self.reconciler = _Mistaken(
             self.cache,
             cast("Gateway", gateway),
+            executor,
             queue,
             cast("ObjectWatcher", self.object_watcher),
             Reporter(cast("EventRecorder", self.events), METRICS),
@@ -155,6 +158,7 @@ class Process:
         self.orphans = Orphans(
             self.cache,
             cast("Gateway", gateway),
+            executor,
             queue,
             self.event_handler,
             cast("EventRecorder", self.events),
@@ -264,7 +268,7 @@ class Process:
             self._key = key
             try:
                 if isinstance(key, OrphanKey):
-                    done_at_once(self.orphans.reconcile(key, self.reconciler.send_new))
+                    done_at_once(self.orphans.reconcile(key))
                 else:
                     done_at_once(self.reconciler.reconcile(key))
             except (RetryError, MistakeError):
