@@ -6,27 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_number, parse_time
-from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderPhase, OrderStatus, StopOrderSpec
+from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderStatus, StopOrderSpec
 from agentstop.cluster.family_index import TaskKey
+from agentstop.cluster.ledger import Ledger
 from agentstop.cluster.object_store import is_newer
 from agentstop.lifecycle.observation import Task
-from agentstop.lifecycle.orders import (
-    FREE,
-    Ledger,
-    Order,
-    Ordered,
-    OrderEffect,
-    OrderKey,
-    came_later,
-    doubt_reason,
-    hold_reason,
-    in_doubt,
-    is_the_orders,
-    matches,
-    ordered_by,
-    was_held,
-    was_there,
-)
+from agentstop.lifecycle.order_effects import Membership, bound, effect_of, membership
+from agentstop.lifecycle.orders import FREE, Order, Ordered, OrderEffect, OrderKey, accepted, matches
 
 
 def key_of(raw: Mapping[str, Any]) -> OrderKey:
@@ -100,17 +86,11 @@ class StopOrderIndex:
         return order
 
     def accept(self, order: Order, now: datetime) -> Order:
-        """Note that an order is accepted from now on, before that is written down; return it so.
-
-        What was made before the order is meant by it, whatever our clock says. One that is being deleted was accepted
-        before that, by a process that did not come to write it down.
-        """
-        started_at = max(min(now, order.deleted_at or now), order.created_at or now)
-        accepted = replace(order, status=order.status.but(phase=OrderPhase.STOPPING, started_at=started_at))
-        self._orders[order.key] = accepted
+        """Note that an order is accepted from now on, before that is written down; return it so."""
+        self._orders[order.key] = order = accepted(order, now)
         ledger = self.ledger(order.key)
         ledger.whole, ledger.version = True, order.resource_version
-        return accepted
+        return order
 
     def drop(self, key: OrderKey) -> None:
         """Forget an order that is gone. Whom it has stopped stays stopped."""
@@ -131,17 +111,7 @@ class StopOrderIndex:
         """Return what all orders together mean to a task."""
         if task.status.phase.terminal or not (self._orders or self._bound):
             return FREE
-        bound = self._bound.get(task.uid)
-        if bound is not None:
-            return OrderEffect(stop=bound)
-        for order in self._orders.values():
-            if not order.holds:
-                continue
-            if matches(order, task, self.namespaces):
-                return OrderEffect(hold=hold_reason(order))
-            if in_doubt(order, task, self.namespaces):
-                return OrderEffect(hold=doubt_reason(order, task.namespace))
-        return FREE
+        return effect_of(task, self._bound.get(task.uid), self._orders.values(), self.namespaces)
 
     def selected_by(self) -> set[str]:
         """Return the names of labels by which orders that still count select tasks."""
@@ -150,54 +120,30 @@ class StopOrderIndex:
         return names | {expression.key for each in selectors for expression in each.match_expressions}
 
     def meet(self, order: Order, task: Task, *, here: bool = False) -> bool:
-        """Work out what an accepted order means to a task; return whether it counts it.
+        """Take in a task for an accepted order; return whether it counts it.
 
         `here` says that the task was there at the acceptance.
         """
-        started_at = order.status.started_at
-        if started_at is None or order.status.phase.over:
+        found = membership(order, task, self.namespaces, here=here)
+        if found is None:
             return False
-        if order.stops and (here or was_there(task, started_at)):
-            return self._stop(order, task, started_at, here=here)
-        return self._refuse(order, task, started_at)
-
-    def _stop(self, order: Order, task: Task, started_at: datetime, *, here: bool) -> bool:
-        """Have a task stopped that was there at the acceptance, if it is meant."""
-        ledger, mine = self.ledger(order.key), is_the_orders(task, order)
-        if not mine and not matches(order, task, self.namespaces):
-            return False
-        ended_at = task.status.finished_at
-        if task.status.phase.terminal and not mine and (here or ended_at is None or ended_at <= started_at):
+        ledger = self.ledger(order.key)
+        if found is Membership.ENDED_BEFORE:
             ledger.finished.add(task.uid)
             return True
-        ledger.put(task)
-        self._bind(order, task)
-        return True
-
-    def _refuse(self, order: Order, task: Task, started_at: datetime) -> bool:
-        """Have a task stopped that was made under the hold, as against one that came to match by its labels."""
-        if not came_later(task, started_at):
-            return False
-        mine, finished_at, stop = is_the_orders(task, order), order.status.finished_at, task.status.stop
-        if mine and stop is not None and was_there(task, started_at) and finished_at is not None:
-            mine = stop.accepted_at > finished_at
-        open_ = not task.status.phase.terminal and not was_held(task)
-        if not mine and not (order.holds and open_ and matches(order, task, self.namespaces)):
-            return False
-        self.ledger(order.key).refused.add(task.uid)
+        if found is Membership.MEANT:
+            ledger.put(task)
+        else:
+            ledger.refused.add(task.uid)
         self._bind(order, task)
         return True
 
     def _bind(self, order: Order, task: Task) -> None:
-        """Have a task stopped: the first order is the one that counts; a later one may make it stricter."""
-        if task.status.phase.terminal:
+        """Have a task stopped that has not ended."""
+        before = self._bound.get(task.uid)
+        if task.status.phase.terminal or before == (stop := bound(order, before)):
             return
-        asked, bound = ordered_by(order), self._bound.get(task.uid)
-        if bound is not None:
-            asked = bound.joined(asked)
-        if asked == bound:
-            return
-        self._bound[task.uid] = asked
+        self._bound[task.uid] = stop
         self._ask(TaskKey(task.namespace, task.name))
 
     def changed(self, before: Task | None, after: Task | None, now: datetime) -> list[OrderKey]:

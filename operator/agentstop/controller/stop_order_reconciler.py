@@ -35,7 +35,8 @@ from agentstop.controller.drill import Drill
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.observation import Task
-from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan, progress
+from agentstop.lifecycle.order_progress import progress
+from agentstop.lifecycle.orders import Order, OrderKey, matches, means_orphan
 
 log = logging.getLogger(__name__)
 
@@ -302,7 +303,7 @@ class StopOrderReconciler:
         order = self.book.order(key) or order
         labels = self.book.namespaces
         ledger.wait_for(each for each in self._orphans() if means_orphan(order, each.namespace, each.name, labels))
-        status = progress(order, ledger, now, complete=work.certain)
+        status = progress(order, ledger.counts(), now, complete=work.certain)
         await self._write(order, status, now)
         if status.phase.over:
             return now

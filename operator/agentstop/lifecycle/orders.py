@@ -1,14 +1,12 @@
-"""Stop orders: which tasks they mean, what they do to a task, and how they add up."""
+"""Stop orders: which tasks they mean, and what they ask of a task."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from agentstop.api.meta import STOP_FINALIZER, ConditionType
 from agentstop.api.order import (
-    MAX_LISTED,
     ClusterStopOrderSpec,
     ListedTask,
     Operator,
@@ -16,9 +14,8 @@ from agentstop.api.order import (
     OrderStatus,
     Selector,
     StopOrderSpec,
-    StoppedCounts,
 )
-from agentstop.api.task import Phase, PodPolicy, Verdict
+from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.observation import Reason, Task
 
 
@@ -188,6 +185,16 @@ def ordered_by(order: Order) -> Ordered:
     )
 
 
+def accepted(order: Order, now: datetime) -> Order:
+    """Return an order that is accepted from now on.
+
+    What was made before the order is meant by it, whatever our clock says. One that is being deleted was accepted
+    before that, by a process that did not come to write it down.
+    """
+    started_at = max(min(now, order.deleted_at or now), order.created_at or now)
+    return replace(order, status=order.status.but(phase=OrderPhase.STOPPING, started_at=started_at))
+
+
 def hold_reason(order: Order) -> Reason:
     """Return why nothing starts under an order."""
     why = f" ({order.spec.reason})" if order.spec.reason else ""
@@ -225,195 +232,15 @@ def came_later(task: Task, moment: datetime) -> bool:
     return task.created_at is not None and task.created_at + timedelta(seconds=1) > moment
 
 
-_BUCKETS: Final = {
-    Verdict.GRACEFUL: "graceful",
-    Verdict.KILLED: "killed",
-    Verdict.NOT_STARTED: "not_started",
-}
-OTHER: Final = "other"
-STOPPING: Final = "stopping"
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What became of each task that an order meant, kept up with every change of a task."""
-
-    whole: bool = False
-    """Whether all is in it: the order was accepted by this process, or an earlier one's counts were taken over."""
-    version: str = ""
-    """The order's resource version when it was accepted: what a task was like up to then counts."""
-    buckets: dict[str, str] = field(default_factory=dict)
-    """Where each task stands, by UID: stopping, or how its stop ended."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """How many tasks there are in each bucket."""
-    found: dict[str, int] = field(default_factory=dict)
-    """How many were in it when this process saw them first, where an earlier one had begun."""
-    past: dict[str, int] = field(default_factory=dict)
-    """The same of tasks that were counted by an earlier process, and are gone."""
-    unrecorded: set[str] = field(default_factory=set)
-    """UIDs of the tasks that have no record of a stop: nothing but the order asks for it."""
-    unsignaled: set[str] = field(default_factory=set)
-    """UIDs of the tasks whose SIGTERM is not on its way."""
-    stalled: dict[str, ListedTask] = field(default_factory=dict)
-    """Tasks whose stop is held up, by UID."""
-    finished: set[str] = field(default_factory=set)
-    """UIDs of tasks that had ended before the order was accepted."""
-    finished_before: int | None = None
-    """How many they were, by an earlier process's count."""
-    refused: set[str] = field(default_factory=set)
-    """UIDs of tasks that were made under the hold, and are still there."""
-    refused_before: int = 0
-    """How many others were made under it."""
-    signaled_at: datetime | None = None
-    ended_at: datetime | None = None
-    """When the last of those that ended did so."""
-    orphans: tuple[ListedTask, ...] = ()
-    """Pods that the order means, and that still run though their tasks are gone; they are not counted as tasks."""
-    waited: bool = False
-    """Whether there were such pods."""
-
-    def wait_for(self, orphans: Iterable[ListedTask]) -> None:
-        """Take in which pods run though their tasks are gone: the order is not over before they have ended."""
-        self.orphans = tuple(orphans)
-        self.waited = self.waited or bool(self.orphans)
-
-    def put(self, task: Task, gone_at: datetime | None = None) -> None:
-        """Take in the state of a task, or its last state once it is gone."""
-        bucket = _bucket(task)
-        if gone_at is not None and bucket == STOPPING:
-            bucket = OTHER
-            self.ended_at = _later(self.ended_at, gone_at)
-        before = self.buckets.get(task.uid)
-        if before is not None:
-            self.counts[before] -= 1
-        elif not self.whole:
-            self.found[bucket] = self.found.get(bucket, 0) + 1
-        self.buckets[task.uid] = bucket
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
-        stop = task.status.stop
-        _keep(self.unrecorded, task.uid, bucket == STOPPING and stop is None)
-        _keep(self.unsignaled, task.uid, bucket == STOPPING and (stop is None or stop.signaled_at is None))
-        if stop is not None:
-            self.signaled_at = _later(self.signaled_at, stop.signaled_at)
-        self.ended_at = _later(self.ended_at, task.status.finished_at)
-        problem = problem_of(task) if bucket == STOPPING else None
-        if problem is None and task.unwritable is not None:
-            problem = _listed(task, task.unwritable)  # how it ended is on record here alone
-        if problem is not None:
-            self.stalled[task.uid] = problem
-        else:
-            self.stalled.pop(task.uid, None)
-
-    def remove(self, task: Task) -> None:
-        """Take in that a task is gone that was made under the hold; it stays counted."""
-        if task.uid in self.refused:
-            self.refused.discard(task.uid)
-            self.refused_before += 1
-
-    def take_over(self, status: OrderStatus) -> None:
-        """Go on from what an earlier process has written: what it has counted and is gone now stays counted."""
-        stopped = status.stopped or StoppedCounts()
-        missing = max(status.matched - len(self.buckets), 0)
-        for bucket in (*_BUCKETS.values(), OTHER):
-            self.past[bucket] = min(missing, max(getattr(stopped, bucket) - self.found.get(bucket, 0), 0))
-            missing -= self.past[bucket]
-        self.past[OTHER] += missing
-        self.finished_before = status.already_finished
-        self.refused_before += max(status.refused - self.rejections, 0)
-        self.whole = True
-
-    def count(self, bucket: str) -> int:
-        """Return how many tasks are in a bucket."""
-        return self.counts.get(bucket, 0) + self.past.get(bucket, 0)
-
-    @property
-    def stopping(self) -> int:
-        """How many have not ended."""
-        return self.count(STOPPING)
-
-    @property
-    def rejections(self) -> int:
-        """How many tasks were made under the hold."""
-        return len(self.refused) + self.refused_before
-
-
-def progress(order: Order, ledger: Ledger, now: datetime, *, complete: bool) -> OrderStatus:
-    """Return the status of an order that stops; `complete` once it is certain that no other task was meant."""
-    before = order.status
-    status = before.but(
-        observed_generation=order.generation,
-        requested_by=before.requested_by or order.requested_by,
-        refused=ledger.rejections,
-    )
-    if before.finished_at is None:
-        status = _counted(status, ledger, now, complete=complete)
-    if status.finished_at is None:
-        return status.but(phase=OrderPhase.STOPPING)
-    if order.spec.hold and order.deleted_at is None:
-        return status.but(phase=OrderPhase.HOLDING)
-    if before.phase in {OrderPhase.HOLDING, OrderPhase.LIFTED}:
-        return status.but(phase=OrderPhase.LIFTED, lifted_at=before.lifted_at or now)
-    return status.but(phase=OrderPhase.COMPLETE)
-
-
-def _counted(before: OrderStatus, ledger: Ledger, now: datetime, *, complete: bool) -> OrderStatus:
-    """Return the status with the counts of an order that has not come to its end yet."""
-    started_at = before.started_at or now
-    signaled_at = before.signaled_at
-    if signaled_at is None and complete and not ledger.unsignaled:
-        signaled_at = max(ledger.signaled_at or started_at, started_at)
-    done = complete and ledger.stopping == 0 and not ledger.orphans
-    stalled = (*ledger.stalled.values(), *ledger.orphans)
-    ended_at = ledger.ended_at if not ledger.waited else None
-    finished_at = max(ended_at or now, signaled_at or started_at) if done else None
-    finished = len(ledger.finished) if ledger.finished_before is None else ledger.finished_before
-    return before.but(
-        matched=len(ledger.buckets) + sum(ledger.past.values()),
-        stopping=ledger.stopping,
-        stopped=StoppedCounts(**{bucket: ledger.count(bucket) for bucket in (*_BUCKETS.values(), OTHER)}),
-        already_finished=finished,
-        stalled=tuple(nsmallest(MAX_LISTED, stalled, key=lambda each: (each.namespace, each.name))),
-        stalled_count=len(stalled),
-        started_at=started_at,
-        signaled_at=signaled_at,
-        finished_at=finished_at,
-        signal_seconds=_seconds(started_at, signaled_at),
-        halt_seconds=_seconds(started_at, finished_at),
-    )
-
-
-def _seconds(start: datetime, end: datetime | None) -> float | None:
-    return round(max((end - start).total_seconds(), 0.0), 3) if end is not None else None
-
-
-def _keep(uids: set[str], uid: str, there: bool) -> None:
-    if there:
-        uids.add(uid)
-    else:
-        uids.discard(uid)
-
-
-def _bucket(task: Task) -> str:
-    if not task.status.phase.terminal:
-        return STOPPING
-    stop = task.status.stop
-    verdict = stop.verdict if stop is not None and task.status.phase is Phase.STOPPED else None
-    return _BUCKETS.get(verdict, OTHER) if verdict is not None else OTHER
-
-
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    moments: Iterable[datetime] = [each for each in (one, other) if each is not None]
-    return max(moments, default=None)
-
-
 def problem_of(task: Task) -> ListedTask | None:
     """Return what holds up a task, if anything does."""
     for each in task.status.conditions:
         if each.type == ConditionType.STALLED and each.status == "True":
-            return _listed(task, Reason(each.reason, each.message))
+            return listed(task, Reason(each.reason, each.message))
     return None
 
 
-def _listed(task: Task, word: Reason) -> ListedTask:
+def listed(task: Task, word: Reason) -> ListedTask:
+    """Return a task as the status of an order lists it, with what holds it up."""
     message = word.message[:MAX_MESSAGE]
     return ListedTask(namespace=task.namespace, name=task.name, reason=word.reason, message=message)

@@ -14,7 +14,8 @@ from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.orders import StopOrderIndex, read_order
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.observation import Task
-from agentstop.lifecycle.orders import Order, OrderKey, progress
+from agentstop.lifecycle.order_progress import progress
+from agentstop.lifecycle.orders import Order, OrderKey
 from tests.unit.objects import NOW, Raw, at, raw_order, raw_task, task, when
 
 KEY = OrderKey("StopOrder", "ns", "o")
@@ -502,7 +503,7 @@ class Walk:
             assert current is not None
             ledger = self.book.ledger(KEY)
             certain = not ledger.unsignaled or all(self._over(raw) for raw in self.tasks.values())
-            status = progress(current, ledger, at(self.seconds), complete=certain)
+            status = progress(current, ledger.counts(), at(self.seconds), complete=certain)
             self.version += 1
             metadata = self.raw["metadata"] | {"resourceVersion": str(1000 + self.version)}
             self.raw = self.raw | {"status": status.wire(), "metadata": metadata}
