@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
-from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
@@ -15,7 +14,7 @@ from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName, hint_of
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
-from agentstop.cluster.resources import TASKS, APIResource, by_scale, collection, is_node, path, pod_of, task_ref
+from agentstop.cluster.resources import APIResource, by_scale, collection, is_node, own_path, path, pod_of, task_ref
 from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
@@ -144,7 +143,7 @@ class Gateway:
 
     async def get_task(self, namespace: str, name: str) -> JsonObject:
         """Return a task as it is now."""
-        return await self.call("GET", path(task_ref(namespace, name)))
+        return await self.get_own(task_ref(namespace, name))
 
     async def list_children(self, namespace: str, name: str) -> AsyncIterator[JsonObject]:
         """Yield the tasks whose parentRef has this name, as they are now."""
@@ -235,43 +234,48 @@ class Gateway:
             for item in page.items():
                 yield item
 
-    async def write_status(self, task: JsonObject) -> JsonObject:
-        """Write a task's status, if the task still is at the resource version given with it."""
-        metadata = task["metadata"]
-        where = path(task_ref(metadata["namespace"], metadata["name"]))
-        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, task)
+    async def get_own(self, ref: ObjectRef) -> JsonObject:
+        """Return a task or an order as it is now."""
+        return await self.call("GET", own_path(ref))
 
-    async def get_order(self, kind: str, namespace: str, name: str) -> JsonObject:
-        """Return an order as it is now."""
-        return await self.call("GET", _order_path(kind, namespace, name))
+    async def write_status(self, own: JsonObject) -> JsonObject:
+        """Write the status of a task or an order, if it still is at the resource version given with it."""
+        metadata = own["metadata"]
+        where = own_path(ObjectRef(own["kind"], metadata.get("namespace", ""), metadata["name"], API_VERSION))
+        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, own)
 
-    async def write_order_status(self, order: JsonObject) -> JsonObject:
-        """Write an order's status, if the order still is at the resource version given with it."""
-        metadata = order["metadata"]
-        where = _order_path(order["kind"], metadata.get("namespace", ""), metadata["name"])
-        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, order)
+    async def patch_own(self, ref: ObjectRef, body: Mapping[str, Any]) -> JsonObject:
+        """Merge into a task or an order; a resource version in the body makes it conditional."""
+        return await self._transport.call("PATCH", own_path(ref), {"fieldManager": MANAGER}, body, _MERGE)
 
-    async def patch_order(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
-        """Merge into an order; a resource version in the body makes it conditional."""
-        where = _order_path(kind, namespace, name)
-        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
-
-    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete an order, if it still is the same."""
-        await self.call("DELETE", _order_path(kind, namespace, name), {}, {"preconditions": {"uid": uid}})
-
-    async def patch_task(self, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
-        """Merge into a task; a resource version in the body makes it conditional."""
-        where = path(task_ref(namespace, name))
-        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
-
-    async def delete_task(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
-        """Delete a task, if it still is what it was."""
+    async def delete_own(self, ref: ObjectRef, uid: str, resource_version: str) -> None:
+        """Delete a task or an order, if it still is what it was."""
         options = {
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
             "propagationPolicy": "Background",
         }
-        await self.call("DELETE", path(task_ref(namespace, name)), {}, options)
+        await self.call("DELETE", own_path(ref), {}, options)
+
+    async def get_order(self, kind: str, namespace: str, name: str) -> JsonObject:
+        """Return an order as it is now."""
+        return await self.call("GET", own_path(ObjectRef(kind, namespace, name, API_VERSION)))
+
+    async def write_order_status(self, order: JsonObject) -> JsonObject:
+        """Write an order's status, if the order still is at the resource version given with it."""
+        metadata = order["metadata"]
+        where = own_path(ObjectRef(order["kind"], metadata.get("namespace", ""), metadata["name"], API_VERSION))
+        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, order)
+
+    async def patch_order(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
+        """Merge into an order; a resource version in the body makes it conditional."""
+        where = own_path(ObjectRef(kind, namespace, name, API_VERSION))
+        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
+
+    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete an order, if it still is the same."""
+        await self.call(
+            "DELETE", own_path(ObjectRef(kind, namespace, name, API_VERSION)), {}, {"preconditions": {"uid": uid}}
+        )
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
         """Return namespace, name and resource version of all tasks or pods."""
@@ -406,8 +410,3 @@ def _all_of(kind: str, namespace: str) -> str:
 
 def _by_label(selector: str) -> dict[str, str]:
     return {"labelSelector": selector} if selector else {}
-
-
-def _order_path(kind: str, namespace: str, name: str) -> str:
-    place = APIResource(TASKS, ORDER_PLURAL if kind == ORDER_KIND else CLUSTER_ORDER_PLURAL)
-    return f"{place.collection(namespace)}/{name}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
+from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.node import NodeRecord, read_node
@@ -55,6 +56,9 @@ PLACES: Final[Mapping[tuple[str, str], APIResource]] = {
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""
 
 
+_ORDERS: Final[Mapping[str, str]] = {ORDER_KIND: ORDER_PLURAL, CLUSTER_ORDER_KIND: CLUSTER_ORDER_PLURAL}
+
+
 def reader_of(ref: ObjectRef) -> Reader:
     """Return what reads the record of an object; what no module stands for is read by its scale."""
     if is_node(ref):
@@ -92,6 +96,12 @@ def is_node(ref: ObjectRef) -> bool:
 def task_ref(namespace: str, name: str) -> ObjectRef:
     """Return a task as an object."""
     return ObjectRef(KIND, namespace, name, API_VERSION)
+
+
+def own_path(ref: ObjectRef) -> str:
+    """Return the path of a task or an order."""
+    place = APIResource(TASKS, _ORDERS.get(ref.kind, PLURAL))
+    return f"{place.collection(ref.namespace)}/{ref.name}"
 
 
 def collection(ref: ObjectRef) -> str:

@@ -4,20 +4,22 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from agentstop.api.meta import API_VERSION, STOP_FINALIZER
-from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Enqueuer
+from agentstop.cluster.resources import task_ref
+from agentstop.controller.object_writer import ObjectWriter, OwnObject, overtaken
 from agentstop.controller.reporter import Reporter
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
-from agentstop.lifecycle.effects import AddFinalizer, DeleteTask, RemoveFinalizer, TaskEffect
+from agentstop.lifecycle.effects import ObjectEffect
 from agentstop.lifecycle.observation import Reason, Task
+from agentstop.workloads.objects import ObjectRef
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,9 @@ class Writer:
         self._reporter = reporter
         self._wanted = wanted
         self._clock = clock
+        self._objects = ObjectWriter(
+            gateway, self._take_in, lambda ref: cache.mark_gone(TaskKey(ref.namespace, ref.name))
+        )
         self._smallest: dict[str, str] = {}
         """Resource version, by UID, of a task that could not be made any smaller."""
 
@@ -62,21 +67,21 @@ class Writer:
         """Write the status if it changed; return whether it stands there."""
         if decision.status == task.status and task.unwritable is None:
             return True
-        body = {**_identified(task), "status": decision.status.wire()}
         try:
-            answer = await self._gateway.write_status(body)
+            answer = await self._objects.write_status(_own(task), decision.status.wire())
         except ApiError as error:
             if error.too_large or error.code in FINAL_CODES:
                 await self._keep(key, task, decision, error)
                 return False
-            if not error.absent and error.code != 409:
+            if not overtaken(error):
                 raise
             self.remember(key, decision)
-            await self._read_again(key, task)
+            await self._objects.read_again(_own(task).ref)
+            self._queue.retry(key)
             return False
         self._cache.written(task.uid)
         self._smallest.pop(task.uid, None)
-        self._cache.put_task(answer, self._clock())
+        self._take_in(answer)
         self._reporter.wrote(task, decision)
         return True
 
@@ -108,47 +113,24 @@ class Writer:
             if error.code != 0:
                 self._smallest[task.uid] = task.resource_version
             return False
-        self._cache.put_task(answer, self._clock())
+        self._take_in(answer)
         return True
 
-    async def _read_again(self, key: TaskKey, task: Task) -> None:
-        """The task has changed since the decision: take the new state in, and decide on that."""
-        try:
-            self._cache.put_task(await self._gateway.get_task(task.namespace, task.name), self._clock())
-        except ApiError as error:
-            if not error.absent:
-                raise
-            self._cache.mark_gone(key)
-        self._queue.retry(key)
-
-    async def tidy(self, key: TaskKey, task: Task, effects: tuple[TaskEffect, ...]) -> None:
+    async def tidy(self, key: TaskKey, task: Task, effects: tuple[ObjectEffect, ...]) -> None:
         """Carry out what concerns the task object itself."""
-        for effect in effects:
-            current = self._cache.task(key)
-            if current is None or current.uid != task.uid:
-                return
-            try:
-                await self._change(current, effect)
-            except ApiError as error:
-                if not error.absent and error.code != 409:
-                    raise
-                await self._read_again(key, current)
 
-    async def _change(self, task: Task, effect: TaskEffect) -> None:
-        match effect:
-            case DeleteTask():
-                await self._gateway.delete_task(task.namespace, task.name, task.uid, task.resource_version)
-            case AddFinalizer() | RemoveFinalizer():
-                raw = await self._gateway.get_task(task.namespace, task.name)
-                kept = [each for each in raw["metadata"].get("finalizers") or () if each != STOP_FINALIZER]
-                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, AddFinalizer) else kept
-                metadata = {
-                    "uid": task.uid,
-                    "resourceVersion": raw["metadata"]["resourceVersion"],
-                    "finalizers": wanted,
-                }
-                answer = await self._gateway.patch_task(task.namespace, task.name, {"metadata": metadata})
-                self._cache.put_task(answer, self._clock())
+        def current() -> OwnObject | None:
+            known = self._cache.task(key)
+            return _own(known) if known is not None and known.uid == task.uid else None
+
+        if not await self._objects.tidy(current, effects):
+            self._queue.retry(key)
+
+    def _gone(self, ref: ObjectRef) -> None:
+        self._cache.mark_gone(TaskKey(ref.namespace, ref.name))
+
+    def _take_in(self, raw: JsonObject) -> None:
+        self._cache.put_task(raw, self._clock())
 
 
 def _why(task: Task, error: ApiError) -> Reason:
@@ -161,14 +143,5 @@ def _why(task: Task, error: ApiError) -> Reason:
     return Reason("StatusNotWritable", f"The status of AgentTask {task.name} cannot be written: {error.message}")
 
 
-def _identified(task: Task) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {
-            "name": task.name,
-            "namespace": task.namespace,
-            "uid": task.uid,
-            "resourceVersion": task.resource_version,
-        },
-    }
+def _own(task: Task) -> OwnObject:
+    return OwnObject(task_ref(task.namespace, task.name), task.uid, task.resource_version)

@@ -7,9 +7,10 @@ from typing import Final
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
 from agentstop.lifecycle import transitions
 from agentstop.lifecycle.decision import LIMITS, Decision, DecisionInput, Limits, next_status
-from agentstop.lifecycle.effects import AddFinalizer, DeleteTask, RemoveFinalizer, Start, TaskEffect
+from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, RemoveFinalizer, Start
 from agentstop.lifecycle.ended import ended_by_itself
 from agentstop.lifecycle.events import halted_again, notes_between
+from agentstop.lifecycle.expiry import after_the_end
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
@@ -70,20 +71,18 @@ def _runs_again(status: AgentTaskStatus, seen: Observation) -> bool:
 
 
 def _after_the_end(case: DecisionInput, status: AgentTaskStatus) -> Decision:
-    afterwards: list[TaskEffect] = []
-    if case.task.protected:
-        afterwards.append(RemoveFinalizer())
-    wake_at = None
     ttl = case.task.spec.ttl_seconds_after_finished
-    if ttl is not None and status.finished_at is not None and not case.task.deleting:
-        if status.phase is Phase.STOPPED:
-            # What was stopped may have asked for no record of it.
-            ttl = max(ttl, case.limits.min_ttl_seconds)
-        wake_at = status.finished_at + timedelta(seconds=ttl)
-        if wake_at <= case.now:
-            afterwards.append(DeleteTask())
-            wake_at = None
-    return Decision(status=status, afterwards=tuple(afterwards), wake_at=wake_at)
+    if ttl is not None and status.phase is Phase.STOPPED:
+        # What was stopped may have asked for no record of it.
+        ttl = max(ttl, case.limits.min_ttl_seconds)
+    afterwards, wake_at = after_the_end(
+        protected=case.task.protected,
+        deleting=case.task.deleting,
+        ended_at=status.finished_at,
+        ttl_seconds=ttl,
+        now=case.now,
+    )
+    return Decision(status=status, afterwards=afterwards, wake_at=wake_at)
 
 
 def _live(case: DecisionInput) -> Decision:
@@ -108,7 +107,7 @@ def _live(case: DecisionInput) -> Decision:
     )
 
 
-def _protection(task: Task) -> tuple[TaskEffect, ...]:
+def _protection(task: Task) -> tuple[ObjectEffect, ...]:
     if task.spec.deletion_policy is DeletionPolicy.STOP and unprotected(task):
         return (AddFinalizer(),)
     if task.protected and task.spec.deletion_policy is DeletionPolicy.ORPHAN:

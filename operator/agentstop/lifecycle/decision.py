@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopSource, StopStatus
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB, conditions
-from agentstop.lifecycle.effects import TaskEffect, WorkloadEffect
+from agentstop.lifecycle.effects import ObjectEffect, WorkloadEffect
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
@@ -120,7 +120,7 @@ class Decision:
     status: AgentTaskStatus
     effects: tuple[WorkloadEffect, ...] = ()
     """What to do to the workload."""
-    afterwards: tuple[TaskEffect, ...] = ()
+    afterwards: tuple[ObjectEffect, ...] = ()
     """What to do to the task object."""
     notes: tuple[Note, ...] = ()
     """What to tell people once it is done."""

@@ -28,18 +28,21 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Put our finalizer on the task, so that its deletion waits for the end of an adopted workload."""
+    """Put our finalizer on the object, so that its deletion waits for what hangs on it.
+
+    For a task that is the end of an adopted workload, for an order a task that has no record of its stop yet.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """Take our finalizer off the task."""
+    """Take our finalizer off the object."""
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteTask:
-    """Delete the task object: its time to live is over."""
+class DeleteObject:
+    """Delete the object: its time to live is over."""
 
 
 WorkloadEffect = Start | Terminate
-TaskEffect = AddFinalizer | RemoveFinalizer | DeleteTask
+ObjectEffect = AddFinalizer | RemoveFinalizer | DeleteObject

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
+from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
 from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
@@ -21,7 +22,6 @@ from tests.unit.objects import POD_REF, Raw
 from .wire import Server
 
 POD_PATH = "/api/v1/namespaces/ns/pods/x"
-TASK_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
 
 
 async def test_a_look(gateway: Gateway, server: Server) -> None:
@@ -83,19 +83,33 @@ async def test_a_deletion_names_the_pod(gateway: Gateway, server: Server, grace:
     assert seen.body.get("gracePeriodSeconds") == grace
 
 
-async def test_a_status_is_written_with_its_resource_version(gateway: Gateway, server: Server) -> None:
-    body: Raw = {"metadata": {"namespace": "ns", "name": "x", "resourceVersion": "7"}, "status": {"phase": "Stopped"}}
+OWN = [
+    ("AgentTask", "ns", "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"),
+    ("StopOrder", "ns", "/apis/agentstop.dev/v1alpha1/namespaces/ns/stoporders/x"),
+    ("ClusterStopOrder", "", "/apis/agentstop.dev/v1alpha1/clusterstoporders/x"),
+]
+
+
+@pytest.mark.parametrize(("kind", "namespace", "where"), OWN)
+async def test_a_status_is_written_with_its_resource_version(
+    gateway: Gateway, server: Server, kind: str, namespace: str, where: str
+) -> None:
+    metadata = {"name": "x", "resourceVersion": "7"} | ({"namespace": namespace} if namespace else {})
+    body: Raw = {"kind": kind, "metadata": metadata, "status": {"phase": "Stopped"}}
     await gateway.write_status(body)
 
     (seen,) = server.seen
-    assert (seen.method, seen.path, seen.body) == ("PUT", f"{TASK_PATH}/status", body)
+    assert (seen.method, seen.path, seen.body) == ("PUT", f"{where}/status", body)
 
 
-async def test_a_task_is_deleted_only_as_it_was_seen(gateway: Gateway, server: Server) -> None:
-    await gateway.delete_task("ns", "x", "uid", "7")
+@pytest.mark.parametrize(("kind", "namespace", "where"), OWN)
+async def test_what_is_ours_is_deleted_only_as_it_was_seen(
+    gateway: Gateway, server: Server, kind: str, namespace: str, where: str
+) -> None:
+    await gateway.delete_own(ObjectRef(kind, namespace, "x", API_VERSION), "uid", "7")
 
     (seen,) = server.seen
-    assert (seen.method, seen.path) == ("DELETE", TASK_PATH)
+    assert (seen.method, seen.path) == ("DELETE", where)
     assert seen.body["preconditions"] == {"uid": "uid", "resourceVersion": "7"}
 
 

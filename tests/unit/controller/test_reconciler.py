@@ -136,6 +136,9 @@ class Bench:
         self._answer("get task")
         return self.task
 
+    async def get_own(self, ref: ObjectRef) -> Raw:
+        return await self.get_task(ref.namespace, ref.name)
+
     async def write_status(self, body: Raw) -> Raw:
         self._answer("status")
         if body["metadata"]["resourceVersion"] != self.task["metadata"]["resourceVersion"]:

@@ -4,7 +4,7 @@ import pytest
 
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
-from agentstop.lifecycle.effects import DeleteTask
+from agentstop.lifecycle.effects import DeleteObject
 from agentstop.lifecycle.observation import Observation, Presence
 from tests.unit.objects import Raw, at, task, when
 
@@ -29,8 +29,8 @@ ABSENT = Observation(presence=Presence.ABSENT)
 def test_the_record_of_a_stop_lives_for_a_least_time(status: Raw, ttl: int, least: int, due: int) -> None:
     made = task({"ttlSecondsAfterFinished": ttl}, status)
     early = decide(made, ABSENT, at(due - 1), limits=Limits(min_ttl_seconds=least))
-    assert (DeleteTask() in early.afterwards, early.wake_at) == (False, at(due))
-    assert DeleteTask() in decide(made, ABSENT, at(due), limits=Limits(min_ttl_seconds=least)).afterwards
+    assert (DeleteObject() in early.afterwards, early.wake_at) == (False, at(due))
+    assert DeleteObject() in decide(made, ABSENT, at(due), limits=Limits(min_ttl_seconds=least)).afterwards
 
 
 def test_a_task_without_a_time_to_live_stays() -> None:

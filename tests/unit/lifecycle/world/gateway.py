@@ -83,6 +83,9 @@ class ModelGateway:
     async def get_task(self, namespace: str, name: str) -> Raw:
         return self._carried(lambda: self._server.get(ObjectRef(KIND, namespace, name)))
 
+    async def get_own(self, ref: ObjectRef) -> Raw:
+        return await self.get_task(ref.namespace, ref.name)
+
     async def list_children(self, namespace: str, name: str) -> AsyncIterator[Raw]:
         def carry_out() -> Raw:
             return {"items": self._server.children(namespace, name)}
@@ -93,8 +96,8 @@ class ModelGateway:
     async def write_status(self, task: Raw) -> Raw:
         return self._carried(lambda: self._server.write_status(task), write=True)
 
-    async def patch_task(self, namespace: str, name: str, body: Mapping[str, Any]) -> Raw:
-        ref = ObjectRef(KIND, namespace, name)
+    async def patch_own(self, own: ObjectRef, body: Mapping[str, Any]) -> Raw:
+        ref = ObjectRef(KIND, own.namespace, own.name)
 
         def carry_out() -> Raw:
             metadata = self._server.get(ref)["metadata"]
@@ -105,8 +108,8 @@ class ModelGateway:
 
         return self._carried(carry_out, write=True)
 
-    async def delete_task(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
-        ref = ObjectRef(KIND, namespace, name)
+    async def delete_own(self, own: ObjectRef, uid: str, resource_version: str) -> None:
+        ref = ObjectRef(KIND, own.namespace, own.name)
         self._carried(lambda: self._server.delete(ref, uid, version=resource_version), write=True)
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
