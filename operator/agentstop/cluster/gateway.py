@@ -256,27 +256,6 @@ class Gateway:
         }
         await self.call("DELETE", own_path(ref), {}, options)
 
-    async def get_order(self, kind: str, namespace: str, name: str) -> JsonObject:
-        """Return an order as it is now."""
-        return await self.call("GET", own_path(ObjectRef(kind, namespace, name, API_VERSION)))
-
-    async def write_order_status(self, order: JsonObject) -> JsonObject:
-        """Write an order's status, if the order still is at the resource version given with it."""
-        metadata = order["metadata"]
-        where = own_path(ObjectRef(order["kind"], metadata.get("namespace", ""), metadata["name"], API_VERSION))
-        return await self.call("PUT", f"{where}/status", {"fieldManager": MANAGER}, order)
-
-    async def patch_order(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> JsonObject:
-        """Merge into an order; a resource version in the body makes it conditional."""
-        where = own_path(ObjectRef(kind, namespace, name, API_VERSION))
-        return await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, _MERGE)
-
-    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete an order, if it still is the same."""
-        await self.call(
-            "DELETE", own_path(ObjectRef(kind, namespace, name, API_VERSION)), {}, {"preconditions": {"uid": uid}}
-        )
-
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
         """Return namespace, name and resource version of all tasks or pods."""
         found: list[JsonObject] = []

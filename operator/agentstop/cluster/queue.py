@@ -5,6 +5,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
+from itertools import takewhile
 from typing import Final, Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -51,10 +52,18 @@ class WorkQueue(Generic[Key]):
     afterwards, so that the newest state always gets its turn. Stops overtake all others, and single ones those of
     many; `priority_of` says where a key belongs whose time has come. A key that failed waits among the others until it
     succeeds: what hangs or is refused must not hold up what would not.
+
+    After each time a key rests for `rest_seconds`, and is not handed out meanwhile, unless it is a stop: where each
+    change asks for the same work, it is not done more often than that.
     """
 
-    def __init__(self, priority_of: Callable[[Key], Priority] = lambda _: Priority.NORMAL) -> None:
+    def __init__(
+        self, priority_of: Callable[[Key], Priority] = lambda _: Priority.NORMAL, rest_seconds: float = 0.0
+    ) -> None:
         self._priority_of = priority_of
+        self._rest_seconds = rest_seconds
+        self._rested: dict[Key, float] = {}
+        """When each key has rested; those that come first are those that have soonest."""
         self._waiting: dict[Key, Priority] = {}
         self._stops = 0
         self._priorities: dict[Priority, deque[Key]] = {priority: deque() for priority in Priority}
@@ -83,6 +92,10 @@ class WorkQueue(Generic[Key]):
             self._again[key] = min(self._again.get(key, priority), priority)
             return
         if key in self._waiting and self._waiting[key] <= priority:
+            return
+        rest = self._rest(key)
+        if rest > 0.0 and priority is not Priority.STOP:
+            self.add_after(key, rest)
             return
         worker = None if self._closed else self._idle_worker(priority is not Priority.NORMAL)
         if worker is not None:
@@ -120,6 +133,7 @@ class WorkQueue(Generic[Key]):
         """Forget the key's failures and timers: what it stands for is gone."""
         self._failures.pop(key, None)
         self._due.pop(key, None)
+        self._rested.pop(key, None)
 
     async def get(self, *, urgent_only: bool = False) -> Key:
         """Wait for a key, and take it. `done` must be called for it afterwards."""
@@ -140,6 +154,8 @@ class WorkQueue(Generic[Key]):
     def done(self, key: Key) -> None:
         """Give the key back."""
         self._active.discard(key)
+        if self._rest_seconds:
+            self._begin_rest(key)
         if self._closed and not self._active:
             self._idle.set()
         if key in self._again:
@@ -154,6 +170,17 @@ class WorkQueue(Generic[Key]):
     async def idle(self) -> None:
         """Wait until no key is being worked on. To be called after `close`."""
         await self._idle.wait()
+
+    def _begin_rest(self, key: Key) -> None:
+        now = asyncio.get_running_loop().time()
+        self._rested.pop(key, None)
+        self._rested[key] = now + self._rest_seconds
+        for each in [*takewhile(lambda each: self._rested[each] <= now, self._rested)]:
+            del self._rested[each]
+
+    def _rest(self, key: Key) -> float:
+        """Return how many seconds a key has still to rest; 0 or less for none."""
+        return self._rested[key] - asyncio.get_running_loop().time() if key in self._rested else 0.0
 
     def _leave(self, key: Key) -> None:
         """Take a key off those that wait; where it has a place in a lane, that is skipped when its turn comes."""

@@ -15,11 +15,11 @@ from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_
 from agentstop.cluster.connection import load_configuration
 from agentstop.controller.answers import Answers
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.stop_order_reconciler import StopOrderReconciler
+from agentstop.controller.stop_order_handler import StopOrderHandler
 from agentstop.controller.watch_health import WatchHealth
 
 
-def build_registry(orders: StopOrderReconciler, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
+def build_registry(orders: StopOrderHandler, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
     """Return kopf's registry with our handlers.
 
     `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.

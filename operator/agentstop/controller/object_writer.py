@@ -7,7 +7,7 @@ from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.lifecycle.effects import AddFinalizer, DeleteObject, ObjectEffect, RemoveFinalizer
+from agentstop.lifecycle.effects import AddFinalizer, DeleteObject, ObjectEffect
 from agentstop.workloads.objects import ObjectRef
 
 
@@ -51,7 +51,8 @@ class ObjectWriter:
             if own is None:
                 return True
             try:
-                await self._change(own, effect)
+                if not await self._change(own, effect):
+                    return False
             except ApiError as error:
                 if not overtaken(error):
                     raise
@@ -59,16 +60,20 @@ class ObjectWriter:
                 return False
         return True
 
-    async def _change(self, own: OwnObject, effect: ObjectEffect) -> None:
-        match effect:
-            case DeleteObject():
-                await self._gateway.delete_own(own.ref, own.uid, own.resource_version)
-            case AddFinalizer() | RemoveFinalizer():
-                found = (await self._gateway.get_own(own.ref))["metadata"]
-                kept = [each for each in found.get("finalizers") or () if each != STOP_FINALIZER]
-                wanted = [*kept, STOP_FINALIZER] if isinstance(effect, AddFinalizer) else kept
-                metadata = {"uid": own.uid, "resourceVersion": found["resourceVersion"], "finalizers": wanted}
-                self._take_in(await self._gateway.patch_own(own.ref, {"metadata": metadata}))
+    async def _change(self, own: OwnObject, effect: ObjectEffect) -> bool:
+        """Carry out one effect; return whether the object is still there for others."""
+        if isinstance(effect, DeleteObject):
+            await self._gateway.delete_own(own.ref, own.uid, own.resource_version)
+            return True
+        found = (await self._gateway.get_own(own.ref))["metadata"]
+        kept = [each for each in found.get("finalizers") or () if each != STOP_FINALIZER]
+        wanted = [*kept, STOP_FINALIZER] if isinstance(effect, AddFinalizer) else kept
+        metadata = {"uid": own.uid, "resourceVersion": found["resourceVersion"], "finalizers": wanted}
+        answer = await self._gateway.patch_own(own.ref, {"metadata": metadata})
+        if "deletionTimestamp" in answer["metadata"] and not wanted:
+            return False  # it is gone with its last finalizer: the watch tells of that
+        self._take_in(answer)
+        return True
 
     async def read_again(self, ref: ObjectRef) -> None:
         """Take in an object as it is now, or that it is gone."""

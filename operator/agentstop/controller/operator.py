@@ -77,6 +77,8 @@ class Operator:
             asyncio.create_task(wiring.events.run(), name="events"),
             asyncio.create_task(self._keep_in_step(wiring), name="resync"),
             *wiring.workers.start(URGENT_WORKERS, urgent_only=True),
+            *wiring.order_workers.start(URGENT_WORKERS, urgent_only=True),
+            *wiring.order_workers.start(WORKERS, urgent_only=False),
             asyncio.create_task(self._work(wiring), name="beginning"),
         ]
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -31,9 +32,14 @@ from agentstop.controller.reconciler import Reconciler
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import Resync
 from agentstop.controller.stalls import Stalls
+from agentstop.controller.stop_order_handler import StopOrderHandler, priority_of_order
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
 from agentstop.controller.tracing import tracing_from
 from agentstop.controller.workers import Workers
+from agentstop.lifecycle.orders import OrderKey
+
+ORDER_REST_SECONDS: Final = 0.5
+"""How long an order rests after a pass: its status is written no more often, however fast its tasks change."""
 
 
 class Wiring:
@@ -48,6 +54,7 @@ class Wiring:
         self._options = options
         self.cache = Cache(trust_requested_by=options.trust_requested_by)
         self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of)
+        self.order_queue: WorkQueue[OrderKey] = WorkQueue(self._priority_of_order, rest_seconds=ORDER_REST_SECONDS)
         stalls = Stalls()
         self.cache.listen(stalls.changed)
         self.metrics = Metrics(self.cache.phases, lambda: len(self.queue), lambda: stalls)
@@ -69,18 +76,25 @@ class Wiring:
         self.orphans = Orphans(
             self.cache, gateway, executor, self.queue, event_handler, self.events, self.metrics, stalls, filled, now
         )
-        self.orders = StopOrderReconciler(
+        self.orders = StopOrderHandler(
             self.cache,
             self.queue,
+            self.order_queue,
             gateway,
-            self.leader_guard,
-            filled,
             now,
             trust_requested_by=options.trust_requested_by,
+        )
+        self.order_reconciler = StopOrderReconciler(
+            self.cache,
+            gateway,
+            self.order_queue,
+            self.queue,
+            self.orders,
+            filled,
+            now,
             orphans=lambda: self.orphans,
             max_grace_seconds=options.limits.max_grace_seconds,
         )
-        stack.push_async_callback(self.orders.close)
         self.reconciler = Reconciler(
             self.cache,
             gateway,
@@ -100,6 +114,7 @@ class Wiring:
         ]
         self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self.orphans.sweep)
         self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())
+        self.order_workers = Workers(self.order_queue, self._reconcile_order)
         self.election = self._election(stack)
 
     def registry(self) -> kopf.OperatorRegistry:
@@ -125,7 +140,7 @@ class Wiring:
         self.metrics.leader.set(leads)
         if leads:
             self.orphans.sweep()
-        self.orders.lead(leads=leads)
+        self.order_reconciler.lead(leads=leads)
         for key, task in self.cache.tasks() if leads else ():
             self.queue.add(key, priority=priority_of(task))
 
@@ -133,6 +148,15 @@ class Wiring:
         if isinstance(key, OrphanKey):
             return priority_of_orphan(key, self.cache.lister)
         return priority_of(self.cache.task(key))
+
+    def _priority_of_order(self, key: OrderKey) -> Priority:
+        return priority_of_order(self.orders.book.order(key))
+
+    async def _reconcile_order(self, key: OrderKey) -> bool:
+        leads = self.leader_guard.holds
+        if leads:
+            await self.order_reconciler.reconcile(key)
+        return leads
 
     async def _reconcile(self, key: TaskKey | OrphanKey) -> bool:
         leads = self.leader_guard.holds

@@ -170,6 +170,11 @@ def _in_namespace(order: Order, namespace: str, namespaces: Mapping[str, Mapping
     return selects(selector, labels) if labels is not None else None
 
 
+def by_namespace(order: Order) -> bool:
+    """Whether the labels of namespaces decide on whom an order means."""
+    return isinstance(order.spec, ClusterStopOrderSpec) and order.spec.namespace_selector is not None
+
+
 def ordered_by(order: Order) -> Ordered:
     """Return the stop that an order asks for."""
     spec, key = order.spec, order.key

@@ -53,7 +53,7 @@ class Worker:
 
     def finish(self) -> None:
         if self.key is not None:
-            self.queue.done(self.key)
+            inside(self.loop, self.queue, "done", self.key)
             self.asking = None
             self.loop.settle()
 
@@ -275,6 +275,76 @@ def test_what_is_forgotten_does_not_come_back(loop: SteppedLoop, queue: WorkQueu
     loop.pass_time(2)
 
     assert Worker(loop, queue).ask() is None
+
+
+# Rests
+
+
+@pytest.fixture
+def resting() -> WorkQueue[str]:
+    return WorkQueue(rest_seconds=2.0)
+
+
+def worked(loop: SteppedLoop, queue: WorkQueue[str], key: str) -> None:
+    """Have a key worked on once."""
+    inside(loop, queue, "add", key)
+    worker = Worker(loop, queue)
+    assert worker.ask() == key
+    worker.finish()
+
+
+def test_a_key_rests_after_it_was_worked_on(loop: SteppedLoop, resting: WorkQueue[str]) -> None:
+    worked(loop, resting, "a")
+    for _ in range(100):
+        inside(loop, resting, "add", "a")
+    inside(loop, resting, "add_after", "a", 0.5)
+    worker = Worker(loop, resting)
+    loop.pass_time(1.9)
+    assert worker.ask() is None
+
+    loop.pass_time(0.2)
+    assert worker.key == "a"
+    worker.finish()
+    loop.pass_time(10.0)
+    assert worker.ask() is None, "all that came meanwhile is one thing"
+
+
+def test_what_came_while_it_was_worked_on_comes_after_the_rest(loop: SteppedLoop, resting: WorkQueue[str]) -> None:
+    inside(loop, resting, "add", "a")
+    worker = Worker(loop, resting)
+    assert worker.ask() == "a"
+    loop.pass_time(60.0)
+    inside(loop, resting, "add", "a")
+    worker.finish()
+    assert worker.ask() is None
+
+    loop.pass_time(2.1)
+    assert worker.key == "a"
+
+
+def test_a_stop_does_not_rest(loop: SteppedLoop, resting: WorkQueue[str]) -> None:
+    worked(loop, resting, "a")
+
+    async def stop() -> None:
+        resting.add("a", priority=Priority.STOP)
+
+    loop.run_until_complete(stop())
+    assert Worker(loop, resting, urgent_only=True).ask() == "a"
+
+
+def test_others_do_not_rest_with_it(loop: SteppedLoop, resting: WorkQueue[str]) -> None:
+    worked(loop, resting, "a")
+    inside(loop, resting, "add", "b")
+
+    assert Worker(loop, resting).ask() == "b"
+
+
+def test_what_has_rested_is_not_remembered(loop: SteppedLoop, resting: WorkQueue[str]) -> None:
+    for number in range(10):
+        worked(loop, resting, f"k{number}")
+        loop.pass_time(1.0)
+
+    assert len(resting._rested) == 2
 
 
 def test_closed_it_hands_out_nothing_and_is_idle_when_all_is_given_back(

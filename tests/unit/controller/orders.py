@@ -1,4 +1,4 @@
-"""A cluster of orders, tasks, nodes and rights for the keeper of orders; stands for the gateway."""
+"""A cluster of orders, tasks, nodes and rights for what works on orders; stands for the gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,18 +12,21 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.orders import key_of
-from agentstop.cluster.queue import WorkQueue
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.resources import APIResource
+from agentstop.controller.stop_order_handler import StopOrderHandler, priority_of_order
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
+from agentstop.controller.workers import Workers
 from agentstop.lifecycle.orders import OrderKey
+from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import AccessReview, Get, Request
 from tests.support.waiting import until
 from tests.unit.objects import NOW, Raw, raw_order, raw_task, when
 
 ORDER = OrderKey("StopOrder", "ns", "o")
 PATIENCE = 5.0
+REST_SECONDS = 0.01
 
 
 class Cluster:
@@ -44,6 +47,7 @@ class Cluster:
         self.reads: list[str] = []
         self.failures: list[ApiError] = []
         """What the next requests about orders are answered with."""
+        self.before_list: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
         self.tell_order: Callable[[str, Raw], None] = lambda kind, raw: None
         """The watch of orders."""
@@ -57,15 +61,15 @@ class Cluster:
         if self.failures:
             raise self.failures.pop(0)
 
-    async def get_order(self, kind: str, namespace: str, name: str) -> Raw:
+    async def get_own(self, ref: ObjectRef) -> Raw:
         self._fail()
-        self.reads.append(name)
-        key = OrderKey(kind, namespace, name)
+        self.reads.append(ref.name)
+        key = OrderKey(*ref[:3])
         if key not in self.orders:
             raise ApiError(404, "NotFound", "no such order")
         return self.orders[key]
 
-    async def write_order_status(self, order: Raw) -> Raw:
+    async def write_status(self, order: Raw) -> Raw:
         await asyncio.sleep(0)
         self.before_write()
         self._fail()
@@ -78,12 +82,13 @@ class Cluster:
         self.written.append(order["status"])
         return self.change_order(key, status=order["status"])
 
-    async def patch_order(self, kind: str, namespace: str, name: str, body: Raw) -> Raw:
+    async def patch_own(self, ref: ObjectRef, body: Raw) -> Raw:
         await asyncio.sleep(0)
-        if ("patch", f"{kind.lower()}s") in self.forbidden:
-            raise ApiError(403, "Forbidden", f"{kind.lower()}s is forbidden")
+        plural = f"{ref.kind.lower()}s"
+        if ("patch", plural) in self.forbidden:
+            raise ApiError(403, "Forbidden", f"{plural} is forbidden")
         self._fail()
-        key = OrderKey(kind, namespace, name)
+        key = OrderKey(*ref[:3])
         if key not in self.orders:
             raise ApiError(404, "NotFound", "no such order")
         metadata = self.orders[key]["metadata"]
@@ -106,12 +111,16 @@ class Cluster:
         self.orders[key] = raw | parts | {"metadata": metadata}
         return self.orders[key]
 
-    async def delete_order(self, kind: str, namespace: str, name: str, uid: str) -> None:
+    async def delete_own(self, ref: ObjectRef, uid: str, resource_version: str) -> None:
         self._fail()
-        self.deleted.append(OrderKey(kind, namespace, name))
+        metadata = self.orders[OrderKey(*ref[:3])]["metadata"]
+        if (metadata["uid"], metadata["resourceVersion"]) != (uid, resource_version):
+            raise ApiError(409, "Conflict", "changed meanwhile")
+        self.deleted.append(OrderKey(*ref[:3]))
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
         assert kind == KIND
+        self.before_list()
         return [raw["metadata"] for key, raw in self.tasks.items() if namespace in {"", key.namespace}]
 
     async def get_task(self, namespace: str, name: str) -> Raw:
@@ -148,7 +157,7 @@ class Cluster:
 
 
 class Bench:
-    """An operator's caches and its keeper of orders beside a cluster."""
+    """An operator's caches, and what works on orders in it, beside a cluster."""
 
     def __init__(self) -> None:
         self.cluster = Cluster()
@@ -161,22 +170,46 @@ class Bench:
         """A new process of the operator begins."""
         self.cache = Cache()
         self.queue: WorkQueue[TaskKey] = WorkQueue()
+        self.orders: WorkQueue[OrderKey] = WorkQueue(self._priority_of, REST_SECONDS)
         gateway = cast("Gateway", self.cluster)
-        self.leader_guard = LeaderGuard()
-        self.keeper = StopOrderReconciler(
+        self.leads = True
+        self.handler = StopOrderHandler(
+            self.cache, self.queue, self.orders, gateway, lambda: self.now, trust_requested_by=True
+        )
+        self.book = self.handler.book
+        self.reconciler = StopOrderReconciler(
             self.cache,
-            self.queue,
             gateway,
-            self.leader_guard,
+            self.orders,
+            self.queue,
+            self.handler,
             lambda: self.filled,
             lambda: self.now,
-            trust_requested_by=True,
             orphans=lambda: self.orphans,
         )
-        self.cluster.tell_order = self.keeper.order
+        self.cluster.tell_order = self.handler.order
+        workers = Workers(self.orders, self._reconcile)
+        self.workers = workers.start(2, urgent_only=True) + workers.start(1, urgent_only=False)
+
+    def _priority_of(self, key: OrderKey) -> Priority:
+        return priority_of_order(self.book.order(key))
+
+    async def _reconcile(self, key: OrderKey) -> bool:
+        if self.leads:
+            await self.reconciler.reconcile(key)
+        return self.leads
+
+    def lead(self, *, leads: bool) -> None:
+        self.leads = leads
+        self.reconciler.lead(leads=leads)
+
+    async def close(self) -> None:
+        for each in self.workers:
+            each.cancel()
+        await asyncio.gather(*self.workers, return_exceptions=True)
 
     async def restart(self) -> None:
-        await self.keeper.close()
+        await self.close()
         self.begin()
 
     # What happens in the cluster, and what the watches tell of it
@@ -201,7 +234,7 @@ class Bench:
         """The stop of a task has come to its end."""
         known = self.cache.task(key)
         assert known is not None
-        asked = self.keeper.book.order_effect(known).stop
+        asked = self.book.order_effect(known).stop
         assert asked is not None, f"nobody stops {key}"
         by = {"kind": asked.kind, "name": asked.name, "uid": asked.uid}
         stop = {"source": "StopOrder", "order": by, "verdict": verdict}
@@ -221,7 +254,7 @@ class Bench:
     def order(self, spec: Raw | None = None, status: Raw | None = None, **more: Any) -> OrderKey:
         """An order is made, and is known."""
         key = self.unknown_order(spec, status, **more)
-        self.keeper.order("ADDED", self.cluster.orders[key])
+        self.handler.order("ADDED", self.cluster.orders[key])
         return key
 
     def unknown_order(self, spec: Raw | None = None, status: Raw | None = None, **more: Any) -> OrderKey:
@@ -230,7 +263,7 @@ class Bench:
         return key_of(raw)
 
     def edit(self, key: OrderKey = ORDER, **spec: Any) -> None:
-        self.keeper.order("MODIFIED", self.cluster.change_order(key, spec=spec))
+        self.handler.order("MODIFIED", self.cluster.change_order(key, spec=spec))
 
     def delete(self, key: OrderKey = ORDER, *, tell: bool = True) -> None:
         """An order is deleted; with a finalizer it stays, and says so. `tell` is whether the operator runs."""
@@ -243,7 +276,7 @@ class Bench:
         else:
             del self.cluster.orders[key]
         if tell:
-            self.keeper.order("MODIFIED" if kept else "DELETED", raw | {"metadata": metadata})
+            self.handler.order("MODIFIED" if kept else "DELETED", raw | {"metadata": metadata})
 
     # What is seen of it
 
@@ -262,12 +295,12 @@ class Bench:
 
     def stops(self, key: TaskKey) -> bool:
         known = self.cache.task(key)
-        return known is not None and self.keeper.book.order_effect(known).stop is not None
+        return known is not None and self.book.order_effect(known).stop is not None
 
     def held(self, key: TaskKey) -> str | None:
         known = self.cache.task(key)
         assert known is not None
-        hold = self.keeper.book.order_effect(known).hold
+        hold = self.book.order_effect(known).hold
         return hold.reason if hold is not None else None
 
     def waiting(self) -> set[TaskKey]:
@@ -284,4 +317,4 @@ async def running() -> AsyncIterator[Bench]:
     try:
         yield bench
     finally:
-        await bench.keeper.close()
+        await bench.close()

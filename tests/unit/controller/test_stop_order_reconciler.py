@@ -1,9 +1,8 @@
-"""The keeper of orders: accepts, counts, writes down, lifts, and goes on after a crash."""
+"""Orders are accepted, counted, written down and lifted, and go on after a crash."""
 
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from math import inf
 
 import pytest
 
@@ -11,7 +10,7 @@ from agentstop.api.order import ListedTask
 from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
-from agentstop.controller import stop_order_reconciler
+from agentstop.lifecycle import order_decision
 from tests.support.waiting import until
 from tests.unit.objects import Raw, when
 
@@ -23,8 +22,7 @@ RUNNING: Raw = {"phase": "Running"}
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop_order_reconciler, "PACE_SECONDS", 0.01)
-    monkeypatch.setattr(stop_order_reconciler, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(order_decision, "RECHECK", timedelta(seconds=0.01))
 
 
 @pytest.fixture
@@ -215,8 +213,8 @@ async def test_a_deletion_that_no_watch_tells_of_is_found_out(bench: Bench) -> N
     later = bench.task("later", creationTimestamp=when(-30))
     assert bench.held(later) == "HeldByOrder"
 
-    bench.now += stop_order_reconciler.LOOK
-    bench.keeper._want(ORDER)
+    bench.now += order_decision.LOOK
+    bench.handler.enqueue(ORDER)
     await until(lambda: bench.held(later) is None, PATIENCE, "free")
 
 
@@ -228,14 +226,14 @@ async def test_an_order_that_was_deleted_before_it_was_seen_holds_nothing(bench:
     bench.delete()
 
     assert bench.held(bench.task("one")) is None
-    assert bench.keeper.book.order(ORDER) is None
+    assert bench.book.order(ORDER) is None
 
 
 async def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(bench: Bench) -> None:
     bench.order()
     predecessor = bench.cluster.orders[ORDER]
     bench.order({"hold": True}, uid="another")
-    bench.keeper.order("DELETED", predecessor)
+    bench.handler.order("DELETED", predecessor)
     one = bench.task("one", creationTimestamp=when(60))
 
     await until(lambda: bench.stops(one), PATIENCE, "stopped")
@@ -266,7 +264,7 @@ async def test_an_order_that_vanishes_while_we_write_is_forgotten(
 ) -> None:
     bench.cluster.before_write = bench.cluster.orders.clear
     bench.order({"hold": True})
-    await until(lambda: bench.keeper.book.order(ORDER) is None, PATIENCE, "forgotten")
+    await until(lambda: bench.book.order(ORDER) is None, PATIENCE, "forgotten")
 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -276,7 +274,7 @@ async def test_an_order_that_cannot_be_read_is_left_alone_and_said_so(
 ) -> None:
     bench.order({"gracePeriodSeconds": "soon"})
 
-    assert bench.keeper.book.order(ORDER) is None
+    assert bench.book.order(ORDER) is None
     assert "StopOrder ns/o cannot be read" in caplog.text
 
 
@@ -355,7 +353,7 @@ async def test_what_an_order_has_accepted_is_stopped_though_it_is_deleted_meanwh
     await bench.phase("Stopping")
     await bench.restart()
     bench.delete(tell=False)
-    await bench.keeper.learn(["ns"])
+    await bench.handler.learn(["ns"])
     bench.tell(one)
     later = bench.task("later", creationTimestamp=when(60))
 
@@ -363,7 +361,7 @@ async def test_what_an_order_has_accepted_is_stopped_though_it_is_deleted_meanwh
     assert (bench.stops(later), bench.held(later)) == (False, None)
     bench.set_status(one, recorded(bench))
     await until(lambda: not bench.cluster.orders, PATIENCE, "gone")
-    assert bench.keeper.book.order(ORDER) is None
+    assert bench.book.order(ORDER) is None
 
 
 async def test_an_acceptance_that_was_not_written_goes_on_for_what_was_there_before_the_deletion(bench: Bench) -> None:
@@ -371,7 +369,7 @@ async def test_an_acceptance_that_was_not_written_goes_on_for_what_was_there_bef
     bench.delete(tell=False)
     one, later = bench.task("one", None, RUNNING), bench.task("later", creationTimestamp=when(60))
     bench.now += timedelta(seconds=600)
-    await bench.keeper.learn(["ns"])
+    await bench.handler.learn(["ns"])
     await until(lambda: bench.stops(one), PATIENCE, "stopped")
 
     assert not bench.stops(later)
@@ -381,7 +379,7 @@ async def test_what_was_deleted_before_it_was_accepted_stops_nothing(bench: Benc
     one = bench.task("one", None, RUNNING)
     bench.unknown_order({"hold": True}, finalizers=["other/one"])
     bench.delete(tell=False)
-    await bench.keeper.learn(["ns"])
+    await bench.handler.learn(["ns"])
     await bench.rest()
 
     assert (bench.stops(one), bench.held(one)) == (False, None)
@@ -443,8 +441,8 @@ async def test_a_task_in_a_new_namespace_waits_for_its_labels(bench: Bench) -> N
     assert (bench.held(one), bench.held(two)) == ("NamespaceUnknown", "NamespaceUnknown")
 
     bench.waiting()
-    bench.keeper.namespace("ADDED", {"metadata": {"name": "new", "labels": {"tier": "agents"}}})
-    bench.keeper.namespace("ADDED", {"metadata": {"name": "newer"}})
+    bench.handler.namespace("ADDED", {"metadata": {"name": "new", "labels": {"tier": "agents"}}})
+    bench.handler.namespace("ADDED", {"metadata": {"name": "newer"}})
     assert bench.stops(one)
     assert (bench.stops(two), bench.held(two)) == (False, None)
     assert bench.waiting() == {one, two}
@@ -458,7 +456,7 @@ async def test_orders_are_known_before_any_task_is(bench: Bench) -> None:
     bench.cluster.namespaces |= {"other": {"tier": "agents"}}
     bench.unknown_order({"hold": True})
     bench.unknown_order(SELECTED | {"hold": True}, cluster=True)
-    await bench.keeper.learn()
+    await bench.handler.learn()
 
     keys = [bench.task("one"), bench.task("two", namespace="other"), bench.task("three", namespace="free")]
     assert [bench.held(key) for key in keys] == ["HeldByOrder", "HeldByOrder", "NamespaceUnknown"]
@@ -468,9 +466,9 @@ async def test_one_namespace_is_served_alone(bench: Bench) -> None:
     bench.unknown_order({"hold": True})
     bench.unknown_order({"hold": True}, namespace="other")
     bench.unknown_order({"hold": True}, cluster=True)
-    await bench.keeper.learn(["ns"])
+    await bench.handler.learn(["ns"])
 
-    assert [str(order.key) for order in bench.keeper.book.orders()] == ["StopOrder ns/o"]
+    assert [str(order.key) for order in bench.book.orders()] == ["StopOrder ns/o"]
 
 
 async def test_counts_go_on_after_a_crash(bench: Bench) -> None:
@@ -485,7 +483,7 @@ async def test_counts_go_on_after_a_crash(bench: Bench) -> None:
 
     del bench.cluster.tasks[keys[0]]
     bench.filled = False
-    bench.keeper.order(None, bench.cluster.orders[ORDER])
+    bench.handler.order(None, bench.cluster.orders[ORDER])
     await bench.rest()
     assert bench.status() == before, "written before all was known"
 
@@ -504,7 +502,7 @@ async def test_a_hold_goes_on_after_a_crash(bench: Bench) -> None:
     bench.stopped(bench.task("later", creationTimestamp=when(30)), "NotStarted")
     await until(lambda: bench.status().get("refused") == 1, PATIENCE, "refused")
     await bench.restart()
-    await bench.keeper.learn(["ns"])
+    await bench.handler.learn(["ns"])
     bench.tell(TaskKey("ns", "later"))
     bench.task("latest", creationTimestamp=when(40))
 
@@ -532,7 +530,7 @@ async def test_an_order_is_removed_when_its_time_is_over(bench: Bench) -> None:
     assert bench.cluster.deleted == []
 
     bench.now += timedelta(seconds=61)
-    bench.keeper._want(ORDER)
+    bench.handler.enqueue(ORDER)
     await until(lambda: bench.cluster.deleted == [ORDER], PATIENCE, "deleted")
 
 
@@ -575,14 +573,13 @@ async def test_a_drill_asks_nobody_to_stop_and_holds_nobody(bench: Bench) -> Non
 
 
 async def test_nothing_is_accepted_on_standby(bench: Bench) -> None:
-    bench.leader_guard.end()
+    bench.lead(leads=False)
     one = bench.task("one", None, RUNNING)
     bench.order()
     await bench.rest()
     assert (bench.status(), bench.stops(one)) == ({}, False)
 
-    bench.leader_guard.last_until(inf)
-    bench.keeper.lead(leads=True)
+    bench.lead(leads=True)
     status = await bench.phase("Stopping")
     assert (status["matched"], bench.stops(one)) == (1, True)
 
@@ -593,13 +590,41 @@ async def test_what_another_replica_has_counted_is_gone_on_from(bench: Bench) ->
     await bench.phase("Stopping")
     bench.stopped(one)
     await until(lambda: bench.status()["stopped"]["graceful"] == 1, PATIENCE, "one counted")
-    bench.leader_guard.end()
-    bench.keeper.lead(leads=False)
+    bench.lead(leads=False)
     bench.stopped(two)
     await bench.rest()
     assert bench.status()["phase"] == "Stopping"
 
-    bench.leader_guard.last_until(inf)
-    bench.keeper.lead(leads=True)
+    bench.lead(leads=True)
     status = await bench.phase("Complete")
     assert (status["matched"], status["stopped"]["graceful"]) == (2, 2)
+
+
+# One mechanism
+
+
+async def test_what_was_found_out_for_an_order_is_not_said_of_its_successor(bench: Bench) -> None:
+    """It comes while a pass is made over the first one, and means a task that the pass has not looked at."""
+    bench.task("one", None, RUNNING)
+    late = bench.unknown_task("late", None, RUNNING, creationTimestamp=when(5))
+
+    def replace() -> None:
+        bench.cluster.before_list = lambda: None
+        bench.order({"taskNames": ["late"]}, uid="another")
+
+    bench.cluster.before_list = replace
+    bench.order({"taskNames": ["nobody"]})
+    await until(lambda: bench.stops(late), PATIENCE, "stopped")
+    await bench.rest()
+
+    assert bench.status()["matched"] == 1
+    assert bench.status()["phase"] == "Stopping"
+
+
+async def test_a_pass_that_another_replica_has_overtaken_writes_nothing(bench: Bench) -> None:
+    bench.task("one", None, RUNNING)
+    bench.cluster.before_list = lambda: bench.lead(leads=False)
+    bench.order({"taskNames": ["nobody"]})
+    await bench.rest()
+
+    assert bench.cluster.written == []

@@ -1,0 +1,154 @@
+"""Orders and namespaces as the watches bring them: into the index, and the keys into the queues."""
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentstop.api.order import (
+    CLUSTER_ORDER_KIND,
+    CLUSTER_ORDER_PLURAL,
+    ORDER_KIND,
+    ORDER_PLURAL,
+)
+from agentstop.cluster.cache import Cache
+from agentstop.cluster.decoding import JsonObject
+from agentstop.cluster.family_index import TaskKey
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.orders import StopOrderIndex, key_of
+from agentstop.cluster.queue import Enqueuer, Priority
+from agentstop.cluster.resources import TASKS, APIResource
+from agentstop.lifecycle.observation import Task
+from agentstop.lifecycle.orders import Order, OrderKey, by_namespace, matches
+
+log = logging.getLogger(__name__)
+
+NAMESPACES: Final = APIResource("/api/v1", "namespaces")
+
+
+def priority_of_order(order: Order | None) -> Priority:
+    """Return how soon an order has its turn: first those that nobody has accepted yet, then those that still stop."""
+    if order is None or order.withdrawn or not order.stops:
+        return Priority.NORMAL
+    return Priority.STOP if order.status.started_at is None else Priority.MASS
+
+
+class StopOrderHandler:
+    """Takes in what the watches bring of orders and namespaces, and what changes of tasks mean to orders.
+
+    `tasks` and `orders` are the queues of these.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        tasks: Enqueuer[TaskKey],
+        orders: Enqueuer[OrderKey],
+        gateway: Gateway,
+        clock: Callable[[], datetime],
+        *,
+        trust_requested_by: bool = False,
+    ) -> None:
+        self._cache = cache
+        self._tasks = tasks
+        self._orders = orders
+        self._gateway = gateway
+        self._clock = clock
+        self.book = StopOrderIndex(self._ask, trust_requested_by=trust_requested_by)
+        cache.listen(self._changed)
+
+    async def learn(self, namespaces: Collection[str] = ()) -> None:
+        """Read the orders that stand, before any task is decided on: nothing may start that one of them holds.
+
+        No namespaces are all, and cluster-wide orders too. Raises ApiError where they cannot be read.
+        """
+        if not namespaces:
+            await self.learn_namespaces()
+            await self._learn_orders(CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, "")
+        for namespace in namespaces or ("",):
+            await self._learn_orders(ORDER_KIND, ORDER_PLURAL, namespace)
+
+    async def learn_namespaces(self) -> None:
+        """Read the labels of all namespaces as they are now: what was labelled just before an order is meant by it."""
+        async for raw in self._gateway.objects(NAMESPACES):
+            self._take(partial(self.namespace, None, raw), raw)
+
+    async def _learn_orders(self, kind: str, plural: str, namespace: str) -> None:
+        async for raw in self._gateway.objects(APIResource(TASKS, plural), namespace):
+            self._take(partial(self.order, None, {"kind": kind, **raw}), raw)
+
+    def _take(self, take: Callable[[], None], raw: JsonObject) -> None:
+        """Take in one of many: one that we stumble over must not hide the others."""
+        try:
+            take()
+        except Exception:
+            log.exception("%s could not be taken in", (raw.get("metadata") or {}).get("name"))
+
+    def order(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in the event of an order."""
+        key = key_of(raw)
+        before = self.book.order(key)
+        if kind == "DELETED":
+            if before is not None and before.uid == raw["metadata"]["uid"]:
+                self.order_is_gone(key)
+            return
+        try:
+            order = self.book.put(raw)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            log.error("%s cannot be read, and is left alone: %s: %s", key, problem["loc"], problem["msg"])
+            return
+        if order is None:
+            return
+        if before is not None and before.holds and (before.uid != order.uid or not order.holds):
+            self._release(before)
+        self.enqueue(key)
+
+    def order_is_gone(self, key: OrderKey) -> None:
+        """Take in that an order is gone."""
+        order = self.book.order(key)
+        if order is None:
+            return
+        self.book.drop(key)
+        self._orders.add(key)
+        if order.holds:
+            self._release(order)
+
+    def namespace(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in the event of a namespace: its labels may decide whether an order means its tasks."""
+        name = raw["metadata"]["name"]
+        if kind == "DELETED":
+            self.book.namespaces.pop(name, None)
+            return
+        awaited = name not in self.book.namespaces and any(by_namespace(order) for order in self.book.orders())
+        self.book.namespaces[name] = dict(raw["metadata"].get("labels") or {})
+        for key, task in self._cache.tasks() if awaited else ():
+            if key.namespace == name and not task.status.phase.terminal:
+                self._meet_all(task)
+                self._tasks.add(key)
+
+    def _meet_all(self, task: Task) -> None:
+        for order in self.book.orders():
+            if self.book.meet(order, task):
+                self.enqueue(order.key)
+
+    def _changed(self, _: TaskKey, before: Task | None, after: Task | None) -> None:
+        for key in self.book.changed(before, after, self._clock()):
+            self.enqueue(key)
+
+    def _release(self, order: Order) -> None:
+        """Have what an order held decided on again."""
+        for key, task in self._cache.tasks():
+            if not task.status.phase.terminal and matches(order, task, self.book.namespaces):
+                self._tasks.add(key)
+
+    def _ask(self, key: TaskKey) -> None:
+        self._cache.mark_asked(key, self._clock())
+        self._tasks.add(key, priority=Priority.MASS)
+
+    def enqueue(self, key: OrderKey) -> None:
+        """Have a decision made on an order."""
+        self._orders.add(key, priority=priority_of_order(self.book.order(key)))

@@ -1,0 +1,132 @@
+"""The one decision on an order: what has to be found out first, what its status becomes, and what has to be done."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from agentstop.api.order import OrderStatus
+from agentstop.lifecycle.conditions import order_conditions
+from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, RemoveFinalizer
+from agentstop.lifecycle.expiry import after_the_end
+from agentstop.lifecycle.order_progress import Counts, progress
+from agentstop.lifecycle.orders import Order
+
+LOOK: Final = timedelta(seconds=60)
+"""How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
+
+RECHECK: Final = timedelta(seconds=2)
+"""How often an order that stops is decided on though nothing has happened: not all that it waits for is heard of."""
+
+
+class OrderRead(Enum):
+    """What has to be found out before an order can be decided on."""
+
+    ORDER = auto()
+    """The order itself, as it is now."""
+    REPORT = auto()
+    """What a drill finds."""
+    TASKS = auto()
+    """What the order means to each task that is known; with that a new one is accepted."""
+    EARLIER_COUNTS = auto()
+    """What an earlier process has counted."""
+    UNKNOWN_TASKS = auto()
+    """Which tasks there are that no watch has told of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderInput:
+    """All that a decision on an order may be made from."""
+
+    order: Order
+    now: datetime
+    read_at: datetime
+    """When the order was read last, other than by a watch."""
+    filled: bool
+    """Whether all that the watches bring at the start is known."""
+    met: bool = False
+    """Whether all tasks that are known were looked at for it."""
+    counts: Counts | None = None
+    """What became of its tasks; None where they were not all counted yet, by this process or an earlier one."""
+    certain: bool = False
+    """Whether no task can be meant by it that is not known."""
+    unwritten: bool = False
+    """Whether there are tasks whose record of their stop is remembered, and could not be written yet."""
+    protectable: bool = True
+    """Whether the API server lets us put our finalizer on it."""
+
+    @property
+    def exposed(self) -> bool:
+        """Whether its deletion would lose a stop: what no task has on its own record yet hangs on the order alone."""
+        return self.unwritten or (self.counts is not None and self.counts.unrecorded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDecision:
+    """What to do now, in this order: `effects`, after which it is decided anew; the status; what comes `afterwards`."""
+
+    status: OrderStatus
+    effects: tuple[ObjectEffect, ...] = ()
+    afterwards: tuple[ObjectEffect, ...] = ()
+    wake_at: datetime | None = None
+    """When to decide again, if nothing happens before."""
+
+
+def required_read(case: OrderInput) -> OrderRead | None:
+    """Return what has to be found out next; None where the order can be decided on."""
+    order = case.order
+    if order.withdrawn or order.status.phase.over:
+        return None
+    if case.now - case.read_at >= LOOK:
+        return OrderRead.ORDER
+    if order.spec.drill:
+        return OrderRead.REPORT if case.filled else None
+    if not case.met:
+        return OrderRead.TASKS
+    if case.counts is None:
+        # Counts that are not complete yet would be wrong.
+        return OrderRead.EARLIER_COUNTS if case.filled else None
+    if order.stops and not case.certain and not case.counts.unrecorded and case.filled:
+        return OrderRead.UNKNOWN_TASKS
+    return None
+
+
+def decide_order(case: OrderInput) -> OrderDecision:
+    """Decide on an order, of which nothing has to be found out first.
+
+    Nothing but the argument goes into the decision, so it can be made again at any time and after any crash.
+    """
+    order, now, counts = case.order, case.now, case.counts
+    if order.withdrawn:
+        return OrderDecision(status=order.status)
+    if order.status.phase.over:
+        afterwards, wake_at = after_the_end(
+            protected=order.protected,
+            deleting=order.deleted_at is not None,
+            ended_at=order.status.lifted_at or order.status.finished_at,
+            ttl_seconds=order.spec.ttl_seconds_after_finished,
+            now=now,
+        )
+        return OrderDecision(status=order.status, afterwards=afterwards, wake_at=wake_at)
+    if counts is None:
+        return OrderDecision(status=order.status, wake_at=now)
+    protection = _protection(case)
+    if protection is not None:
+        return OrderDecision(status=order.status, effects=(protection,), wake_at=now)
+    status = progress(order, counts, now, complete=case.certain)
+    status = status.but(conditions=order_conditions(status, order.status.conditions, now))
+    look_at = case.read_at + LOOK
+    return OrderDecision(
+        status=status,
+        wake_at=now if status.phase.over else min(now + RECHECK, look_at) if order.stops else look_at,
+    )
+
+
+def _protection(case: OrderInput) -> ObjectEffect | None:
+    """Return what is to be done about our finalizer, once it is known whether the order needs it."""
+    order, wanted = case.order, case.exposed
+    if order.protected is wanted or not (wanted or case.certain or not order.stops):
+        return None
+    if not wanted:
+        return RemoveFinalizer()
+    return AddFinalizer() if case.protectable and order.deleted_at is None else None
