@@ -349,8 +349,11 @@ def _due(pod: PodRecord, entry: CacheEntry) -> datetime:
     """Return when the kubelet ends the processes of a pod that is gone, however it went.
 
     Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
+    A kubelet that was busy with a start when the pod was asked to go may have begun as late as at its removal.
     """
     told_at = pod.deletion_requested_at or pod.stopped_in_place_at or entry.at
+    if pod.may_have_started_since(told_at):
+        told_at = max(told_at, entry.at)
     due = told_at + timedelta(seconds=pod.longest_grace_seconds)
     return max(due, pod.killed_by or due)
 

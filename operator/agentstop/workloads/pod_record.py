@@ -232,6 +232,12 @@ class PodRecord:
         asked_at = self.deletion_requested_at or self.stopped_in_place_at
         return next((each for each in self.containers if each.starting and not each.ended_since(asked_at)), None)
 
+    def may_have_started_since(self, moment: datetime) -> bool:
+        """Whether a kubelet may have been starting any of its containers at this moment: that shows only later."""
+        second = moment.replace(microsecond=0)
+        starts = [each for each in self.containers if each.state is State.RUNNING and each.role is not Role.EPHEMERAL]
+        return any(each.starts_slowly or (each.started_at or second) >= second for each in starts)
+
     @property
     def ended(self) -> bool:
         """Whether the node has reported every process of it as gone.

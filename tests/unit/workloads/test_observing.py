@@ -367,6 +367,19 @@ def test_a_pod_removed_while_its_kubelet_starts_it_is_not_proven_gone_by_a_node_
     assert unknown.reason == "NodeUnreachable"
 
 
+@pytest.mark.parametrize("late", [running(since=8), running(since=-9)], ids=["a pull", "a hook"])
+def test_the_grace_period_runs_from_when_a_kubelet_was_through_with_a_start(late: Raw) -> None:
+    """It was asked to end the pod meanwhile, and heard of that only then; the Node was deleted later on."""
+    hooked = {"name": "main", "lifecycle": {"postStart": {}}} if late == running(since=-9) else {"name": "main"}
+    status = {"phase": "Running", "startTime": when(-10), "containerStatuses": [late]}
+    spec = {"nodeName": "n", "containers": [hooked]}
+    going = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
+    gone = replace(entry(pod(metadata=going, status=status, spec=spec), absent=True), at=at(20))
+    stopping = task(None, STOPPING)
+    assert see(stopping, gone, replace(NO_NODE, at=at(59)), 59).proof is None
+    assert see(stopping, gone, replace(NO_NODE, at=at(60)), 60).proof is Proof.NODE_FENCED
+
+
 def test_a_reboot_is_told_by_what_the_node_said_after_the_pod_had_gone() -> None:
     """Also where the boot ID is on no record: that of a task whose object is gone, or of one pod among many."""
     removed = replace(REMOVED[0], at=at(100))
