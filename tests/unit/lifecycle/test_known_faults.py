@@ -5,12 +5,9 @@ import pytest
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
-    DeletedNode,
     DeletedNodeInAHurry,
     FailingProbe,
-    OwnRules,
     StopHook,
-    TaskGone,
     ThrownOut,
     UnseenStart,
 )
@@ -18,11 +15,6 @@ from .world.scripted import Scripted
 from .world.walks import walks
 
 CASES: dict[Known, type[Scripted]] = {
-    Known.COLLECTED: DeletedNode,
-    Known.UNSTOPPED: DeletedNode,
-    Known.MAIN_AGAIN: OwnRules,
-    Known.LONG_PULL: DeletedNode,
-    Known.FORGOTTEN_BOOT: TaskGone,
     Known.OTHER_GRACE: DeletedNodeInAHurry,
     Known.UNSEEN_GRACE: FailingProbe,
     Known.UNSEEN_NODE: UnseenStart,

@@ -22,15 +22,15 @@ LIE = "is a lie|it runs though its task was Paused"
 PROOF, RECORD, POD = "workloads.pod_proof", "workloads.pod_record", "workloads.pod"
 
 BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
-    (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "entry.absent and pod.starting is not None", "False")),
+    (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "what is not None", "False")),
     (
         SlowStart,
         LIE,
         Mutation(f"{RECORD}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
     ),
     (SlowStart, LIE, Mutation(f"{POD}:_vanished", "unstarted(evidence)", "None")),
-    (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or pod.starting is None)", "True")),
-    (SlowStart, LIE, Mutation("workloads.owned_pods:_of_vanished", "being_started is not None", "False")),
+    (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not may_live_on(pod, entry, lister))", "True")),
+    (SlowStart, LIE, Mutation("workloads.owned_pods:_of_vanished", "what is not None", "False")),
     (SlowVolume, "all the same", Mutation("workloads.termination:_terminate_pod", "and pod.ran and own", "and own")),
     (
         FailingProbe,
@@ -39,12 +39,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     ),
     (StopHook, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "later if served else over_at", "over_at")),
     (StopHook, "killAt says", Mutation("workloads.container_spec:ends_late", '"preStop" in', '"nothing" in')),
-    (
-        DeletedNode,
-        LIE,
-        Mutation("lifecycle.stopping:stopping", "if proof is Proof.NODE_FENCED and", "if False and"),
-    ),
-    (DeletedNode, "Paused", Mutation("lifecycle.pausing:pausing", "if proof is Proof.NODE_FENCED and", "if False and")),
+    (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
+    (DeletedNode, LIE, Mutation(f"{PROOF}:proof_by_boot", "is_deleted(node, lister) and not unreachable", "False")),
+    (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or is_deleted(pod.node, lister)", "")),
+    (DeletedNode, LIE, Mutation(f"{PROOF}:_due", "pod.may_have_started_since(told_at)", "False")),
+    (DeletedNode, LIE, Mutation(f"{RECORD}:PodRecord.ended", "self.collected", "False")),
     (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
     (ThrownOut, "thrown out", Mutation("workloads.outcome:ending_of", "thrown_out is not None", "False")),
@@ -55,6 +54,7 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         "start it again",
         Mutation("workloads.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
     ),
+    (OwnRules, "own hand", Mutation("workloads.outcome:main_ending_of", "before is not None", "False")),
     (
         LateController,
         "helps along",

@@ -50,7 +50,6 @@ def test_a_pod_whose_containers_are_not_on_record_may_be_starting_one() -> None:
     assert unseen(30, 900, phase="Pending", containers=[]).proof is None
 
 
-@pytest.mark.xfail(strict=True, reason="OTHER_GRACE: what the stop asks for is waited for, which reached no kubelet")
 def test_a_deleted_node_proves_nothing_before_the_grace_period_is_over_that_runs() -> None:
     stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(2), "gracePeriodSeconds": 1}
     status = {"phase": "Stopping", "startedAt": when(-5), "workload": KNOWN, "stop": stop}

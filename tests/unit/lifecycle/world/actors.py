@@ -186,7 +186,7 @@ class Actors:
         running = [each for sandbox in sandboxes for each in sandbox.processes if each.running]
         if running:
             code = self.choose([0, 0, 0, 1, 137])
-            self.choose(running).end(self.world.clock.now, code, "OOMKilled" if code == 137 else None)
+            self.choose(running).exit(self.world.clock.now, code, "OOMKilled" if code == 137 else None)
 
     def operator_sleeps(self) -> None:
         seconds = self.choose([1, 2, 5, 15, 70, 400])

@@ -58,9 +58,6 @@ class PodCollector:
     def _collect(self, raw: Raw) -> None:
         ref, status = _ref(raw), raw["status"]
         if status["phase"] not in {"Succeeded", "Failed"}:
-            statuses = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
-            if not statuses or any("waiting" in each["state"] for each in statuses):
-                self._node.collected.add(raw["metadata"]["uid"])
             self._node.disrupt(ref, BY_COLLECTOR)
             self._server.change(ref, lambda each: each["status"].update(phase="Failed"))
         self._server.delete(ref, raw["metadata"]["uid"], 0)

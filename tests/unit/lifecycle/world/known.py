@@ -9,11 +9,6 @@ from enum import StrEnum
 class Known(StrEnum):
     """One mistake."""
 
-    COLLECTED = "PodGC writes Failed on a pod whose containers wait for their start, which counts as NotStarted"
-    UNSTOPPED = "a deleted Node counts at once for a task that nobody stops, and that has lost its pod by it"
-    MAIN_AGAIN = "the main container succeeds under restartPolicy Always, and is pulled and started once more"
-    LONG_PULL = "the Node is deleted, and a pull takes longer than the grace period and 10 s"
-    FORGOTTEN_BOOT = "the task's object is gone, and its pod was removed by force in a pull: no reboot proves its end"
     OTHER_GRACE = (
         "the Node is deleted, and another grace period is waited for than the one that runs: a stop's, or 30 s"
     )

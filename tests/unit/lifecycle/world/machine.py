@@ -182,6 +182,10 @@ class Sandbox:
         return "Running" if started else "Pending"
 
     def _container(self, each: Process, now: datetime) -> dict[str, Any]:
+        last = {"lastState": {"terminated": each.before}} if each.before is not None else {}
+        return last | self._state(each, now)
+
+    def _state(self, each: Process, now: datetime) -> dict[str, Any]:
         if each.hooked(now):
             return {"name": each.name, "state": {"waiting": {"reason": "ContainerCreating"}}}
         if each.running:

@@ -36,8 +36,6 @@ class Node:
     forgotten: bool = False
     """Whether somebody deleted the Node object of a machine that lives: a kubelet registers once, at its start."""
     gone_at: datetime | None = None
-    collected: set[str] = field(default_factory=set)
-    """UIDs of the pods that the garbage collector took away while a container of theirs waited for its start."""
     thrown_out: dict[str, str] = field(default_factory=dict)
     """By UID of a pod that was thrown out while it ran: why."""
 

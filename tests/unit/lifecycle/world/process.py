@@ -58,6 +58,8 @@ class Process:
     """When the pull that is under way is done."""
     probed_at: datetime | None = None
     """When the probe failed for which it is being ended."""
+    before: dict[str, Any] | None = None
+    """The end of the run before this one, as the kubelet reports it."""
     succeeded: bool = False
     """Whether it has ever ended by itself with exit code 0."""
 
@@ -86,6 +88,8 @@ class Process:
             self.start(now)
 
     def start(self, now: datetime) -> None:
+        if self.exit_code is not None:
+            self.before = self.told
         self.running = self.ever_ran = True
         self.starts += 1
         self.pulled_at = None
@@ -101,9 +105,12 @@ class Process:
 
     def end_by_itself(self, now: datetime) -> None:
         """It has done what it had to do."""
-        code = self.codes.pop(0) if self.codes else self.code
+        self.exit(now, self.codes.pop(0) if self.codes else self.code)
+
+    def exit(self, now: datetime, code: int, reason: str | None = None) -> None:
+        """It ends without anybody's asking."""
         self.succeeded |= code == 0
-        self.end(now, code)
+        self.end(now, code, reason)
 
     def die(self, now: datetime, told_at: datetime, kill_at: datetime, grace: float) -> None:
         """End it if its time has come since the kubelet began to end it, with this grace period."""

@@ -93,19 +93,18 @@ class DeletedNode(Scripted):
     """Somebody deletes the Node object of a machine that lives; it may be registered again, or be another boot."""
 
     steps = 90
+    most = 60
 
     def stage(self) -> None:
         node = self.world.node
         self.world.collector.quarantine = self.choose([0, 0, 5, 40])
         end = self.choose([self.plain_stop, self.plain_stop, self.pause])
         grace = self.choose([5, 30, 60] if end != self.pause or self.leads_to(Known.OTHER_GRACE) else [5, 30])
-        pull = self.choose([0, 30, 75, 75]) if self.leads_to(Known.LONG_PULL) else 0
-        busy = {"hook": self.choose([0, 0, 20])} if self.leads_to(Known.COLLECTED) else {}
-        self.work_on(
-            self.container(dies_in=self.choose([None, 20]), pull=pull, **busy), terminationGracePeriodSeconds=grace
-        )
+        pull = self.choose([0, 0, 30, 75])
+        slow = {"pull": pull, "hook": self.choose([0, 0, 20])}
+        self.work_on(self.container(dies_in=self.choose([None, 20]), **slow), terminationGracePeriodSeconds=grace)
         deleted = self.choose([6, 10])
-        if not self.leads_to(Known.UNSTOPPED) or self.choose([True, False]):
+        if self.choose([True, False]):
             self.at(deleted - self.choose([0, 0, 1, 4]), end)
         if pull and self.choose([True, False]):
             self.at(deleted, self.remove_by_force)
@@ -170,6 +169,8 @@ class ThrownOut(Scripted):
 class OwnRules(Scripted):
     """The main container's own rules start it again, beside a helper that goes on."""
 
+    most = 40
+
     def stage(self) -> None:
         codes = self.choose([[42], [42, 42], [42, 42, 42]])
         rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
@@ -178,7 +179,7 @@ class OwnRules(Scripted):
         own: Raw = self.choose([ruled, ruled, {"restartPolicy": "OnFailure"}])
         slow: Raw = {"imagePullPolicy": "Always", "pull": 20} if self.choose([True, False]) else {}
         main = self.container(lives=self.choose([2, 4]), codes=codes, **own, **slow)
-        if self.leads_to(Known.MAIN_AGAIN) and self.choose([True, False]):
+        if self.choose([True, False]):
             main = self.container(lives=3, imagePullPolicy="Always", pull=20, restartPolicy="Always")
             main.pop("restartPolicy")
             self.work_on(main, self.container("helper"), alone=True, restartPolicy="Always")
@@ -220,8 +221,7 @@ class TaskGone(Scripted):
     def stage(self) -> None:
         self.work_on(self.container(pull=40), alone=True)
         self.at(4, self.stop)
-        if self.leads_to(Known.FORGOTTEN_BOOT):
-            self.at(6, self.remove_by_force)
+        self.at(6, self.remove_by_force)
         self.at(self.choose([7, 9]), lambda: self.world.delete_task("task"))
 
 

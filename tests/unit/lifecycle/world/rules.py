@@ -3,16 +3,16 @@
 from datetime import timedelta
 
 from agentstop.api.meta import TASK_LABEL
-from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource, Verdict
+from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.transitions import EDGES
+from agentstop.lifecycle.verdict import OUT_OF_MEMORY
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Lighten, LiveRead, Meaning, Patch, Request
 
 from .clock import Clock
-from .known import KNOWN, Known
 from .machine import Sandbox
 from .memory import Memory, Written
 from .server import NAMESPACE, Raw
@@ -179,8 +179,6 @@ class Rules:
         verdict = status.stop.verdict if status.stop is not None else None
         if verdict is Verdict.UNVERIFIED or truth is None:
             return
-        if Known.COLLECTED in KNOWN and uid in self._memory.node.collected:
-            return
         assert not truth.running, f"rule 2: {status.phase} ({verdict}) is a lie"
         if status.workload is not None and status.workload.uid != uid:
             return  # one that was ended before, for a pause
@@ -188,7 +186,8 @@ class Rules:
         if verdict is Verdict.GRACEFUL:
             assert not self._killed_meanwhile(truth, status) or truth.ended_by_own_deadline, "Graceful, but killed"
         if verdict is Verdict.KILLED:
-            assert killed or lost(truth), "Killed, but not by the end of the grace period"
+            known = killed or lost(truth) or _out_of_memory_late(truth, status.stop)
+            assert known, "Killed, but not by the end of the grace period"
         if verdict is Verdict.NOT_STARTED:
             assert not truth.ever_ran, "NotStarted, but it ran"
 
@@ -203,6 +202,18 @@ def _gives_up(spec: Raw) -> bool:
     """Whether a task does not wait for the proof that what ran beside its main container has ended."""
     unconfirmed = (spec.get("stop") or {}).get("onUnconfirmed")
     return bool(spec.get("mainContainer")) and unconfirmed == OnUnconfirmed.MARK_STOPPED
+
+
+def _out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
+    """Whether a container ran out of memory when its grace period should have been over, and a start held that up.
+
+    Nothing tells that from SIGKILL: the kubelet does not say when it began.
+    """
+    if stop is None or stop.kill_at is None or not any(each.hook or each.pull for each in truth.processes):
+        return False
+    due = stop.kill_at.replace(microsecond=0)
+    ends = [each.finished_at for each in truth.processes if each.reason == OUT_OF_MEMORY]
+    return any(each is not None and each >= due for each in ends)
 
 
 def lost(truth: Sandbox) -> bool:

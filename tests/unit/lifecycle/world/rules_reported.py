@@ -14,7 +14,6 @@ from agentstop.workloads.requests import Delete, Meaning, Patch, Request
 from .clock import Clock
 from .collector import BY_COLLECTOR
 from .jobs import JOB
-from .known import KNOWN, Known
 from .machine import Sandbox
 from .memory import Memory, Written
 from .replica_sets import ReplicaSet
@@ -86,8 +85,9 @@ class ReportedRules:
     def _check_ended_by_itself(self, written: Written) -> None:
         after = written.after
         assert not self.only_by_stop, f"nothing ends by itself here, but the task is {after.phase} ({after.reason})"
-        excused = Known.MAIN_AGAIN in KNOWN and written.task["spec"].get("mainContainer")
-        assert after.reason != "Stopped" or excused, "an end that the operator's own hand made"
+        assert after.reason != "Stopped", "an end that the operator's own hand made"
+        if after.workload is None or after.workload.kind != "Pod":
+            return  # a Job makes another pod, and has the last word
         for uid in self._memory.pods_of(written.task, after):
             reason = self._memory.node.thrown_out.get(uid)
             if reason is not None:
@@ -143,8 +143,7 @@ class ReportedRules:
             over_at = status.finished_at
             later = any(each.first_at is not None and each.first_at > over_at for each in truth.processes)
             excused = status.reason == "WorkloadLost" and not later and not truth.starting(self._clock.now)
-            if self._memory.node.thrown_out.get(uid) == BY_COLLECTOR:
-                excused = Known.UNSTOPPED in KNOWN
+            excused = excused and self._memory.node.thrown_out.get(uid) != BY_COLLECTOR
             assert not truth.running or excused, f"Failed ({status.reason}) is a lie: it runs"
         signaled_at = status.stop.signaled_at if status.stop is not None else None
         if signaled_at is not None and truth.waited_until is not None and truth.waited_until > signaled_at + NEARLY:

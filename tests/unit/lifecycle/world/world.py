@@ -278,6 +278,9 @@ class World:
         conditions = [each for raw in self.tasks() for each in raw["status"].get("conditions") or ()]
         reasons = {each["reason"] for each in conditions if each["status"] == "True"}
         reasons |= {each.reason for each in self.operator.orphans}
+        # Of a task whose object is gone, nothing but the log tells.
+        gone = [each.status.conditions for _, each in self.operator.cache.tasks() if each.gone]
+        reasons |= {each.reason for told in gone for each in told if each.status == "True"}
         if KUBELET_BUSY in reasons:
             self.node.power_off()
             self.node.boot()
