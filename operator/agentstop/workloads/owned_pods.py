@@ -148,8 +148,11 @@ class OwnedPods:
 
     @property
     def own_grace_seconds(self) -> int | None:
-        """The longest grace period that any of them brings along, in seconds; None where there are none."""
-        longest = max((each.pod.grace_seconds for each in self.live), default=None)
+        """The longest grace period that any of them brings along, in seconds; None where there are none.
+
+        What is gone without an end counts as well: its kubelet gives it that time.
+        """
+        longest = max((each.pod.grace_seconds for each in self.seen if not each.pod.ended), default=None)
         return max(longest, MIN_GRACE_SECONDS) if longest is not None else None
 
     @property

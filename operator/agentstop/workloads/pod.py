@@ -176,7 +176,6 @@ def _without(task: Task, ref: ObjectRef, lister: Lister, now: datetime) -> Obser
 def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     """The task's pod is gone, and its last state was not seen."""
     node = known.pods[0].node if known.pods else None
-    stop = task.status.stop
     taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, entry) else None
     if known.pods and has_ended(known.pods[0]):
         return Observation(
@@ -189,7 +188,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
         )
     evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
     grace = grace_on_record(evidence)
-    due = (stop.kill_at if stop is not None else None) or (entry.since or entry.at) + grace
+    due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
     what, unreachable = unstarted(evidence), was_unreachable(task, now)
     if what is not None and node is not None:
         proof, blocked = proof_by_boot(

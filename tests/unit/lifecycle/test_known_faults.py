@@ -5,8 +5,6 @@ import pytest
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
-    DeletedNodeInAHurry,
-    FailingProbe,
     StopHook,
     ThrownOut,
     UnseenStart,
@@ -15,8 +13,6 @@ from .world.scripted import Scripted
 from .world.walks import walks
 
 CASES: dict[Known, type[Scripted]] = {
-    Known.OTHER_GRACE: DeletedNodeInAHurry,
-    Known.UNSEEN_GRACE: FailingProbe,
     Known.UNSEEN_NODE: UnseenStart,
     Known.UNLABELLED: Unlabelled,
     Known.HOOK_OF_JOB: StopHook,

@@ -6,6 +6,7 @@ from .world.mutations import Mutation
 from .world.reported_jobs import LateController, Queue
 from .world.reported_pods import (
     DeletedNode,
+    DeletedNodeInAHurry,
     FailingProbe,
     NodeComesBack,
     OwnRules,
@@ -44,6 +45,15 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or is_deleted(pod.node, lister)", "")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_due", "pod.may_have_started_since(told_at)", "False")),
     (DeletedNode, LIE, Mutation(f"{RECORD}:PodRecord.ended", "self.collected", "False")),
+    (
+        DeletedNodeInAHurry,
+        LIE,
+        Mutation(
+            f"{POD}:_vanished",
+            "(entry.since or entry.at) + grace",
+            "(task.status.stop and task.status.stop.kill_at) or entry.at",
+        ),
+    ),
     (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
     (ThrownOut, "thrown out", Mutation("workloads.outcome:ending_of", "thrown_out is not None", "False")),

@@ -35,7 +35,6 @@ def collected(grace: int) -> PodRecord:
     return pod(metadata={"deletionTimestamp": when(0), "deletionGracePeriodSeconds": 0}, spec=spec, status=status)
 
 
-@pytest.mark.xfail(strict=True, reason="UNSEEN_GRACE: the stop's killAt counts alone")
 def test_the_grace_period_on_record_counts_for_a_stopped_pod_too() -> None:
     assert unseen(5, 80, gracePeriodSeconds=105).proof is None
 
@@ -60,7 +59,6 @@ def test_a_deleted_node_proves_nothing_before_the_grace_period_is_over_that_runs
     assert decide(stopping, POD.observe(stopping, lister, at(20)), at(20)).status.phase is Phase.STOPPING
 
 
-@pytest.mark.xfail(strict=True, reason="OTHER_GRACE: 30 s are taken for it once none of its pods stands")
 def test_the_grace_period_of_pods_that_are_gone_is_the_workloads_own_still() -> None:
     gone = collected(60)
     assert OwnedPods((OwnedPod(gone, entry(gone, absent=True)),), (), ()).own_grace_seconds == 60

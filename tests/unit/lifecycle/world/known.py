@@ -9,12 +9,6 @@ from enum import StrEnum
 class Known(StrEnum):
     """One mistake."""
 
-    OTHER_GRACE = (
-        "the Node is deleted, and another grace period is waited for than the one that runs: a stop's, or 30 s"
-    )
-    UNSEEN_GRACE = (
-        "a pod was removed by force while no operator looked: the stop's killAt counts, not the grace on record"
-    )
     UNSEEN_NODE = "a pod went by force after it was bound, and the record knows no node or no container of it: Gone"
     UNLABELLED = "no selector finds a Job's pod, which is gone when the operator would end it: the stop hangs"
     HOOK_OF_JOB = "a stop hook takes the whole grace period of a Job's pod: killAt is 2 s early"

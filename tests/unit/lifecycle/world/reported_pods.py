@@ -56,7 +56,6 @@ class FailingProbe(Scripted):
     steps = 100
 
     def stage(self) -> None:
-        self.needs_calm(Known.UNSEEN_GRACE)
         grace = self.choose([30, 100, 150, 150])
         probed = self.container(livenessProbe={"terminationGracePeriodSeconds": grace}, dies_in=None)
         again = self.choose(["Always", "Never"])
@@ -66,7 +65,7 @@ class FailingProbe(Scripted):
         gone = failed + self.choose([1, 2, 6])
         self.at(self.choose([0, gone - 1, gone - 1, gone - 2]), self.some_end)
         how = self.choose(["force", "force", "unseen", "unseen", "left"])
-        if how == "unseen" and self.leads_to(Known.UNSEEN_GRACE):
+        if how == "unseen":
             self.at(gone, self.leave)
         if how != "left":
             self.at(gone, self.remove_by_force)
@@ -99,7 +98,7 @@ class DeletedNode(Scripted):
         node = self.world.node
         self.world.collector.quarantine = self.choose([0, 0, 5, 40])
         end = self.choose([self.plain_stop, self.plain_stop, self.pause])
-        grace = self.choose([5, 30, 60] if end != self.pause or self.leads_to(Known.OTHER_GRACE) else [5, 30])
+        grace = self.choose([5, 30, 60])
         pull = self.choose([0, 0, 30, 75])
         slow = {"pull": pull, "hook": self.choose([0, 0, 20])}
         self.work_on(self.container(dies_in=self.choose([None, 20]), **slow), terminationGracePeriodSeconds=grace)
@@ -123,9 +122,8 @@ class DeletedNodeInAHurry(Scripted):
     steps = 90
 
     def stage(self) -> None:
-        mended = self.leads_to(Known.OTHER_GRACE)
-        self.work_on(self.container(dies_in=None), terminationGracePeriodSeconds=60 if mended else 30)
-        self.at(6, self.stop if mended else self.plain_stop)
+        self.work_on(self.container(dies_in=None), terminationGracePeriodSeconds=60)
+        self.at(6, self.stop)
         self.at(self.choose([5, 6]), self.forget_node)
 
 

@@ -98,10 +98,6 @@ class Scripted(Actors):
             self.world.create_pod("task", spec)
             self.world.create_task("task", task | {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "task"}})
 
-    def needs_calm(self, fault: Known) -> None:
-        """Have the operator work all the time, where a crash alone leads to a mistake that is not mended."""
-        self.calm = self.world.reported_rules.calm = self.calm or not self.leads_to(fault)
-
     def is_too_early(self, deed: Deed) -> bool:
         """Put off what takes pods away that the record does not know well enough yet, while that is a mistake."""
         on_record = {
