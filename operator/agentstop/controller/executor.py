@@ -100,9 +100,9 @@ class Executor:
             self._cache.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
         elif error.absent and isinstance(request, GetPod):
             self._cache.mark_pod_deleted(request.group, request.uid, self._clock())
-        elif error.absent and isinstance(request, Delete):
+        elif error.absent and isinstance(request, Delete | Patch | Lighten):
             self._cache.mark_deleted(request.ref, request.uid, self._clock())
-        elif error.absent and isinstance(request, Get | Patch | Lighten):
+        elif error.absent and isinstance(request, Get):
             self._cache.see_absent(request.ref, self._clock())
         elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.

@@ -14,7 +14,7 @@ from .world.walks import walks
 
 CASES: dict[Known, type[Scripted]] = {
     Known.UNSEEN_NODE: UnseenStart,
-    Known.UNLABELLED: Unlabelled,
+    Known.UNMET: Unlabelled,
     Known.HOOK_OF_JOB: StopHook,
     Known.EVICTED: ThrownOut,
 }

@@ -343,6 +343,27 @@ def test_a_job_is_not_complete_because_its_stop_was_helped_along(world: World) -
     assert conditions == {"Suspended"}
 
 
+def test_a_jobs_pod_that_no_selector_finds_and_that_is_gone_holds_up_no_stop(world: World) -> None:
+    world.create_job(A_JOB | {"completions": 1})
+    world.create_task("a", ADOPTS_JOB)
+    goes_well(world, 4)
+    world.jobs.stop()
+    pods = [raw["metadata"]["name"] for raw in world.server.pods()]
+    assert pods
+    for name in pods:
+        world.change_pod(name, labels={})
+    goes_well(world, 1)
+    for name in pods:
+        world.change_pod(name, finalizers=[])
+        world.delete_pod(name, 0)
+    world.patch_spec("a", stopRequested=True)
+    goes_well(world, 5)
+    world.jobs.start()
+    goes_well(world, 145)
+
+    assert phase(world, "a") == "Stopped"
+
+
 def test_a_stop_that_comes_just_before_the_pod_is_made_is_seen(world: World) -> None:
     """The template is read live, and with it all that was asked of the task up to then."""
     world.create_task("a", TEMPLATE)

@@ -10,7 +10,7 @@ class Known(StrEnum):
     """One mistake."""
 
     UNSEEN_NODE = "a pod went by force after it was bound, and the record knows no node or no container of it: Gone"
-    UNLABELLED = "no selector finds a Job's pod, which is gone when the operator would end it: the stop hangs"
+    UNMET = "a Job's pod loses its labels before an operator has ever seen it, and nothing leads to it any more"
     HOOK_OF_JOB = "a stop hook takes the whole grace period of a Job's pod: killAt is 2 s early"
     EVICTED = "the kubelet evicts a pod with hardly any grace period, and kills it in a stop: Graceful"
 

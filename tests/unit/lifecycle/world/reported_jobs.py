@@ -76,7 +76,10 @@ class Unlabelled(_OnJob):
         self.at(8, self.choose([self.plain_stop, self.plain_stop, self.pause]))
 
     def _unlabel(self) -> None:
-        for name in self.pods() if self.leads_to(Known.UNLABELLED) else ():
+        if not self.leads_to(Known.UNMET) and self.is_unmet():
+            self.at(self.second + 1, self._unlabel)
+            return
+        for name in self.pods():
             self.world.change_pod(name, labels={})
 
 

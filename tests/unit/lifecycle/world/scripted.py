@@ -100,17 +100,20 @@ class Scripted(Actors):
 
     def is_too_early(self, deed: Deed) -> bool:
         """Put off what takes pods away that the record does not know well enough yet, while that is a mistake."""
-        on_record = {
-            each["uid"]: each
-            for task in self.world.tasks()
-            for each in (task["status"].get("workload") or {}).get("pods") or ()
-            if each.get("node") and each["containers"]
-        }
-        early = any(pod["metadata"]["uid"] not in on_record for pod in self.world.server.pods())
-        if early and not self.leads_to(Known.UNSEEN_NODE):
+        if self.is_unmet(well=True) and not self.leads_to(Known.UNSEEN_NODE):
             self.at(self.second + 1, deed)
             return True
         return False
+
+    def is_unmet(self, *, well: bool = False) -> bool:
+        """Whether there is a pod that is not on record, or not known `well` by it."""
+        on_record = {
+            each["uid"]
+            for task in self.world.tasks()
+            for each in (task["status"].get("workload") or {}).get("pods") or ()
+            if (each.get("node") and each["containers"]) or not well
+        }
+        return any(pod["metadata"]["uid"] not in on_record for pod in self.world.server.pods())
 
     def forget_node(self) -> None:
         """Somebody deletes the Node object of a machine that lives."""
