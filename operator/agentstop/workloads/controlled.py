@@ -241,7 +241,8 @@ class Controlled:
         active = any(each.active for each in seen_pods)
         again = started_again(task, parts)
         blocked = blocked or again
-        kills = [each.killed_by for each in (of_the_stop(each, stop) for each in seen_pods) if each.live]
+        ended = [of_the_stop(each, stop) for each in seen_pods]
+        kills = [each.killed_by for each in ended if each.live or each.killed_by is not None]
         graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
         signals = [signaled_at(part) for part in parts]
         times = [moment for moment in signals if moment is not None]

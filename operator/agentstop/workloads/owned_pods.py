@@ -157,10 +157,10 @@ class OwnedPods:
 
     @property
     def killed_by(self) -> datetime | None:
-        """When the last of them gets SIGKILL, once all of them are being ended."""
-        moments = [each.pod.killed_by for each in self.live]
-        known = [moment for moment in moments if moment is not None]
-        return max(known) if known and len(known) == len(moments) else None
+        """When the last of them gets SIGKILL, or got it, once all of them are being ended."""
+        if any(each.pod.killed_by is None for each in self.live):
+            return None
+        return max(filter(None, (each.pod.killed_by for each in self.seen)), default=None)
 
     @property
     def soonest_kill(self) -> datetime | None:

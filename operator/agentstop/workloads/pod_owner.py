@@ -165,11 +165,12 @@ def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime
 
 
 def of_the_stop(members: OwnedPods, stop: StopStatus | None) -> OwnedPods:
-    """Return the pods without those that were made after a stop: their time is not the stop's."""
+    """Return the pods without those that were made after a stop, or had ended before: their time is not the stop's."""
     if stop is None or stop.signaled_at is None:
-        return members
-    since = stop.signaled_at + SETTLING
-    return replace(members, seen=tuple(each for each in members.seen if not each.made_since(since)))
+        return replace(members, seen=members.live)
+    since, told_at = stop.signaled_at + SETTLING, stop.accepted_at
+    of_it = (each for each in members.seen if each.outlived(told_at) and not each.made_since(since))
+    return replace(members, seen=tuple(of_it))
 
 
 def started_again(task: Task, parts: Iterable[PodOwner]) -> Reason | None:

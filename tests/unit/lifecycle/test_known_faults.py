@@ -5,7 +5,6 @@ import pytest
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
-    StopHook,
     ThrownOut,
     UnseenStart,
 )
@@ -15,7 +14,6 @@ from .world.walks import walks
 CASES: dict[Known, type[Scripted]] = {
     Known.UNSEEN_NODE: UnseenStart,
     Known.UNMET: Unlabelled,
-    Known.HOOK_OF_JOB: StopHook,
     Known.EVICTED: ThrownOut,
 }
 

@@ -39,6 +39,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         Mutation(f"{RECORD}:PodRecord.longest_grace_seconds", "max(probes, default=0)", "0"),
     ),
     (StopHook, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "later if served else over_at", "over_at")),
+    (
+        StopHook,
+        "killAt says",
+        Mutation("workloads.owned_pods:OwnedPods.killed_by", "for each in self.seen)", "for each in self.live)"),
+    ),
     (StopHook, "killAt says", Mutation("workloads.container_spec:ends_late", '"preStop" in', '"nothing" in')),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:proof_by_boot", "is_deleted(node, lister) and not unreachable", "False")),

@@ -5,12 +5,13 @@
 
 import pytest
 
-from agentstop.api.task import Phase
+from agentstop.api.task import Phase, StopSource, StopStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation
 from agentstop.workloads.objects import CacheEntry, Lister
 from agentstop.workloads.owned_pods import OwnedPod, OwnedPods
 from agentstop.workloads.pod import POD
+from agentstop.workloads.pod_owner import of_the_stop
 from agentstop.workloads.pod_record import PodRecord
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 
@@ -64,7 +65,6 @@ def test_the_grace_period_of_pods_that_are_gone_is_the_workloads_own_still() -> 
     assert OwnedPods((OwnedPod(gone, entry(gone, absent=True)),), (), ()).own_grace_seconds == 60
 
 
-@pytest.mark.xfail(strict=True, reason="HOOK_OF_JOB: a pod that has ended says nothing of its kill any more")
 def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended() -> None:
     hooked = {"name": "main", "lifecycle": {"preStop": {}}}
     spec = {"nodeName": "n", "terminationGracePeriodSeconds": 10, "containers": [hooked]}
@@ -72,4 +72,8 @@ def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended()
     over = pod(metadata={"deletionTimestamp": when(10), "deletionGracePeriodSeconds": 10}, spec=spec, status=status)
     assert over.killed_by == at(12)
 
-    assert OwnedPods((OwnedPod(over, entry(over)),), (), ()).killed_by == at(12)
+    members = OwnedPods((OwnedPod(over, entry(over)),), (), ())
+    assert members.killed_by == at(12)
+    for accepted, killed_by in ((10, at(12)), (13, None)):  # of a stop that came later it says nothing
+        stop = StopStatus(source=StopSource.USER, accepted_at=at(accepted), signaled_at=at(accepted))
+        assert of_the_stop(members, stop).killed_by == killed_by

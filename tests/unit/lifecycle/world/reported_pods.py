@@ -80,8 +80,7 @@ class StopHook(Scripted):
 
     def stage(self) -> None:
         hooked = self.container(pre_stop=self.choose([3, 20, 20]), dies_in=self.choose([0.5, None, None]))
-        alone = not self.leads_to(Known.HOOK_OF_JOB)
-        self.work_on(hooked, alone=alone, terminationGracePeriodSeconds=self.choose([5, 10]))
+        self.work_on(hooked, terminationGracePeriodSeconds=self.choose([5, 10]))
         how = self.choose(["ours", "ours", "deleted", "force"])
         self.at(self.choose([5, 7]), self.plain_stop)
         if how != "ours":
