@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from agentstop.workloads.lightening import TOO_LARGE
-from agentstop.workloads.node import NodeRecord
-from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_record import PodRecord
 
 
 class ObjectRef(NamedTuple):
@@ -46,11 +43,19 @@ class Boot(NamedTuple):
     """When the node said so last, by our clock."""
 
 
+class Record(Protocol):
+    """What is kept of an object, whatever its kind: a PodRecord, NodeRecord or OwnerRecord."""
+
+    @property
+    def uid(self) -> str:
+        """UID of the object."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
     """The newest that is known of one object."""
 
-    seen: PodRecord | NodeRecord | OwnerRecord | None
+    seen: Record | None
     """Its last state; kept after the object is gone, for what that state proves."""
     absent: bool = False
     """Whether the API server said that there is no such object any more."""
