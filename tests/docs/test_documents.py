@@ -13,7 +13,7 @@ from .documents import DOCUMENTS, ROOT, name_of, table_below
 PACKAGE = ROOT / "operator/agentstop"
 SOURCE = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
 DECIDING = "\n".join(
-    path.read_text() for layer in ("lifecycle", "workloads") for path in (PACKAGE / layer).glob("*.py")
+    path.read_text() for layer in ("lifecycle", "workloads") for path in (PACKAGE / layer).rglob("*.py")
 )
 
 REASONS = (

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from agentstop.api.crd import UNSEEN
 from agentstop.cluster.gateway import MANAGER, PAUSE_MANAGER
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.record import STOP_MANAGER
 from tests.support.kube import Object
 
 TERMINAL = frozenset({"Stopped", "Completed", "Failed"})

@@ -19,7 +19,7 @@ from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
     Create,

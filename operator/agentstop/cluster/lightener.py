@@ -9,7 +9,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import path, task_ref
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.lightening import TOO_LARGE, Operations, lightened, mark_of
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import Lighten
 
 QUERY: Final = {"timeout": "5s"}

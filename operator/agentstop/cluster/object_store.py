@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.cluster.resources import pod_of, read_record, reader_of
-from agentstop.workloads.node import NodeRecord
 from agentstop.workloads.objects import (
     Boot,
     CacheEntry,
@@ -21,7 +20,8 @@ from agentstop.workloads.objects import (
     WatchTarget,
 )
 from agentstop.workloads.owner_record import OwnerRecord, read_owner
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.node import NodeRecord
+from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
 

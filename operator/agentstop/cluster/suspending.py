@@ -6,7 +6,7 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.objects import Schedule
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import Suspend
 
 _MERGE: Final = "application/merge-patch+json"

@@ -28,8 +28,8 @@ from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import MAX_MESSAGE, Order, matches, problem_of
-from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.pods.node import read_node
 from agentstop.workloads.registry import kind_of, taken
 from agentstop.workloads.requests import AccessReview, Delete, Get, Patch
 from agentstop.workloads.unreadable import told

@@ -15,7 +15,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.gateway import Gateway
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
 

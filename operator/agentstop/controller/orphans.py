@@ -24,9 +24,9 @@ from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
 from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pod import POD
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
+from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import Lister
 from agentstop.workloads.owned_pods import OwnedPod, stuck
 from agentstop.workloads.pod_owner import PodOwner, signaled_at
+from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, deletion, lightened_first
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
-from agentstop.workloads.termination import MIN_GRACE_SECONDS, deletion, lightened_first
 
 HELP_AFTER: Final = timedelta(seconds=2)
 """So long a controller has time to begin with a pod: some end one after the other, and some are not there at all."""

@@ -8,10 +8,10 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled import Controlled
 from agentstop.workloads.kinds import CLAIM, SANDBOX_API
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.pod_record import ENDED_PHASES, read_controller
+from agentstop.workloads.pods.record import ENDED_PHASES, read_controller
+from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Patch
-from agentstop.workloads.termination import MIN_GRACE_SECONDS
 
 GRACE_SECONDS: Final = 30
 """Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""

@@ -23,7 +23,7 @@ from agentstop.workloads.pod_owner import (
     signaled_at,
     started_again,
 )
-from agentstop.workloads.pod_record import Controller
+from agentstop.workloads.pods.record import Controller
 from agentstop.workloads.rejections import forbidden, parts_too_large
 from agentstop.workloads.requests import (
     AccessReview,

@@ -10,7 +10,7 @@ from agentstop.workloads.controlled import Controlled, KindSpec
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod_owner import NO_GROUP, PodOwner, former, orphaned_controllers, part_of, pods_of
-from agentstop.workloads.pod_record import Controller
+from agentstop.workloads.pods.record import Controller
 from agentstop.workloads.requests import Get
 from agentstop.workloads.roster import known_pods
 

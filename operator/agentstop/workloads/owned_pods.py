@@ -10,7 +10,7 @@ from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_proof import (
+from agentstop.workloads.pods.proof import (
     STALE,
     Finding,
     awaits_boot,
@@ -29,10 +29,10 @@ from agentstop.workloads.pod_proof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.pod_record import UNKNOWN_PHASE, Controller, PodRecord
-from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.record import UNKNOWN_PHASE, Controller, PodRecord
+from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.requests import Get
-from agentstop.workloads.termination import MIN_GRACE_SECONDS
 
 MAX_CHAIN: Final = 4
 """So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from agentstop.api.meta import parse_number, parse_time
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.pod_record import STOP_MANAGER, Controller, read_controller
+from agentstop.workloads.pods.record import STOP_MANAGER, Controller, read_controller
 
 JOB_SELECTOR_LABEL: Final = "batch.kubernetes.io/controller-uid"
 JOB_CONTROLLER: Final = "kubernetes.io/job-controller"

@@ -10,8 +10,8 @@ from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.outcome import ending_of, lost, main_ending_of, taken_away
-from agentstop.workloads.pod_proof import (
+from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
+from agentstop.workloads.pods.proof import (
     STALE,
     awaits_boot,
     being_started,
@@ -29,10 +29,10 @@ from agentstop.workloads.pod_proof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.pod_record import PodRecord, State
-from agentstop.workloads.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.record import PodRecord, State
+from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Request
-from agentstop.workloads.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""

@@ -12,8 +12,8 @@ from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
 from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_proof import Finding
-from agentstop.workloads.pod_record import Controller, PodRecord
+from agentstop.workloads.pods.proof import Finding
+from agentstop.workloads.pods.record import Controller, PodRecord
 from agentstop.workloads.roster import known_pods
 
 SETTLING: Final = timedelta(seconds=2)

@@ -5,8 +5,8 @@ from datetime import datetime
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.objects import Lister, ObjectRef, WatchTarget
 from agentstop.workloads.pod_owner import PodOwner
+from agentstop.workloads.pods.termination import too_large
 from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
-from agentstop.workloads.termination import too_large
 
 
 def forbidden(target: ObjectRef, parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.lifecycle.observation import Reason
-from agentstop.workloads.node import NodeRecord, read_node
 from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_record import PodRecord, read_controller, read_pod
+from agentstop.workloads.pods.node import NodeRecord, read_node
+from agentstop.workloads.pods.record import PodRecord, read_controller, read_pod
 
 MAX_TEXT: Final = 200
 

@@ -9,7 +9,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.object_store import MAX_BOOTS, is_newer
 from agentstop.workloads.objects import Boot, ObjectRef, Rejection
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.record import PodRecord
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
 
 KEY = TaskKey("ns", "x")

@@ -25,7 +25,7 @@ from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, RECHECK
 from agentstop.lifecycle.events import Note
 from agentstop.workloads.objects import ObjectRef, Rejection
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import Delete, Get, Patch, Request
 from tests.unit.objects import ADOPTS, NOW, POD_REF, POD_UID, Raw, ended, raw_pod, raw_task, when
 

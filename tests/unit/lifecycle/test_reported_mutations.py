@@ -20,7 +20,7 @@ from .world.scripted import Scripted
 from .world.walks import walks
 
 LIE = "is a lie|it runs though its task was Paused"
-PROOF, RECORD, POD = "workloads.pod_proof", "workloads.pod_record", "workloads.pod"
+PROOF, RECORD, POD = "workloads.pods.proof", "workloads.pods.record", "workloads.pod"
 
 BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "what is not None", "False")),
@@ -32,7 +32,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (SlowStart, LIE, Mutation(f"{POD}:_vanished", "unstarted(evidence)", "None")),
     (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not may_live_on(pod, entry, lister))", "True")),
     (SlowStart, LIE, Mutation("workloads.owned_pods:_of_vanished", "what is not None", "False")),
-    (SlowVolume, "all the same", Mutation("workloads.termination:_terminate_pod", "and pod.ran and own", "and own")),
+    (
+        SlowVolume,
+        "all the same",
+        Mutation("workloads.pods.termination:_terminate_pod", "and pod.ran and own", "and own"),
+    ),
     (
         FailingProbe,
         LIE,
@@ -44,7 +48,7 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         "killAt says",
         Mutation("workloads.owned_pods:OwnedPods.killed_by", "for each in self.seen)", "for each in self.live)"),
     ),
-    (StopHook, "killAt says", Mutation("workloads.container_spec:ends_late", '"preStop" in', '"nothing" in')),
+    (StopHook, "killAt says", Mutation("workloads.pods.container_spec:ends_late", '"preStop" in', '"nothing" in')),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:proof_by_boot", "is_deleted(node, lister) and not unreachable", "False")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or is_deleted(pod.node, lister)", "")),
@@ -61,15 +65,19 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     ),
     (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
-    (ThrownOut, "thrown out", Mutation("workloads.outcome:ending_of", "thrown_out is not None", "False")),
+    (ThrownOut, "thrown out", Mutation("workloads.pods.outcome:ending_of", "thrown_out is not None", "False")),
     (ThrownOut, "thrown out", Mutation(f"{RECORD}:_disruption", 'condition.get("status") != "True"', "True")),
-    (OwnRules, "start it again", Mutation("workloads.restarting:_matching_action", "exit_code is None or", "True or")),
     (
         OwnRules,
         "start it again",
-        Mutation("workloads.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
+        Mutation("workloads.pods.restarting:_matching_action", "exit_code is None or", "True or"),
     ),
-    (OwnRules, "own hand", Mutation("workloads.outcome:main_ending_of", "before is not None", "False")),
+    (
+        OwnRules,
+        "start it again",
+        Mutation("workloads.pods.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
+    ),
+    (OwnRules, "own hand", Mutation("workloads.pods.outcome:main_ending_of", "before is not None", "False")),
     (
         LateController,
         "helps along",

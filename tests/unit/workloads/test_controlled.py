@@ -6,9 +6,9 @@ import pytest
 
 from agentstop.lifecycle.effects import Start
 from agentstop.lifecycle.observation import Presence, Proof
-from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, Right, WatchTarget
-from agentstop.workloads.pod_record import read_pod
+from agentstop.workloads.pods.node import read_node
+from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import (
     AccessReview,

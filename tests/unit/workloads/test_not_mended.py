@@ -12,10 +12,10 @@ from agentstop.workloads.objects import CacheEntry, Lister
 from agentstop.workloads.owned_pods import OwnedPod, OwnedPods
 from agentstop.workloads.pod import POD
 from agentstop.workloads.pod_owner import of_the_stop
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.record import PodRecord
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 
-from .test_recorded import NODE_REF, alive, evidence
+from .pods.test_recorded import NODE_REF, alive, evidence
 
 GONE = CacheEntry(seen=None, absent=True, at=NOW)
 KNOWN: Raw = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID}

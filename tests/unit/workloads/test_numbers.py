@@ -9,11 +9,11 @@ from agentstop.cluster.resources import read_record, reader_of
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.observation import Observation
-from agentstop.workloads.node import NodeRecord, read_node
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod import POD
-from agentstop.workloads.pod_record import PodRecord, read_pod
+from agentstop.workloads.pods.node import NodeRecord, read_node
+from agentstop.workloads.pods.record import PodRecord, read_pod
 from agentstop.workloads.requests import Delete
 from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, entry, lister, raw_pod, task, when
 

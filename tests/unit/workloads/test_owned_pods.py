@@ -7,7 +7,6 @@ import pytest
 
 from agentstop.api.task import ContainerEnd, PodEvidence, StopSource, StopStatus
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.node import read_node
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.owned_pods import (
     OwnedPods,
@@ -20,7 +19,8 @@ from agentstop.workloads.owned_pods import (
     unlooked,
 )
 from agentstop.workloads.owner_record import read_owner
-from agentstop.workloads.pod_record import Controller, PodRecord, read_pod
+from agentstop.workloads.pods.node import read_node
+from agentstop.workloads.pods.record import Controller, PodRecord, read_pod
 from agentstop.workloads.requests import Get
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, waiting, when
 

@@ -13,7 +13,7 @@ from agentstop.workloads.owner_record import (
     read_scaled,
     sandbox_selector,
 )
-from agentstop.workloads.pod_record import Controller
+from agentstop.workloads.pods.record import Controller
 from tests.unit.objects import Raw, at, when
 
 from .owners import MARK, SUSPENDED, controller, raw_owner, suspended_job

@@ -9,7 +9,7 @@ from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, Wor
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
 from agentstop.workloads.owner_record import read_scaled
-from agentstop.workloads.pod_record import read_pod
+from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.requests import FindPods, ListPods
 from agentstop.workloads.roster import known_pods, missing, other_pods, restored, shortened
 from tests.unit.objects import Raw, at, raw_pod, task, when

@@ -11,7 +11,7 @@ from agentstop.cluster.gateway import PAUSE_MANAGER
 from agentstop.cluster.resources import pod_of
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
     Create,

@@ -7,8 +7,8 @@ from typing import Any
 
 from agentstop.cluster.errors import ApiError
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.node import OUT_OF_SERVICE_TAINT
 from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.pods.node import OUT_OF_SERVICE_TAINT
 
 from .clock import Clock
 from .machine import Sandbox, sandbox_of

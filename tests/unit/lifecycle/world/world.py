@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.pod_proof import KUBELET_BUSY
+from agentstop.workloads.pods.proof import KUBELET_BUSY
 from agentstop.workloads.requests import Get, Request
 
 from .clock import Clock

@@ -9,7 +9,7 @@ from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.pod_record import STOP_DEADLINE_SECONDS, PodRecord
+from agentstop.workloads.pods.record import STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
 MIN_GRACE_SECONDS: Final = 1

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
-from agentstop.workloads.container_spec import DEFAULT_GRACE_SECONDS
-from agentstop.workloads.pod_record import ENDED_PHASES, UNKNOWN_PHASE
+from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
+from agentstop.workloads.pods.record import ENDED_PHASES, UNKNOWN_PHASE
 
 
 def has_ended(evidence: PodEvidence) -> bool:

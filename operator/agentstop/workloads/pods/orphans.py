@@ -12,7 +12,7 @@ from agentstop.api.meta import Condition, ConditionType
 from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, WorkloadStatus
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.pod_record import PodRecord
+from agentstop.workloads.pods.record import PodRecord
 
 ORPHANED: Final = "OrphanedPod"
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.observation import Ending
-from agentstop.workloads.outcome import ending_of, main_ending_of, taken_away
-from agentstop.workloads.pod_record import STOP_MANAGER
+from agentstop.workloads.pods.outcome import ending_of, main_ending_of, taken_away
+from agentstop.workloads.pods.record import STOP_MANAGER
 from tests.unit.objects import at, end, ended, entry, never_found, pod, running, waiting, when
 
 Raw = dict[str, Any]

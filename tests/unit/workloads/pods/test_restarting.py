@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
+from agentstop.workloads.pods.restarting import Restart, Role, restart_after, restarts_all
 
 Raw = dict[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Final
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
 from agentstop.workloads.objects import CacheEntry
-from agentstop.workloads.pod_record import LOST_CONTAINER, ContainerRecord, Disruption, PodRecord
-from agentstop.workloads.restarting import Restart, Role
+from agentstop.workloads.pods.record import LOST_CONTAINER, ContainerRecord, Disruption, PodRecord
+from agentstop.workloads.pods.restarting import Restart, Role
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 """Reason that the kubelet gives a pod that it ended for its deadline, ours included."""

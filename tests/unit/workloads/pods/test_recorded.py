@@ -6,15 +6,14 @@ import pytest
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.observation import Observation, Proof
-from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pod import POD
-from agentstop.workloads.pod_proof import next_look
-from agentstop.workloads.recorded import grace_on_record
+from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
+from agentstop.workloads.pods.proof import next_look
+from agentstop.workloads.pods.recorded import grace_on_record
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, pod, raw_pod, running, task, when
-
-from .adopted import SPEC, WORKLOAD, observe
-from .owners import JOB_PODS, JOB_REF
+from tests.unit.workloads.adopted import SPEC, WORKLOAD, observe
+from tests.unit.workloads.owners import JOB_PODS, JOB_REF
 
 NODE_REF = ObjectRef("Node", "", "n")
 RUNS: Raw = {"name": "main", "startedAt": when(-5)}

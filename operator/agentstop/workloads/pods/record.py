@@ -10,15 +10,15 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import LATEST, MAX_DURATION_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
-from agentstop.workloads.container_spec import (
+from agentstop.workloads.lightening import IS_HEAVY
+from agentstop.workloads.pods.container_spec import (
     DEFAULT_GRACE_SECONDS,
     ends_late,
     probe_grace_seconds,
     started_at,
     starts_slowly,
 )
-from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.restarting import Restart, Role, restart_after, restarts_all
+from agentstop.workloads.pods.restarting import Restart, Role, restart_after, restarts_all
 
 STOP_MANAGER: Final = "agentstop-stop"
 """Field manager of the one change that stops a pod in place. The API server records it with its time in the pod's

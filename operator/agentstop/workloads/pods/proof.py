@@ -7,10 +7,10 @@ from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.conditions import KUBELET_BUSY as KUBELET_BUSY
 from agentstop.lifecycle.conditions import NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
-from agentstop.workloads.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
-from agentstop.workloads.pod_record import PodRecord, State
-from agentstop.workloads.recorded import has_ended
+from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
+from agentstop.workloads.pods.record import PodRecord, State
+from agentstop.workloads.pods.recorded import has_ended
 from agentstop.workloads.requests import Get
 
 STALE: Final = timedelta(seconds=5)

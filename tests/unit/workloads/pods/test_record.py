@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.pod_record import STOP_MANAGER, State
-from agentstop.workloads.recorded import has_ended
-from agentstop.workloads.restarting import Role
+from agentstop.workloads.pods.record import STOP_MANAGER, State
+from agentstop.workloads.pods.recorded import has_ended
+from agentstop.workloads.pods.restarting import Role
 from tests.unit.objects import at, end, ended, never_found, pod, running, waiting, when
 
 Raw = dict[str, Any]

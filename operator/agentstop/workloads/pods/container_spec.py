@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.api.meta import parse_seconds, parse_time
-from agentstop.workloads.restarting import Role
+from agentstop.workloads.pods.restarting import Role
 
 DEFAULT_GRACE_SECONDS: Final = 30
 """Grace period of a pod that does not say one."""
