@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.cluster.resources import pod_of, read_record, reader_of
+from agentstop.workloads.controlled.record import OwnerRecord, read_owner
 from agentstop.workloads.objects import (
     Boot,
     CacheEntry,
@@ -19,7 +20,6 @@ from agentstop.workloads.objects import (
     Schedule,
     WatchTarget,
 )
-from agentstop.workloads.owner_record import OwnerRecord, read_owner
 from agentstop.workloads.pods.node import NodeRecord
 from agentstop.workloads.pods.record import PodRecord
 

@@ -13,7 +13,7 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Enqueuer
 from agentstop.controller.event_handler import priority_of
 from agentstop.controller.retry import BUSY, RetryError
-from agentstop.workloads.controlled import NO_SCALE, NOT_SERVED
+from agentstop.workloads.controlled.kind import NO_SCALE, NOT_SERVED
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, Rejection, Right
 from agentstop.workloads.requests import (

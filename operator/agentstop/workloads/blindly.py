@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.controlled import Controlled
+from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.kinds import CLAIM, SANDBOX_API
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.record import ENDED_PHASES, read_controller

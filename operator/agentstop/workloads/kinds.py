@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from agentstop.api.task import BoundTo, WorkloadStatus
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.controlled import Controlled, KindSpec
+from agentstop.workloads.controlled.kind import Controlled, KindSpec
+from agentstop.workloads.controlled.pod_owner import NO_GROUP, PodOwner, former, orphaned_controllers, part_of, pods_of
+from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.roster import known_pods
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
-from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_owner import NO_GROUP, PodOwner, former, orphaned_controllers, part_of, pods_of
 from agentstop.workloads.pods.record import Controller
 from agentstop.workloads.requests import Get
-from agentstop.workloads.roster import known_pods
 
 SANDBOX_API: Final = "agents.x-k8s.io/v1beta1"
 CLAIM_API: Final = "extensions.agents.x-k8s.io/v1beta1"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.lifecycle.observation import Reason
-from agentstop.workloads.owner_record import OwnerRecord
+from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.pods.record import PodRecord, read_controller, read_pod
 

@@ -31,7 +31,7 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     ),
     (SlowStart, LIE, Mutation(f"{POD}:_vanished", "unstarted(evidence)", "None")),
     (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not may_live_on(pod, entry, lister))", "True")),
-    (SlowStart, LIE, Mutation("workloads.owned_pods:_of_vanished", "what is not None", "False")),
+    (SlowStart, LIE, Mutation("workloads.controlled.owned_pods:_of_vanished", "what is not None", "False")),
     (
         SlowVolume,
         "all the same",
@@ -46,7 +46,9 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (
         StopHook,
         "killAt says",
-        Mutation("workloads.owned_pods:OwnedPods.killed_by", "for each in self.seen)", "for each in self.live)"),
+        Mutation(
+            "workloads.controlled.owned_pods:OwnedPods.killed_by", "for each in self.seen)", "for each in self.live)"
+        ),
     ),
     (StopHook, "killAt says", Mutation("workloads.pods.container_spec:ends_late", '"preStop" in', '"nothing" in')),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
@@ -81,14 +83,18 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (
         LateController,
         "helps along",
-        Mutation("workloads.assisted_termination:help_to_end", "if halt.pause", "if False"),
+        Mutation("workloads.controlled.assisted_termination:help_to_end", "if halt.pause", "if False"),
     ),
     (
         LateController,
         "signal of ours|by itself",
-        Mutation("workloads.assisted_termination:_removal", "JOB_TRACKING in", "not"),
+        Mutation("workloads.controlled.assisted_termination:_removal", "JOB_TRACKING in", "not"),
     ),
-    (Queue, "nobody is told", Mutation("workloads.pod_owner:started_again", "if stop is None or", "if True or")),
+    (
+        Queue,
+        "nobody is told",
+        Mutation("workloads.controlled.pod_owner:started_again", "if stop is None or", "if True or"),
+    ),
     (Queue, "rule 4", Mutation("lifecycle.decide:_over", "effects=(halt(case, status.stop),)", "effects=()")),
     (TakenOver, "nobody is told", Mutation(f"{POD}:_taken_over", "or pod.controller is None", "or True")),
 ]

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
+from agentstop.workloads.controlled.record import JOB_SELECTOR_LABEL, job_selector
 from agentstop.workloads.objects import ObjectRef, PodsOf
-from agentstop.workloads.owner_record import JOB_SELECTOR_LABEL, job_selector
 from tests.unit.objects import NAMESPACE, Raw, raw_pod, when
 
 JOB_UID = "job-uid"

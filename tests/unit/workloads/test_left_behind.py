@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.observation import Proof
+from agentstop.workloads.controlled.record import read_owner, read_scaled, sandbox_selector
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.owner_record import read_owner, read_scaled, sandbox_selector
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.requests import Delete, Get, GetPod, ListPods, Meaning, Patch
 from tests.unit.objects import NAMESPACE, Raw, at, raw_pod, task, when

@@ -9,8 +9,8 @@ from agentstop.cluster.resources import read_record, reader_of
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.observation import Observation
+from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
-from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.pods.record import PodRecord, read_pod

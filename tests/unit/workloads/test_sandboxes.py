@@ -8,9 +8,9 @@ from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
+from agentstop.workloads.controlled.record import SANDBOX_LABEL, sandbox_selector
 from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.owner_record import SANDBOX_LABEL, sandbox_selector
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Get, ListPods, LiveRead, Meaning, Patch, Request

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.cluster.errors import ApiError
+from agentstop.workloads.controlled.record import JOB_SELECTOR_LABEL
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.owner_record import JOB_SELECTOR_LABEL
 from agentstop_playground.controllers import job_status
 from agentstop_playground.controllers.job_status import FINALIZER
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from agentstop.lifecycle.observation import Reason
+from agentstop.workloads.controlled.pod_owner import PodOwner
 from agentstop.workloads.objects import Lister, ObjectRef, WatchTarget
-from agentstop.workloads.pod_owner import PodOwner
 from agentstop.workloads.pods.termination import too_large
 from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
 

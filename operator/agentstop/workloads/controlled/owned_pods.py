@@ -8,8 +8,8 @@ from typing import Final
 
 from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.observation import Proof, Reason
+from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
-from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pods.proof import (
     STALE,
     Finding,

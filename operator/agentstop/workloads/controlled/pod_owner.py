@@ -9,12 +9,12 @@ from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
+from agentstop.workloads.controlled.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
+from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.roster import known_pods
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
-from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pods.proof import Finding
 from agentstop.workloads.pods.record import Controller, PodRecord
-from agentstop.workloads.roster import known_pods
 
 SETTLING: Final = timedelta(seconds=2)
 """How long after the halt of a workload whose pods were just being made its controller may still make one, because it

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.owner_record import (
+from agentstop.workloads.controlled.record import (
     OwnerRecord,
     read_claim,
     read_job,
@@ -15,8 +15,7 @@ from agentstop.workloads.owner_record import (
 )
 from agentstop.workloads.pods.record import Controller
 from tests.unit.objects import Raw, at, when
-
-from .owners import MARK, SUSPENDED, controller, raw_owner, suspended_job
+from tests.unit.workloads.owners import MARK, SUSPENDED, controller, raw_owner, suspended_job
 
 
 def condition(kind: str, reason: str, status: str = "True", **more: Any) -> Raw:

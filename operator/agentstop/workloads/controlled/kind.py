@@ -9,11 +9,14 @@ from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
-from agentstop.workloads.assisted_termination import UNTRACK_FIRST, before_its_controller, help_due, help_to_end
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.owned_pods import stale, unlooked
-from agentstop.workloads.owner_record import OwnerRecord
-from agentstop.workloads.pod_owner import (
+from agentstop.workloads.controlled.assisted_termination import (
+    UNTRACK_FIRST,
+    before_its_controller,
+    help_due,
+    help_to_end,
+)
+from agentstop.workloads.controlled.owned_pods import stale, unlooked
+from agentstop.workloads.controlled.pod_owner import (
     PodOwner,
     ending_of_parts,
     finding,
@@ -23,8 +26,12 @@ from agentstop.workloads.pod_owner import (
     signaled_at,
     started_again,
 )
+from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.rejections import forbidden, parts_too_large
+from agentstop.workloads.controlled.roster import missing, other_pods
+from agentstop.workloads.controlled.schedules import said_of, schedule_of, suspension
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
 from agentstop.workloads.pods.record import Controller
-from agentstop.workloads.rejections import forbidden, parts_too_large
 from agentstop.workloads.requests import (
     AccessReview,
     FindPods,
@@ -37,8 +44,6 @@ from agentstop.workloads.requests import (
     Patch,
     Request,
 )
-from agentstop.workloads.roster import missing, other_pods
-from agentstop.workloads.schedules import said_of, schedule_of, suspension
 
 DEFAULT_GRACE_SECONDS: Final = 30
 

@@ -17,8 +17,7 @@ from agentstop.workloads.requests import (
     Patch,
 )
 from tests.unit.objects import NAMESPACE, Raw, at, task, waiting, when
-
-from .adopted import (
+from tests.unit.workloads.adopted import (
     ACCEPTED,
     DEPLOYMENT_REF,
     GOING,
@@ -37,7 +36,17 @@ from .adopted import (
     required_reads,
     sent,
 )
-from .owners import JOB_PODS, JOB_REF, JOB_UID, MARK, SUSPENDED, controller, job_pod, raw_owner, suspended_job
+from tests.unit.workloads.owners import (
+    JOB_PODS,
+    JOB_REF,
+    JOB_UID,
+    MARK,
+    SUSPENDED,
+    controller,
+    job_pod,
+    raw_owner,
+    suspended_job,
+)
 
 # Which workload it is
 

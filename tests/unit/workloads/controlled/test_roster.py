@@ -7,15 +7,14 @@ import pytest
 
 from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.observation import Task
+from agentstop.workloads.controlled.record import read_scaled
+from agentstop.workloads.controlled.roster import known_pods, missing, other_pods, restored, shortened
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
-from agentstop.workloads.owner_record import read_scaled
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.requests import FindPods, ListPods
-from agentstop.workloads.roster import known_pods, missing, other_pods, restored, shortened
 from tests.unit.objects import Raw, at, raw_pod, task, when
-
-from .adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, observe, required_reads
-from .owners import controller, raw_owner
+from tests.unit.workloads.adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, observe, required_reads
+from tests.unit.workloads.owners import controller, raw_owner
 
 UID = "532e67e6-f461-4911-a9c1-640a9afdba61"
 SPEC: Raw = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}

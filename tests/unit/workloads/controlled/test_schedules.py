@@ -13,9 +13,20 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, Rejection, Schedule
 from agentstop.workloads.requests import Suspend
 from tests.unit.objects import NAMESPACE, Raw, at, task, when
-
-from .adopted import HALT, PAUSE, PAUSING, RUNNING, SPEC, STOPPED, STOPPING, WORKLOAD, lister, observe, sent
-from .owners import JOB_UID, controller, job_pod, raw_owner
+from tests.unit.workloads.adopted import (
+    HALT,
+    PAUSE,
+    PAUSING,
+    RUNNING,
+    SPEC,
+    STOPPED,
+    STOPPING,
+    WORKLOAD,
+    lister,
+    observe,
+    sent,
+)
+from tests.unit.workloads.owners import JOB_UID, controller, job_pod, raw_owner
 
 CRON_JOB = ObjectRef("CronJob", NAMESPACE, "nightly", "batch/v1")
 SUSPEND_IT = Suspend(CRON_JOB, "cron-uid", JOB_UID)

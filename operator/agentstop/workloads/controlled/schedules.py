@@ -5,8 +5,8 @@ from typing import Final
 
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB
 from agentstop.lifecycle.observation import Reason
+from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import Lister, ObjectRef, Schedule
-from agentstop.workloads.owner_record import OwnerRecord
 from agentstop.workloads.pods.record import Controller
 from agentstop.workloads.requests import Suspend
 

@@ -7,8 +7,7 @@ import pytest
 
 from agentstop.api.task import ContainerEnd, PodEvidence, StopSource, StopStatus
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
-from agentstop.workloads.owned_pods import (
+from agentstop.workloads.controlled.owned_pods import (
     OwnedPods,
     Whose,
     belongs,
@@ -18,13 +17,13 @@ from agentstop.workloads.owned_pods import (
     stuck,
     unlooked,
 )
-from agentstop.workloads.owner_record import read_owner
+from agentstop.workloads.controlled.record import read_owner
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pods.node import read_node
 from agentstop.workloads.pods.record import Controller, PodRecord, read_pod
 from agentstop.workloads.requests import Get
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, waiting, when
-
-from .owners import controller, job_pod
+from tests.unit.workloads.owners import controller, job_pod
 
 DEPLOYMENT_UID = "deployment-uid"
 REPLICA_SET = ObjectRef("ReplicaSet", NAMESPACE, "x-5d", "apps/v1")

@@ -6,10 +6,10 @@ from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Terminate
+from agentstop.workloads.controlled.owned_pods import OwnedPod, stuck
+from agentstop.workloads.controlled.pod_owner import PodOwner, signaled_at
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import Lister
-from agentstop.workloads.owned_pods import OwnedPod, stuck
-from agentstop.workloads.pod_owner import PodOwner, signaled_at
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, deletion, lightened_first
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 

@@ -8,9 +8,9 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Proof
+from agentstop.workloads.controlled.record import read_job, read_owner
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import CacheEntry, ObjectRef, Rejection
-from agentstop.workloads.owner_record import read_job, read_owner
 from agentstop.workloads.requests import (
     Delete,
     GetPod,
@@ -19,8 +19,7 @@ from agentstop.workloads.requests import (
     Patch,
 )
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, owner, task, when
-
-from .adopted import (
+from tests.unit.workloads.adopted import (
     ACCEPTED,
     GOING,
     HALT,
@@ -34,7 +33,7 @@ from .adopted import (
     required_reads,
     sent,
 )
-from .owners import JOB_PODS, JOB_REF, MARK, job_pod, raw_owner, suspended_job
+from tests.unit.workloads.owners import JOB_PODS, JOB_REF, MARK, job_pod, raw_owner, suspended_job
 
 # Proof
 
