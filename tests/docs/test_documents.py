@@ -86,7 +86,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_modules_that_are_named_are_there(document: Path) -> None:
-    """Such as `workloads/pod.py`; what begins with another folder is no module of the operator's."""
+    """Such as `workloads/kinds/pod.py`; what begins with another folder is no module of the operator's."""
     folders = "|".join(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir()))
     for name in re.findall(rf"`((?:{folders})/[\w/]+(?:\.py)?)`", document.read_text()):
         assert (PACKAGE / name).exists(), f"{document.name} names {name}"

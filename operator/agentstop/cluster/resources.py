@@ -8,7 +8,8 @@ from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
 from agentstop.workloads.controlled.record import OwnerRecord, read_claim, read_job, read_sandbox, read_scaled
-from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API
+from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.pods.record import PodRecord, read_pod

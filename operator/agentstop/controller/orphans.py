@@ -23,8 +23,8 @@ from agentstop.controller.task_pass import ROUNDS
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pods.record import PodRecord
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.kind import Controlled
-from agentstop.workloads.kinds import CLAIM, SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API
+from agentstop.workloads.kinds.sandbox_claim import CLAIM
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.record import ENDED_PHASES, read_controller
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS

@@ -5,8 +5,11 @@ from typing import Final
 
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.kind import WorkloadKind
-from agentstop.workloads.kinds import CLAIM, CLAIM_API, JOB, SANDBOX, SANDBOX_API, SCALED
-from agentstop.workloads.pod import POD
+from agentstop.workloads.kinds.job import JOB
+from agentstop.workloads.kinds.pod import POD
+from agentstop.workloads.kinds.sandbox import SANDBOX, SANDBOX_API
+from agentstop.workloads.kinds.sandbox_claim import CLAIM, CLAIM_API
+from agentstop.workloads.kinds.scalable import SCALED
 
 KINDS: Final[Mapping[tuple[str, str], WorkloadKind]] = {
     ("v1", "Pod"): POD,

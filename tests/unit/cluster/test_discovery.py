@@ -7,7 +7,7 @@ import pytest
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import APIResource
-from agentstop.workloads.kinds import SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import POD_REF, Raw
 

@@ -20,7 +20,7 @@ from .world.scripted import Scripted
 from .world.walks import walks
 
 LIE = "is a lie|it runs though its task was Paused"
-PROOF, RECORD, POD = "workloads.pods.proof", "workloads.pods.record", "workloads.pod"
+PROOF, RECORD, POD = "workloads.pods.proof", "workloads.pods.record", "workloads.kinds.pod"
 
 BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "what is not None", "False")),

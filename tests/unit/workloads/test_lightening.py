@@ -7,9 +7,9 @@ import pytest
 
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.effects import Terminate
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.lightening import BULKY, IS_HEAVY, TOO_LARGE, lightened, mark_of
 from agentstop.workloads.objects import Lister, ObjectRef, Rejection
-from agentstop.workloads.pod import POD
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch, Request
 from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, ended, entry, lister, pod, task, when
 

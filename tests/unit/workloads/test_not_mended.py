@@ -10,8 +10,8 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation
 from agentstop.workloads.controlled.owned_pods import OwnedPod, OwnedPods
 from agentstop.workloads.controlled.pod_owner import of_the_stop
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister
-from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.record import PodRecord
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 

@@ -10,8 +10,8 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.observation import Observation
 from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
-from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.pods.record import PodRecord, read_pod
 from agentstop.workloads.requests import Delete

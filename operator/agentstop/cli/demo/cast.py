@@ -5,7 +5,7 @@ from typing import Final
 
 from agentstop.api.task import Phase, StopSource, Verdict
 from agentstop.cli.demo.expectations import Expectation
-from agentstop.workloads.kinds import SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API
 
 DEAF_GRACE_SECONDS: Final = 5
 

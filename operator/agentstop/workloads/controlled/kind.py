@@ -1,7 +1,6 @@
 """Workloads that make pods of their own: what controls the pods is stopped, and the pods are the proof."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from agentstop.workloads.controlled.assisted_termination import (
     help_due,
     help_to_end,
 )
+from agentstop.workloads.controlled.kind_spec import KindSpec
 from agentstop.workloads.controlled.owned_pods import stale, unlooked
 from agentstop.workloads.controlled.pod_owner import (
     PodOwner,
@@ -31,7 +31,6 @@ from agentstop.workloads.controlled.rejections import forbidden, parts_too_large
 from agentstop.workloads.controlled.roster import missing, other_pods
 from agentstop.workloads.controlled.schedules import said_of, schedule_of, suspension
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.pods.record import Controller
 from agentstop.workloads.requests import (
     AccessReview,
     FindPods,
@@ -54,24 +53,6 @@ ASK_AGAIN_SOON: Final = timedelta(seconds=25)
 NOT_SERVED: Final = "KindNotServed"
 NO_SCALE: Final = "NoScale"
 """Reasons of refusals that the gateway gives for kinds, rather than the API server for objects."""
-
-
-@dataclass(frozen=True, slots=True)
-class KindSpec:
-    """What is particular to a kind of controlled workload."""
-
-    halt: Mapping[str, Any]
-    """What is merged into it to end its pods."""
-    resume: Callable[[WorkloadStatus | None], Mapping[str, Any]]
-    """What is merged into it to have them made again, from what is on record of it."""
-    deed: str
-    """What was done to it, for people: suspended, scaled to 0."""
-    scale: bool = False
-    """Whether that goes to its scale subresource."""
-    goes_on: Callable[[ObjectRef, Controller], Reason | None] = lambda _ref, _controller: None
-    """Says what goes on though it is stopped, where it has a controller of its own that is no CronJob."""
-    refuses: Callable[[ObjectRef, OwnerRecord], Reason | None] = lambda _ref, _owner: None
-    """Says why it cannot be the workload of a task, if it can't."""
 
 
 class Controlled:

@@ -7,7 +7,7 @@ import pytest
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.observation import Presence, Proof
-from agentstop.workloads.pod import POD
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.pods.orphans import ending_of_orphan, is_orphan, stand_in
 from agentstop.workloads.requests import Delete, Patch
 from tests.unit.objects import ADOPTS, NOW, POD_UID, Raw, ended, entry, lister, owner, pod, task

@@ -6,8 +6,8 @@ import pytest
 
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.observation import Observation, Proof
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
-from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.pods.proof import next_look
 from agentstop.workloads.pods.recorded import grace_on_record

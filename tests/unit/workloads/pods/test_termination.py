@@ -9,8 +9,8 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import task_ref
 from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Rejection
-from agentstop.workloads.pod import POD
 from agentstop.workloads.requests import Create, Delete, GetTemplate, Meaning, Patch, Request
 from tests.unit.objects import (
     ADOPTS,

@@ -9,14 +9,14 @@ from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.controlled.record import SANDBOX_LABEL, sandbox_selector
-from agentstop.workloads.kinds import CLAIM_API, SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API
+from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Get, ListPods, LiveRead, Meaning, Patch, Request
 from tests.unit.objects import NAMESPACE, Raw, at, ended, raw_pod, task, when
-
-from .owners import controller, raw_owner
+from tests.unit.workloads.owners import controller, raw_owner
 
 SANDBOX_REF = ObjectRef("Sandbox", NAMESPACE, "x", SANDBOX_API)
 POOLED_REF = ObjectRef("Sandbox", NAMESPACE, "pool-9", SANDBOX_API)

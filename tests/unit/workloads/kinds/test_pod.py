@@ -8,9 +8,9 @@ import pytest
 from agentstop.api.task import Phase
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
-from agentstop.workloads.kinds import SCALED
+from agentstop.workloads.kinds.pod import POD
+from agentstop.workloads.kinds.scalable import SCALED
 from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, WatchTarget
-from agentstop.workloads.pod import POD
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
 from agentstop.workloads.requests import Get

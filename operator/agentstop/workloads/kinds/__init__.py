@@ -1,0 +1,1 @@
+"""One module a kind of workload. Which one speaks for which kind is in the registry."""
