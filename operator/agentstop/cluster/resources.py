@@ -7,12 +7,12 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
-from agentstop.workloads.controlled.record import OwnerRecord, read_claim, read_job, read_sandbox, read_scaled
-from agentstop.workloads.kinds.sandbox import SANDBOX_API
-from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
+from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.kinds.scalable import SCALED
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.pods.record import PodRecord, read_pod
+from agentstop.workloads.registry import kind_called
 from agentstop.workloads.unreadable import told, unreadable
 
 log = logging.getLogger(__name__)
@@ -20,13 +20,6 @@ log = logging.getLogger(__name__)
 TASKS: Final = f"/apis/{GROUP}/{VERSION}"
 
 Reader = Callable[[Mapping[str, Any]], PodRecord | NodeRecord | OwnerRecord]
-
-_READERS: Final[Mapping[tuple[str, str], Reader]] = {
-    ("v1", "Pod"): read_pod,
-    ("batch/v1", "Job"): read_job,
-    (SANDBOX_API, "Sandbox"): read_sandbox,
-    (CLAIM_API, "SandboxClaim"): read_claim,
-}
 
 
 class APIResource(NamedTuple):
@@ -64,7 +57,7 @@ def reader_of(ref: ObjectRef) -> Reader:
     """Return what reads the record of an object; what no module stands for is read by its scale."""
     if is_node(ref):
         return read_node
-    return _READERS.get((ref.api_version, ref.kind), read_scaled)
+    return kind_called(ref.api_version, ref.kind).read
 
 
 def read_record(reader: Reader, raw: Mapping[str, Any]) -> PodRecord | NodeRecord | OwnerRecord:
@@ -86,7 +79,7 @@ def pod_of(raw: Mapping[str, Any]) -> PodRecord:
 
 def by_scale(ref: ObjectRef) -> bool:
     """Whether an object is known by its scale subresource alone."""
-    return not is_node(ref) and (ref.api_version, ref.kind) not in _READERS
+    return not is_node(ref) and kind_called(ref.api_version, ref.kind) is SCALED
 
 
 def is_node(ref: ObjectRef) -> bool:

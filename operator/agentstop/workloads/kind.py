@@ -1,16 +1,23 @@
 """What every kind of workload has to say for itself."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from agentstop.lifecycle.effects import WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Task
+from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import Lister, WatchTarget
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import LiveRead, Request
 
 
 class WorkloadKind(Protocol):
     """One kind of workload. All of it is pure: from what is known to what it means, and to what has to be sent."""
+
+    @property
+    def read(self) -> Callable[[Mapping[str, Any]], PodRecord | OwnerRecord]:
+        """What reads the record of such an object."""
 
     def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return what has to be followed for the task, because no label of ours leads to it."""

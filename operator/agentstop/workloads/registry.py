@@ -17,8 +17,8 @@ KINDS: Final[Mapping[tuple[str, str], WorkloadKind]] = {
     (SANDBOX_API, "Sandbox"): SANDBOX,
     (CLAIM_API, "SandboxClaim"): CLAIM,
 }
-"""Workload modules by API version and kind. A new kind is one module and one line here; whatever else can be scaled is
-stopped by scaling it."""
+"""Workload modules by API version and kind: the only table of them. A new kind is one module and one line here.
+Whatever else can be scaled is stopped by scaling it."""
 
 SUPPORTED: Final = ", ".join(
     [*(f"{kind} of {version}" for version, kind in KINDS), "and kinds with a scale subresource such as Deployment"]
@@ -28,7 +28,12 @@ SUPPORTED: Final = ", ".join(
 def kind_of(task: Task) -> WorkloadKind:
     """Return the module for the task's workload."""
     ref = task.spec.workload_ref
-    return POD if ref is None else KINDS.get((ref.api_version, ref.kind), SCALED)
+    return POD if ref is None else kind_called(ref.api_version, ref.kind)
+
+
+def kind_called(api_version: str, kind: str) -> WorkloadKind:
+    """Return the module for workloads of this API version and kind."""
+    return KINDS.get((api_version, kind), SCALED)
 
 
 def taken(task: Task, by: Task) -> Observation:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from agentstop.workloads.controlled.record import JOB_SELECTOR_LABEL, job_selector
+from agentstop.workloads.kinds.job import JOB_SELECTOR_LABEL, job_selector
 from agentstop.workloads.objects import ObjectRef, PodsOf
 from tests.unit.objects import NAMESPACE, Raw, raw_pod, when
 

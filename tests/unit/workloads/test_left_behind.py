@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.controlled.record import read_owner, read_scaled, sandbox_selector
-from agentstop.workloads.kinds.sandbox import SANDBOX_API
+from agentstop.workloads.controlled.record import read_owner
+from agentstop.workloads.kinds.sandbox import SANDBOX_API, sandbox_selector
 from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
+from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.requests import Delete, Get, GetPod, ListPods, Meaning, Patch

@@ -60,6 +60,7 @@ class Controlled:
 
     def __init__(self, kind_spec: KindSpec) -> None:
         self._kind_spec = kind_spec
+        self.read: Final = kind_spec.read
 
     def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return the object for as long as it must stay as it is, and its pods until they are gone."""

@@ -15,6 +15,8 @@ from agentstop.workloads.pods.record import Controller
 class KindSpec:
     """What is particular to a kind of controlled workload."""
 
+    read: Callable[[Mapping[str, Any]], OwnerRecord]
+    """Reads the record of such an object."""
     halt: Mapping[str, Any]
     """What is merged into it to end its pods."""
     resume: Callable[[WorkloadStatus | None], Mapping[str, Any]]

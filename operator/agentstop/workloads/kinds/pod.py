@@ -29,7 +29,7 @@ from agentstop.workloads.pods.proof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.pods.record import PodRecord, State
+from agentstop.workloads.pods.record import PodRecord, State, read_pod
 from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Request
@@ -50,6 +50,8 @@ INVALID_CODES: Final = frozenset({400, 422})
 
 class _Pod:
     """The workload kind of pods."""
+
+    read = staticmethod(read_pod)
 
     def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return the pod if it was adopted, or somebody took our label off it; for as long as the task lives."""

@@ -1,19 +1,29 @@
 """Claims of agent-sandbox: what is suspended is the Sandbox that runs in their place."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from agentstop.api.task import BoundTo
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.controlled.pod_owner import NO_GROUP, PodOwner, former, part_of, pods_of
-from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.record import OwnerRecord, identity
 from agentstop.workloads.controlled.roster import known_pods
 from agentstop.workloads.kinds.sandbox import SANDBOX_API, SANDBOX_SPEC
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.requests import Get
 
 CLAIM_API: Final = "extensions.agents.x-k8s.io/v1beta1"
+CLAIMED_ANNOTATION: Final = "agents.x-k8s.io/sandbox-name"
+
+
+def read_claim(raw: Mapping[str, Any]) -> OwnerRecord:
+    """Return the record of a SandboxClaim (extensions.agents.x-k8s.io/v1beta1): it runs nothing itself."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    assigned = (metadata.get("annotations") or {}).get(CLAIMED_ANNOTATION)
+    bound_to = (status.get("sandbox") or {}).get("name") or assigned or metadata["name"]
+    return OwnerRecord(**identity(raw), bound_to=bound_to)
 
 
 class _Claim(Controlled):
@@ -74,4 +84,4 @@ class _Claim(Controlled):
             yield ObjectRef("Sandbox", task.namespace, name, SANDBOX_API)
 
 
-CLAIM: Final = _Claim(SANDBOX_SPEC)
+CLAIM: Final = _Claim(replace(SANDBOX_SPEC, read=read_claim))

@@ -4,13 +4,35 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from agentstop.api.meta import parse_number
 from agentstop.api.task import WorkloadStatus
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.controlled.kind_spec import KindSpec, made_by_another
 from agentstop.workloads.controlled.pod_owner import PodOwner, orphaned_controllers, part_of
-from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.record import OwnerRecord, identity, is_current, stop_accepted_at
 from agentstop.workloads.objects import Lister, ObjectRef
+
+
+def read_scaled(raw: Mapping[str, Any]) -> OwnerRecord:
+    """Return the record of an object that can be scaled; the answer of its scale subresource stands under `scale`.
+
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/autoscaling-resources/scale-v1/
+    """
+    metadata, scale = raw["metadata"], raw.get("scale") or {}
+    replicas = parse_number(scale.get("spec", {}).get("replicas"))
+    running = parse_number((scale.get("status") or {}).get("replicas"))
+    status = raw.get("status") or {}
+    current = status.get("observedGeneration") is None or is_current(status, metadata)
+    return OwnerRecord(
+        **identity(raw),
+        halted=replicas == 0,
+        settled=current and running == 0,
+        selector=(scale.get("status") or {}).get("selector") or None,
+        replicas=replicas,
+        running=running,
+        marked_at=stop_accepted_at(metadata, "replicas"),
+    )
 
 
 def _former_number(workload: WorkloadStatus | None) -> Mapping[str, Any]:
@@ -56,6 +78,7 @@ def _heir(task: Task, former: PodOwner, ref: ObjectRef, uid: str, lister: Lister
 
 SCALED: Final = _Scaled(
     KindSpec(
+        read=read_scaled,
         halt={"spec": {"replicas": 0}},
         resume=_former_number,
         deed="scaled to 0",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.cluster.errors import ApiError
-from agentstop.workloads.controlled.record import JOB_SELECTOR_LABEL
+from agentstop.workloads.kinds.job import JOB_SELECTOR_LABEL
 from agentstop.workloads.objects import ObjectRef
 from agentstop_playground.controllers import job_status
 from agentstop_playground.controllers.job_status import FINALIZER

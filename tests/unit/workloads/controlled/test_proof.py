@@ -8,16 +8,11 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.controlled.record import read_job, read_owner
+from agentstop.workloads.controlled.record import read_owner
+from agentstop.workloads.kinds.job import read_job
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import CacheEntry, ObjectRef, Rejection
-from agentstop.workloads.requests import (
-    Delete,
-    GetPod,
-    ListPods,
-    Meaning,
-    Patch,
-)
+from agentstop.workloads.requests import Delete, GetPod, ListPods, Meaning, Patch
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, owner, task, when
 from tests.unit.workloads.adopted import (
     ACCEPTED,

@@ -4,15 +4,11 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.controlled.record import (
-    OwnerRecord,
-    read_claim,
-    read_job,
-    read_owner,
-    read_sandbox,
-    read_scaled,
-    sandbox_selector,
-)
+from agentstop.workloads.controlled.record import OwnerRecord, read_owner
+from agentstop.workloads.kinds.job import read_job
+from agentstop.workloads.kinds.sandbox import read_sandbox, sandbox_selector
+from agentstop.workloads.kinds.sandbox_claim import read_claim
+from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.pods.record import Controller
 from tests.unit.objects import Raw, at, when
 from tests.unit.workloads.owners import MARK, SUSPENDED, controller, raw_owner, suspended_job

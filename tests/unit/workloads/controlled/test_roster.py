@@ -7,8 +7,8 @@ import pytest
 
 from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.controlled.record import read_scaled
 from agentstop.workloads.controlled.roster import known_pods, missing, other_pods, restored, shortened
+from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
 from agentstop.workloads.pods.record import read_pod
 from agentstop.workloads.requests import FindPods, ListPods

@@ -8,8 +8,7 @@ from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
-from agentstop.workloads.controlled.record import SANDBOX_LABEL, sandbox_selector
-from agentstop.workloads.kinds.sandbox import SANDBOX_API
+from agentstop.workloads.kinds.sandbox import SANDBOX_API, SANDBOX_LABEL, sandbox_selector
 from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.pods.record import read_pod
