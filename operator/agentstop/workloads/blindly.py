@@ -6,8 +6,6 @@ from typing import Any, Final
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.kind import Controlled
-from agentstop.workloads.kinds.sandbox import SANDBOX_API
-from agentstop.workloads.kinds.sandbox_claim import CLAIM
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.record import ENDED_PHASES, read_controller
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
@@ -20,20 +18,17 @@ GRACE_SECONDS: Final = 30
 
 def target_of(task: Task) -> ObjectRef:
     """Return the object that has to be read, and then ended."""
-    ref = task.spec.workload_ref
-    if ref is None:
-        return ObjectRef("Pod", task.namespace, task.name)
-    if kind_of(task) is CLAIM:
-        bound = task.status.workload.bound_to if task.status.workload is not None else None
-        return ObjectRef("Sandbox", task.namespace, bound.name if bound is not None else ref.name, SANDBOX_API)
-    return ObjectRef(ref.kind, task.namespace, ref.name, ref.api_version)
+    kind, ref = kind_of(task), task.spec.workload_ref
+    if isinstance(kind, Controlled):
+        return kind.stands_for(task)
+    return ObjectRef("Pod", task.namespace, task.name if ref is None else ref.name)
 
 
 def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | Patch | None:
     """Return the request that ends an object as it was just read; None where it is not the task's, or is ending."""
     metadata = raw["metadata"]
     uid, kind = metadata["uid"], kind_of(task)
-    if not _is_the_tasks(task, metadata):
+    if not _is_the_tasks(task, ref, metadata):
         return None
     if isinstance(kind, Controlled):
         return kind.end(ref, uid)
@@ -43,12 +38,12 @@ def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | 
     return Delete(ref, uid, max(asked, MIN_GRACE_SECONDS))
 
 
-def _is_the_tasks(task: Task, metadata: Mapping[str, Any]) -> bool:
-    known = task.status.workload
+def _is_the_tasks(task: Task, ref: ObjectRef, metadata: Mapping[str, Any]) -> bool:
+    known, named = task.status.workload, task.spec.workload_ref
     if known is not None:
         bound = known.bound_to.uid if known.bound_to is not None else None
         return metadata["uid"] in {known.uid, bound}
     owner = read_controller(metadata.get("ownerReferences") or ())
-    if task.spec.workload_ref is None:
+    if named is None:
         return owner is not None and owner.uid == task.uid
-    return owner is None or kind_of(task) is CLAIM
+    return owner is None or ref.kind != named.kind  # what runs in its place is controlled by it

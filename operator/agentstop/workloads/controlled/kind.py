@@ -183,6 +183,10 @@ class Controlled:
 
     # What a kind may see differently
 
+    def stands_for(self, task: Task) -> ObjectRef:
+        """Return the object that ends with the workload's stop, as far as the task alone tells."""
+        return _target(task)
+
     def _needed(self, task: Task, _lister: Lister) -> Iterator[ObjectRef]:
         """Yield the objects that have to be known."""
         yield _target(task)

@@ -29,6 +29,13 @@ def read_claim(raw: Mapping[str, Any]) -> OwnerRecord:
 class _Claim(Controlled):
     """A claim runs in the Sandbox that it is bound to; it may be bound to another one at any time."""
 
+    def stands_for(self, task: Task) -> ObjectRef:
+        """Return the Sandbox on record; without one, that of the claim's name, which is what it gets without a pool."""
+        known = task.status.workload
+        bound = known.bound_to if known is not None else None
+        name = bound.name if bound is not None else super().stands_for(task).name
+        return ObjectRef("Sandbox", task.namespace, name, SANDBOX_API)
+
     def _needed(self, task: Task, lister: Lister) -> Iterator[ObjectRef]:
         yield from super()._needed(task, lister)
         yield from self._sandboxes(task, lister)
