@@ -85,10 +85,10 @@ def _status(task: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
     """Return what the operator would write, by its own decision."""
     moment = datetime.now(UTC)
     cache = Cache()
-    key = cache.put_task(task, moment)
+    key = cache.tasks.put(task, moment)
     assert key is not None
-    cache.see(ObjectRef("Pod", key.namespace, key.name), pod, moment)
-    record = cache.task(key)
+    cache.objects.see(ObjectRef("Pod", key.namespace, key.name), pod, moment)
+    record = cache.tasks.get(key)
     assert record is not None
     kind = kind_of(record)
     assert kind is not None

@@ -30,8 +30,8 @@ class Family:
 def registered() -> Metrics:
     """Return metrics in which everything has happened once."""
     cache, stalls = Cache(), Stalls()
-    cache.listen(stalls.changed)
-    metrics = Metrics(cache.phases, lambda: 0, lambda: stalls)
+    cache.tasks.listen(stalls.changed)
+    metrics = Metrics(cache.tasks.phases, lambda: 0, lambda: stalls)
     metrics.watch_health.expect(())
     metrics.heard("Pod")
     held = {
@@ -41,7 +41,7 @@ def registered() -> Metrics:
         "message": "",
         "lastTransitionTime": when(0),
     }
-    cache.put_task(raw_task(None, {"phase": "Stopping", "conditions": [held]}), NOW)
+    cache.tasks.put(raw_task(None, {"phase": "Stopping", "conditions": [held]}), NOW)
     metrics.stop_requests.labels(StopSource.USER).inc()
     metrics.stop_signal.labels(StopSource.USER).observe(0.1)
     metrics.stop_duration.labels(StopSource.USER, Verdict.GRACEFUL).observe(1.0)

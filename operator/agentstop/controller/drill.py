@@ -94,7 +94,7 @@ class Drill:
         started_at = self._clock()
         found: list[_Found] = []
         ended = 0
-        for number, (key, task) in enumerate(self._cache.tasks()):
+        for number, (key, task) in enumerate(self._cache.tasks.items()):
             if matches(order, task, self._book.namespaces):
                 if task.status.phase.terminal:
                     ended += 1
@@ -137,7 +137,7 @@ class Drill:
 
     def _look_at(self, order: Order, key: TaskKey, task: Task) -> _Found:
         now, lister, kind = self._clock(), self._cache.lister, kind_of(task)
-        rival = self._cache.rival_of(key, task)
+        rival = self._cache.claims.rival_of(key, task)
         seen = taken(task, rival) if rival is not None else kind.observe(task, lister, now)
         request = task.spec.stop or StopRequest()
         asked = order.spec.grace_period_seconds or request.grace_period_seconds

@@ -55,7 +55,7 @@ class EventHandler:
             self.object(ObjectRef(kind, *name), DELETED, {"metadata": {}})
             return
         key = TaskKey(*name)
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is not None and task.uid == uid:
             self.task_is_gone(key)
 
@@ -65,15 +65,15 @@ class EventHandler:
         key = TaskKey(metadata["namespace"], metadata["name"])
         self._metrics.heard(KIND)
         try:
-            taken = self._cache.put_task(raw, self._clock())
+            taken = self._cache.tasks.put(raw, self._clock())
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
-            self._cache.unreadable.add(key)
+            self._cache.tasks.unreadable.add(key)
             log.error("%s cannot be read, and is left alone: %s: %s", key, where, problem["msg"])
             return
         if kind == DELETED:
-            current = self._cache.task(key)
+            current = self._cache.tasks.get(key)
             if current is not None and current.uid == metadata["uid"]:
                 self.task_is_gone(key)
         elif taken is not None:
@@ -85,11 +85,11 @@ class EventHandler:
         A stop that was asked for before is still carried out. Any other pod that we made is an orphan from now on,
         unless the garbage collector takes it.
         """
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is None:
             return
         if not task.status.phase.terminal and task.stop_seen_at is not None:
-            self._cache.mark_gone(key)
+            self._cache.tasks.mark_gone(key)
             self.enqueue(key)
         else:
             self._forget(key)
@@ -101,9 +101,9 @@ class EventHandler:
             return
         self._metrics.heard("Pod")
         if kind == LISTED:
-            self._cache.list_pods(target, raw["items"], self._clock())
+            self._cache.objects.list_pods(target, raw["items"], self._clock())
         else:
-            self._cache.see_member(target, raw, self._clock(), deleted=kind == DELETED)
+            self._cache.objects.see_member(target, raw, self._clock(), deleted=kind == DELETED)
         for key in self._cache.keys_of(target):
             self.enqueue(key)
 
@@ -111,20 +111,20 @@ class EventHandler:
         """Take in the event of an object that a task stands for."""
         self._metrics.heard(ref.kind)
         if kind == DELETED and (ref.kind != "Pod" or raw["metadata"].get("deletionGracePeriodSeconds") == 0):
-            self._cache.see_absent(ref, self._clock(), raw)
+            self._cache.objects.see_absent(ref, self._clock(), raw)
         elif kind == DELETED:
             # A watch by label says the same of an object that is there, but lost its label: nobody gets away so, not
             # even in the middle of its grace period. What is really deleted comes with a grace period of 0 left.
-            self._cache.mark_stale(ref)
+            self._cache.objects.mark_stale(ref)
         else:
-            self._cache.see(ref, raw, self._clock())
+            self._cache.objects.see(ref, raw, self._clock())
         if ref.kind == "Pod":
             self._pod_seen(ref)
         self._enqueue_all(ref, gone=kind == DELETED)
 
     def absent(self, ref: ObjectRef) -> None:
         """Take in that an object does not exist."""
-        self._cache.see_absent(ref, self._clock())
+        self._cache.objects.see_absent(ref, self._clock())
         self._enqueue_all(ref, gone=True)
 
     def _enqueue_all(self, ref: ObjectRef, *, gone: bool) -> None:
@@ -136,11 +136,11 @@ class EventHandler:
 
     def mark_stale(self, key: TaskKey) -> None:
         """Have the pod of a task looked at live before anything is decided."""
-        self._cache.mark_stale(ObjectRef("Pod", key.namespace, key.name))
+        self._cache.objects.mark_stale(ObjectRef("Pod", key.namespace, key.name))
 
     def enqueue(self, key: TaskKey) -> None:
         """Have a decision made on the task; one that is to be stopped comes before all others."""
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is not None:
             self._queue.add(key, priority=priority_of(task))
 

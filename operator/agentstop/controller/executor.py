@@ -66,9 +66,9 @@ class Executor:
 
     def take_in_task(self, raw: JsonObject) -> None:
         """Take in a task, and have it decided on: its own event may come later, and bring nothing new."""
-        taken = self._cache.put_task(raw, self._clock())
+        taken = self._cache.tasks.put(raw, self._clock())
         if taken is not None:
-            self._queue.add(taken, priority=priority_of(self._cache.task(taken)))
+            self._queue.add(taken, priority=priority_of(self._cache.tasks.get(taken)))
 
     async def _send(self, request: Request) -> None:
         """Send a request, and take in what the answer says. Raises ApiError where none came."""
@@ -85,10 +85,10 @@ class Executor:
         if isinstance(answer, ApiError):
             await self._failed(request, answer)
         else:
-            self._cache.allow(request.ref, request.verb)
+            self._cache.objects.allow(request.ref, request.verb)
             if isinstance(request, Lighten):
                 for verb in (Patch.verb, Delete.verb):
-                    self._cache.allow(request.ref, verb)
+                    self._cache.objects.allow(request.ref, verb)
             self._answered(request, answer)
 
     async def _failed(self, request: Request, error: ApiError) -> None:
@@ -97,27 +97,31 @@ class Executor:
         if isinstance(request, GetTemplate):
             if not error.absent:
                 raise error
-            self._cache.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
+            self._cache.tasks.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
         elif error.absent and isinstance(request, GetPod):
-            self._cache.mark_pod_deleted(request.group, request.uid, self._clock())
+            self._cache.objects.mark_pod_deleted(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete | Patch | Lighten):
-            self._cache.mark_deleted(request.ref, request.uid, self._clock())
+            self._cache.objects.mark_deleted(request.ref, request.uid, self._clock())
         elif error.absent and isinstance(request, Get):
-            self._cache.see_absent(request.ref, self._clock())
+            self._cache.objects.see_absent(request.ref, self._clock())
         elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.
             await self._send(Get(request.ref))
             decided_anew = isinstance(request, Delete) and request.resource_version is not None
-            if not isinstance(request, Create) and not decided_anew and self._cache.is_there(request.ref, request.uid):
+            if (
+                not isinstance(request, Create)
+                and not decided_anew
+                and self._cache.objects.is_there(request.ref, request.uid)
+            ):
                 raise error
         elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
-            self._cache.mark_stale(request.ref)  # nobody knows whether it was carried out
+            self._cache.objects.mark_stale(request.ref)  # nobody knows whether it was carried out
             raise error
         elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
-            if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.knows(ref):
-                self._cache.see_absent(ref, self._clock())  # its kind was removed, and it with it
+            if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.objects.knows(ref):
+                self._cache.objects.see_absent(ref, self._clock())  # its kind was removed, and it with it
             reason = TOO_LARGE if error.too_large else error.reason
-            self._cache.refuse(ref, request.verb, Rejection(error.code, reason, error.message, self._clock()))
+            self._cache.objects.refuse(ref, request.verb, Rejection(error.code, reason, error.message, self._clock()))
             if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
         else:
@@ -128,40 +132,40 @@ class Executor:
         now = self._clock()
         match request:
             case Suspend(job=job):
-                self._cache.note_schedule(job, answer["schedule"])
+                self._cache.objects.note_schedule(job, answer["schedule"])
             case AccessReview(ref):
-                self._cache.note_right(ref, Right(_missing(answer), now))
+                self._cache.objects.note_right(ref, Right(_missing(answer), now))
             case ListPods(pods):
-                self._cache.list_pods(pods, answer["items"], now)
+                self._cache.objects.list_pods(pods, answer["items"], now)
             case FindPods(pods, uids):
                 found = {each.uid: each for each in answer["items"]}
                 for uid in uids:
                     if uid in found:
-                        self._cache.find_member(pods, found[uid], now)
+                        self._cache.objects.find_member(pods, found[uid], now)
                     else:
-                        self._cache.mark_pod_deleted(pods, uid, now)
+                        self._cache.objects.mark_pod_deleted(pods, uid, now)
             case GetPod(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
-                    self._cache.see_member(pods, answer, now)
+                    self._cache.objects.see_member(pods, answer, now)
                 else:
-                    self._cache.mark_pod_deleted(pods, uid, now)
+                    self._cache.objects.mark_pod_deleted(pods, uid, now)
             case GetTemplate(ref, uid):
                 self.take_in_task(answer)
                 if answer["metadata"]["uid"] == uid:
-                    self._cache.lend_template(uid, answer["spec"].get("podTemplate") or {})
+                    self._cache.objects.lend_template(uid, answer["spec"].get("podTemplate") or {})
             case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
                 # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
-                self._cache.mark_deleted(ref, uid, now)
+                self._cache.objects.mark_deleted(ref, uid, now)
             case Get(ref, link):
-                self._cache.see(ref, answer, now, link=link)
+                self._cache.objects.see(ref, answer, now, link=link)
             case Patch(ref):
                 signal = None if request.meaning is Meaning.UNTRACK else request.meaning is not Meaning.RESUME
-                self._cache.see(ref, answer, now, signal=signal)
+                self._cache.objects.see(ref, answer, now, signal=signal)
             case Lighten(ref):
-                self._cache.see(ref, answer, now, signal=True if request.spec else None)
+                self._cache.objects.see(ref, answer, now, signal=True if request.spec else None)
             case Create(ref) | Delete(ref) if answer.get("kind") == ref.kind:
                 signal = True if isinstance(request, Delete) and request.ends_processes else None
-                self._cache.see(ref, answer, now, signal=signal)
+                self._cache.objects.see(ref, answer, now, signal=signal)
 
     async def _make(self, request: Request) -> JsonObject:
         """Create an object, unless too many others are being created: what hangs there must leave workers for stops.

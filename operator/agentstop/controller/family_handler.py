@@ -22,18 +22,18 @@ class FamilyHandler:
         self._cache = cache
         self._queue = queue
         self._clock = clock
-        cache.listen(self.changed)
+        cache.tasks.listen(self.changed)
 
     def changed(self, key: TaskKey, before: Task | None, after: Task | None) -> None:
         """Take in that a task came, changed or went."""
         task = after or before
         if task is None:
             return
-        family_lister = self._cache.family_lister(key.namespace)
+        family_lister = self._cache.tasks.family_lister(key.namespace)
         if _downwards(before) != _downwards(after):
             for each in list(descendants(task, family_lister)):
                 below = TaskKey(each.namespace, each.name)
-                if self._cache.ask(below, self._clock()):
+                if self._cache.tasks.ask(below, self._clock()):
                     self._queue.add(below, priority=Priority.MASS)
                 elif not each.status.phase.terminal:
                     self._queue.add(below)

@@ -41,7 +41,7 @@ class LastResort:
 
     async def take(self, key: TaskKey, order_effect: OrderEffect, error: Exception) -> None:
         """Do for a task what can be done though `error` kept anybody from deciding on it."""
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is None or task.status.phase.terminal:
             return
         now = self._clock()
@@ -66,7 +66,7 @@ class LastResort:
     ) -> tuple[StopStatus | None, bool]:
         """Return the record of the stop without a look at the workload, if it can be told, and if it is a person's."""
         try:
-            family = family_of(task, self._cache.family_lister(key.namespace))
+            family = family_of(task, self._cache.tasks.family_lister(key.namespace))
             case = DecisionInput(task, Observation(presence=Presence.UNKNOWN), now, family, order_effect)
             stop = accepted(case)
             return stop, by_person(case, stop)

@@ -149,7 +149,7 @@ class Operator:
         gc.set_threshold(*SETTLED_THRESHOLDS)
         self._filled.set()
         wiring.orphans.sweep()
-        log.info("ready: %d tasks known", sum(wiring.cache.phases.values()))
+        log.info("ready: %d tasks known", sum(wiring.cache.tasks.phases.values()))
 
     def _dead(self) -> str | None:
         ended = [task.get_name() for task in self._background if task.done()]

@@ -121,7 +121,7 @@ class OrderPass:
                 orphans = (each for each in means.orphans() if means_orphan(order, each.namespace, each.name, labels))
                 ledger.wait_for(orphans)
                 counts = ledger.counts()
-                unwritten = not means.cache.unwritten.isdisjoint(ledger.buckets)
+                unwritten = not means.cache.tasks.unwritten.isdisjoint(ledger.buckets)
         return OrderInput(
             order=order,
             now=means.clock(),
@@ -163,8 +163,8 @@ class OrderPass:
             if by_namespace(order):
                 await self._means.handler.learn_namespaces()
             order = self._book.accept(self._current(), self._means.clock())
-        for number, (key, _) in enumerate(self._means.cache.tasks()):
-            task = self._means.cache.task(key)
+        for number, (key, _) in enumerate(self._means.cache.tasks.items()):
+            task = self._means.cache.tasks.get(key)
             if task is not None:
                 self._book.meet(order, task, here=new and order.deleted_at is None)
             if number % BATCH == BATCH - 1:
@@ -178,10 +178,10 @@ class OrderPass:
         cache, gateway = self._means.cache, self._means.gateway
         for metadata in await gateway.list_metadata(KIND, namespace):
             key = TaskKey(metadata["namespace"], metadata["name"])
-            if cache.task(key) is not None or key in cache.unreadable:
+            if cache.tasks.get(key) is not None or key in cache.tasks.unreadable:
                 continue
             try:
-                taken = cache.put_task(await gateway.get_task(*key), self._means.clock())
+                taken = cache.tasks.put(await gateway.get_task(*key), self._means.clock())
             except ValidationError:
                 continue  # said when its event comes
             except ApiError as error:

@@ -99,7 +99,7 @@ class Orphans:
         self._clock = clock
         self._known: dict[OrphanKey, _Orphan] = {}
         event_handler.tell_of_pods(self.seen)
-        cache.listen(self._changed)
+        cache.tasks.listen(self._changed)
 
     def __iter__(self) -> Iterator[ListedTask]:
         """Yield those that have not ended, by the task that they were of."""
@@ -143,11 +143,11 @@ class Orphans:
     def _claimants(self, pod: PodRecord) -> tuple[Task | None, list[Task]]:
         """Return the task that the label of a pod names, and those that point at the pod."""
         keys = self._cache.keys_of(ObjectRef("Pod", pod.namespace, pod.name))
-        tasks = [task for task in map(self._cache.task, keys) if task is not None]
+        tasks = [task for task in map(self._cache.tasks.get, keys) if task is not None]
         return self._namesake(pod), tasks
 
     def _namesake(self, pod: PodRecord) -> Task | None:
-        return self._cache.task(TaskKey(pod.namespace, pod.task)) if pod.task is not None else None
+        return self._cache.tasks.get(TaskKey(pod.namespace, pod.task)) if pod.task is not None else None
 
     # Work on one of them
 
@@ -201,7 +201,7 @@ class Orphans:
 
     async def _look_for_task(self, key: TaskKey) -> None:
         """Have the caches say what the API server says of a task."""
-        known = self._cache.task(key)
+        known = self._cache.tasks.get(key)
         try:
             raw = await self._gateway.get_task(*key)
         except ApiError as error:
@@ -209,11 +209,11 @@ class Orphans:
                 raise UnservedError from error
             if not error.absent:
                 raise RetryError(error) from error
-            if known is not None and not known.gone and self._cache.task(key) is known:
+            if known is not None and not known.gone and self._cache.tasks.get(key) is known:
                 self._event_handler.task_is_gone(key)  # its event was missed, or is on its way
         else:
             self._event_handler.task("MODIFIED", raw)
-            if self._cache.task(key) is None:
+            if self._cache.tasks.get(key) is None:
                 raise UnservedError  # it is there, and cannot be read
 
     def _tell(self, key: OrphanKey, orphan: _Orphan, pod: PodRecord, seen: Observation) -> None:

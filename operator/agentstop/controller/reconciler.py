@@ -65,19 +65,19 @@ class Reconciler:
         except RetryError:
             raise
         except Exception as error:
-            task = self._cache.task(key)
+            task = self._cache.tasks.get(key)
             await self._last_resort.take(key, self._orders.order_effect(task) if task is not None else FREE, error)
             raise
 
     async def _reconcile(self, key: TaskKey) -> None:
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is None:
             return
         this = TaskPass(self._means, key, task)
         try:
             decision = await this.decide_and_send()
         finally:
-            self._cache.return_template(task.uid)
+            self._cache.objects.return_template(task.uid)
         task = this.task
         self._follow(key, task)
         if this.failures and this.failures[0].code == 0:
@@ -90,8 +90,8 @@ class Reconciler:
             return
         await self._write(key, task, decision)
         this.check()
-        self._follow(key, self._cache.task(key))
-        if decision.wake_at is not None and self._cache.task(key) is not None:
+        self._follow(key, self._cache.tasks.get(key))
+        if decision.wake_at is not None and self._cache.tasks.get(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())
 
     async def _write(self, key: TaskKey, task: Task, decision: Decision) -> None:
@@ -104,15 +104,15 @@ class Reconciler:
             raise RetryError(error) from error
 
     def _observe(self, key: TaskKey, task: Task, kind: WorkloadKind, now: datetime) -> Observation:
-        rival = self._cache.rival_of(key, task)
+        rival = self._cache.claims.rival_of(key, task)
         if rival is not None:
             return taken(task, rival)
-        self._cache.claim(key, task)
+        self._cache.claims.take(key, task)
         return kind.observe(task, self._cache.lister, now)
 
     def observe_only(self, key: TaskKey) -> None:
         """Keep what is known of a task up to date while another replica acts; nothing is sent."""
-        task = self._cache.task(key)
+        task = self._cache.tasks.get(key)
         if task is not None and task.gone:
             kind, now = kind_of(task), self._clock()
             decision = decide(task, self._observe(key, task, kind, now), now)
@@ -124,7 +124,7 @@ class Reconciler:
     def _finish_gone(self, key: TaskKey, task: Task, decision: Decision) -> None:
         """Keep a task whose object is gone until what was to be ended has ended."""
         self._writer.remember(key, decision)
-        self._cache.note_gone(key, decision.status)
+        self._cache.tasks.note_gone(key, decision.status)
         if decision.status.phase.terminal or not decision.effects:
             if decision.status.phase.terminal:
                 self._reporter.ended(task, decision.status)

@@ -47,11 +47,11 @@ class Resync:
 
         Raises ApiError if the cluster cannot be listed.
         """
-        known = dict(self._cache.tasks())
+        known = dict(self._cache.tasks.items())
         tasks = await self._list(KIND, "")
         pods = await self._list("Pod", TASK_LABEL)
         for key, version in tasks.items():
-            current = self._cache.task(key)
+            current = self._cache.tasks.get(key)
             if current is None or current.resource_version != version:
                 await self._look_for(key)
         for number, (key, task) in enumerate(known.items(), start=1):
@@ -71,7 +71,7 @@ class Resync:
 
     async def _look_at_pod(self, ref: ObjectRef) -> None:
         """Read a pod with our label that has no task of its name, and that no watch has told of."""
-        if self._cache.knows(ref):
+        if self._cache.objects.knows(ref):
             return
         try:
             self._event_handler.object(ref, None, await self._gateway.send(Get(ref)))

@@ -58,7 +58,7 @@ class StopOrderHandler:
         self._gateway = gateway
         self._clock = clock
         self.book = StopOrderIndex(self._ask, trust_requested_by=trust_requested_by)
-        cache.listen(self._changed)
+        cache.tasks.listen(self._changed)
 
     async def learn(self, namespaces: Collection[str] = ()) -> None:
         """Read the orders that stand, before any task is decided on: nothing may start that one of them holds.
@@ -125,7 +125,7 @@ class StopOrderHandler:
             return
         awaited = name not in self.book.namespaces and any(by_namespace(order) for order in self.book.orders())
         self.book.namespaces[name] = dict(raw["metadata"].get("labels") or {})
-        for key, task in self._cache.tasks() if awaited else ():
+        for key, task in self._cache.tasks.items() if awaited else ():
             if key.namespace == name and not task.status.phase.terminal:
                 self._meet_all(task)
                 self._tasks.add(key)
@@ -141,12 +141,12 @@ class StopOrderHandler:
 
     def _release(self, order: Order) -> None:
         """Have what an order held decided on again."""
-        for key, task in self._cache.tasks():
+        for key, task in self._cache.tasks.items():
             if not task.status.phase.terminal and matches(order, task, self.book.namespaces):
                 self._tasks.add(key)
 
     def _ask(self, key: TaskKey) -> None:
-        self._cache.mark_asked(key, self._clock())
+        self._cache.tasks.mark_asked(key, self._clock())
         self._tasks.add(key, priority=Priority.MASS)
 
     def enqueue(self, key: OrderKey) -> None:

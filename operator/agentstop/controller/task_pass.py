@@ -70,8 +70,8 @@ class TaskPass(Pass):
             if await self.send_new(kind.required_reads(self.task, means.cache.lister, now)):
                 self.check()
                 continue
-            self.task = task = means.cache.task(self._key) or self.task
-            family = family_of(task, means.cache.family_lister(self._key.namespace))
+            self.task = task = means.cache.tasks.get(self._key) or self.task
+            family = family_of(task, means.cache.tasks.family_lister(self._key.namespace))
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
             decision = decide(task, seen, now, family, order_effect, means.limits)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
@@ -91,7 +91,7 @@ class TaskPass(Pass):
     async def _know_ancestors(self) -> None:
         """Read the tasks above this one that are not known yet. Raises RetryError where that is not possible."""
         means, namespace = self._means, self._key.namespace
-        family_lister = means.cache.family_lister(namespace)
+        family_lister = means.cache.tasks.family_lister(namespace)
         for _ in range(MAX_GENERATIONS + 1):
             name = unknown_ancestor(self.task, family_lister)
             if name is None:
@@ -101,7 +101,7 @@ class TaskPass(Pass):
             except ApiError as error:
                 if not error.absent:
                     raise RetryError(error) from error
-                means.cache.miss_task(TaskKey(namespace, name))
+                means.cache.tasks.miss(TaskKey(namespace, name))
 
     async def _list_children(self) -> bool:
         """Read the children live, once in a pass, before it is said that all have ended; return whether it was done.
@@ -111,7 +111,7 @@ class TaskPass(Pass):
         means, namespace = self._means, self._key.namespace
         before = len(self._listed)
         names = [self._key.name]
-        family_lister = means.cache.family_lister(namespace)
+        family_lister = means.cache.tasks.family_lister(namespace)
         while new := [name for name in names if name not in self._listed]:
             for name in new:
                 self._listed.add(name)

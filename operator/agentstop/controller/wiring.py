@@ -56,8 +56,8 @@ class Wiring:
         self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of)
         self.order_queue: WorkQueue[OrderKey] = WorkQueue(self._priority_of_order, rest_seconds=ORDER_REST_SECONDS)
         stalls = Stalls()
-        self.cache.listen(stalls.changed)
-        self.metrics = Metrics(self.cache.phases, lambda: len(self.queue), lambda: stalls)
+        self.cache.tasks.listen(stalls.changed)
+        self.metrics = Metrics(self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls)
         self.metrics.watch_health.expect(options.namespaces)
         self.clock = ServerClock()
         now = self.clock.now
@@ -141,13 +141,13 @@ class Wiring:
         if leads:
             self.orphans.sweep()
         self.order_reconciler.lead(leads=leads)
-        for key, task in self.cache.tasks() if leads else ():
+        for key, task in self.cache.tasks.items() if leads else ():
             self.queue.add(key, priority=priority_of(task))
 
     def _priority_of(self, key: TaskKey | OrphanKey) -> Priority:
         if isinstance(key, OrphanKey):
             return priority_of_orphan(key, self.cache.lister)
-        return priority_of(self.cache.task(key))
+        return priority_of(self.cache.tasks.get(key))
 
     def _priority_of_order(self, key: OrderKey) -> Priority:
         return priority_of_order(self.orders.book.order(key))

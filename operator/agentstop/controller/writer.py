@@ -53,7 +53,7 @@ class Writer:
         self._wanted = wanted
         self._clock = clock
         self._objects = ObjectWriter(
-            gateway, self._take_in, lambda ref: cache.mark_gone(TaskKey(ref.namespace, ref.name))
+            gateway, self._take_in, lambda ref: cache.tasks.mark_gone(TaskKey(ref.namespace, ref.name))
         )
         self._smallest: dict[str, str] = {}
         """Resource version, by UID, of a task that could not be made any smaller."""
@@ -61,7 +61,7 @@ class Writer:
     def remember(self, key: TaskKey, decision: Decision) -> None:
         """Keep the record of an accepted stop until it can be written."""
         if decision.status.stop is not None and not decision.status.phase.terminal:
-            self._cache.accept(key, decision.status)
+            self._cache.tasks.accept(key, decision.status)
 
     async def write(self, key: TaskKey, task: Task, decision: Decision) -> bool:
         """Write the status if it changed; return whether it stands there."""
@@ -79,7 +79,7 @@ class Writer:
             await self._objects.read_again(_own(task).ref)
             self._queue.retry(key)
             return False
-        self._cache.written(task.uid)
+        self._cache.tasks.written(task.uid)
         self._smallest.pop(task.uid, None)
         self._take_in(answer)
         self._reporter.wrote(task, decision)
@@ -101,7 +101,7 @@ class Writer:
             log.warning("%s: %s", key, word.message)
             self._reporter.wrote(task, replace(decision, status=status))
             self._reporter.unwritable(task, word)
-        self._cache.stand_in(key, status, word)
+        self._cache.tasks.stand_in(key, status, word)
         self._queue.add_after(key, TRY_AGAIN_LATER_SECONDS if status.phase.terminal else TRY_AGAIN_SECONDS)
 
     async def _lighten(self, key: TaskKey, task: Task) -> bool:
@@ -120,17 +120,17 @@ class Writer:
         """Carry out what concerns the task object itself."""
 
         def current() -> OwnObject | None:
-            known = self._cache.task(key)
+            known = self._cache.tasks.get(key)
             return _own(known) if known is not None and known.uid == task.uid else None
 
         if not await self._objects.tidy(current, effects):
             self._queue.retry(key)
 
     def _gone(self, ref: ObjectRef) -> None:
-        self._cache.mark_gone(TaskKey(ref.namespace, ref.name))
+        self._cache.tasks.mark_gone(TaskKey(ref.namespace, ref.name))
 
     def _take_in(self, raw: JsonObject) -> None:
-        self._cache.put_task(raw, self._clock())
+        self._cache.tasks.put(raw, self._clock())
 
 
 def _why(task: Task, error: ApiError) -> Reason:

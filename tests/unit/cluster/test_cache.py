@@ -47,13 +47,13 @@ def booted(boot_id: str) -> Raw:
 
 def test_each_boot_of_a_node_is_remembered_with_when_it_said_so_last(cache: Cache) -> None:
     for seconds, boot_id in ((0, "one"), (5, "one"), (9, "two")):
-        cache.see(NODE_REF, booted(boot_id), at(seconds))
-    cache.see_absent(NODE_REF, at(10))
-    cache.see(NODE_REF, booted("three"), at(20))
+        cache.objects.see(NODE_REF, booted(boot_id), at(seconds))
+    cache.objects.see_absent(NODE_REF, at(10))
+    cache.objects.see(NODE_REF, booted("three"), at(20))
     boots = cache.lister.entries[NODE_REF].boots
     assert boots == (Boot("one", at(5)), Boot("two", at(9)), Boot("three", at(20)))
     for each in range(MAX_BOOTS):
-        cache.see(NODE_REF, booted(str(each)), at(30))
+        cache.objects.see(NODE_REF, booted(str(each)), at(30))
     assert [boot.boot_id for boot in cache.lister.entries[NODE_REF].boots] == [str(each) for each in range(MAX_BOOTS)]
 
 
@@ -63,136 +63,144 @@ def test_each_boot_of_a_node_is_remembered_with_when_it_said_so_last(cache: Cach
 @pytest.mark.parametrize(("trusted", "who"), [(False, None), (True, "jane")])
 def test_who_asked_is_believed_only_where_nobody_can_forge_it(trusted: bool, who: str | None) -> None:
     cache = Cache(trust_requested_by=trusted)
-    cache.put_task(raw_task(annotations={"agentstop.dev/stop-requested-by": "jane"}), NOW)
-    task = cache.task(KEY)
+    cache.tasks.put(raw_task(annotations={"agentstop.dev/stop-requested-by": "jane"}), NOW)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.requested_by == who
 
 
 def test_the_newest_state_of_a_task_wins(cache: Cache) -> None:
-    assert cache.put_task(raw_task(version=9), NOW) == KEY
-    assert cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=10), NOW) == KEY
-    assert cache.put_task(raw_task(version=9), NOW) is None
+    assert cache.tasks.put(raw_task(version=9), NOW) == KEY
+    assert cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=10), NOW) == KEY
+    assert cache.tasks.put(raw_task(version=9), NOW) is None
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.spec.stop_requested
 
 
 def test_a_new_task_of_the_same_name_is_another_one(cache: Cache) -> None:
-    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=9), at(0))
-    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=10, uid="new"), at(5))
-    assert cache.put_task(raw_task(version=9), at(6)) is None
+    cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=9), at(0))
+    cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=10, uid="new"), at(5))
+    assert cache.tasks.put(raw_task(version=9), at(6)) is None
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert (task.uid, task.stop_seen_at) == ("new", at(5))
 
 
 def test_the_first_sight_of_a_stop_is_kept(cache: Cache) -> None:
-    cache.put_task(raw_task(version=1), at(0))
-    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=2), at(1))
-    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, version=3), at(2))
+    cache.tasks.put(raw_task(version=1), at(0))
+    cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=2), at(1))
+    cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=3), at(2))
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.stop_seen_at == at(1)
 
 
 @pytest.mark.parametrize("phase", ["Stopped", "Completed", "Failed"])
 def test_a_stop_of_a_task_that_ended_is_no_stop(cache: Cache, phase: str) -> None:
-    cache.put_task(raw_task({"stopRequested": True, "podTemplate": {}}, {"phase": phase}), NOW)
+    cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, {"phase": phase}), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.stop_seen_at is None
 
 
 def test_a_deletion_that_we_hold_up_is_a_stop(cache: Cache) -> None:
     going = {"deletionTimestamp": when(0), "finalizers": ["agentstop.dev/stop"]}
-    cache.put_task(raw_task(ADOPTS, None, 1, **going), NOW)
+    cache.tasks.put(raw_task(ADOPTS, None, 1, **going), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert (task.deleting, task.protected, task.stop_seen_at) == (True, True, NOW)
 
 
 def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cache) -> None:
-    cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOPPING)
-    cache.put_task(raw_task(version=2), NOW)
+    cache.tasks.put(raw_task(version=1), NOW)
+    cache.tasks.accept(KEY, STOPPING)
+    cache.tasks.put(raw_task(version=2), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.status.stop == STOP
 
 
 def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> None:
     written: Raw = {"source": "Deadline", "acceptedAt": when(3)}
-    cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOPPING)
-    cache.put_task(raw_task(None, {"phase": "Stopping", "stop": written}, 2), NOW)
+    cache.tasks.put(raw_task(version=1), NOW)
+    cache.tasks.accept(KEY, STOPPING)
+    cache.tasks.put(raw_task(None, {"phase": "Stopping", "stop": written}, 2), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.status.stop is not None
     assert task.status.stop.source is StopSource.DEADLINE
 
 
 def test_what_is_decided_on_a_task_whose_object_is_gone_stays_until_it_is_dropped(cache: Cache) -> None:
-    cache.put_task(raw_task(), NOW)
-    cache.note_gone(KEY, STOPPING)
-    task = cache.task(KEY)
+    cache.tasks.put(raw_task(), NOW)
+    cache.tasks.note_gone(KEY, STOPPING)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.status.phase is Phase.PENDING, "what stands there is what the API server says"
-    cache.mark_gone(KEY)
-    cache.note_gone(KEY, STOPPING)
-    task = cache.task(KEY)
+    cache.tasks.mark_gone(KEY)
+    cache.tasks.note_gone(KEY, STOPPING)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert (task.status, task.gone) == (STOPPING, True)
-    assert cache.phases == {("ns", Phase.PENDING): 0, ("ns", Phase.STOPPING): 1}
+    assert cache.tasks.phases == {("ns", Phase.PENDING): 0, ("ns", Phase.STOPPING): 1}
 
 
 def test_another_tasks_stop_is_not_taken_over(cache: Cache) -> None:
-    cache.put_task(raw_task(version=1), NOW)
-    cache.accept(KEY, STOPPING)
-    cache.put_task(raw_task(version=2, uid="new"), NOW)
+    cache.tasks.put(raw_task(version=1), NOW)
+    cache.tasks.accept(KEY, STOPPING)
+    cache.tasks.put(raw_task(version=2, uid="new"), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.status.stop is None
 
 
 def test_phases_are_counted(cache: Cache) -> None:
-    cache.put_task(raw_task(version=1), NOW)
-    cache.put_task(raw_task(version=1, name="y", uid="y"), NOW)
-    cache.put_task(raw_task(None, {"phase": "Running"}, 2), NOW)
-    assert +cache.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
+    cache.tasks.put(raw_task(version=1), NOW)
+    cache.tasks.put(raw_task(version=1, name="y", uid="y"), NOW)
+    cache.tasks.put(raw_task(None, {"phase": "Running"}, 2), NOW)
+    assert +cache.tasks.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
 
-    cache.mark_gone(KEY)
-    assert +cache.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
+    cache.tasks.mark_gone(KEY)
+    assert +cache.tasks.phases == {("ns", Phase.PENDING): 1, ("ns", Phase.RUNNING): 1}
     cache.drop_task(KEY)
-    assert +cache.phases == {("ns", Phase.PENDING): 1}
+    assert +cache.tasks.phases == {("ns", Phase.PENDING): 1}
 
 
 def test_what_is_dropped_leaves_nothing_behind(cache: Cache) -> None:
-    cache.put_task(raw_task(), NOW)
-    cache.see(POD_REF, raw_pod(), NOW)
-    cache.refuse(POD_REF, "delete", Rejection(403, "Forbidden", "no", NOW))
+    cache.tasks.put(raw_task(), NOW)
+    cache.objects.see(POD_REF, raw_pod(), NOW)
+    cache.objects.refuse(POD_REF, "delete", Rejection(403, "Forbidden", "no", NOW))
     cache.drop_task(KEY)
     cache.drop_task(KEY)
 
-    assert cache.task(KEY) is None
-    assert not cache.knows(POD_REF)
+    assert cache.tasks.get(KEY) is None
+    assert not cache.objects.knows(POD_REF)
     assert not cache.lister.rejections
-    assert not list(cache.tasks())
+    assert not list(cache.tasks.items())
+
+
+def test_nothing_is_followed_for_a_task_that_is_dropped(cache: Cache) -> None:
+    cache.tasks.put(raw_task(ADOPTS), NOW)
+    cache.watch(KEY, [POD_REF])
+    cache.drop_task(KEY)
+    assert not cache.keys_of(POD_REF)
+    assert cache.watch(TaskKey("ns", "other"), [POD_REF]) == ([POD_REF], [])
 
 
 def test_a_template_whose_pod_was_made_is_not_kept(cache: Cache) -> None:
     workload = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}
-    cache.put_task(raw_task({"podTemplate": {"spec": {"large": 1}}}, {"workload": workload}), NOW)
+    cache.tasks.put(raw_task({"podTemplate": {"spec": {"large": 1}}}, {"workload": workload}), NOW)
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.spec.pod_template == {}
 
@@ -201,9 +209,9 @@ def test_a_template_whose_pod_was_made_is_not_kept(cache: Cache) -> None:
 
 
 def test_a_pod_matters_to_its_owner_and_to_all_who_adopted_it(cache: Cache) -> None:
-    cache.put_task(raw_task(), NOW)
+    cache.tasks.put(raw_task(), NOW)
     for name in ("a", "b"):
-        cache.put_task(raw_task(ADOPTS, name=name, uid=name), NOW)
+        cache.tasks.put(raw_task(ADOPTS, name=name, uid=name), NOW)
     assert cache.keys_of(POD_REF) == {KEY, TaskKey("ns", "a"), TaskKey("ns", "b")}
 
     cache.drop_task(TaskKey("ns", "a"))
@@ -211,7 +219,7 @@ def test_a_pod_matters_to_its_owner_and_to_all_who_adopted_it(cache: Cache) -> N
 
 
 def test_a_pod_of_an_adopting_tasks_name_does_not_matter_to_it(cache: Cache) -> None:
-    cache.put_task(raw_task(ADOPTS, name="a", uid="a"), NOW)
+    cache.tasks.put(raw_task(ADOPTS, name="a", uid="a"), NOW)
 
     assert cache.keys_of(ObjectRef("Pod", "ns", "a")) == set()
     assert cache.keys_of(ObjectRef("Node", "", "x")) == set()
@@ -219,21 +227,21 @@ def test_a_pod_of_an_adopting_tasks_name_does_not_matter_to_it(cache: Cache) -> 
 
 def test_a_pod_that_others_adopted_is_not_forgotten_with_one_of_them(cache: Cache) -> None:
     for name in ("a", "b"):
-        cache.put_task(raw_task(ADOPTS, name=name, uid=name), NOW)
-    cache.see(POD_REF, raw_pod(), NOW)
+        cache.tasks.put(raw_task(ADOPTS, name=name, uid=name), NOW)
+    cache.objects.see(POD_REF, raw_pod(), NOW)
     cache.drop_task(TaskKey("ns", "a"))
-    assert cache.knows(POD_REF)
+    assert cache.objects.knows(POD_REF)
 
     cache.drop_task(TaskKey("ns", "b"))
-    assert not cache.knows(POD_REF)
+    assert not cache.objects.knows(POD_REF)
 
 
 # Pods
 
 
 def test_the_newest_state_of_a_pod_wins(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(status=ENDED, version=10), NOW)
-    cache.see(POD_REF, raw_pod(version=9), NOW)
+    cache.objects.see(POD_REF, raw_pod(status=ENDED, version=10), NOW)
+    cache.objects.see(POD_REF, raw_pod(version=9), NOW)
 
     pod = pod_in(cache)
     assert pod is not None
@@ -241,26 +249,26 @@ def test_the_newest_state_of_a_pod_wins(cache: Cache) -> None:
 
 
 def test_what_is_gone_does_not_come_back(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(version=1), NOW)
-    cache.see_absent(POD_REF, NOW)
-    cache.see(POD_REF, raw_pod(version=2), NOW)
+    cache.objects.see(POD_REF, raw_pod(version=1), NOW)
+    cache.objects.see_absent(POD_REF, NOW)
+    cache.objects.see(POD_REF, raw_pod(version=2), NOW)
 
     assert cache.lister.entries[POD_REF].absent
 
 
 def test_another_pod_of_that_name_does(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(version=1), NOW)
-    cache.see_absent(POD_REF, NOW)
-    cache.see(POD_REF, raw_pod(version=3, uid="new"), NOW)
+    cache.objects.see(POD_REF, raw_pod(version=1), NOW)
+    cache.objects.see_absent(POD_REF, NOW)
+    cache.objects.see(POD_REF, raw_pod(version=3, uid="new"), NOW)
 
     entry = cache.lister.entries[POD_REF]
     assert (entry.absent, entry.signaled_at) == (False, None)
 
 
 def test_late_news_of_a_predecessor_are_no_news(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(version=5, uid="new"), NOW)
-    cache.see(POD_REF, raw_pod(version=3), NOW)
-    cache.see_absent(POD_REF, NOW, raw_pod(version=4))
+    cache.objects.see(POD_REF, raw_pod(version=5, uid="new"), NOW)
+    cache.objects.see(POD_REF, raw_pod(version=3), NOW)
+    cache.objects.see_absent(POD_REF, NOW, raw_pod(version=4))
 
     pod = pod_in(cache)
     assert pod is not None
@@ -269,8 +277,8 @@ def test_late_news_of_a_predecessor_are_no_news(cache: Cache) -> None:
 
 
 def test_the_last_state_of_what_is_gone_is_kept(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(version=1), NOW)
-    cache.see_absent(POD_REF, NOW, raw_pod(status=ENDED, version=2))
+    cache.objects.see(POD_REF, raw_pod(version=1), NOW)
+    cache.objects.see_absent(POD_REF, NOW, raw_pod(status=ENDED, version=2))
 
     pod = pod_in(cache)
     assert pod is not None
@@ -279,9 +287,9 @@ def test_the_last_state_of_what_is_gone_is_kept(cache: Cache) -> None:
 
 
 def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(), at(0))
-    cache.see_absent(POD_REF, at(3))
-    cache.see_absent(POD_REF, at(9))
+    cache.objects.see(POD_REF, raw_pod(), at(0))
+    cache.objects.see_absent(POD_REF, at(3))
+    cache.objects.see_absent(POD_REF, at(9))
 
     entry = cache.lister.entries[POD_REF]
     assert entry.seen is not None
@@ -289,34 +297,34 @@ def test_an_answer_without_an_object_keeps_what_was_seen(cache: Cache) -> None:
 
 
 def test_a_doubt_lasts_until_somebody_looked(cache: Cache) -> None:
-    cache.mark_stale(POD_REF)
-    assert not cache.knows(POD_REF)
+    cache.objects.mark_stale(POD_REF)
+    assert not cache.objects.knows(POD_REF)
 
-    cache.see(POD_REF, raw_pod(version=1), NOW)
-    cache.mark_stale(POD_REF)
+    cache.objects.see(POD_REF, raw_pod(version=1), NOW)
+    cache.objects.mark_stale(POD_REF)
     assert cache.lister.entries[POD_REF].stale
-    cache.see(POD_REF, raw_pod(version=1), NOW)
+    cache.objects.see(POD_REF, raw_pod(version=1), NOW)
     assert not cache.lister.entries[POD_REF].stale
 
-    cache.mark_stale(POD_REF)
-    cache.see_absent(POD_REF, NOW)
+    cache.objects.mark_stale(POD_REF)
+    cache.objects.see_absent(POD_REF, NOW)
     assert not cache.lister.entries[POD_REF].stale
 
 
 def test_the_signal_is_remembered_for_this_pod_alone(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(version=1), at(0))
-    cache.see(POD_REF, raw_pod(version=2), at(1), signal=True)
-    cache.see(POD_REF, raw_pod(version=3), at(2), signal=True)
+    cache.objects.see(POD_REF, raw_pod(version=1), at(0))
+    cache.objects.see(POD_REF, raw_pod(version=2), at(1), signal=True)
+    cache.objects.see(POD_REF, raw_pod(version=3), at(2), signal=True)
     assert cache.lister.entries[POD_REF].signaled_at == at(1)
 
-    cache.see_absent(POD_REF, at(3), raw_pod(version=4))
+    cache.objects.see_absent(POD_REF, at(3), raw_pod(version=4))
     assert cache.lister.entries[POD_REF].signaled_at == at(1)
-    cache.see(POD_REF, raw_pod(version=5, uid="new"), at(4))
+    cache.objects.see(POD_REF, raw_pod(version=5, uid="new"), at(4))
     assert cache.lister.entries[POD_REF].signaled_at is None
 
 
 def test_what_had_ended_before_was_not_ended_by_the_signal(cache: Cache) -> None:
-    cache.see(POD_REF, raw_pod(status=ENDED, version=2), at(1), signal=True)
+    cache.objects.see(POD_REF, raw_pod(status=ENDED, version=2), at(1), signal=True)
 
     assert cache.lister.entries[POD_REF].signaled_at is None
 
@@ -324,9 +332,9 @@ def test_what_had_ended_before_was_not_ended_by_the_signal(cache: Cache) -> None
 def test_when_a_pod_was_asked_to_go_does_not_move(cache: Cache) -> None:
     going = raw_pod(metadata={"deletionTimestamp": when(38), "deletionGracePeriodSeconds": 30}, version=2)
     let_go: dict[str, Any] = {"deletionTimestamp": when(15), "deletionGracePeriodSeconds": 0}
-    cache.see(POD_REF, going, NOW)
-    cache.see(POD_REF, raw_pod(metadata=let_go, version=3), NOW)
-    cache.see_absent(POD_REF, NOW, raw_pod(metadata=let_go, version=4))
+    cache.objects.see(POD_REF, going, NOW)
+    cache.objects.see(POD_REF, raw_pod(metadata=let_go, version=3), NOW)
+    cache.objects.see_absent(POD_REF, NOW, raw_pod(metadata=let_go, version=4))
 
     pod = pod_in(cache)
     assert pod is not None
@@ -335,9 +343,9 @@ def test_when_a_pod_was_asked_to_go_does_not_move(cache: Cache) -> None:
 
 def test_refusals_come_and_go(cache: Cache) -> None:
     rejection = Rejection(403, "Forbidden", "no", NOW)
-    cache.refuse(POD_REF, "delete", rejection)
+    cache.objects.refuse(POD_REF, "delete", rejection)
     assert cache.lister.rejection(POD_REF, "delete", NOW) == rejection
     assert cache.lister.rejection(POD_REF, "patch", NOW) is None
 
-    cache.allow(POD_REF, "delete")
+    cache.objects.allow(POD_REF, "delete")
     assert cache.lister.rejection(POD_REF, "delete", NOW) is None

@@ -23,16 +23,16 @@ def put(cache: Cache, name: str, parent: str | None = None, version: int = 1, **
     assert isinstance(extra, dict)
     assert isinstance(status, dict)
     key = TaskKey(str(more.get("namespace", "ns")), name)
-    cache.put_task(raw_task(spec | extra, status, version, **({"name": name, "uid": f"{name}-uid"} | more)), NOW)
+    cache.tasks.put(raw_task(spec | extra, status, version, **({"name": name, "uid": f"{name}-uid"} | more)), NOW)
     return key
 
 
 def children(cache: Cache, name: str = "p", namespace: str = "ns") -> list[str]:
-    return [each.name for each in cache.family_lister(namespace).children(name)]
+    return [each.name for each in cache.tasks.family_lister(namespace).children(name)]
 
 
 def named(cache: Cache, key: TaskKey) -> Task:
-    task = cache.task(key)
+    task = cache.tasks.get(key)
     assert task is not None
     return task
 
@@ -47,7 +47,7 @@ def test_children_come_in_the_order_of_their_names(cache: Cache) -> None:
 
 def test_children_are_known_before_their_parent(cache: Cache) -> None:
     put(cache, "c", "p")
-    family_lister = cache.family_lister("ns")
+    family_lister = cache.tasks.family_lister("ns")
     assert family_lister.named("p") is None
     assert not family_lister.is_absent("p")
     assert children(cache) == ["c"]
@@ -62,7 +62,7 @@ def test_a_family_stays_in_its_namespace(cache: Cache) -> None:
 
     assert children(cache) == []
     assert children(cache, namespace="elsewhere") == ["c"]
-    assert cache.family_lister("elsewhere").named("p") is None
+    assert cache.tasks.family_lister("elsewhere").named("p") is None
 
 
 def test_a_child_that_goes_is_no_child_any_more(cache: Cache) -> None:
@@ -77,7 +77,7 @@ def test_a_child_that_changes_is_still_one(cache: Cache) -> None:
     put(cache, "c", "p")
     put(cache, "c", "p", version=2, status={"phase": "Running"})
 
-    assert [each.status.phase for each in cache.family_lister("ns").children("p")] == ["Running"]
+    assert [each.status.phase for each in cache.tasks.family_lister("ns").children("p")] == ["Running"]
 
 
 def test_a_later_task_of_that_name_may_have_another_parent(cache: Cache) -> None:
@@ -92,28 +92,28 @@ def test_a_parent_that_goes_is_known_to_be_absent(cache: Cache) -> None:
     put(cache, "p")
     put(cache, "c", "p")
     cache.drop_task(PARENT)
-    assert cache.family_lister("ns").is_absent("p")
+    assert cache.tasks.family_lister("ns").is_absent("p")
 
     put(cache, "p", version=2)
-    assert not cache.family_lister("ns").is_absent("p")
+    assert not cache.tasks.family_lister("ns").is_absent("p")
 
 
 def test_a_parent_that_was_looked_for_in_vain_is_absent(cache: Cache) -> None:
     put(cache, "c", "p")
-    cache.miss_task(PARENT)
+    cache.tasks.miss(PARENT)
 
-    assert cache.family_lister("ns").is_absent("p")
+    assert cache.tasks.family_lister("ns").is_absent("p")
 
 
 def test_nothing_is_remembered_of_names_that_nobody_refers_to(cache: Cache) -> None:
-    cache.miss_task(PARENT)
-    assert not cache.family_lister("ns").is_absent("p")
+    cache.tasks.miss(PARENT)
+    assert not cache.tasks.family_lister("ns").is_absent("p")
 
     key = put(cache, "c", "p")
-    cache.miss_task(PARENT)
+    cache.tasks.miss(PARENT)
     cache.drop_task(key)
     put(cache, "d", "p")
-    assert not cache.family_lister("ns").is_absent("p"), "it may have come meanwhile, and is looked for again"
+    assert not cache.tasks.family_lister("ns").is_absent("p"), "it may have come meanwhile, and is looked for again"
 
 
 # Since when a stop is asked for
@@ -132,9 +132,9 @@ def test_a_stop_that_comes_later_is_asked_of_those_below(cache: Cache) -> None:
     put(cache, "p", version=2, spec={"stopRequested": True})
     assert named(cache, key).stop_seen_at is None
 
-    assert cache.ask(key, at(5))
+    assert cache.tasks.ask(key, at(5))
     assert named(cache, key).stop_seen_at == at(5)
-    assert not cache.ask(key, at(9))
+    assert not cache.tasks.ask(key, at(9))
     assert named(cache, key).stop_seen_at == at(5)
 
 
@@ -144,7 +144,7 @@ def test_what_has_ended_is_asked_nothing(cache: Cache, phase: str) -> None:
     key = put(cache, "c", "p", status={"phase": phase})
 
     assert named(cache, key).stop_seen_at is None
-    assert not cache.ask(key, at(5))
+    assert not cache.tasks.ask(key, at(5))
 
 
 def test_an_accepted_stop_that_is_not_written_yet_comes_down(cache: Cache) -> None:
@@ -156,10 +156,10 @@ def test_an_accepted_stop_that_is_not_written_yet_comes_down(cache: Cache) -> No
     accepted = {"phase": "Stopping", "manuallyStopped": True, "stop": stop}
     other = Cache()
     put(other, "b", "a", status=accepted)
-    cache.accept(middle, named(other, middle).status)
+    cache.tasks.accept(middle, named(other, middle).status)
     put(cache, "b", "a", version=2)
 
-    stop_below = family_of(named(cache, last), cache.family_lister("ns")).stop
+    stop_below = family_of(named(cache, last), cache.tasks.family_lister("ns")).stop
     assert stop_below is not None
     assert (stop_below.origin, stop_below.by_person) == ("a", True)
 
@@ -168,7 +168,7 @@ def test_an_accepted_stop_that_is_not_written_yet_comes_down(cache: Cache) -> No
 
 
 def adopting(cache: Cache, name: str, created: float, status: Raw | None = None, version: int = 1) -> TaskKey:
-    cache.put_task(
+    cache.tasks.put(
         raw_task(ADOPTS, status, version, name=name, uid=f"{name}-uid", creationTimestamp=when(created)), NOW
     )
     return TaskKey("ns", name)
@@ -180,15 +180,15 @@ WORKLOAD: Raw = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid
 def rival(cache: Cache, key: TaskKey) -> str | None:
     """Return a task's rival; where there is none, it has the workload from now on."""
     task = named(cache, key)
-    other = cache.rival_of(key, task)
+    other = cache.claims.rival_of(key, task)
     if other is None:
-        cache.claim(key, task)
+        cache.claims.take(key, task)
     return other.name if other is not None else None
 
 
 def test_to_ask_for_a_rival_claims_nothing(cache: Cache) -> None:
     younger = adopting(cache, "a", 5)
-    assert cache.rival_of(younger, named(cache, younger)) is None
+    assert cache.claims.rival_of(younger, named(cache, younger)) is None
     elder = adopting(cache, "b", 1)
 
     assert (rival(cache, elder), rival(cache, younger)) == (None, "b")

@@ -228,11 +228,11 @@ class Bench:
         return key
 
     def tell(self, key: TaskKey) -> None:
-        self.cache.put_task(self.cluster.tasks[key], self.now)
+        self.cache.tasks.put(self.cluster.tasks[key], self.now)
 
     def stopped(self, key: TaskKey, verdict: str = "Graceful") -> None:
         """The stop of a task has come to its end."""
-        known = self.cache.task(key)
+        known = self.cache.tasks.get(key)
         assert known is not None
         asked = self.book.order_effect(known).stop
         assert asked is not None, f"nobody stops {key}"
@@ -294,11 +294,11 @@ class Bench:
             await asyncio.sleep(0.005)
 
     def stops(self, key: TaskKey) -> bool:
-        known = self.cache.task(key)
+        known = self.cache.tasks.get(key)
         return known is not None and self.book.order_effect(known).stop is not None
 
     def held(self, key: TaskKey) -> str | None:
-        known = self.cache.task(key)
+        known = self.cache.tasks.get(key)
         assert known is not None
         hold = self.book.order_effect(known).hold
         return hold.reason if hold is not None else None

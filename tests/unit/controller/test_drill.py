@@ -30,7 +30,7 @@ def runs(bench: Bench, name: str, spec: Raw | None = None, *, grace: int = 30, n
         "ownerReferences": [owner(f"uid-{name}", name=name)],
     }
     raw = raw_pod(metadata=pod, spec={"nodeName": node, "terminationGracePeriodSeconds": grace}, uid=f"pod-{name}")
-    bench.cache.see(ObjectRef("Pod", namespace, name), raw, bench.now)
+    bench.cache.objects.see(ObjectRef("Pod", namespace, name), raw, bench.now)
     bench.cluster.nodes.setdefault(node, node_object(node, "True"))
     return bench.task(name, spec, {"phase": "Running", "attempts": 1, "workload": workload}, **more)
 
@@ -104,10 +104,10 @@ async def test_a_drill_claims_no_workload(bench: Bench) -> None:
     bench.task("younger", spec, creationTimestamp=when(5))
     await drill(bench)
     elder = bench.task("elder", spec, creationTimestamp=when(1))
-    task = bench.cache.task(elder)
+    task = bench.cache.tasks.get(elder)
 
     assert task is not None
-    assert bench.cache.rival_of(elder, task) is None
+    assert bench.cache.claims.rival_of(elder, task) is None
 
 
 @pytest.mark.parametrize("ready", ["False", "Unknown"])
@@ -190,7 +190,7 @@ async def test_no_right_to_suspend_a_job(bench: Bench) -> None:
         "spec": {"parallelism": 1, "suspend": False},
         "status": {},
     }
-    bench.cache.see(ObjectRef("Job", "ns", "j", "batch/v1"), job, bench.now)
+    bench.cache.objects.see(ObjectRef("Job", "ns", "j", "batch/v1"), job, bench.now)
     bench.cluster.forbidden = {("patch", "jobs")}
     status = await drill(bench)
 
@@ -201,7 +201,7 @@ async def test_no_right_to_suspend_a_job(bench: Bench) -> None:
 async def test_a_workload_that_cannot_be_a_tasks_is_a_problem(bench: Bench) -> None:
     bench.task("one", {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "p"}})
     pod = raw_pod(metadata={"name": "p", "ownerReferences": [owner("rs", "ReplicaSet", "rs")]})
-    bench.cache.see(ObjectRef("Pod", "ns", "p"), pod, bench.now)
+    bench.cache.objects.see(ObjectRef("Pod", "ns", "p"), pod, bench.now)
 
     assert await problems(bench) == [("one", "WorkloadHasController")]
 

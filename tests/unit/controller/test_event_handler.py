@@ -33,7 +33,7 @@ def queue() -> WorkQueue[TaskKey]:
 
 @pytest.fixture
 def event_handler(cache: Cache, queue: WorkQueue[TaskKey]) -> EventHandler:
-    return EventHandler(cache, queue, Metrics(cache.phases, lambda: 0, lambda: ()), lambda: NOW)
+    return EventHandler(cache, queue, Metrics(cache.tasks.phases, lambda: 0, lambda: ()), lambda: NOW)
 
 
 def drained(queue: WorkQueue[TaskKey]) -> int:
@@ -83,19 +83,19 @@ def test_single_stops_come_before_those_of_many(
     event_handler: EventHandler, cache: Cache, spec: Raw, metadata: Raw, priority: Priority
 ) -> None:
     event_handler.task("ADDED", raw_task(spec, **metadata))
-    cache.mark_asked(KEY, NOW)
+    cache.tasks.mark_asked(KEY, NOW)
 
-    assert priority_of(cache.task(KEY)) is priority
+    assert priority_of(cache.tasks.get(KEY)) is priority
 
 
 def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(
     event_handler: EventHandler, cache: Cache
 ) -> None:
-    assert priority_of(cache.task(KEY)) is Priority.NORMAL
+    assert priority_of(cache.tasks.get(KEY)) is Priority.NORMAL
     statuses: list[Raw] = [{"phase": "Stopping", "stop": SIGNALED}, {"phase": "Stopped"}]
     for version, status in enumerate(statuses, 1):
         event_handler.task("MODIFIED", raw_task(STOP, status, version=version))
-        assert priority_of(cache.task(KEY)) is Priority.NORMAL
+        assert priority_of(cache.tasks.get(KEY)) is Priority.NORMAL
 
 
 def test_old_news_are_no_news(event_handler: EventHandler, queue: WorkQueue[TaskKey]) -> None:
@@ -112,7 +112,7 @@ def test_a_task_that_cannot_be_read_is_left_alone_and_said_so(
     with caplog.at_level(logging.ERROR):
         event_handler.task("ADDED", raw_task({"stop": {"gracePeriodSeconds": "soon"}, "podTemplate": {}}))
 
-    assert cache.task(KEY) is None
+    assert cache.tasks.get(KEY) is None
     assert len(queue) == 0
     assert "ns/x" in caplog.text
     assert "stop.gracePeriodSeconds" in caplog.text
@@ -123,14 +123,14 @@ def test_a_deleted_task_is_forgotten(event_handler: EventHandler, cache: Cache) 
     event_handler.task("ADDED", raw_task())
     event_handler.task("DELETED", raw_task(version=2))
 
-    assert cache.task(KEY) is None
+    assert cache.tasks.get(KEY) is None
 
 
 def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor(event_handler: EventHandler, cache: Cache) -> None:
     event_handler.task("ADDED", raw_task(version=5, uid="new"))
     event_handler.task("DELETED", raw_task(version=4))
 
-    assert cache.task(KEY) is not None
+    assert cache.tasks.get(KEY) is not None
 
 
 def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
@@ -140,7 +140,7 @@ def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
     drained(queue)
     event_handler.task("DELETED", raw_task(ADOPTS | {"stopRequested": True}, version=2))
 
-    task = cache.task(KEY)
+    task = cache.tasks.get(KEY)
     assert task is not None
     assert task.gone
     assert queue.has_urgent
@@ -165,7 +165,7 @@ def test_a_task_is_remembered_for_as_long_as_a_stop_of_it_goes_on(
     event_handler.task("ADDED", raw_task(spec, status))
     event_handler.task("DELETED", raw_task(spec, status, version=2))
 
-    assert (cache.task(KEY) is not None) is kept
+    assert (cache.tasks.get(KEY) is not None) is kept
 
 
 @pytest.mark.parametrize(("uid", "known"), [("uid", False), ("another", True)])
@@ -176,7 +176,7 @@ def test_a_task_that_went_unseen_is_gone_unless_another_has_its_name(
     event_handler.changed(KIND, None, raw)
     event_handler.missing(KIND, NamespacedName(*KEY), raw["metadata"]["uid"] if uid == "uid" else uid)
 
-    assert (cache.task(KEY) is not None) is known
+    assert (cache.tasks.get(KEY) is not None) is known
 
 
 # Pods
@@ -199,7 +199,7 @@ def test_a_pod_has_its_task_decided_on(event_handler: EventHandler, cache: Cache
     drained(queue)
     event_handler.object(POD_REF, "ADDED", raw_pod())
 
-    assert cache.knows(POD_REF)
+    assert cache.objects.knows(POD_REF)
     assert len(queue) == 1
 
 
@@ -207,11 +207,11 @@ def test_a_pod_of_no_known_task_is_remembered_until_its_task_comes(
     event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
 ) -> None:
     event_handler.object(POD_REF, None, raw_pod())
-    assert cache.knows(POD_REF)
+    assert cache.objects.knows(POD_REF)
     assert len(queue) == 0
 
     event_handler.object(POD_REF, "DELETED", raw_pod(metadata=LET_GO, version=2))
-    assert not cache.knows(POD_REF)
+    assert not cache.objects.knows(POD_REF)
 
 
 def test_a_real_deletion_is_believed(event_handler: EventHandler, cache: Cache) -> None:

@@ -46,14 +46,14 @@ class Bench:
         given: Raw = {"podTemplate": {}} | ({"parentRef": {"name": parent}} if parent else {}) | (spec or {})
         status = more.pop("status", RUNS)
         metadata = {"name": name, "uid": f"{name}-uid"} | more
-        self.cache.put_task(raw_task(given, status, self.version, **metadata), at(0))
+        self.cache.tasks.put(raw_task(given, status, self.version, **metadata), at(0))
 
     def forget(self) -> None:
         self.queue.added.clear()
         self.queue.later.clear()
 
     def asked_at(self, name: str) -> Any:
-        task = self.cache.task(TaskKey("ns", name))
+        task = self.cache.tasks.get(TaskKey("ns", name))
         assert task is not None
         return task.stop_seen_at
 

@@ -123,12 +123,12 @@ def test_a_status_that_is_not_taken(
         goes_well(world, 60)
         assert not running(world)
         assert status(world)["phase"] == "Running"
-        known = next(task for _, task in world.operator.cache.tasks())
+        known = next(task for _, task in world.operator.cache.tasks.items())
         assert (known.status.phase, known.unwritable and known.unwritable.reason) == ("Stopped", reason)
         assert [why for _, why in world.operator.events.notes].count(reason) == 1
         assert counted(reason) == before + 1
-        assert not world.operator.cache.unwritten
+        assert not world.operator.cache.tasks.unwritten
     world.pass_time(600, attentive=True, step=20)
     assert status(world)["phase"] == "Stopped"
     assert status(world)["stop"]["verdict"] == "Graceful"
-    assert next(task for _, task in world.operator.cache.tasks()).unwritable is None
+    assert next(task for _, task in world.operator.cache.tasks.items()).unwritable is None

@@ -99,8 +99,8 @@ async def test_whoever_does_not_lead_looks_on(stack: AsyncExitStack, monkeypatch
 
 
 async def test_the_new_leader_decides_on_everything_anew(joined: Joined) -> None:
-    joined.wiring.cache.put_task(raw_task(), NOW)
-    joined.wiring.cache.put_task(raw_task(name="y", uid="y"), NOW)
+    joined.wiring.cache.tasks.put(raw_task(), NOW)
+    joined.wiring.cache.tasks.put(raw_task(name="y", uid="y"), NOW)
     joined.wiring.lead(leads=False)
     await joined.work()
     assert joined.passes == []
@@ -112,7 +112,7 @@ async def test_the_new_leader_decides_on_everything_anew(joined: Joined) -> None
 
 async def test_orphans_are_told_of_only_once_all_is_known(joined: Joined) -> None:
     pod = raw_pod(metadata={"ownerReferences": [], "labels": {TASK_LABEL: "x"}})
-    joined.wiring.cache.see(ObjectRef("Pod", "ns", "x"), pod, NOW)
+    joined.wiring.cache.objects.see(ObjectRef("Pod", "ns", "x"), pod, NOW)
     joined.wiring.orphans.sweep()
     assert list(joined.wiring.orphans) == []
 

@@ -54,7 +54,7 @@ class Bench:
         self.cache = Cache()
         self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue()
         self.stalls = Stalls()
-        self.metrics = Metrics(self.cache.phases, lambda: 0, lambda: self.stalls)
+        self.metrics = Metrics(self.cache.tasks.phases, lambda: 0, lambda: self.stalls)
         self.event_handler = EventHandler(self.cache, self.queue, self.metrics, self.clock)
         self.orphans = Orphans(
             self.cache,
@@ -90,12 +90,12 @@ class Bench:
             if self.fails:
                 errors.append(ApiError(0, "Unreachable", "away"))
             elif self.refuses:
-                self.cache.refuse(each.ref, each.verb, Rejection(403, "Forbidden", "no", self.now))
+                self.cache.objects.refuse(each.ref, each.verb, Rejection(403, "Forbidden", "no", self.now))
             elif isinstance(each, Get):
                 self.see(self.pod)
             elif isinstance(each, Patch) and self.pod is not None:
                 self.change(spec={"activeDeadlineSeconds": 1})
-                self.cache.see(POD_REF, self.pod, self.now, signal=True)
+                self.cache.objects.see(POD_REF, self.pod, self.now, signal=True)
             elif isinstance(each, Delete):
                 self.change(metadata={"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30})
                 self.see(self.pod)
@@ -181,7 +181,7 @@ async def test_a_task_that_is_not_known_yet_has_its_pod(bench: Bench) -> None:
     await bench.work()
 
     assert (bench.sent, bench.known) == ([], [])
-    assert bench.cache.task(TASK) is not None
+    assert bench.cache.tasks.get(TASK) is not None
 
 
 async def test_before_everything_is_known_nothing_is_suspected(bench: Bench) -> None:
@@ -202,7 +202,7 @@ async def test_a_task_that_goes_leaves_an_orphan(bench: Bench, told: bool) -> No
     bench.lose_task(told=told)
     if not told:
         bench.event_handler.missing(KIND, NamespacedName(*TASK), "task-uid")
-    assert bench.cache.knows(POD_REF), "its pod is not forgotten with it"
+    assert bench.cache.objects.knows(POD_REF), "its pod is not forgotten with it"
     await bench.work()
 
     assert bench.changes == [Patch]
@@ -286,10 +286,10 @@ async def test_what_holds_it_up_is_said_once_and_counted(bench: Bench) -> None:
 async def test_a_node_that_does_not_report_the_end(bench: Bench) -> None:
     bench.begin()
     await bench.work()
-    bench.cache.see(NODE_REF, raw_node(bench.now), bench.now)
+    bench.cache.objects.see(NODE_REF, raw_node(bench.now), bench.now)
     for _ in range(5):
         bench.now += timedelta(seconds=30) + MARGIN
-        bench.cache.see(NODE_REF, raw_node(bench.now), bench.now)
+        bench.cache.objects.see(NODE_REF, raw_node(bench.now), bench.now)
         await bench.work(timedelta())
     assert bench.stalled() == {"NotConfirmed": 1}
     bench.end()
@@ -316,16 +316,16 @@ async def test_the_deletion_of_its_node_is_no_end_of_an_orphan_that_may_live(
     await bench.work()
     bench.now += timedelta(seconds=31)
     for _ in range(3):
-        bench.cache.see(NODE_REF, raw_node(bench.now, ready=answered), bench.now)
+        bench.cache.objects.see(NODE_REF, raw_node(bench.now, ready=answered), bench.now)
         await bench.work(RECHECK)
     assert set(bench.stalled()) == {"NotConfirmed" if answered else "NodeUnreachable"}
     bench.change(metadata={"deletionTimestamp": bench.now.isoformat(), "deletionGracePeriodSeconds": 0})
     bench.see(bench.pod, "DELETED")
-    bench.cache.see_absent(NODE_REF, bench.now)
+    bench.cache.objects.see_absent(NODE_REF, bench.now)
     removed_at = bench.now
     while bench.known:
-        bench.cache.mark_stale(NODE_REF)
-        bench.cache.see_absent(NODE_REF, bench.now)
+        bench.cache.objects.mark_stale(NODE_REF)
+        bench.cache.objects.see_absent(NODE_REF, bench.now)
         await bench.work(timedelta(seconds=1))
         assert bench.now < removed_at + timedelta(seconds=90)
     assert (bench.now - removed_at).total_seconds() == pytest.approx(over_after, abs=1.5)
@@ -364,7 +364,7 @@ async def test_a_pod_that_is_gone_is_not_followed_for_ever(bench: Bench) -> None
     await bench.work(RECHECK)
 
     assert bench.known == []
-    assert not bench.cache.knows(POD_REF)
+    assert not bench.cache.objects.knows(POD_REF)
 
 
 async def test_what_a_task_adopts_is_an_orphan_when_that_one_goes(bench: Bench) -> None:

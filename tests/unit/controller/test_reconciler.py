@@ -54,7 +54,7 @@ class Bench:
         self.cache = Cache()
         self.queue: WorkQueue[TaskKey] = WorkQueue()
         gateway = cast("Gateway", self)
-        metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
+        metrics = Metrics(self.cache.tasks.phases, lambda: 0, lambda: ())
         self.executor = Executor(self.cache, gateway, self.queue, self.clock)
         self.reconciler = Reconciler(
             self.cache,
@@ -74,16 +74,16 @@ class Bench:
 
     def tell(self) -> None:
         """Both watches bring what there is."""
-        self.cache.put_task(self.task, NOW)
+        self.cache.tasks.put(self.task, NOW)
         if self.pod is not None:
-            self.cache.see(POD_REF, self.pod, NOW)
+            self.cache.objects.see(POD_REF, self.pod, NOW)
 
     async def reconcile(self) -> None:
         await self.reconciler.reconcile(KEY)
 
     @property
     def known(self) -> Task:
-        task = self.cache.task(KEY)
+        task = self.cache.tasks.get(KEY)
         assert task is not None
         return task
 
@@ -182,12 +182,12 @@ async def test_nothing_is_written_down_of_an_effect_that_did_not_go_out(bench: B
     assert not error.value.expected
     assert bench.calls == ["patch"]
     assert bench.known.status.stop is not None, "the decision is remembered, and counts"
-    assert bench.cache.unwritten == {bench.known.uid}
+    assert bench.cache.tasks.unwritten == {bench.known.uid}
     accepted_at = bench.known.status.stop.accepted_at
 
     await bench.reconcile()
     assert bench.calls == ["patch", "patch", "status"]
-    assert bench.cache.unwritten == set()
+    assert bench.cache.tasks.unwritten == set()
     assert bench.known.status.stop.accepted_at == accepted_at
 
 
@@ -240,7 +240,7 @@ async def test_a_task_that_changed_meanwhile_is_read_and_decided_on_anew(bench: 
 
     await bench.reconcile()
     assert bench.calls[3:] == ["status"]
-    assert bench.cache.unwritten == set()
+    assert bench.cache.tasks.unwritten == set()
 
 
 async def test_a_task_that_is_gone_meanwhile_is_stopped_all_the_same(bench: Bench) -> None:

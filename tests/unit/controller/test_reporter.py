@@ -38,7 +38,7 @@ class Notes:
 class Bench:
     def __init__(self) -> None:
         self.cache = Cache()
-        self.metrics = Metrics(self.cache.phases, lambda: 7, lambda: [Stall("NodeUnreachable", 2, at(60))])
+        self.metrics = Metrics(self.cache.tasks.phases, lambda: 7, lambda: [Stall("NodeUnreachable", 2, at(60))])
         self.notes = Notes()
         self.reporter = Reporter(cast("EventRecorder", self.notes), self.metrics)
 
@@ -134,8 +134,8 @@ def test_a_stop_whose_task_is_gone_is_counted_and_logged(bench: Bench, caplog: p
 
 
 def test_the_state_is_read_when_somebody_asks(bench: Bench) -> None:
-    bench.cache.put_task(raw_task(), NOW)
-    bench.cache.put_task(raw_task(None, {"phase": "Running"}, name="y", uid="y"), NOW)
+    bench.cache.tasks.put(raw_task(), NOW)
+    bench.cache.tasks.put(raw_task(None, {"phase": "Running"}, name="y", uid="y"), NOW)
 
     assert bench.value("agentstop_tasks", namespace="ns", phase="Pending") == 1
     assert bench.value("agentstop_tasks", namespace="ns", phase="Running") == 1
@@ -146,8 +146,8 @@ def test_the_state_is_read_when_somebody_asks(bench: Bench) -> None:
 
 
 def test_a_namespace_that_has_no_tasks_any_more_is_forgotten(bench: Bench) -> None:
-    bench.cache.put_task(raw_task(), NOW)
-    bench.cache.put_task(raw_task(None, {"phase": "Running"}, version=2), NOW)
+    bench.cache.tasks.put(raw_task(), NOW)
+    bench.cache.tasks.put(raw_task(None, {"phase": "Running"}, version=2), NOW)
     assert bench.value("agentstop_tasks", namespace="ns", phase="Pending") == 0
 
     bench.cache.drop_task(TaskKey("ns", "x"))
@@ -183,13 +183,13 @@ def test_ten_thousand_tasks_cost_no_more_than_ten() -> None:
     numbers = []
     for tasks in (10, 10_000):
         bench, stalls = Bench(), Stalls()
-        bench.cache.listen(stalls.changed)
-        metrics = Metrics(bench.cache.phases, lambda: 0, stalls.__iter__)
+        bench.cache.tasks.listen(stalls.changed)
+        metrics = Metrics(bench.cache.tasks.phases, lambda: 0, stalls.__iter__)
         reporter = Reporter(cast("EventRecorder", bench.notes), metrics)
         held = STOPPING.but(conditions=(stalled("NodeUnreachable"),))
         for number in range(tasks):
             raw = raw_task(None, held.wire(), name=f"t{number}", uid=f"u{number}", namespace=f"ns{number % 3}")
-            bench.cache.put_task(raw, NOW)
+            bench.cache.tasks.put(raw, NOW)
             metrics.heard("AgentTask")
             for before, after in pairwise((RUNNING, held, STOPPED)):
                 reporter.wrote(task(None, before.wire(), name=f"t{number}"), Decision(status=after))
@@ -200,7 +200,7 @@ def test_ten_thousand_tasks_cost_no_more_than_ten() -> None:
 
 
 def test_no_number_bears_the_name_of_a_task(bench: Bench) -> None:
-    bench.cache.put_task(raw_task(name="very-special", uid="u"), NOW)
+    bench.cache.tasks.put(raw_task(name="very-special", uid="u"), NOW)
     bench.wrote(RUNNING, STOPPING, STOPPED)
 
     for family in bench.registry.collect():

@@ -53,7 +53,7 @@ class Bench:
         self.cluster = Cluster()
         self.cache = Cache()
         self.queue: WorkQueue[TaskKey] = WorkQueue()
-        metrics = Metrics(self.cache.phases, lambda: 0, lambda: ())
+        metrics = Metrics(self.cache.tasks.phases, lambda: 0, lambda: ())
         self.event_handler = EventHandler(self.cache, self.queue, metrics, lambda: NOW)
         self.looked = 0
         self.resync = Resync(
@@ -65,9 +65,9 @@ class Bench:
 
     def knows(self, task: Raw | None = None, pod: Raw | None = None) -> None:
         if task is not None:
-            self.cache.put_task(task, NOW)
+            self.cache.tasks.put(task, NOW)
         if pod is not None:
-            self.cache.see(POD_REF, pod, NOW)
+            self.cache.objects.see(POD_REF, pod, NOW)
 
     def has(self, task: Raw | None = None, pod: Raw | None = None) -> None:
         if task is not None:
@@ -108,7 +108,7 @@ async def test_a_task_that_came_or_changed_is_found(bench: Bench, known: int | N
     bench.knows(raw_task(version=known) if known is not None else None)
     await bench.resync.run_once()
 
-    task = bench.cache.task(KEY)
+    task = bench.cache.tasks.get(KEY)
     assert task is not None
     assert task.spec.stop_requested
     assert bench.queue.has_urgent
@@ -118,7 +118,7 @@ async def test_a_task_that_went_is_forgotten(bench: Bench) -> None:
     bench.knows(raw_task())
     await bench.resync.run_once()
 
-    assert bench.cache.task(KEY) is None
+    assert bench.cache.tasks.get(KEY) is None
 
 
 async def test_a_pod_that_went_is_doubted(bench: Bench) -> None:
@@ -142,7 +142,7 @@ async def test_a_pod_of_no_task_that_no_watch_told_of_is_read(bench: Bench) -> N
     bench.has(pod=raw_pod())
     await bench.resync.run_once()
     assert bench.cluster.reads == ["pod x"]
-    assert bench.cache.knows(POD_REF)
+    assert bench.cache.objects.knows(POD_REF)
     assert bench.looked == 1
 
     await bench.resync.run_once()
@@ -159,4 +159,4 @@ async def test_an_outage_is_passed_on_and_nothing_is_forgotten(bench: Bench, mon
     with pytest.raises(ApiError):
         await bench.resync.run_once()
 
-    assert bench.cache.task(KEY) is not None
+    assert bench.cache.tasks.get(KEY) is not None

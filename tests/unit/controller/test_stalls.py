@@ -16,7 +16,7 @@ def cache() -> Cache:
 @pytest.fixture
 def stalls(cache: Cache) -> Stalls:
     stalls = Stalls()
-    cache.listen(stalls.changed)
+    cache.tasks.listen(stalls.changed)
     return stalls
 
 
@@ -32,7 +32,7 @@ def held(reason: str, since: float, phase: str = "Stopping", status: str = "True
 
 
 def put(cache: Cache, name: str, status: Raw, version: int = 1) -> None:
-    cache.put_task(raw_task(None, status, version, name=name, uid=f"uid-{name}"), NOW)
+    cache.tasks.put(raw_task(None, status, version, name=name, uid=f"uid-{name}"), NOW)
 
 
 def test_pods_of_no_task_count_like_tasks(stalls: Stalls) -> None:

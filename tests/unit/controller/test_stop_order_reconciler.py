@@ -326,7 +326,7 @@ async def test_a_record_that_only_we_remember_is_none(bench: Bench) -> None:
     bench.order()
     await bench.phase("Stopping")
     remembered = AgentTaskStatus.model_validate(recorded(bench))
-    bench.cache.accept(one, remembered)
+    bench.cache.tasks.accept(one, remembered)
     await bench.rest()
     assert bench.cluster.finalizers == [[GUARD]]
 

@@ -121,7 +121,7 @@ def test_what_is_read_on_behalf_of_a_relative_is_decided_on(world: World) -> Non
     operator = world.operator
     assert operator is not None
     raw = world.server.objects[ObjectRef(KIND, NAMESPACE, "b")]
-    operator.cache.put_task(raw, world.clock.now)  # as an answer to somebody else's question
+    operator.cache.tasks.put(raw, world.clock.now)  # as an answer to somebody else's question
     goes_well(world, 10)
 
     assert [phase(world, name) for name in "ab"] == ["Stopped", "Stopped"]

@@ -251,7 +251,7 @@ class Process:
 
     def task_at_work(self) -> Task | None:
         """Return the task that is being worked on, as this process knows it now."""
-        return self.cache.task(self._key) if isinstance(self._key, TaskKey) else None
+        return self.cache.tasks.get(self._key) if isinstance(self._key, TaskKey) else None
 
     def orphan_at_work(self) -> OrphanKey | None:
         """Return the pod of no task that is being worked on, if it is one."""

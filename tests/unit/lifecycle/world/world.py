@@ -63,7 +63,7 @@ class World:
         if task is None:
             assert isinstance(request, Get), "something is changed for nobody"
             return
-        family_lister = self.operator.cache.family_lister(NAMESPACE)
+        family_lister = self.operator.cache.tasks.family_lister(NAMESPACE)
         self.rules.check_request(request, task, inherits=inherited_stop(task, family_lister) is not None)
         self.pause_rules.check_request(request, task)
         self.job_rules.check_request(request, task)
@@ -279,7 +279,7 @@ class World:
         reasons = {each["reason"] for each in conditions if each["status"] == "True"}
         reasons |= {each.reason for each in self.operator.orphans}
         # Of a task whose object is gone, nothing but the log tells.
-        gone = [each.status.conditions for _, each in self.operator.cache.tasks() if each.gone]
+        gone = [each.status.conditions for _, each in self.operator.cache.tasks.items() if each.gone]
         reasons |= {each.reason for told in gone for each in told if each.status == "True"}
         if KUBELET_BUSY in reasons:
             self.node.power_off()
