@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.controller.operator import Operator
 from agentstop.controller.options import Options
 from agentstop.controller.wiring import Wiring
+from agentstop.lifecycle.orders import OrderKey
 from agentstop.workloads.objects import ObjectRef
-from tests.unit.objects import NOW, raw_pod, raw_task
+from tests.unit.objects import NOW, raw_order, raw_pod, raw_task
 
 KEY = TaskKey("ns", "x")
 ORPHAN = OrphanKey("ns", "x", "pod-uid")
@@ -35,6 +37,7 @@ class Joined:
         for part in ("reconciler", "orphans"):
             for name in ("reconcile", "observe_only"):
                 monkeypatch.setattr(getattr(self.wiring, part), name, self._noted(f"{part}.{name}"))
+        monkeypatch.setattr(self.wiring.order_reconciler, "reconcile", self._noted("order_reconciler.reconcile"))
 
     def _noted(self, name: str) -> Any:
         def now(key: Any) -> None:
@@ -46,7 +49,12 @@ class Joined:
         return later if name.endswith("reconcile") else now
 
     async def work(self) -> None:
-        workers = self.wiring.workers.start(1, urgent_only=False)
+        await self._work(self.wiring.workers.start(1, urgent_only=False))
+
+    async def work_on_orders(self) -> None:
+        await self._work(self.wiring.order_workers.start(1, urgent_only=True))
+
+    async def _work(self, workers: list[asyncio.Task[None]]) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
         for each in workers:
@@ -108,6 +116,28 @@ async def test_the_new_leader_decides_on_everything_anew(joined: Joined) -> None
     joined.wiring.lead(leads=True)
     await joined.work()
     assert [key for _, key in joined.passes] == [KEY, TaskKey("ns", "y")]
+
+
+async def test_orders_have_workers_of_their_own(joined: Joined) -> None:
+    joined.wiring.orders.order("ADDED", raw_order())
+    await joined.work()
+    assert joined.passes == [], "those of tasks take none"
+
+    await joined.work_on_orders()
+    assert joined.passes == [("order_reconciler.reconcile", OrderKey("StopOrder", "ns", "o"))]
+    assert joined.reconciles() == 0, "that counts decisions on tasks"
+
+
+async def test_an_order_is_left_alone_by_whoever_does_not_lead(joined: Joined) -> None:
+    joined.wiring.leader_guard.end()
+    joined.wiring.orders.order("ADDED", raw_order())
+    await joined.work_on_orders()
+
+    assert joined.passes == []
+    joined.wiring.leader_guard.last_until(inf)
+    joined.wiring.lead(leads=True)
+    await joined.work_on_orders()
+    assert [name for name, _ in joined.passes] == ["order_reconciler.reconcile"]
 
 
 async def test_orphans_are_told_of_only_once_all_is_known(joined: Joined) -> None:
