@@ -5,7 +5,6 @@ import pytest
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
 from .world.reported_pods import (
-    ThrownOut,
     UnseenStart,
 )
 from .world.scripted import Scripted
@@ -14,7 +13,6 @@ from .world.walks import walks
 CASES: dict[Known, type[Scripted]] = {
     Known.UNSEEN_NODE: UnseenStart,
     Known.UNMET: Unlabelled,
-    Known.EVICTED: ThrownOut,
 }
 
 

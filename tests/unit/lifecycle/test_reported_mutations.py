@@ -67,6 +67,8 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     ),
     (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
+    (ThrownOut, "Graceful, but killed", Mutation(f"{RECORD}:_evicted_at", "disruption.at if", "None if")),
+    (ThrownOut, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "self.evicted_by or over_at", "over_at")),
     (ThrownOut, "thrown out", Mutation("workloads.pods.outcome:ending_of", "thrown_out is not None", "False")),
     (ThrownOut, "thrown out", Mutation(f"{RECORD}:_disruption", 'condition.get("status") != "True"', "True")),
     (

@@ -77,3 +77,22 @@ def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended()
     for accepted, killed_by in ((10, at(12)), (13, None)):  # of a stop that came later it says nothing
         stop = StopStatus(source=StopSource.USER, accepted_at=at(accepted), signaled_at=at(accepted))
         assert of_the_stop(members, stop).killed_by == killed_by
+
+
+@pytest.mark.parametrize(
+    ("code", "finished", "verdict"), [(137, 5, "Killed"), (143, 5, "Graceful"), (137, 1, "Graceful")]
+)
+def test_what_an_eviction_kills_during_a_stop_is_not_graceful(code: int, finished: float, verdict: str) -> None:
+    evicted = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+    evicted["lastTransitionTime"] = when(5)
+    status = {"phase": "Failed", "startTime": when(-5), "conditions": [evicted]}
+    status["containerStatuses"] = [ended(code=code, finished=finished)]
+    over = pod(metadata={"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}, status=status)
+    stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(30)}
+    known = {"phase": "Stopping", "startedAt": when(-5), "workload": KNOWN, "stop": stop}
+    stopping = task({"podTemplate": {}, "stopRequested": True}, known)
+    seen = POD.observe(stopping, Lister({POD_REF: entry(over)}), at(6))
+
+    record = decide(stopping, seen, at(6)).status.stop
+    assert record is not None
+    assert (record.verdict, record.kill_at) == (verdict, at(5) if verdict == "Killed" else at(30))

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import LATEST, MAX_DURATION_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
 from agentstop.api.task import ContainerEnd, PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.lifecycle.verdict import SIGKILL_EXIT_CODE
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.pods.container_spec import (
     DEFAULT_GRACE_SECONDS,
@@ -38,6 +39,12 @@ COLLECTED: Final = "DeletionByPodGC"
 
 It writes phase Failed first, whatever the containers do.
 Source: https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/controller/podgc/gc_controller.go
+"""
+
+EVICTED: Final = "TerminationByKubelet"
+"""Reason for which a kubelet throws a pod out to have its place; with a hard threshold it leaves it no grace period.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 """
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"
@@ -168,7 +175,8 @@ class PodRecord:
     """When its grace period ends, if it is being deleted."""
     deletion_grace_seconds: int
     soonest_kill: datetime | None
-    """When SIGKILL comes at the earliest, if a kubelet shortens a grace period that runs, by any of its deletions."""
+    """When SIGKILL comes at the earliest, if a kubelet shortens a grace period that runs: by any of its deletions, or
+    since its kubelet evicted it."""
     deletion_killed_by: datetime | None
     """When the kubelet sends SIGKILL by the first deletion that it heard of: a later one changes nothing for it."""
     deletion_requested_at: datetime | None
@@ -206,7 +214,17 @@ class PodRecord:
             return None
         later = over_at + timedelta(seconds=MIN_KUBELET_SECONDS)
         served = any(each.ends_late and each.finished_at and each.finished_at >= later for each in self.containers)
-        return later if served else over_at
+        over_at = later if served else over_at
+        return min(over_at, self.evicted_by or over_at)
+
+    @property
+    def evicted_by(self) -> datetime | None:
+        """When an eviction by its kubelet had ended its containers by SIGKILL, if it did."""
+        evicted_at = _evicted_at(self.disruption)
+        if evicted_at is None:
+            return None
+        killed = (each.finished_at for each in self.containers if each.exit_code == SIGKILL_EXIT_CODE)
+        return max((at for at in killed if at is not None and at >= evicted_at), default=None)
 
     @property
     def longest_grace_seconds(self) -> int:
@@ -318,6 +336,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
     """Return the record of a pod from the API server's object."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
+    disruption = _disruption(conditions)
     deletion_at = parse_time(metadata.get("deletionTimestamp"))
     deletion_grace = parse_seconds(metadata.get("deletionGracePeriodSeconds"))
     requested_at = deletion_at - timedelta(seconds=deletion_grace) if deletion_at is not None else None
@@ -336,7 +355,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         reason=_intern(status.get("reason")),
         message=status.get("message"),
         unscheduled=_unscheduled(conditions),
-        disruption=_disruption(conditions),
+        disruption=disruption,
         bound_at=_bound_at(metadata, spec, conditions),
         taken_at=parse_time(status.get("startTime")),
         grace_seconds=parse_seconds(spec.get("terminationGracePeriodSeconds"), DEFAULT_GRACE_SECONDS),
@@ -344,7 +363,9 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         marked_at=_marked_at(metadata.get("managedFields") or ()),
         deletion_at=deletion_at,
         deletion_grace_seconds=deletion_grace,
-        soonest_kill=_deletion_killed_by(deletion_at, deletion_grace),
+        soonest_kill=min(
+            filter(None, (_deletion_killed_by(deletion_at, deletion_grace), _evicted_at(disruption))), default=None
+        ),
         deletion_killed_by=_deletion_killed_by(deletion_at, deletion_grace),
         deletion_requested_at=requested_at,
         finalizers=tuple(metadata.get("finalizers") or ()),
@@ -402,6 +423,10 @@ def _disruption(conditions: Mapping[str, Mapping[str, Any]]) -> Disruption | Non
         return None
     reason = condition.get("reason") or "DisruptionTarget"
     return Disruption(intern(reason), condition.get("message"), parse_time(condition.get("lastTransitionTime")))
+
+
+def _evicted_at(disruption: Disruption | None) -> datetime | None:
+    return disruption.at if disruption is not None and disruption.reason == EVICTED else None
 
 
 def _marked_at(managers: Iterable[Mapping[str, Any]]) -> datetime | None:

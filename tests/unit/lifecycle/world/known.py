@@ -11,7 +11,6 @@ class Known(StrEnum):
 
     UNSEEN_NODE = "a pod went by force after it was bound, and the record knows no node or no container of it: Gone"
     UNMET = "a Job's pod loses its labels before an operator has ever seen it, and nothing leads to it any more"
-    EVICTED = "the kubelet evicts a pod with hardly any grace period, and kills it in a stop: Graceful"
 
 
 KNOWN = set(Known)

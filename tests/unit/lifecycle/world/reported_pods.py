@@ -1,6 +1,5 @@
 """Cases of single pods: busy kubelets, probes, hooks, deleted Nodes, disruptions, restart rules, takeovers."""
 
-from .known import Known
 from .replica_sets import LABEL
 from .scripted import Scripted
 from .server import Raw
@@ -160,7 +159,7 @@ class ThrownOut(Scripted):
 
     def _evicted_by_kubelet(self) -> None:
         for uid in list(self.world.node.sandboxes):
-            self.world.node.evict(uid, self.choose([0, 5]) if self.leads_to(Known.EVICTED) else 5)
+            self.world.node.evict(uid, self.choose([0, 5]))
 
 
 class OwnRules(Scripted):
