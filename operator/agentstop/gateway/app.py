@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from agentstop.gateway import waits
 from agentstop.gateway.bodies import MAX_BODY_BYTES
 from agentstop.gateway.callers import Caller
 from agentstop.gateway.dialect import Call, Core, Dialect, Route
@@ -102,13 +103,15 @@ class Application:
         begun = time.perf_counter()
         request_id = secrets.token_hex(8)
         call = Call(request=request, dialect=mount.dialect, core=self._core)
-        response, sender = await self._answer(mount, prefix or "", call)
-        if not response.prepared:
+        with waits.counted() as waited:
+            response, sender = await self._answer(mount, prefix or "", call)
+        stream = response.prepared
+        if not stream:
             response.headers.setdefault("Cache-Control", "no-store")
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
             response.headers[REQUEST_ID_HEADER] = request_id
         seconds = time.perf_counter() - begun
-        self._metrics.answered(mount.dialect.name, response.status, seconds)
+        self._metrics.answered(mount.dialect.name, response.status, None if stream else seconds - waited.seconds)
         # Neither query nor headers: what people should not send there, they do.
         access_log.info(
             "%s %s %s %d %.1f ms, %s from %s, request %s",

@@ -15,7 +15,7 @@ NO_DIALECT: Final = "none"
 """Label of a request that no dialect is there for."""
 
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""In seconds. A stop's answer waits for the proof, up to 10 seconds."""
+"""In seconds. Most requests are answered from what is known; a request to the API server may take up to 8."""
 
 
 class _State(Collector):
@@ -47,7 +47,7 @@ class Metrics:
         )
         self._latency = Histogram(
             "agentstop_gateway_request_duration_seconds",
-            "Seconds from a request to its answer; a stop's has the wait for the proof in it.",
+            "Seconds from a request to its answer, without the wait for the proof of a stop; no streams.",
             ["dialect"],
             buckets=BUCKETS,
             registry=self.registry,
@@ -56,7 +56,8 @@ class Metrics:
         info.labels(__version__).set(1)
         self.registry.register(_State(index, streams))
 
-    def answered(self, dialect: str, code: int, seconds: float) -> None:
-        """Take in a request that was answered."""
+    def answered(self, dialect: str, code: int, seconds: float | None) -> None:
+        """Take in an answer, after so many seconds; None for a stream, which lasts as its client likes."""
         self._requests.labels(dialect, str(code)).inc()
-        self._latency.labels(dialect).observe(seconds)
+        if seconds is not None:
+            self._latency.labels(dialect).observe(max(seconds, 0.0))

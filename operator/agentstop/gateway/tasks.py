@@ -13,6 +13,7 @@ from agentstop.api.task import Phase
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.resources import collection, path, task_ref
+from agentstop.gateway import waits
 from agentstop.gateway.access import MERGE, CallerAccess
 from agentstop.gateway.callers import Caller
 from agentstop.gateway.entry import Entry
@@ -116,7 +117,8 @@ class Tasks:
 
     async def until(self, entry: Entry, wanted: Callable[[Entry], bool], seconds: float) -> Entry:
         """Wait until a task is as wanted; return it as it is then, and as it was last where it is gone."""
-        return await self._index.until(entry.uid, wanted, min(seconds, MAX_WAIT_SECONDS)) or entry
+        with waits.waiting():
+            return await self._index.until(entry.uid, wanted, min(seconds, MAX_WAIT_SECONDS)) or entry
 
     async def follow(self, entry: Entry, beat: float = BEAT_SECONDS) -> AsyncIterator[Entry | None]:
         """Yield a task as it is, and again each time it has changed; None after so many seconds without a change.
@@ -185,7 +187,8 @@ class Tasks:
         deadline = asyncio.get_running_loop().time() + (self._wait if wait is None else min(wait, MAX_WAIT_SECONDS))
         for each in running:
             left = deadline - asyncio.get_running_loop().time()
-            await self._index.until(each.uid, lambda one: one.ended, max(left, 0.0))
+            with waits.waiting():
+                await self._index.until(each.uid, lambda one: one.ended, max(left, 0.0))
         now = [self._index.get(each.uid) for each in family]
         ended = [each for each in now if each is not None and each.ended]
         for each in reversed(ended):
