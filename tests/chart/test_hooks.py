@@ -37,12 +37,15 @@ class Part:
         """What is there at one look after the other, by plural."""
         self.rejections: list[ApiError] = []
         self.asked: list[tuple[Any, ...]] = []
+        self.made: Object = {}
+        """Metadata of what is created."""
+        self.authorization: str | None = None
 
     def create(self, path: str, body: Object, *, manager: str) -> Object:
         self.asked.append(("create", path, body["metadata"]))
         if self.rejections:
             raise self.rejections.pop()
-        return {"metadata": {"name": "agentstop-try-x"}}
+        return {"metadata": {"name": "agentstop-try-x", **self.made}}
 
     def get(self, path: str) -> Object:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]

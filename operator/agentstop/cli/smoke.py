@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from agentstop.api.task import PLURAL
@@ -11,6 +12,7 @@ from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.smoke_gateway import Gateway
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""
@@ -28,20 +30,37 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--timeout", type=float, default=120.0, metavar="SECONDS", help="for its start, and for its end (%(default)s)"
     )
+    parser.add_argument("--gateway", metavar="URL", help="stop it through this gateway, with the same token")
+    parser.add_argument(
+        "--gateway-certificate",
+        type=Path,
+        metavar="FILE",
+        help="the certificate that the gateway has to show, whatever names are in it; else a trusted one",
+    )
     parser.set_defaults(carry_out=carry_out)
 
 
 def carry_out(options: argparse.Namespace) -> int:
     """Try a stop. Raises UserError with what it was that did not come about."""
     with api() as client:
+        gateway = None
+        if options.gateway is not None:
+            gateway = Gateway(options.gateway, client.authorization, options.gateway_certificate)
         body = options.task | {"metadata": {"generateName": "agentstop-try-"}}
-        name = client.create(path(PLURAL, options.namespace), body, manager=MANAGER)["metadata"]["name"]
+        made = client.create(path(PLURAL, options.namespace), body, manager=MANAGER)["metadata"]
+        name = made["name"]
         where = path(PLURAL, options.namespace, name)
         try:
             _wait(client, where, "Running", options.timeout, lambda status: status.get("phase") == "Running")
-            _request_stop(client, where, options.timeout)
+            if gateway is not None:
+                gateway.stop(made["uid"], options.timeout)
+            else:
+                _request_stop(client, where, options.timeout)
             ended = _wait(client, where, "Stopped", options.timeout, lambda status: "finishedAt" in status)
-            print(_checked(name, ended))
+            line = _checked(name, ended)
+            if gateway is not None:
+                gateway.check_stopped(made["uid"], options.timeout)
+            print(f"{line}, through the gateway {options.gateway}" if gateway is not None else line)
         finally:
             client.delete(where)
     return 0

@@ -41,6 +41,11 @@ class Api:
         """Return a client for what the command line and the kubeconfig say; `seconds` is for one answer."""
         return cls(find_target(settings), request_seconds=seconds or settings.request_seconds, interactive=interactive)
 
+    @property
+    def authorization(self) -> str | None:
+        """What a header tells the API server of who this is; None where a certificate does. Raises PluginError."""
+        return self._current().authorization
+
     def request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, kind: str = ""
     ) -> Object:
