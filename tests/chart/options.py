@@ -32,6 +32,44 @@ EVERYTHING: Values = {
     ],
 }
 
+GATEWAY: Values = {
+    "gateway": {
+        "enabled": True,
+        "replicaCount": 3,
+        "waitSeconds": 5,
+        "keys": {"secretName": "api-keys", "secretKey": "keys"},
+        "impersonate": {
+            "users": ["jane", "joe", "system:serviceaccount:team-a:ci", "system:serviceaccount:team-a:cd"],
+            "groups": ["oncall", "night-shift"],
+        },
+        "hosts": {"api.xpander.ai": "xpander"},
+        "tls": {"secretName": "door-tls"},
+        "extraArgs": ["--bind-address=::"],
+        "serviceAccount": {"create": False, "name": "door"},
+        "deploymentAnnotations": {"example.com/deployment": "x"},
+        "podAnnotations": {"example.com/pod": "x"},
+        "podLabels": {"example.com/pod": "y"},
+        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"example.com/service": "x"}},
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "annotations": {"example.com/ingress": "x"},
+            "hosts": ["agentstop.example.com", "*.agents.example.com"],
+            "tls": [{"hosts": ["agentstop.example.com"], "secretName": "cert"}],
+        },
+        "httpRoute": {
+            "enabled": True,
+            "parentRefs": [{"name": "edge", "namespace": "edge"}],
+            "hostnames": ["agentstop.example.com"],
+            "annotations": {"example.com/route": "x"},
+        },
+        "networkPolicy": {
+            "from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+            "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+        },
+    }
+}
+
 MATRIX: dict[str, Values] = {
     "defaults": {},
     "everything": EVERYTHING,
@@ -43,5 +81,8 @@ MATRIX: dict[str, Values] = {
     "an account that is there": {"serviceAccount": {"create": False, "name": "mine"}},
     "other names": {"nameOverride": "brake", "fullnameOverride": "emergency-brake"},
     "no tolerations": {"tolerations": []},
+    "a gateway": {"gateway": {"enabled": True}},
+    "a gateway with everything": GATEWAY,
+    "a gateway of one namespace": {"watchNamespaces": ["team-a"], **GATEWAY},
 }
 """By name; in each of them the chart must be whole and safe."""

@@ -18,7 +18,7 @@ from tests.support import helm
 from tests.support.helm import NAMESPACE, one
 from tests.support.kube import Object
 
-from .options import EVERYTHING, MATRIX, Values
+from .options import EVERYTHING, GATEWAY, MATRIX, Values
 
 NAMESPACED = {"", "apps", "batch", "agentstop.dev", "agents.x-k8s.io", "extensions.agents.x-k8s.io", "events.k8s.io"}
 OUTSIDE = {
@@ -32,8 +32,20 @@ OUTSIDE = {
 """What lives outside of namespaces, among what the operator has rights to."""
 
 
+VOLUMES = {"emptyDir", "secret", "configMap"}
+"""Kinds of volumes that the chart's pods have; all are of the restricted standard."""
+
+
 def operator(objects: list[Object]) -> Object:
-    return dict(one(objects, "Deployment")["spec"]["template"]["spec"])
+    """Return the spec of the operator's pods."""
+    return dict(part(objects, "Deployment")["spec"]["template"]["spec"])
+
+
+def part(objects: list[Object], kind: str, component: str = "operator") -> Object:
+    """Return the only object of a kind that is made for a component: that has, or selects, its label."""
+    label = f"'app.kubernetes.io/component': '{component}'"
+    (found,) = [each for each in objects if each["kind"] == kind and label in str(each)]
+    return found
 
 
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
@@ -52,13 +64,13 @@ def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
 def test_pods_meet_the_restricted_standard(values: Values) -> None:
     """Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
     found = dict(pods(helm.render(values)))
-    assert len(found) == 4
+    assert len(found) == (5 if values.get("gateway", {}).get("enabled") else 4)
     for name, pod in found.items():
         assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "hostUsers"}, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["runAsGroup"] == 65532, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert all(volume.keys() <= {"name", "emptyDir"} for volume in pod.get("volumes", ())), name
+        assert all(volume.keys() <= {"name", *VOLUMES} for volume in pod.get("volumes", ())), name
         assert not pod.get("initContainers"), name
         for container in pod["containers"]:
             assert container["securityContext"] == {
@@ -138,7 +150,7 @@ def test_every_binding_leads_to_a_role_and_an_account(values: Values) -> None:
         assert (each["roleRef"]["kind"], each["metadata"].get("namespace"), each["roleRef"]["name"]) in there
         for subject in each["subjects"]:
             where = (subject["kind"], subject["namespace"], subject["name"])
-            assert where in there or subject["name"] == values["serviceAccount"]["name"]
+            assert where in there or subject["name"] in {"mine", "door"}
     assert operator(objects)["serviceAccountName"] in {subject["name"] for e in bindings for subject in e["subjects"]}
 
 
@@ -192,18 +204,20 @@ def test_probes_ask_where_the_operator_answers() -> None:
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"health": 8080, "metrics": 9090}
 
 
-def test_selectors_find_the_operator_and_nothing_else() -> None:
-    objects = helm.render(EVERYTHING)
-    labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+@pytest.mark.parametrize(("component", "other"), [("operator", "gateway"), ("gateway", "operator")])
+def test_selectors_find_their_own_pods_and_nothing_else(component: str, other: str) -> None:
+    objects = helm.render({**GATEWAY, **EVERYTHING})
+    labels = part(objects, "Deployment", component)["spec"]["template"]["metadata"]["labels"]
     others = [
         one(objects, "Pod")["metadata"]["labels"],
         one(objects, "Job")["spec"]["template"]["metadata"]["labels"],
+        part(objects, "Deployment", other)["spec"]["template"]["metadata"]["labels"],
     ]
     selectors = [
-        one(objects, "Deployment")["spec"]["selector"]["matchLabels"],
-        one(objects, "Service")["spec"]["selector"],
-        one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        one(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        part(objects, "Deployment", component)["spec"]["selector"]["matchLabels"],
+        part(objects, "Service", component)["spec"]["selector"],
+        part(objects, "PodDisruptionBudget", component)["spec"]["selector"]["matchLabels"],
+        part(objects, "NetworkPolicy", component)["spec"]["podSelector"]["matchLabels"],
     ]
     for selector in selectors:
         assert selector.items() <= labels.items()
@@ -261,7 +275,7 @@ def test_everything_is_labelled_and_named_after_the_release(values: Values) -> N
     for each in helm.render(values, name="brake"):
         if each["kind"] in {"ConfigMap", "CustomResourceDefinition"}:
             continue
-        assert "brake" in each["metadata"]["name"] or each["metadata"]["name"] == "mine"
+        assert "brake" in each["metadata"]["name"] or each["metadata"]["name"] in {"mine", "door"}
         assert (
             each["metadata"]["labels"].items()
             >= {"app.kubernetes.io/instance": "brake", **values.get("commonLabels", {})}.items()

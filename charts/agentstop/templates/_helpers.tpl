@@ -92,3 +92,14 @@ priorityClassName: {{ . }}
 {{- $served := .Values.watchNamespaces | default list -}}
 {{- ternary .Release.Namespace (first $served) (or (empty $served) (has .Release.Namespace $served)) -}}
 {{- end -}}
+
+{{/* What a PodDisruptionBudget says of how many pods may be down; takes the values. */}}
+{{- define "agentstop.disruptions" -}}
+{{- if not (has (toString .minAvailable) (list "" "<nil>")) -}}
+minAvailable: {{ .minAvailable }}
+{{- else -}}
+maxUnavailable: {{ .maxUnavailable }}
+{{- end }}
+# A pod that is not ready protects nothing, and must not hold up a drain.
+unhealthyPodEvictionPolicy: AlwaysAllow
+{{- end -}}

@@ -77,7 +77,7 @@ subjects:
 {{- end }}
 {{- end -}}
 
-{{/* spec of a hook's pod: root, hook, arguments. */}}
+{{/* spec of a hook's pod: root, hook, arguments, volumes, volume mounts; the last two are lists, and may be left out. */}}
 {{- define "agentstop.hookPod" -}}
 {{- $root := index . 0 -}}
 restartPolicy: Never
@@ -107,4 +107,14 @@ containers:
       memory: 128Mi
   securityContext:
     {{- toYaml ($root.Values.securityContext | default dict) | nindent 4 }}
+{{- if gt (len .) 3 }}
+{{- with index . 4 }}
+  volumeMounts:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with index . 3 }}
+volumes:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -17,11 +17,24 @@ This cluster has the Prometheus operator. To be told when a stop hangs, and when
 {{- end -}}
 {{- end -}}
 
-{{/* metadata of an object for observability: root, its values, and labels of its own. */}}
+{{/* Name of a component's Deployment, which is the job of its metrics too: root, operator or gateway. */}}
+{{- define "agentstop.componentName" -}}
+{{- include (ternary "agentstop.gatewayName" "agentstop.fullname" (eq (index . 1) "gateway")) (index . 0) -}}
+{{- end -}}
+
+{{/* Which components have metrics to be read: a YAML list. */}}
+{{- define "agentstop.observed" -}}
+- operator
+{{- if .Values.gateway.enabled }}
+- gateway
+{{- end }}
+{{- end -}}
+
+{{/* metadata of an object for observability: root, its values, whose it is. */}}
 {{- define "agentstop.observeMetadata" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
-name: {{ include "agentstop.fullname" $root }}
+name: {{ include "agentstop.componentName" (list $root (index . 2)) }}
 namespace: {{ $values.namespace | default $root.Release.Namespace }}
 labels:
   {{- merge (include "agentstop.labels" $root | fromYaml) ($values.labels | default dict) | toYaml | nindent 2 }}
@@ -31,12 +44,20 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* What a ServiceMonitor and a PodMonitor have in common: root, values of the monitor. */}}
+{{/* What a ServiceMonitor and a PodMonitor have in common: root, values of the monitor, component. */}}
 {{- define "agentstop.monitorEndpoint" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
-port: metrics
+{{- $component := index . 2 -}}
+{{- $scheme := include "agentstop.gatewayScheme" $root -}}
+port: {{ ternary $scheme "metrics" (eq $component "gateway") }}
 path: /metrics
+{{- if and (eq $component "gateway") (eq $scheme "https") }}
+scheme: https
+tlsConfig:
+  # Nothing secret is sent, and the names in the certificate are those that clients use.
+  insecureSkipVerify: true
+{{- end }}
 # The namespace of a task is a label of its own, and must not become exported_namespace.
 honorLabels: true
 {{- with $values.interval }}
@@ -48,7 +69,7 @@ scrapeTimeout: {{ . }}
 relabelings:
 # The alerts look for this job.
 - targetLabel: job
-  replacement: {{ include "agentstop.fullname" $root }}
+  replacement: {{ include "agentstop.componentName" (list $root $component) }}
 {{- with $values.relabelings }}
 {{ toYaml . }}
 {{- end }}
@@ -58,12 +79,13 @@ metricRelabelings:
 {{- end }}
 {{- end -}}
 
-{{/* Which namespace and pods a monitor looks at: root. */}}
+{{/* Which namespace and pods a monitor looks at: root, component. */}}
 {{- define "agentstop.monitorSelector" -}}
+{{- $root := index . 0 -}}
 namespaceSelector:
-  matchNames: [{{ .Release.Namespace }}]
+  matchNames: [{{ $root.Release.Namespace }}]
 selector:
   matchLabels:
-    {{- include "agentstop.selectorLabels" . | nindent 4 }}
-    app.kubernetes.io/component: operator
+    {{- include "agentstop.selectorLabels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
