@@ -1,8 +1,9 @@
-"""What the operator really exposes, once everything that has a number has happened."""
+"""What operator and gateway really expose, once everything that has a number has happened."""
 
 from dataclasses import dataclass
 from functools import cache
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,6 +11,9 @@ from agentstop.api.task import StopSource, Verdict
 from agentstop.cluster.cache import Cache
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.stalls import Stalls
+from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.metrics import Metrics as GatewayMetrics
+from agentstop.gateway.streams import Streams
 from tests.unit.objects import NOW, raw_task, when
 
 TARGET_LABELS = frozenset({"job", "instance", "pod", "namespace"})
@@ -48,11 +52,28 @@ def registered() -> Metrics:
     return metrics
 
 
+def registered_of_gateway() -> GatewayMetrics:
+    """Return the gateway's metrics, in which everything has happened once."""
+    metrics = GatewayMetrics(TaskIndex(), Streams())
+    metrics.answered("xpander", 200, 0.1)
+    return metrics
+
+
 @cache
 def families() -> dict[str, Family]:
-    """Return all metrics by the names that the documentation gives them."""
+    """Return all metrics of the operator by the names that the documentation gives them."""
+    return _families(registered().registry)
+
+
+@cache
+def families_of_gateway() -> dict[str, Family]:
+    """Return all metrics of the gateway."""
+    return _families(registered_of_gateway().registry)
+
+
+def _families(registry: CollectorRegistry) -> dict[str, Family]:
     found = {}
-    text = generate_latest(registered().registry).decode()
+    text = generate_latest(registry).decode()
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
@@ -66,6 +87,6 @@ def samples() -> dict[str, frozenset[str]]:
     """Return the labels of every name that can be asked for."""
     return {
         sample: family.labels | ({"le"} if sample.endswith("_bucket") else set())
-        for family in families().values()
+        for family in (*families().values(), *families_of_gateway().values())
         for sample in family.samples
     }

@@ -9,7 +9,7 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 
 
 def mistakes(expression: str) -> list[str]:
-    """Return what an expression asks for and the operator does not expose."""
+    """Return what an expression asks for and neither operator nor gateway exposes."""
     found = [
         f"unbalanced {pair}" for pair in ("()", "{}", "[]") if expression.count(pair[0]) != expression.count(pair[1])
     ]

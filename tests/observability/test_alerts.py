@@ -50,7 +50,8 @@ def test_each_is_tested_both_ways() -> None:
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
 def test_an_alert_is_complete(rule: dict[str, Any]) -> None:
     assert not mistakes(rule["expr"])
-    assert 'job="agentstop"' in rule["expr"], "the chart could not tell it whose numbers to look at"
+    job = "agentstop-gateway" if rule["alert"].startswith("AgentstopGateway") else "agentstop"
+    assert f'job="{job}"' in rule["expr"], "the chart could not tell it whose numbers to look at"
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbooks/{rule['alert']}.md")

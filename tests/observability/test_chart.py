@@ -1,6 +1,7 @@
 """What the chart makes of alerts, dashboard, monitors and traces."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,26 +70,36 @@ def test_a_monitor_needs_metrics(key: str) -> None:
         render({"metrics": {"enabled": False, key: {"enabled": True}}})
 
 
-def rendered_rules(values: dict[str, Any], **options: Any) -> list[Object]:
-    rule = one(render({"prometheusRule": {"enabled": True, **values}}, **options), "PrometheusRule")
+def rendered_rules(values: dict[str, Any], *, gateway: bool = False, **options: Any) -> list[Object]:
+    given = {"prometheusRule": {"enabled": True, **values}, "gateway": {"enabled": gateway}}
+    rule = one(render(given, **options), "PrometheusRule")
     return [each for group in rule["spec"]["groups"] for each in group["rules"]]
 
 
+def of_gateway(rule: Object) -> bool:
+    return str(rule["alert"]).startswith("AgentstopGateway")
+
+
 def test_the_alerts_are_those_of_the_file() -> None:
-    ours = f'job="agentstop", namespace="{NAMESPACE}"'
-    for rendered, rule in zip(rendered_rules({}), rules(), strict=True):
-        assert rendered == {**rule, "expr": rule["expr"].replace('job="agentstop"', ours)}
+    def here(expression: str) -> str:
+        return re.sub(r'job="(agentstop(?:-gateway)?)"', rf'job="\1", namespace="{NAMESPACE}"', expression)
+
+    wanted = [{**rule, "expr": here(rule["expr"])} for rule in rules()]
+    assert rendered_rules({}) == [rule for rule in wanted if not of_gateway(rule)]
+    assert rendered_rules({}, gateway=True) == wanted
 
 
 def test_the_alerts_of_two_releases_look_at_their_own() -> None:
-    for rule in rendered_rules({}, name="other", namespace="elsewhere"):
-        assert 'job="other-agentstop", namespace="elsewhere"' in rule["expr"]
+    for rule in rendered_rules({}, gateway=True, name="other", namespace="elsewhere"):
+        job = "other-agentstop-gateway" if of_gateway(rule) else "other-agentstop"
+        assert f'job="{job}", namespace="elsewhere"' in rule["expr"]
 
 
 @needs_promtool
 def test_prometheus_takes_the_alerts_of_the_chart(tmp_path: Path) -> None:
     assert PROMTOOL
-    rule = one(render({"prometheusRule": {"enabled": True}}), "PrometheusRule")
+    given = {"prometheusRule": {"enabled": True}, "gateway": {"enabled": True}}
+    rule = one(render(given), "PrometheusRule")
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
     promtool("check", "rules", "rules.yaml", cwd=tmp_path)
 

@@ -18,7 +18,7 @@ from agentstop.lifecycle.decision import Decision
 from tests.docs.documents import ROOT, blocks, table_below
 from tests.unit.objects import at, task, when
 
-from .exposition import families
+from .exposition import families, families_of_gateway
 from .test_alerts import rules
 
 DOCUMENT = "docs/observability.md"
@@ -50,6 +50,14 @@ def test_the_table_of_metrics_is_what_is_exposed() -> None:
         for name, kind, labels, _ in table_below(DOCUMENT, "## Metrics")
     }
     assert documented == {name: (family.type, family.labels) for name, family in families().items()}
+
+
+def test_the_gateways_table_of_metrics_is_what_it_exposes() -> None:
+    documented = {}
+    for cell, _ in table_below("docs/gateway.md", "## Probes and metrics"):
+        name, _, labels = named(cell)[0].rstrip("}").partition("{")
+        documented[name] = frozenset(filter(None, labels.split(",")))
+    assert documented == {name: family.labels for name, family in families_of_gateway().items()}
 
 
 def test_the_table_of_alerts_is_what_there_is() -> None:
