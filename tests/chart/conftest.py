@@ -31,7 +31,7 @@ SERVED = ("team-a", "team-b")
 PLACES = (NAMESPACE, ELSEWHERE, *SERVED)
 """All namespaces in which there may be something."""
 
-ACCOUNTS = ("agentstop", "agentstop-test", "agentstop-unprotect")
+ACCOUNTS = ("agentstop", "agentstop-gateway", "agentstop-test", "agentstop-unprotect")
 
 
 def _users() -> list[str]:
