@@ -5,12 +5,15 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
 from tests.support import apiserver, clusters, controllers, helm
 from tests.support.clusters import Cluster
+from tests.support.gateways import Keys
 from tests.support.helm import NAMESPACE
 from tests.support.kube import CRDS, NAMESPACES, TASKS, KubeError, Object
 from tests.support.programs import ROOT, free_port
@@ -30,6 +33,9 @@ SERVED = ("team-a", "team-b")
 
 PLACES = (NAMESPACE, ELSEWHERE, *SERVED)
 """All namespaces in which there may be something."""
+
+ROBOT = f"system:serviceaccount:{SERVED[0]}:ci"
+"""A service account that API keys may stand for."""
 
 ACCOUNTS = ("agentstop", "agentstop-gateway", "agentstop-test", "agentstop-unprotect")
 
@@ -118,3 +124,36 @@ async def site(bare: Cluster) -> AsyncIterator[Site]:
     found = Site(bare, values)
     yield found
     await found.clear()
+
+
+@dataclass
+class Door:
+    """A gateway that the chart is to install."""
+
+    site: Site
+    keys: Keys
+    url: str
+    values: Object
+
+    async def stop(self, task: Object, key: str) -> tuple[int, Any]:
+        """Stop a task through it; return code and body of the answer."""
+        url = f"{self.url}/xpander/v1/tasks/{task['metadata']['uid']}/stop"
+        async with aiohttp.ClientSession() as session, session.post(url, headers={"x-api-key": key}) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+def door(site: Site) -> Door:
+    """The gateway's values, and what of them a user would not set: pods are processes of this machine."""
+    port = free_port()
+    keys = Keys(site.cluster.folder / f"keys-{port}.yaml")
+    url = f"http://127.0.0.1:{port}"
+    values = {
+        "enabled": True,
+        "replicaCount": 1,
+        "url": url,
+        "keys": {"secretName": "made-later"},
+        "impersonate": {"users": ["jane", ROBOT], "groups": ["oncall"]},
+        "extraArgs": ["--bind-address=127.0.0.1", f"--port={port}", f"--keys={keys.path}"],
+    }
+    return Door(site, keys, url, {**site.values, "gateway": values})

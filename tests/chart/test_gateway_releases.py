@@ -1,59 +1,20 @@
 """The chart's gateway on a real API server: started as it is rendered, with the rights of its account and no others."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.support import agents, helm
-from tests.support.gateways import Keys
 from tests.support.guarded import API_GROUP
 from tests.support.kube import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS, TASKS, Object
 from tests.support.laws import status, stop_of
-from tests.support.programs import free_port
 from tests.support.waiting import until
 
-from .conftest import PATIENCE, SERVED, Site
-from .options import Values
+from .conftest import PATIENCE, ROBOT, SERVED, Door, Site
 from .test_releases import KIND, available, nothing_left, stops_proven, together
 
 HERE, THERE = SERVED
-ROBOT = f"system:serviceaccount:{HERE}:ci"
-
-
-@dataclass
-class Door:
-    """A gateway that the chart is to install."""
-
-    site: Site
-    keys: Keys
-    url: str
-    values: Values
-
-    async def stop(self, task: Object, key: str) -> tuple[int, Any]:
-        """Stop a task through it; return code and body of the answer."""
-        url = f"{self.url}/xpander/v1/tasks/{task['metadata']['uid']}/stop"
-        async with aiohttp.ClientSession() as session, session.post(url, headers={"x-api-key": key}) as answer:
-            return answer.status, await answer.json()
-
-
-@pytest.fixture
-def door(site: Site) -> Door:
-    """The gateway's values, and what of them a user would not set: pods are processes of this machine."""
-    port = free_port()
-    keys = Keys(site.cluster.folder / f"keys-{port}.yaml")
-    url = f"http://127.0.0.1:{port}"
-    values = {
-        "enabled": True,
-        "replicaCount": 1,
-        "url": url,
-        "keys": {"secretName": "made-later"},
-        "impersonate": {"users": ["jane", ROBOT], "groups": ["oncall"]},
-        "extraArgs": ["--bind-address=127.0.0.1", f"--port={port}", f"--keys={keys.path}"],
-    }
-    return Door(site, keys, url, together(site.values, {"gateway": values}))
 
 
 async def running(site: Site, namespace: str, name: str) -> Object:

@@ -1,8 +1,12 @@
 """The chart's gateway, without a cluster."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -11,6 +15,7 @@ import yaml
 
 from agentstop.cli.operate import build_parser
 from agentstop.gateway.hosts import read_hosts
+from agentstop.gateway.keys import PREFIX, digest_of, read_keys
 from agentstop.gateway.registry import DIALECTS
 from tests.gateway.conftest import RULES
 from tests.support import helm
@@ -322,6 +327,21 @@ def test_notes_lead_to_a_key() -> None:
     assert f"--namespace {NAMESPACE} create secret" in line
     assert "--from-file=keys=/dev/stdin" in words
     assert "which has jane, joe, system:serviceaccount:team-a:ci" in told
+
+
+def test_what_the_notes_put_into_the_secret_is_the_entry_and_not_the_key(tmp_path: Path) -> None:
+    (line,) = [line for line in notes(GATEWAY).splitlines() if "gateway key NAME" in line]
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat > {tmp_path}/secret\n")
+    kubectl.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    script = line.replace("USER", "jane").replace("/dev/stderr", f"{tmp_path}/shown")
+    subprocess.run(["sh", "-c", script], env={**os.environ, "PATH": path}, timeout=60, check=True)
+    secret = (tmp_path / "secret").read_text()
+    (entry,) = read_keys(secret).keys
+    (key,) = re.findall(rf"{PREFIX}\S+", (tmp_path / "shown").read_text())
+    assert (entry.name, entry.user, entry.sha256) == ("NAME", "jane", digest_of(key))
+    assert key not in secret
 
 
 def test_notes_tell_of_keys_that_travel_in_the_clear() -> None:

@@ -12,10 +12,11 @@ import helm_python
 import pytest
 import yaml
 
-from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, name_of
+from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, blocks_in, name_of
 from tests.support import helm
+from tests.support.kube import SECRETS
 
-from .conftest import PATIENCE, SERVED, Site
+from .conftest import PATIENCE, SERVED, Door, Site
 
 DOCUMENT = ROOT / "docs/installation.md"
 REFERENCE = "oci://ghcr.io/agentstop/charts/agentstop"
@@ -72,9 +73,11 @@ def test_commands_are_understood(document: Path) -> None:
 class Reader:
     """Does what the document says, with the values that the site needs on top."""
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    def __init__(self, site: Site, folder: Path, gateway: dict[str, Any] | None = None) -> None:
+        """`folder` is where he is, and his home; `gateway` are values of it that the site needs."""
         self._site = site
         self._home = folder
+        self._gateway = gateway or {}
         self._values: dict[str, Any] = {}
 
     async def read(self, block: Block) -> None:
@@ -92,7 +95,7 @@ class Reader:
     def _kubectl(self, words: list[str], text: str | None = None) -> None:
         environment = os.environ | {"KUBECONFIG": str(self._site.cluster.kubeconfig), "HOME": str(self._home)}
         done = subprocess.run(
-            words, input=text, env=environment, cwd=ROOT, text=True, capture_output=True, timeout=PATIENCE
+            words, input=text, env=environment, cwd=self._home, text=True, capture_output=True, timeout=PATIENCE
         )
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
 
@@ -101,6 +104,8 @@ class Reader:
             match asked.verb:
                 case "install" | "upgrade":
                     values = dict(self._site.values) | (self._values if asked.values else {})
+                    if "gateway" in values:
+                        values["gateway"] = values["gateway"] | self._gateway
                     for each in asked.set:
                         values |= helm_python.parse_set_string(each)
                     run = releases.install if asked.verb == "install" else releases.upgrade
@@ -115,6 +120,7 @@ class Reader:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 async def test_a_reader_who_follows_it_gets_there(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "crds").symlink_to(ROOT / "crds")
     reader = Reader(site, tmp_path)
     done = 0
     for block in blocks(DOCUMENT):
@@ -123,3 +129,21 @@ async def test_a_reader_who_follows_it_gets_there(site: Site, tmp_path: Path) ->
     assert done > 10
     with helm.connected(site.cluster.kubeconfig, SERVED[0]) as releases:
         await releases.test()
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+async def test_a_reader_who_wants_the_gateway_gets_there(door: Door, tmp_path: Path) -> None:
+    page, heading, own = ROOT / "docs/gateway.md", "## In a cluster", door.values["gateway"]
+    (tmp_path / "keys.yaml").write_text(door.keys.path.read_text())
+    reader = Reader(door.site, tmp_path, {name: own[name] for name in ("replicaCount", "url", "extraArgs")})
+    with helm.connected(door.site.cluster.kubeconfig) as releases:
+        await releases.install(values=door.site.values)
+    text = page.read_text().partition(heading)[2].partition("\n## ")[0]
+    done = 0
+    for block in blocks_in(text):
+        await reader.read(block)
+        done += len(commands(block))
+    assert done == 7
+    secret = await door.site.cluster.kube.get(SECRETS, helm.NAMESPACE, "agentstop-gateway-keys")
+    assert list(secret["data"]) == ["keys.yaml"]
+    await door.site.cluster.kube.delete(SECRETS, helm.NAMESPACE, "agentstop-gateway-keys")

@@ -30,9 +30,14 @@ class Block:
 
 def blocks(document: Path) -> Iterator[Block]:
     """Yield a document's fenced blocks."""
-    for fenced in document.read_text().split("```")[1::2]:
-        language, _, text = fenced.partition("\n")
-        yield Block(language, text)
+    yield from blocks_in(document.read_text())
+
+
+def blocks_in(text: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a part of a document."""
+    for fenced in text.split("```")[1::2]:
+        language, _, content = fenced.partition("\n")
+        yield Block(language, content)
 
 
 def name_of(document: Path) -> str:

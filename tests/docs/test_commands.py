@@ -31,7 +31,7 @@ FOLLOWED = (
 )
 """Documents with commands for kubectl, except for how the operator is installed."""
 
-FOLLOWED_ELSEWHERE = ("docs/installation.md", "docs/runbooks/")
+FOLLOWED_ELSEWHERE = ("docs/gateway.md", "docs/installation.md", "docs/runbooks/")
 """Documents whose commands other tests try: tests/chart/test_installation.py, tests/integration/test_runbooks.py."""
 
 OPERATORS_OWN = {"run", "gateway", "playground", "demo", "crds", "try", "unprotect", "--help", "--version"}

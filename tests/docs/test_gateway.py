@@ -12,6 +12,7 @@ import yaml
 from agentstop.gateway.keys import read_keys
 from agentstop.gateway.registry import DIALECTS
 from tests.gateway.conftest import RULES
+from tests.support import installed
 from tests.support.gateways import Gateway
 
 from .conftest import PATIENCE, Place
@@ -20,6 +21,7 @@ from .test_commands import differences
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("gateway*.md"))
 LITERAL = "http://127.0.0.1:8090"
+VALUES = "# values.yaml\n"
 ONCE_RUNNING = "docs/gateway.md"
 
 
@@ -65,6 +67,13 @@ def test_the_rights_are_those_that_the_gateway_is_tried_with() -> None:
     assert role["rules"] == RULES
     (keys,) = (each for each in manifests if "keys" in each)
     assert read_keys(yaml.safe_dump(keys)).keys
+
+
+def test_the_charts_rights_are_the_same() -> None:
+    """The values that the page shows make the role that it shows."""
+    (values,) = (yaml.safe_load(each.text) for each in blocks(ROOT / "docs/gateway.md") if VALUES in each.text)
+    (role,) = (e for e in installed.rights(values) if e["metadata"]["name"] == "agentstop-gateway" and "rules" in e)
+    assert role["rules"] == RULES
 
 
 def test_every_dialect_has_its_line_and_its_page() -> None:

@@ -1,13 +1,13 @@
 """The rights that the documentation names are those of the chart, and they suffice to stop every kind of workload."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
 from tests.support import apiserver, clusters, helm, installed
 from tests.support.clusters import Cluster
-from tests.support.kube import NAMESPACES
+from tests.support.kube import NAMESPACES, Object
 from tests.support.operators import Operator
 from tests.support.orders import Orders
 
@@ -18,13 +18,13 @@ from .documents import ROOT, table_below
 LISTED = re.compile(r", *")
 
 
-def of_the_chart() -> dict[str, set[str]]:
-    """Return the verbs that the operator gets, by API group and resource."""
+def of_the_chart(roles: Iterable[Object], named: str = ", its own") -> dict[str, set[str]]:
+    """Return the verbs of roles, by API group and resource; `named` is added where single names are meant."""
     found: dict[str, set[str]] = {}
-    for role in installed.operator_rights():
+    for role in roles:
         for rule in role.get("rules", ()):
             for resource in rule["resources"]:
-                name = resource + (", its own" if "resourceNames" in rule else "")
+                name = resource + (named if "resourceNames" in rule else "")
                 found.setdefault(f"{rule['apiGroups'][0]}/{name}", set()).update(rule["verbs"])
     return found
 
@@ -40,7 +40,19 @@ def of_the_documentation() -> dict[str, set[str]]:
 
 
 def test_they_are_the_charts() -> None:
-    assert of_the_documentation() == of_the_chart()
+    assert of_the_documentation() == of_the_chart(installed.operator_rights())
+
+
+def test_those_of_the_gateway_are_the_charts() -> None:
+    people = {"users": ["jane", "system:serviceaccount:team-a:ci"], "groups": ["oncall"]}
+    values = {"gateway": {"enabled": True, "impersonate": people}}
+    more = [each for each in installed.rights(values) if each not in installed.rights()]
+    named = ", those of "
+    documented = {
+        f"{group}/{resource.partition(named)[0]}{named if named in resource else ''}": set(LISTED.split(verbs))
+        for group, resource, verbs, _ in table_below("docs/rights.md", "## The gateway's")
+    }
+    assert documented == of_the_chart(more, named)
 
 
 def test_the_roles_are_the_charts() -> None:
