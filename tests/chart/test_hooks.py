@@ -9,7 +9,8 @@ from agentstop.api.meta import STOP_FINALIZER
 from agentstop.cli import main, smoke, unprotect
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
+from agentstop.words.tasks import Object
 
 RUNNING: Object = {"phase": "Running", "reason": "Running", "message": "Task runs"}
 STOPPED: Object = {

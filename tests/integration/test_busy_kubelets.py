@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentstop.cli.plugin.views.reasons import answer
+from agentstop.words.reasons import answer
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import CONFIG_MAPS, TASKS, Object

@@ -8,9 +8,9 @@ import pytest
 
 from agentstop.cli.plugin.graces import longest, running_out, too_late
 from agentstop.cli.plugin.ordering import certainly_means
-from agentstop.cli.plugin.views.moments import moments_of
-from agentstop.cli.plugin.views.reasons import answer
 from agentstop.cli.plugin.waiting.aims import row_of
+from agentstop.words.moments import moments_of
+from agentstop.words.reasons import answer
 from tests.plugin.commands import Cli, Terminal
 from tests.plugin.paper import EARLIER, STOP, Paper
 from tests.support import agents

@@ -6,9 +6,10 @@ from pathlib import Path
 from agentstop.api import meta, order, task
 from agentstop.api.crd import crds
 from agentstop.cli.plugin import names
-from agentstop.cli.plugin.views.advice import ADVICE
-from agentstop.cli.plugin.views.reasons import _SOURCES, _VERDICTS
 from agentstop.cli.plugin.waiting.aims import _ORDER_WORDS
+from agentstop.words.advice import ADVICE
+from agentstop.words.reasons import _SOURCES, _VERDICTS
+from agentstop.words.tasks import TERMINAL
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +25,8 @@ def test_names_are_those_of_the_api() -> None:
 
 
 def test_phases_are_those_of_the_api() -> None:
-    assert {str(phase) for phase in task.TERMINAL_PHASES} == names.TERMINAL
-    assert set(re.findall(r"!=(\w+)", names.ACTIVE_ONLY)) == names.TERMINAL
+    assert {str(phase) for phase in task.TERMINAL_PHASES} == TERMINAL
+    assert set(re.findall(r"!=(\w+)", names.ACTIVE_ONLY)) == TERMINAL
     assert {str(phase) for phase in order.OrderPhase if phase.over} == names.ORDER_OVER
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from agentstop.cli.plugin.durations import parse_duration, spell
-from agentstop.cli.plugin.labels import parse_selector
-from agentstop.cli.plugin.tasks import clean
 from agentstop.cli.plugin.views.order_words import selector_words
-from agentstop.cli.plugin.views.reasons import answer
+from agentstop.words.durations import parse_duration, spell
+from agentstop.words.labels import parse_selector
+from agentstop.words.reasons import answer
+from agentstop.words.tasks import clean
 from tests.unit.objects import at, raw_task, when
 
 

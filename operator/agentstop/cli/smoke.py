@@ -11,8 +11,9 @@ from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.smoke_gateway import Gateway
+from agentstop.words.tasks import Object
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""

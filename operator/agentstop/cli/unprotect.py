@@ -10,7 +10,8 @@ from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
+from agentstop.words.tasks import Object
 
 LOOKS: Final = 4
 """So many looks in a row must find nothing: an operator that is just ending may still put one on."""

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from agentstop.api.task import AgentTaskStatus, Phase, WorkloadStatus
-from agentstop.cli.plugin.views.reasons import answer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
 from agentstop.lifecycle.observation import Ending, Observation, Presence, Proof, Reason, Task
+from agentstop.words.reasons import answer
 from tests.unit.objects import Raw, at, task, when
 
 POD = WorkloadStatus(api_version="v1", kind="Pod", name="a", uid="u")

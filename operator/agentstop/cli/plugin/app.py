@@ -16,7 +16,7 @@ from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options
 from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.session import Session, command_name
-from agentstop.cli.plugin.tasks import clean
+from agentstop.words.tasks import clean
 
 SECTIONS: Final = {
     "Stop": {

@@ -14,11 +14,11 @@ from click.shell_completion import CompletionItem
 
 from agentstop.cli.plugin.api.client import Api
 from agentstop.cli.plugin.api.config import contexts
-from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
 from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import ACTIVE_ONLY, CLUSTER_ORDER, NAMESPACE, ORDER, TASK, Kind
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import name_of, phase_of, spec_of
+from agentstop.words.tasks import Object, name_of, phase_of, spec_of
 
 HARMLESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 """What may be offered. The same goes for `spec.agent`, in `agentstop.api.meta`; a test holds them in step."""

@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.durations import ago, moment, now
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.names import (
     API_VERSION,
     CLUSTER_ORDER,
@@ -23,7 +22,8 @@ from agentstop.cli.plugin.names import (
     Kind,
 )
 from agentstop.cli.plugin.problems import is_unknown_kind
-from agentstop.cli.plugin.tasks import name_of, namespace_of, phase_of, taken_up
+from agentstop.words.durations import ago, moment, now
+from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, taken_up
 
 LATE: Final = timedelta(seconds=10)
 """A spec that nobody has taken up for so long says that no operator serves it."""

@@ -1,13 +1,12 @@
 """How an order's verb ends: followed or not, printed as it was asked for."""
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import CLUSTER_ORDER
 from agentstop.cli.plugin.ordering import drill_lines, follow_order, kind_of
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.results import order_words, tell_order
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import name_of, spec_of
+from agentstop.words.tasks import Object, name_of, spec_of
 
 
 def finish(

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Follower, key_of
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import print_objects
@@ -14,6 +12,8 @@ from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.waiting.aims import TaskAim, ended, keys_of, never_missed
 from agentstop.cli.plugin.waiting.display import make_display
 from agentstop.cli.plugin.waiting.loop import wait_for
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object
 
 
 def follow_stop(session: Session, task: Object, timeout: float | None, output: str | None) -> int:

@@ -6,19 +6,26 @@ from typing import Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError, Object
-from agentstop.cli.plugin.durations import date_and_clock, moment, spell
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.session import Session, asks
-from agentstop.cli.plugin.tasks import has_ended, name_of, phase_of, status_of, stop_asked, stop_of
+from agentstop.words.durations import date_and_clock, moment, spell
+from agentstop.words.tasks import (
+    SHORTEST_SECONDS,
+    Object,
+    has_ended,
+    longer_kill,
+    name_of,
+    phase_of,
+    status_of,
+    stop_asked,
+    stop_of,
+)
 
 LONG_SECONDS: Final = 60
 """From here on a grace period is worth a word: twice Kubernetes' own."""
-
-SHORTEST_SECONDS: Final = 2
-"""The least that a kubelet leaves."""
 
 
 def longest(tasks: Iterable[Object]) -> int | None:
@@ -79,13 +86,3 @@ def running_out(tasks: Iterable[Object], now: datetime) -> str | None:
         "less time was asked for when a longer grace period ran already, which no kubelet shortens: SIGKILL comes at"
         f" {date_and_clock(max(kills), now)}"
     )
-
-
-def longer_kill(task: Object) -> datetime | None:
-    """Return when SIGKILL comes, or came, where that is later than was asked for by then."""
-    stop = stop_of(task)
-    signaled, kill = moment(stop.get("signaledAt")), moment(stop.get("killAt"))
-    asked = stop.get("gracePeriodSeconds")
-    if signaled is None or kill is None or asked is None:
-        return None
-    return kill if (kill - signaled).total_seconds() > int(asked) + SHORTEST_SECONDS + 1 else None

@@ -10,9 +10,6 @@ GROUP: Final = "agentstop.dev"
 API_VERSION: Final = "agentstop.dev/v1alpha1"
 FIELD_MANAGER: Final = "agentstop"
 
-TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
-"""Phases of a task that has ended."""
-
 ACTIVE_ONLY: Final = "status.phase!=Stopped,status.phase!=Completed,status.phase!=Failed"
 """Field selector of the tasks that have not ended."""
 

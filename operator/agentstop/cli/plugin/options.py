@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
-from agentstop.cli.plugin.durations import parse_duration
 from agentstop.cli.plugin.session import Session
+from agentstop.words.durations import parse_duration
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.session import colourful
-from agentstop.cli.plugin.tasks import clean
+from agentstop.words.tasks import Object, clean
 
 COLOURS: Final = {
     "Running": "green",

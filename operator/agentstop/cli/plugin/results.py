@@ -3,10 +3,19 @@
 import sys
 from typing import Final
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import spell
 from agentstop.cli.plugin.output import COLOURS, paint, say
-from agentstop.cli.plugin.tasks import clean, exit_codes, has_ended, name_of, namespace_of, phase_of, status_of, stop_of
+from agentstop.words.durations import spell
+from agentstop.words.tasks import (
+    Object,
+    clean,
+    exit_codes,
+    has_ended,
+    name_of,
+    namespace_of,
+    phase_of,
+    status_of,
+    stop_of,
+)
 
 LISTED: Final = 10
 """So many tasks get a line each."""

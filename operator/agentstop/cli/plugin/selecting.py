@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.names import ACTIVE_ONLY, MAX_TASK_NAMES
+from agentstop.words.tasks import Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Selection:
 
     def order_spec(self) -> dict[str, Any]:
         """Return the part of an order's spec that selects the same tasks."""
-        from agentstop.cli.plugin.labels import parse_selector
+        from agentstop.words.labels import parse_selector
 
         return (
             {"selector": parse_selector(self.labels) if self.labels else {}}

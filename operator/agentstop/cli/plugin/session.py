@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agentstop.cli.plugin.api.config import Settings
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import TASK, Kind
 from agentstop.cli.plugin.problems import is_unknown_kind, no_such, problem_of
+from agentstop.words.tasks import Object
 
 if TYPE_CHECKING:
     from agentstop.cli.plugin.api.client import Api

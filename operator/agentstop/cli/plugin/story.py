@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.names import EVENT, TASK
-from agentstop.cli.plugin.tasks import name_of, namespace_of, spec_of, status_of
+from agentstop.words.tasks import Object, name_of, namespace_of, spec_of, status_of
 
 MAX_RELATIVES: Final = 50
 """So many descendants are shown."""

@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 
 from agentstop.cli.plugin.api.config import Settings, Target, find_target
 from agentstop.cli.plugin.api.credentials import Credentials, find_credentials
-from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
 from agentstop.cli.plugin.api.transport import Transport
 from agentstop.cluster.decoding import decode
+from agentstop.words.tasks import Object
 
 MERGE: Final = "application/merge-patch+json"
 REQUEST_SECONDS: Final = 30.0

@@ -6,8 +6,6 @@ from typing import Any
 from agentstop.cli.plugin.api.config import Target
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 
-Object = dict[str, Any]
-
 
 class ApiError(Exception):
     """The API server said no, in a Kubernetes Status."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, Object, UnreachableError
+from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
+from agentstop.words.tasks import Object
 
 POLL_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0

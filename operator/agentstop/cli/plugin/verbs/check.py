@@ -19,7 +19,7 @@ from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.options import connection_options, output_option
 from agentstop.cli.plugin.output import paint, print_data, say
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import clean
+from agentstop.words.tasks import clean
 
 _MARKS: Final = {
     Grade.GOOD: ("✓", "+", "green"),

@@ -5,15 +5,14 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.command import Verb
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.options import connection_options, output_option, task_argument
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import has_ended, held_up, phase_of
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object, has_ended, held_up, phase_of
 
 
 @click.command(cls=Verb, short_help="show one task as a tree, with the story of its stop")

@@ -6,17 +6,16 @@ from typing import Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.command import Verb
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import API_VERSION, TASK
 from agentstop.cli.plugin.options import Duration, connection_options, filter_options, output_option
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import at, name_of, namespace_of, phase_of, status_of, stop_of
 from agentstop.cli.plugin.views.tables import task_table
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object, at, name_of, namespace_of, phase_of, status_of, stop_of
 
 ALIVE: Final = frozenset({"Running", "Pausing", "Stopping"})
 """Phases in which there may be processes."""

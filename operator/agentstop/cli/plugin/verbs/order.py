@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, Kind
 from agentstop.cli.plugin.options import (
@@ -25,7 +24,8 @@ from agentstop.cli.plugin.options import (
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import name_of, namespace_of, phase_of, spec_of
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, spec_of
 
 
 @click.group(short_help="stop orders: for many tasks, held, or as a drill")
@@ -105,8 +105,8 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 def _make(session: Session, selection: Selection, options: dict[str, Any], **more: bool) -> int:
     from agentstop.cli.plugin.ended_orders import finish
-    from agentstop.cli.plugin.labels import parse_selector
     from agentstop.cli.plugin.ordering import make_order, order_body
+    from agentstop.words.labels import parse_selector
 
     wait, timeout = options["wait"], options["timeout"]
     try:

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError, Object
+from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.following import follow_tasks
 from agentstop.cli.plugin.graces import longest, warning
@@ -27,8 +26,9 @@ from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import has_ended, name_of, namespace_of, phase_of, spec_of
 from agentstop.cli.plugin.waiting.aims import TaskAim, keys_of, missed_pause, missed_resume, phase_is, resumed
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object, has_ended, name_of, namespace_of, phase_of, spec_of
 
 AT_A_TIME: Final = 16
 """So many requests are under way at once."""

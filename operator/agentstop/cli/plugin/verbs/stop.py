@@ -8,7 +8,6 @@ import click
 from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
-from agentstop.cli.plugin.durations import now as this_moment
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import mind, too_late
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
@@ -26,7 +25,8 @@ from agentstop.cli.plugin.problems import is_unknown_kind, no_such
 from agentstop.cli.plugin.results import task_line
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
-from agentstop.cli.plugin.tasks import has_ended, phase_of
+from agentstop.words.durations import now as this_moment
+from agentstop.words.tasks import has_ended, phase_of
 
 
 @click.command(cls=Verb, short_help="stop tasks for good, and prove it")

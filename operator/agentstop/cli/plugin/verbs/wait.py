@@ -4,9 +4,7 @@ from typing import Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.command import Verb
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.following import follow_tasks
 from agentstop.cli.plugin.names import TASK
@@ -24,6 +22,8 @@ from agentstop.cli.plugin.waiting.aims import (
     phase_is,
     resumed,
 )
+from agentstop.words.durations import now
+from agentstop.words.tasks import Object
 
 STATES: Final = {
     "ended": ("Ending", ended, never_missed),

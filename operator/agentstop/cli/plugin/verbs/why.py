@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from agentstop.cli.plugin.command import Verb
-from agentstop.cli.plugin.durations import now
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.options import connection_options, output_option, task_argument
 from agentstop.cli.plugin.output import print_data
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.story import events_of
-from agentstop.cli.plugin.tasks import clean
-from agentstop.cli.plugin.views.reasons import Answer, answer
+from agentstop.words.durations import now
+from agentstop.words.reasons import Answer, answer
+from agentstop.words.tasks import clean
 
 
 @click.command(cls=Verb, short_help="say in plain words why a task stopped, or what holds it up")

@@ -4,10 +4,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import ago, spell
 from agentstop.cli.plugin.output import COLOURS, paint, table_lines
-from agentstop.cli.plugin.tasks import clean, cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
+from agentstop.words.durations import ago, spell
+from agentstop.words.tasks import (
+    Object,
+    clean,
+    cleaned,
+    created_at,
+    name_of,
+    namespace_of,
+    phase_of,
+    spec_of,
+    status_of,
+)
 
 
 def order_lines(order: Object, now: datetime) -> list[str]:

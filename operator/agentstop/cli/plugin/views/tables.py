@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import ago, spell
 from agentstop.cli.plugin.output import table_lines
-from agentstop.cli.plugin.tasks import (
+from agentstop.words.durations import ago, spell
+from agentstop.words.tasks import (
+    Object,
     created_at,
     held_up,
     name_of,

@@ -7,11 +7,12 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import ago, clock, moment, spell
 from agentstop.cli.plugin.output import COLOURS
 from agentstop.cli.plugin.story import Story
-from agentstop.cli.plugin.tasks import (
+from agentstop.words.durations import ago, clock, moment, spell
+from agentstop.words.moments import Moment, moments_of
+from agentstop.words.tasks import (
+    Object,
     clean,
     cleaned,
     held_up,
@@ -22,7 +23,6 @@ from agentstop.cli.plugin.tasks import (
     status_of,
     stop_of,
 )
-from agentstop.cli.plugin.views.moments import Moment, moments_of
 
 GUIDES: Final = "dim"
 MARKS: Final = {

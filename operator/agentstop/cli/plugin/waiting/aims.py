@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from agentstop.cli.plugin.api.errors import Object
 from agentstop.cli.plugin.api.follow import Key, key_of
-from agentstop.cli.plugin.durations import moment, spell
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.graces import running_out
 from agentstop.cli.plugin.names import ORDER_OVER
-from agentstop.cli.plugin.tasks import (
+from agentstop.cli.plugin.waiting.progress import Assessment, Progress, Row
+from agentstop.words.durations import moment, spell
+from agentstop.words.tasks import (
+    Object,
     busy_kubelet,
     clean,
     has_ended,
@@ -26,7 +27,6 @@ from agentstop.cli.plugin.tasks import (
     stop_of,
     taken_up,
 )
-from agentstop.cli.plugin.waiting.progress import Assessment, Progress, Row
 
 UNHEARD_AFTER: Final = timedelta(seconds=5)
 """When nobody has taken up a request for so long, the user is told."""

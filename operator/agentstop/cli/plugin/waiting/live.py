@@ -11,10 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from agentstop.cli.plugin.durations import spell
 from agentstop.cli.plugin.output import COLOURS
-from agentstop.cli.plugin.tasks import clean
 from agentstop.cli.plugin.waiting.progress import Progress, Row
+from agentstop.words.durations import spell
+from agentstop.words.tasks import clean
 
 FRAMES_A_SECOND: Final = 8
 ROWS: Final = 10

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import ago, date_and_clock, moment, spell
-from agentstop.cli.plugin.graces import longer_kill
-from agentstop.cli.plugin.tasks import (
+from agentstop.words.advice import ADVICE, ELSEWHERE, GRACE_RUNS
+from agentstop.words.durations import ago, date_and_clock, moment, spell
+from agentstop.words.moments import event_time
+from agentstop.words.tasks import (
+    Object,
     busy_kubelet,
     clean,
     condition,
     containers_of,
     has_ended,
     held_up,
+    longer_kill,
     name_of,
     namespace_of,
     phase_of,
@@ -23,8 +25,6 @@ from agentstop.cli.plugin.tasks import (
     stop_of,
     taken_up,
 )
-from agentstop.cli.plugin.views.advice import ADVICE, ELSEWHERE, GRACE_RUNS
-from agentstop.cli.plugin.views.moments import event_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import moment
-from agentstop.cli.plugin.names import TERMINAL
+from agentstop.words.durations import moment
+
+Object = dict[str, Any]
+"""An object as the API has it."""
+
+TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
+"""Phases of a task that has ended."""
+
+SHORTEST_SECONDS: Final = 2
+"""The least grace period that a kubelet leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,16 @@ def who(task: Object) -> str | None:
     if not stop:
         return None
     return str(stop.get("requestedBy") or stop.get("source") or "") or None
+
+
+def longer_kill(task: Object) -> datetime | None:
+    """Return when SIGKILL comes, or came, where that is later than was asked for by then."""
+    stop = stop_of(task)
+    signaled, kill = moment(stop.get("signaledAt")), moment(stop.get("killAt"))
+    asked = stop.get("gracePeriodSeconds")
+    if signaled is None or kill is None or asked is None:
+        return None
+    return kill if (kill - signaled).total_seconds() > int(asked) + SHORTEST_SECONDS + 1 else None
 
 
 def clean(text: Any) -> str:

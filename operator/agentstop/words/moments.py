@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from agentstop.cli.plugin.api.errors import Object
-from agentstop.cli.plugin.durations import moment
-from agentstop.cli.plugin.graces import longer_kill
-from agentstop.cli.plugin.tasks import busy_kubelet, clean, containers_of, created_at, status_of, stop_of
+from agentstop.words.durations import moment
+from agentstop.words.tasks import (
+    Object,
+    busy_kubelet,
+    clean,
+    containers_of,
+    created_at,
+    longer_kill,
+    status_of,
+    stop_of,
+)
 
 IN_STATUS: Final = frozenset({"StopAccepted", "StopSignaled", "StopConfirmed", "Running", "Completed"})
 """Reasons of Events whose moments the status has more exactly."""

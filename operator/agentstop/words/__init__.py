@@ -1,0 +1,1 @@
+"""What people are told of tasks: sentences and times, from raw objects. Pure, and imported quickly."""
