@@ -25,11 +25,15 @@ USERS = ("jane", "joe", GATEWAY_USER)
 HERE = Path(__file__).parent
 
 RULES: list[Object] = [
-    {"apiGroups": ["agentstop.dev"], "resources": ["agenttasks"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["agentstop.dev"],
+        "resources": ["agenttasks", "stoporders", "clusterstoporders"],
+        "verbs": ["get", "list", "watch"],
+    },
     {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["jane", "joe"]},
     {"apiGroups": [""], "resources": ["groups"], "verbs": ["impersonate"], "resourceNames": ["oncall", "night-shift"]},
 ]
-"""What the gateway may do: look at tasks, and be whom its keys stand for."""
+"""What the gateway may do: look at tasks and orders, and be whom its keys stand for."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,7 +14,17 @@ from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName, hint_of
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
-from agentstop.cluster.resources import APIResource, by_scale, collection, is_node, own_path, path, pod_of, task_ref
+from agentstop.cluster.resources import (
+    ORDERS,
+    APIResource,
+    by_scale,
+    collection,
+    is_node,
+    own_path,
+    path,
+    pod_of,
+    task_ref,
+)
 from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
@@ -225,7 +235,7 @@ class Gateway:
         return found
 
     def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
-        """Yield lists that together are all tasks or pods of a namespace (empty: of all), with these labels."""
+        """Yield lists that together are all tasks, orders or pods of a namespace (empty: of all), with these labels."""
         return pages(self._transport, _all_of(kind, namespace), _by_label(selector))
 
     async def objects(self, place: APIResource, namespace: str = "") -> AsyncIterator[JsonObject]:
@@ -323,7 +333,7 @@ class Gateway:
     async def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
     ) -> AsyncIterator[tuple[str, JsonObject]]:
-        """Yield the events of tasks or pods after a resource version, bookmarks too, for as long as one watch lasts.
+        """Yield the events of tasks, orders or pods after a resource version, bookmarks too, while one watch lasts.
 
         Of large objects comes only what they are called and their version, as UNREAD or UNREAD_ENDING: they are to be
         read by `get_one`.
@@ -340,7 +350,7 @@ class Gateway:
                 yield _read(line)
 
     async def get_one(self, kind: str, name: NamespacedName) -> JsonObject:
-        """Return a task or pod as it is now."""
+        """Return a task, order or pod as it is now."""
         return await self.call("GET", f"{_all_of(kind, name.namespace)}/{name.name}")
 
     async def call(
@@ -384,6 +394,8 @@ def event_of(line: bytes) -> tuple[str, JsonObject]:
 
 
 def _all_of(kind: str, namespace: str) -> str:
+    if kind in ORDERS:
+        return ORDERS[kind].collection(namespace)
     return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from agentstop.api.order import CLUSTER_ORDER_KIND
 from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
@@ -32,6 +33,9 @@ GONE: Final = 410
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses
 """
+
+CLUSTER_SCOPED: Final = frozenset({CLUSTER_ORDER_KIND})
+"""Kinds whose objects are in no namespace."""
 
 _PASSING_CODES: Final = frozenset({0, 401, 429})
 """A watch that breaks off, or does not begin, with these or with an error of the server goes on where it was; nothing
@@ -77,11 +81,20 @@ class WatchMonitor(Protocol):
 class Reflector:
     """Tells of all objects of one source."""
 
-    def __init__(self, gateway: Gateway, source: Source, listener: Listener, pulse: WatchMonitor) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        source: Source,
+        listener: Listener,
+        pulse: WatchMonitor,
+        reached: Callable[[Source, str], None] = lambda _source, _version: None,
+    ) -> None:
+        """`reached` is called with a resource version when all up to it was told; large objects may still follow."""
         self._gateway = gateway
         self._source = source
         self._listener = listener
         self._pulse = pulse
+        self._reached = reached
         self._uids: dict[NamespacedName, str] = {}
         self._heavy = FairQueue()
         self._tries = 0
@@ -105,6 +118,7 @@ class Reflector:
         while True:
             try:
                 version = await self._list()
+                self._reached(self._source, version)
                 self.listed.set()
                 while True:
                     version = await self._watch(version)
@@ -126,7 +140,7 @@ class Reflector:
                 if loop.time() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = loop.time() + TURN_SECONDS
-                name = _name(item)
+                name = self._name(item)
                 if name is None:
                     skipped += 1
                 else:
@@ -153,7 +167,10 @@ class Reflector:
         try:
             events = self._gateway.events(source.kind, source.namespace, source.selector, version, self._accepted)
             async for event, raw in events:
-                version = self._take(event, raw) or version
+                taken = self._take(event, raw)
+                if taken is not None:
+                    version = taken
+                    self._reached(source, version)
         except ApiError as error:
             broke_off = error.code in _PASSING_CODES or error.code >= 500
             if not broke_off or (self._begun and error.reason != UNREACHABLE):
@@ -174,7 +191,7 @@ class Reflector:
             large = NamespacedName(raw["metadata"]["namespace"], raw["metadata"]["name"])
             self._heavy.add(large, ending=event == UNREAD_ENDING)
             return str(raw["metadata"]["resourceVersion"])
-        name = _name(raw)
+        name = self._name(raw)
         if name is None:
             log.error("%s: an event is about no object of the API, and is left out", self._source)
             self._pulse.skipped(self._source.kind)
@@ -201,7 +218,7 @@ class Reflector:
                 log.exception("%s %s/%s could not be read", self._source.kind, *name)
                 self._pulse.skipped(self._source.kind)
             else:
-                if _name(raw) == name:
+                if self._name(raw) == name:
                     self._tell(name, "MODIFIED", raw)
             await asyncio.sleep(pause_after(loop.time() - begun))
 
@@ -211,6 +228,15 @@ class Reflector:
         else:
             self._uids[name] = raw["metadata"]["uid"]
         self._pass_on(name, partial(self._listener.changed, self._source.kind, event, raw))
+
+    def _name(self, raw: JsonObject) -> NamespacedName | None:
+        """Return what an object is called, if it is one; what has no namespace has an empty one."""
+        if not is_object(raw):
+            return None
+        metadata = raw["metadata"]
+        if ("namespace" in metadata) is (self._source.kind in CLUSTER_SCOPED):
+            return None
+        return NamespacedName(metadata.get("namespace", ""), metadata["name"])
 
     def _pass_on(self, name: NamespacedName, tell: Callable[[], None]) -> None:
         try:
@@ -241,10 +267,3 @@ class Reflector:
         pause = PAUSES_SECONDS[min(self._tries, len(PAUSES_SECONDS) - 1)]
         self._tries += 1
         await asyncio.sleep(pause)
-
-
-def _name(raw: JsonObject) -> NamespacedName | None:
-    if not is_object(raw) or "namespace" not in raw["metadata"]:
-        return None
-    metadata = raw["metadata"]
-    return NamespacedName(metadata["namespace"], metadata["name"])

@@ -49,6 +49,12 @@ PLACES: Final[Mapping[tuple[str, str], APIResource]] = {
 }
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""
 
+ORDERS: Final[Mapping[str, APIResource]] = {
+    ORDER_KIND: APIResource(TASKS, ORDER_PLURAL),
+    CLUSTER_ORDER_KIND: APIResource(TASKS, CLUSTER_ORDER_PLURAL),
+}
+"""Kinds of orders. None of them is a workload."""
+
 
 _ORDERS: Final[Mapping[str, str]] = {ORDER_KIND: ORDER_PLURAL, CLUSTER_ORDER_KIND: CLUSTER_ORDER_PLURAL}
 

@@ -24,8 +24,8 @@ MAX_ANSWERS: Final = 20_000
 REQUEST_SECONDS: Final = 8.0
 """So long may one request take: less than the gateway has to end in, so that what has begun is answered."""
 
-Question = tuple[str, str, str]
-"""Identity, verb, namespace."""
+Question = tuple[str, str, str, str]
+"""Identity, verb, namespace, resource."""
 
 
 class CallerAccess:
@@ -59,8 +59,10 @@ class CallerAccess:
         except ApiError as error:
             raise error_of(error, own=caller.own) from error
 
-    async def may(self, caller: Caller, verb: str, namespace: str) -> bool:
-        """Whether the caller may do this to all tasks of a namespace (empty: of all). Raises GatewayError.
+    async def may(self, caller: Caller, verb: str, namespace: str, resource: str = PLURAL) -> bool:
+        """Whether the caller may do this to all tasks, or orders, of a namespace (empty: of all).
+
+        Raises GatewayError.
 
         Tasks are answered from the index, which the gateway's own rights have filled, so the caller's are asked for: by
         a SelfSubjectAccessReview, since that is one small request for any number of tasks, it works for tokens as well
@@ -68,7 +70,7 @@ class CallerAccess:
         the API server a whole object for each poll of each client. The answer is kept for a few seconds only; a key
         that is revoked counts no more at once, and whatever changes a task is sent as the caller each time.
         """
-        question = (caller.identity, verb, namespace)
+        question = (caller.identity, verb, namespace, resource)
         allowed, until = self._answers.get(question, (False, 0.0))
         if self._clock() < until:
             return allowed
@@ -84,8 +86,8 @@ class CallerAccess:
             del self._answers[question]
 
     async def _ask(self, caller: Caller, question: Question) -> bool:
-        _, verb, namespace = question
-        attributes = {"verb": verb, "group": GROUP, "resource": PLURAL, "namespace": namespace}
+        _, verb, namespace, resource = question
+        attributes = {"verb": verb, "group": GROUP, "resource": resource, "namespace": namespace}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

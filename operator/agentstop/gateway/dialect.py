@@ -12,6 +12,7 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.callers import Caller, Callers
+from agentstop.gateway.changes import Changes
 from agentstop.gateway.errors import GatewayError, InvalidError, UnauthorizedError
 from agentstop.gateway.index import Alias, TaskIndex
 from agentstop.gateway.streams import Streams
@@ -28,6 +29,7 @@ class Core:
     """What all dialects share."""
 
     index: TaskIndex
+    changes: Changes
     access: CallerAccess
     callers: Callers
     streams: Streams

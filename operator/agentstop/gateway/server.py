@@ -18,17 +18,19 @@ from aiohttp import web
 from agentstop.api.task import KIND
 from agentstop.cluster.connection import allow_many_connections, load_configuration, without_credentials
 from agentstop.cluster.gateway import Gateway as ClusterGateway
-from agentstop.cluster.reflector import Reflector, Source
+from agentstop.cluster.reflector import Reflector
 from agentstop.cluster.transport import Transport
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
 from agentstop.gateway.callers import Callers
+from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
 from agentstop.gateway.metrics import Metrics
+from agentstop.gateway.order_index import OrderIndex
 from agentstop.gateway.registry import DIALECTS
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
@@ -78,6 +80,7 @@ class Server:
         if options.certificate is not None and options.certificate_key is not None:
             self._certificate = Certificate(options.certificate, options.certificate_key)
         self._index = TaskIndex({each.name: each.alias for each in dialects if each.alias is not None}, clock)
+        self._changes = Changes(self._index, OrderIndex(), options.namespaces)
         self._callers = Callers(keys, Throttle(clock), clock)
         self._stopping = asyncio.Event()
 
@@ -97,6 +100,7 @@ class Server:
             streams = Streams()
             core = Core(
                 index=self._index,
+                changes=self._changes,
                 access=CallerAccess(own, bare, time.monotonic),
                 callers=self._callers,
                 streams=streams,
@@ -106,10 +110,8 @@ class Server:
             namespaces = self._options.namespaces
             self._index.expect(namespaces)
             gateway = ClusterGateway(own)
-            reflectors = [
-                Reflector(gateway, Source(KIND, namespace), self._index, self._index)
-                for namespace in namespaces or ("",)
-            ]
+            changes = self._changes
+            reflectors = [Reflector(gateway, source, changes, changes, changes.reached) for source in changes.sources]
             work = [each.run() for each in reflectors]
             work += [own.keep_warm(), bare.keep_warm(), self._become_ready(application, reflectors)]
             if self._certificate is not None:
@@ -140,8 +142,9 @@ class Server:
         log.info("listening on %s://%s:%d", scheme, options.host, options.port)
 
     async def _become_ready(self, application: Application, reflectors: Sequence[Reflector]) -> None:
-        for each in reflectors:
-            await each.listed.wait()
+        for source, each in zip(self._changes.sources, reflectors, strict=True):
+            if source.kind == KIND:
+                await each.listed.wait()
         gc.collect()
         gc.freeze()
         application.ready = True

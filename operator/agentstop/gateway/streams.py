@@ -51,9 +51,9 @@ class EventStream:
         lines += [f"data: {line}" for line in data.splitlines() or [""]]
         await self._write("\n".join(lines) + "\n\n")
 
-    async def beat(self) -> None:
-        """Send a comment, which clients pass over."""
-        await self._write(":\n\n")
+    async def beat(self, event_id: str | None = None) -> None:
+        """Send a comment, which clients pass over; `event_id` as with an event."""
+        await self._write(f"id: {event_id}\n\n" if event_id is not None else ":\n\n")
 
     async def _write(self, text: str) -> None:
         if self._head_only:

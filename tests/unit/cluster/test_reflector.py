@@ -50,7 +50,13 @@ BEGUN: tuple[str, Raw] = ("begun", {})
 class Script:
     """What the API server says, one entry after the other; stands for the gateway. Afterwards watches are silent."""
 
-    def __init__(self, lists: list[list[Raw] | Exception], watches: list[list[tuple[str, Raw] | Exception]]) -> None:
+    def __init__(
+        self,
+        lists: list[list[Raw] | Exception],
+        watches: list[list[tuple[str, Raw] | Exception]],
+        source: Source = SOURCE,
+    ) -> None:
+        self.source = source
         self.lists = lists
         self.watches = watches
         self.listed = 0
@@ -65,7 +71,7 @@ class Script:
         return found
 
     async def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
-        assert (kind, namespace, selector) == tuple(SOURCE)
+        assert (kind, namespace, selector) == tuple(self.source)
         self.listed += 1
         items = self.lists.pop(0)
         if isinstance(items, Exception):
@@ -78,7 +84,7 @@ class Script:
     async def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
     ) -> AsyncIterator[tuple[str, Raw]]:
-        assert (kind, namespace, selector) == tuple(SOURCE)
+        assert (kind, namespace, selector) == tuple(self.source)
         self.versions.append(version)
         if self.watches and isinstance(self.watches[0][0], Exception):
             raise cast("Exception", self.watches.pop(0)[0])
@@ -97,6 +103,7 @@ class Told:
 
     def __init__(self) -> None:
         self.all: list[tuple[Any, ...]] = []
+        self.versions: list[str] = []
         self.watch_health = 0
         self.problems: list[str] = []
         self.skips = 0
@@ -106,21 +113,21 @@ class Told:
         if raw["metadata"]["name"] == "stumbled-over":
             raise ValueError("a mistake of ours")
 
+    def reached(self, source: Source, version: str) -> None:
+        self.versions.append(version)
+
     def missing(self, kind: str, name: NamespacedName, uid: str) -> None:
         self.all.append(("missing", name.name, uid))
         if name.name == "stumbled-over":
             raise ValueError("a mistake of ours")
 
     def heard(self, kind: str, namespace: str) -> None:
-        assert (kind, namespace) == SOURCE[:2]
         self.watch_health += 1
 
     def failed(self, kind: str, namespace: str, problem: str) -> None:
-        assert (kind, namespace) == SOURCE[:2]
         self.problems.append(problem)
 
     def skipped(self, kind: str, number: int = 1) -> None:
-        assert kind == SOURCE.kind
         self.skips += number
 
 
@@ -128,7 +135,7 @@ class Told:
 async def reflecting(script: Script) -> AsyncIterator[tuple[Told, Reflector]]:
     """Run a reflector until it has used up its script."""
     told = Told()
-    reflector = Reflector(cast("Gateway", script), SOURCE, told, told)
+    reflector = Reflector(cast("Gateway", script), script.source, told, told, told.reached)
     running = asyncio.create_task(reflector.run())
 
     def at_the_end() -> bool:
@@ -152,6 +159,7 @@ async def test_it_goes_on_where_the_list_ends() -> None:
         assert told.all == [(None, "a"), (None, "b"), ("MODIFIED", "a"), ("ADDED", "c")]
         assert script.versions == ["100", "102"]
         assert reflector.listed.is_set()
+        assert told.versions == ["100", "101", "102"]
 
 
 async def test_a_bookmark_is_contact_and_a_version_to_go_on_from() -> None:
@@ -254,6 +262,14 @@ async def test_what_is_no_object_costs_no_more_than_itself() -> None:
         assert told.all == [(None, "known"), ("ADDED", "b"), (None, "a")]
         assert told.skips == 2 * len(NO_OBJECTS)
         assert script.versions == ["100", "100"]
+
+
+async def test_what_is_in_no_namespace_is_told_of_where_its_kind_is_so() -> None:
+    order, task = pod("order", 101), pod("other", 102)
+    del order["metadata"]["namespace"]
+    for source, expected in ((Source("ClusterStopOrder", ""), "order"), (Source("StopOrder", ""), "other")):
+        async with reflecting(Script([[order]], [[("MODIFIED", order), ("ADDED", task)]], source)) as (told, _):
+            assert {name for _, name in told.all} == {expected}
 
 
 def heavy(name: str, version: int, event: str = UNREAD) -> tuple[str, Raw]:

@@ -1,0 +1,116 @@
+"""All stop orders, of both kinds. Watched with the gateway's own rights, for whoever waits for what becomes of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from agentstop.cluster.decoding import JsonObject
+from agentstop.cluster.large_objects import NamespacedName
+
+log = logging.getLogger(__name__)
+
+OrderChanged = Callable[[JsonObject | None, JsonObject | None], None]
+"""Is told of an order as it was and as it is: None where there was none, or is none any more."""
+
+
+class OrderIndex:
+    """The orders that there are, by their UIDs. Told by reflectors; nothing here waits for the API server.
+
+    Nobody is answered from it with more than that something has changed: an order that somebody asks for is read as
+    that caller. There are few of them, and they are asked for rarely.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, JsonObject] = {}
+        self._listeners: list[OrderChanged] = []
+        self._problems: dict[tuple[str, str], str] = {}
+
+    def get(self, uid: str) -> JsonObject | None:
+        """Return the order with this UID."""
+        return self._orders.get(uid)
+
+    def all(self) -> Collection[JsonObject]:
+        """Return all orders."""
+        return self._orders.values()
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is known may be old, if so."""
+        for (kind, namespace), problem in self._problems.items():
+            return f"{kind}s{f' of namespace {namespace}' if namespace else ''} cannot be watched: {problem}"
+        return None
+
+    async def until(self, uid: str, wanted: Callable[[JsonObject], bool], seconds: float) -> None:
+        """Wait until an order is as wanted, for so many seconds at most."""
+        loop = asyncio.get_running_loop()
+        deadline, woken = loop.time() + seconds, asyncio.Event()
+
+        def told(before: JsonObject | None, after: JsonObject | None) -> None:
+            if uid_of(after or before or {}) == uid:
+                woken.set()
+
+        end = self.listen(told)
+        try:
+            while (left := deadline - loop.time()) > 0:
+                order = self._orders.get(uid)
+                if order is not None and wanted(order):
+                    return
+                try:
+                    await asyncio.wait_for(woken.wait(), left)
+                except TimeoutError:
+                    return
+                woken.clear()
+        finally:
+            end()
+
+    def listen(self, listener: OrderChanged) -> Callable[[], None]:
+        """Have somebody told of each change from now on; return what ends that. A listener must not wait."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # What is told by reflectors
+
+    def changed(self, kind: str, event: str | None, raw: JsonObject) -> None:
+        """Take in an order that was listed, or an event of a watch."""
+        if event == "DELETED":
+            self._remove(uid_of(raw))
+            return
+        metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
+        order = {**raw, "kind": kind, "metadata": metadata}
+        before = self._orders.get(uid_of(order))
+        self._orders[uid_of(order)] = order
+        self._tell(before, order)
+
+    def missing(self, _kind: str, _name: NamespacedName, uid: str) -> None:
+        """Take in that an order is there no more."""
+        self._remove(uid)
+
+    def heard(self, kind: str, namespace: str) -> None:
+        """Take in that a watch is alive."""
+        self._problems.pop((kind, namespace), None)
+
+    def failed(self, kind: str, namespace: str, problem: str) -> None:
+        """Take in why a watch is not."""
+        self._problems[kind, namespace] = problem
+
+    def skipped(self, kind: str, number: int = 1) -> None:
+        """Take in that orders could not be read."""
+        log.error("%d of kind %s cannot be read", number, kind)
+
+    def _remove(self, uid: str) -> None:
+        before = self._orders.pop(uid, None)
+        if before is not None:
+            self._tell(before, None)
+
+    def _tell(self, before: JsonObject | None, after: JsonObject | None) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(before, after)
+            except Exception:
+                log.exception("a listener stumbled over an order")
+
+
+def uid_of(raw: JsonObject) -> str:
+    """Return the UID of an object; empty where it is none."""
+    uid = (raw.get("metadata") or {}).get("uid")
+    return uid if isinstance(uid, str) else ""
