@@ -3,9 +3,10 @@
 from typing import Final
 
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects import a2a, blackbox, maia, wexa, xpander
+from agentstop.gateway.dialects import a2a, api, blackbox, maia, wexa, xpander
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
+    api.DIALECT,
     xpander.DIALECT,
     wexa.DIALECT,
     maia.DIALECT,

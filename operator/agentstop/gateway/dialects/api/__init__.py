@@ -1,0 +1,17 @@
+"""Our own API: tasks, stop orders, and a stream of what changes."""
+
+from typing import Final
+
+from agentstop.gateway.dialect import Dialect
+from agentstop.gateway.dialects.api import document, events, orders, tasks
+from agentstop.gateway.dialects.api.problems import render
+
+OPERATIONS: Final = (*tasks.OPERATIONS, *orders.OPERATIONS, *events.OPERATIONS)
+
+DIALECT: Final = Dialect(
+    name="api",
+    prefix="/api/v1",
+    routes=(*(each.route for each in OPERATIONS), document.route(OPERATIONS)),
+    render=render,
+    host_prefix="/api/v1",
+)

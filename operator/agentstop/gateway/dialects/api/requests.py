@@ -1,0 +1,241 @@
+"""What clients send: queries, bodies and preferences. All is as it must be, or nothing is done."""
+
+import json
+import re
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentstop.api.meta import AGENT_NAME, Model
+from agentstop.api.order import Operator
+from agentstop.api.task import MAX_SECONDS, Phase, PodPolicy
+from agentstop.gateway.bodies import parse_object, read_body
+from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.errors import InvalidError, InvalidIdError
+from agentstop.gateway.tasks import MAX_WAIT_SECONDS
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 100
+
+_LABEL_PART: Final = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_SUBDOMAIN: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+NAMESPACE: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+NAME: Final = f"^{_SUBDOMAIN}$"
+
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME)]
+Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=NAMESPACE)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=f"^({_SUBDOMAIN}/)?{_LABEL_PART}$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=f"^({_LABEL_PART})?$")]
+Agent = Annotated[str, Field(min_length=1, max_length=253, pattern=AGENT_NAME)]
+Selector = Annotated[str, Field(min_length=1, max_length=1024)]
+Reason = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Z][A-Za-z0-9]*$")]
+
+_UNIQUE: Final[dict[str, Any]] = {"uniqueItems": True}
+
+
+class Request(Model):
+    """Base of what is sent. What nobody knows is refused: a misspelt field must not have a stop mean more than it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoQuery(Request):
+    """A query without parameters."""
+
+
+class DryRunQuery(Request):
+    """Whether it is meant."""
+
+    dry_run: Literal["All"] | None = None
+    """All: the API server checks the request, and nothing is changed."""
+
+
+class TaskListQuery(Request):
+    """Which tasks."""
+
+    namespace: Namespace | None = None
+    """Only tasks of this namespace."""
+    label_selector: Selector | None = None
+    """Only tasks with these labels, as kubectl writes them: team=a,tier!=test."""
+    agent: Agent | None = None
+    """Only tasks of this agent."""
+    phase: Phase | None = None
+    """Only tasks in this phase."""
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    """How many at most."""
+    continue_: str | None = Field(None, alias="continue", min_length=1, max_length=512)
+    """Where the page before this one ended, as it says."""
+
+
+class OrderListQuery(Request):
+    """Which orders."""
+
+    label_selector: Selector | None = None
+    """Only orders with these labels."""
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    """How many at most."""
+    continue_: str | None = Field(None, alias="continue", min_length=1, max_length=4096)
+    """Where the page before this one ended, as it says."""
+
+
+class EventQuery(Request):
+    """Changes of what."""
+
+    namespace: Namespace | None = None
+    """Only of this namespace, and of orders of the whole cluster."""
+    label_selector: Selector | None = None
+    """Only of tasks with these labels; orders come all the same."""
+    agent: Agent | None = None
+    """Only of tasks of this agent; orders come all the same."""
+
+
+class StopRequest(Request):
+    """How to stop, and why."""
+
+    reason: Reason | None = None
+    """Why, as one CamelCase word for machines, such as RunawayCost."""
+    message: str | None = Field(None, max_length=1024)
+    """Why, for people."""
+    grace_period_seconds: int | None = Field(None, ge=1, le=MAX_SECONDS)
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+class Empty(Request):
+    """An empty object, or nothing."""
+
+
+class LabelRequirement(Request):
+    """One condition on a label."""
+
+    key: LabelKey
+    """Name of the label."""
+    operator: Operator
+    """How its value is compared."""
+    values: tuple[LabelValue, ...] = Field((), max_length=64)
+    """The values that In and NotIn compare with."""
+
+
+class LabelSelector(Request):
+    """A label selector; an empty one selects everything."""
+
+    match_labels: dict[LabelKey, LabelValue] | None = Field(None, max_length=64)
+    """Labels that have to have just these values."""
+    match_expressions: tuple[LabelRequirement, ...] = Field((), max_length=32)
+    """Conditions that have to hold as well."""
+
+
+class _Drill(Request):
+    """What an order selects, and how it stops."""
+
+    name: Name | None = None
+    """Name of the order; without it, it gets one. Whoever may send a request twice should give one."""
+    selector: LabelSelector
+    """Which tasks, by their labels; {} is all of them."""
+    agents: tuple[Agent, ...] | None = Field(None, min_length=1, max_length=64, json_schema_extra=_UNIQUE)
+    """Only tasks of these agents."""
+    reason: Reason | None = None
+    """Why, as one CamelCase word for machines."""
+    message: str | None = Field(None, max_length=1024)
+    """Why, for people."""
+    grace_period_seconds: int | None = Field(None, ge=1, le=MAX_SECONDS)
+    """Seconds between SIGTERM and SIGKILL."""
+    pod_policy: PodPolicy | None = None
+    """Keep stops pods in place, Delete removes the pod objects as well."""
+    ttl_seconds_after_finished: int | None = Field(None, ge=0, le=MAX_SECONDS)
+    """Seconds after its end when the order is deleted."""
+
+
+class StopOrderDrill(_Drill):
+    """A rehearsal in one namespace."""
+
+    task_names: tuple[Name, ...] | None = Field(None, min_length=1, max_length=256, json_schema_extra=_UNIQUE)
+    """Only tasks of these names."""
+
+
+class StopOrderRequest(StopOrderDrill):
+    """An order for one namespace."""
+
+    hold: bool = False
+    """Whether nothing that matches may start, until the order is lifted."""
+
+
+class ClusterStopOrderDrill(_Drill):
+    """A rehearsal in all namespaces, or some."""
+
+    namespace_selector: LabelSelector | None = None
+    """Only in namespaces with these labels."""
+
+
+class ClusterStopOrderRequest(ClusterStopOrderDrill):
+    """An order for all namespaces, or some."""
+
+    hold: bool = False
+    """Whether nothing that matches may start, until the order is lifted."""
+
+
+def query(call: Call, model: type[M]) -> M:
+    """Return the query. Raises InvalidError."""
+    try:
+        return model.model_validate(dict(call.query))
+    except ValidationError as error:
+        raise _invalid("query", error) from None
+
+
+async def body(call: Call, model: type[M]) -> M:
+    """Return the body, whose values are of just the types that they must have. Raises InvalidError, TooLargeError."""
+    found = parse_object(await read_body(call.request))
+    try:
+        return model.model_validate_json(json.dumps(found), strict=True)
+    except ValidationError as error:
+        raise _invalid("body", error) from None
+
+
+def _invalid(where: str, error: ValidationError) -> InvalidError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = (where, *map(str, first["loc"]))
+    return InvalidError(f"{'.'.join(place)}: {first['msg']}", where=place)
+
+
+def task_ref(call: Call) -> str:
+    """Return the task's id in the path: a UID, or what another platform calls it. Raises InvalidIdError."""
+    given = call.params["id"]
+    if UUID.fullmatch(given.lower()):
+        return given.lower()
+    if not is_task_id(given):
+        raise InvalidIdError("an id is a UID, or 1 to 253 printable characters", where=("path", "id"))
+    return given
+
+
+def order_key(call: Call) -> tuple[str, str]:
+    """Return namespace and name of the order in the path; the namespace of a ClusterStopOrder is empty.
+
+    Raises InvalidIdError.
+    """
+    return namespace(call) if "namespace" in call.params else "", _part(call, "name", NAME, 253)
+
+
+def namespace(call: Call) -> str:
+    """Return the namespace in the path. Raises InvalidIdError."""
+    return _part(call, "namespace", NAMESPACE, 63)
+
+
+def _part(call: Call, name: str, pattern: str, most: int) -> str:
+    given = call.params[name]
+    if len(given) > most or not re.fullmatch(pattern, given):
+        raise InvalidIdError(f"this can be no {name}", where=("path", name))
+    return given
+
+
+def wait(call: Call) -> float | None:
+    """Return for how many seconds the client prefers to wait; None where it does not say.
+
+    Source: https://www.rfc-editor.org/rfc/rfc7240#section-4.3
+    """
+    for each in ",".join(call.request.headers.getall("Prefer", ())).split(","):
+        name, _, value = each.partition(";")[0].partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+            return min(float(value[:9]), MAX_WAIT_SECONDS)
+    return None
