@@ -194,6 +194,8 @@ async def test_bodies_that_are_none(ns: Namespace, operator: Operator, api: ApiC
         ("/tasks/nobody", 404),
         ("/tasks/%2e%2e%2fpods", 404),
         ("/tasks/a%00b", 422),
+        ("/tasks/a%0Ab", 422),
+        ("/a%0Ab", 404),
         (f"/tasks/{'x' * 300}", 422),
         ("/tasks/", 404),
         ("/nothing", 404),
