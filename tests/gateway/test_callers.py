@@ -55,6 +55,16 @@ async def test_nobody_is_told_nothing(fresh: Gateway, headers: dict[str, str]) -
         assert isinstance(answer.body["detail"], str)
 
 
+async def test_what_is_no_http_is_refused_and_fills_no_log(fresh: Gateway) -> None:
+    port = int(fresh.url.rpartition(":")[2])
+    for text in (b"GET / HTTP/1.1\r\nHost: a\r\nx: a\x00b\r\n\r\n", b"nonsense\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(text)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+    assert not fresh.mistakes()
+
+
 async def test_who_tries_many_keys_is_slowed_down_and_nobody_else(fresh: Gateway) -> None:
     right = fresh.keys.add("jane")
     codes = [(await fresh.ask("GET", UNKNOWN, key=f"agentstop_{number}")).code for number in range(8)]

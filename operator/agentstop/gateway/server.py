@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from agentstop.api.task import KIND
 from agentstop.cluster.connection import allow_many_connections, load_configuration, without_credentials
@@ -123,6 +124,7 @@ class Server:
             stack.push_async_callback(runner.cleanup)
             await self._listen(runner)
             loop = asyncio.get_running_loop()
+            logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
             await self._stopping.wait()
@@ -164,3 +166,8 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+def _is_no_clients_mistake(record: logging.LogRecord) -> bool:
+    """Whether a line is worth its place in the log: what is no HTTP is answered with 400, and anybody may send it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
