@@ -81,7 +81,13 @@ def document(operations: Sequence[Operation]) -> Json:
                 "key": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
                 "token": {"type": "http", "scheme": "bearer"},
             },
-            "responses": {"Problem": _content("What went wrong; nothing was changed.", CONTENT_TYPE, "Problem")},
+            "responses": {
+                "NoRequest": {
+                    "description": "This was no HTTP, or a line of it was too long; nothing was changed.",
+                    "content": {"text/plain": {"schema": {"type": "string"}}},
+                },
+                "Problem": _content("What went wrong; nothing was changed.", CONTENT_TYPE, "Problem"),
+            },
         },
     }
 
@@ -114,7 +120,7 @@ def _operation(operation: Operation, references: Mapping[Any, Json], schemas: Ma
                     "name": "Last-Event-ID",
                     "in": "header",
                     "description": "The id of the last event that was received: what came after it is sent.",
-                    "schema": {"type": "string", "maxLength": 4096},
+                    "schema": {"type": "string"},
                 }
             )
             continue
@@ -129,10 +135,11 @@ def _operation(operation: Operation, references: Mapping[Any, Json], schemas: Ma
                 "name": "Prefer",
                 "in": "header",
                 "description": f"wait=N: wait for the proof for N seconds, at most {MAX_WAIT_SECONDS:.0f}.",
-                "schema": {"type": "string", "maxLength": 256},
-                "example": "wait=5",
+                "schema": {"type": "string"},
+                "example": "wait=1",
             }
         )
+    responses["400"] = {"$ref": "#/components/responses/NoRequest"}
     responses |= {str(status): {"$ref": "#/components/responses/Problem"} for status in _PROBLEMS}
     described: Json = {
         "operationId": operation.name,
