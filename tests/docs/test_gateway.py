@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agentstop.gateway.hooks import read_hooks
 from agentstop.gateway.keys import read_keys
 from agentstop.gateway.registry import DIALECTS
 from tests.gateway.conftest import RULES
@@ -41,9 +42,13 @@ def run(place: Place, gateway: Gateway, key: str, script: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_reader_who_follows_it_sees_what_it_says(page: str, place: Place) -> None:
-    gateway = await Gateway.start(place.cluster, kubeconfig=place.kubeconfig)
-    key = gateway.keys.add("jane")
+async def test_a_reader_who_follows_it_sees_what_it_says(page: str, place: Place, tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks.yaml"
+    manifests = (block.text for block in blocks(ROOT / "docs/gateway-hooks.md") if block.language == "yaml")
+    hooks.write_text(next(manifests), encoding="utf-8")
+    gateway = await Gateway.start(place.cluster, kubeconfig=place.kubeconfig, options=["--hooks", str(hooks)])
+    # The name that the key of the hook has; others ask for no name.
+    key = gateway.keys.add("jane", name="alertmanager")
     try:
         if page != Path(ONCE_RUNNING).name:
             first = next(each for each in blocks(ROOT / ONCE_RUNNING) if each.language == "sh")
@@ -74,6 +79,13 @@ def test_the_charts_rights_are_the_same() -> None:
     (values,) = (yaml.safe_load(each.text) for each in blocks(ROOT / "docs/gateway.md") if VALUES in each.text)
     (role,) = (e for e in installed.rights(values) if e["metadata"]["name"] == "agentstop-gateway" and "rules" in e)
     assert role["rules"] == RULES
+
+
+def test_every_file_of_hooks_can_be_read() -> None:
+    manifests = [block.text for block in blocks(ROOT / "docs/gateway-hooks.md") if block.language == "yaml"]
+    files = [each for each in manifests if "hooks" in yaml.safe_load(each)]
+    assert len(files) == 2
+    assert all(read_hooks(each).hooks for each in files)
 
 
 def test_every_dialect_has_its_line_and_its_page() -> None:

@@ -49,6 +49,12 @@ def add_parser(verbs: Any) -> None:
         help="which dialect is spoken at which host name, for clients whose host cannot be changed",
     )
     parser.add_argument(
+        "--hooks",
+        type=Path,
+        metavar="FILE",
+        help="which webhooks may stop what, such as Alertmanager's; without it there are none",
+    )
+    parser.add_argument(
         "--wait",
         type=_wait,
         default=10.0,
@@ -88,6 +94,7 @@ def serve(options: argparse.Namespace) -> int:
         namespaces=tuple(dict.fromkeys(options.namespace)),
         keys=options.keys,
         hosts=options.hosts,
+        hooks=options.hooks,
         certificate=options.tls_cert,
         certificate_key=options.tls_key,
         wait=options.wait,

@@ -14,6 +14,8 @@ from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.errors import GatewayError, InvalidError, UnauthorizedError
+from agentstop.gateway.files import WatchedFile
+from agentstop.gateway.hooks import HooksFile
 from agentstop.gateway.index import Alias, TaskIndex
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.tasks import Tasks
@@ -35,6 +37,8 @@ class Core:
     streams: Streams
     wait: float
     """How many seconds the answer to a stop waits for the proof."""
+    hooks: WatchedFile[HooksFile] | None = None
+    """Which webhooks there are; none without a file of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,11 @@
 from typing import Final
 
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects import a2a, api, blackbox, maia, wexa, xpander
+from agentstop.gateway.dialects import a2a, api, blackbox, hooks, maia, wexa, xpander
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
     api.DIALECT,
+    hooks.DIALECT,
     xpander.DIALECT,
     wexa.DIALECT,
     maia.DIALECT,

@@ -27,6 +27,7 @@ from agentstop.gateway.callers import Callers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
+from agentstop.gateway.hooks import NO_HOOKS, read_hooks
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
@@ -59,6 +60,7 @@ class Options:
     """Namespaces whose tasks it knows; none are all."""
     keys: Path | None = None
     hosts: Path | None = None
+    hooks: Path | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
     wait: float = 10.0
@@ -75,6 +77,7 @@ class Server:
         clock = time.monotonic
         names = [each.name for each in dialects]
         keys = _watched(options.keys, read_keys, NO_KEYS)
+        self._hooks = _watched(options.hooks, read_hooks, NO_HOOKS)
         no_hosts: Mapping[str, str] = {}
         self._hosts = _watched(options.hosts, partial(read_hosts, dialects=names), no_hosts)
         self._certificate: Certificate | None = None
@@ -106,6 +109,7 @@ class Server:
                 callers=self._callers,
                 streams=streams,
                 wait=self._options.wait,
+                hooks=self._hooks,
             )
             application = Application(core, self._dialects, Metrics(self._index, streams), self._hosts)
             namespaces = self._options.namespaces
@@ -120,11 +124,11 @@ class Server:
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
             runner = web.AppRunner(application.served(), access_log=None, shutdown_timeout=FINISH_SECONDS)
+            logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await self._listen(runner)
             loop = asyncio.get_running_loop()
-            logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
             await self._stopping.wait()
@@ -162,12 +166,12 @@ def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> Watched
         raise StartError(f"{path} cannot be used: {error}") from error
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 def _is_no_clients_mistake(record: logging.LogRecord) -> bool:
     """Whether a line is worth its place in the log: what is no HTTP is answered with 400, and anybody may send it."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
