@@ -17,6 +17,7 @@ from benchmarks.api import Api, RequestFailedError
 from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
 from benchmarks.crowd import crowd
 from benchmarks.family import family
+from benchmarks.gateway import gateway
 from benchmarks.idle import idle
 from benchmarks.jobs import job_path
 from benchmarks.marks import TooSlowError
@@ -29,7 +30,7 @@ from benchmarks.scale import scale
 from benchmarks.stage import Stage, install_crds, stage
 from benchmarks.startup import StartFailedError, startup
 
-PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "scale")
+PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "gateway", "scale")
 SMALLEST_SCALE: Final = 50
 LINE_WIDTH: Final = 140
 
@@ -178,6 +179,11 @@ async def _measure(
         if "startup" in parts:
             with machine.noted(results):
                 results.startup = await startup(folder, say)
+        if "gateway" in parts:
+            async with part() as place:
+                results.gateway = await gateway(
+                    place, options.idle, options.tasks, options.rounds, options.scale, log, say
+                )
         if "scale" in parts:
             counts = sorted({max(SMALLEST_SCALE, options.scale // share) for share in (100, 10, 3, 1)})
             async with part() as place:

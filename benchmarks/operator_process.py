@@ -1,11 +1,11 @@
-"""The operator as a process of its own, and what it takes of the machine."""
+"""Operator and gateway as processes of their own, and what they take of the machine."""
 
 import asyncio
 import os
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ POLL_SECONDS: Final = 0.05
 
 
 class OperatorFailedError(Exception):
-    """The operator did not become ready; the message names its log."""
+    """The operator or the gateway did not become ready; the message names its log."""
 
 
 @dataclass(frozen=True)
 class OperatorProcess:
-    """A running operator."""
+    """A running operator, or a gateway."""
 
     pid: int
     ready_seconds: float
@@ -54,23 +54,29 @@ class OperatorProcess:
 async def operator(namespace: str | None, log: Path) -> AsyncIterator[OperatorProcess]:
     """Start the operator for one namespace or for all, wait until it is ready, and end it afterwards."""
     port = free_port()
-    command = [sys.executable, "-m", "agentstop.cli.main", "run", "--health-port", str(port)]
-    command += ["-n", namespace] if namespace is not None else []
-    started = time.perf_counter()
-    async with running(Program.start(command, log)) as program:
+    arguments = ["run", "--health-port", str(port), *(["-n", namespace] if namespace is not None else [])]
+    async with started(arguments, port, log) as process:
+        yield process
+
+
+@asynccontextmanager
+async def started(arguments: Sequence[str], port: int, log: Path) -> AsyncIterator[OperatorProcess]:
+    """Start `agentstop` with these arguments, wait until it is ready by this port, and end it afterwards."""
+    began = time.perf_counter()
+    async with running(Program.start([sys.executable, "-m", "agentstop.cli.main", *arguments], log)) as program:
         await _until_ready(program, f"http://127.0.0.1:{port}/readyz", log)
-        yield OperatorProcess(program.pid, time.perf_counter() - started)
+        yield OperatorProcess(program.pid, time.perf_counter() - began)
 
 
 async def _until_ready(program: Program, url: str, log: Path) -> None:
     end = time.perf_counter() + READY_TIMEOUT_SECONDS
     while time.perf_counter() < end:
         if not program.running:
-            raise OperatorFailedError(f"the operator ended; see {log}")
+            raise OperatorFailedError(f"the process ended; see {log}")
         if await asyncio.to_thread(_says_yes, url):
             return
         await asyncio.sleep(POLL_SECONDS)
-    raise OperatorFailedError(f"the operator was not ready within {READY_TIMEOUT_SECONDS:.0f} s; see {log}")
+    raise OperatorFailedError(f"the process was not ready within {READY_TIMEOUT_SECONDS:.0f} s; see {log}")
 
 
 def _says_yes(url: str) -> bool:

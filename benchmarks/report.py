@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import BY_HAND, JOBS, RAW
-from benchmarks.results import BARE_PYTHON, ByContender, Latencies, Results
+from benchmarks.gateway import PATCH
+from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Results
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -49,6 +50,9 @@ def show(results: Results, console: Console) -> None:
         console.print(_table(results.crowd.busy, f"{what}, {during}", {"raw": RAW}))
     if results.startup is not None:
         console.print(_table(results.startup.seconds, "Start: until the program ends", {"bare": BARE_PYTHON}))
+    if results.gateway is not None:
+        console.print(_table(results.gateway.single, "Gateway: one stop at a time, until the answer", {"raw": PATCH}))
+        console.print(_gateway_table(results.gateway))
     if results.scale:
         console.print(_scale_table(results))
     table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left")
@@ -80,6 +84,7 @@ def write_json(results: Results, path: Path) -> None:
         "orders": None,
         "crowd": None,
         "startup": None,
+        "gateway": None,
         "scale": [
             {
                 "tasks": each.count,
@@ -135,6 +140,20 @@ def write_json(results: Results, path: Path) -> None:
             "p50Seconds": {name: round(each.percentile(0.5), 4) for name, each in results.startup.seconds.items()},
             "ms": _wire(results.startup.seconds),
         }
+    if results.gateway is not None:
+        found = results.gateway
+        document["gateway"] = {
+            "answerMs": _wire(found.single),
+            "count": found.count,
+            "inFlight": found.in_flight,
+            "stopsPerSecond": {name: [round(one, 1) for one in each] for name, each in found.per_second.items()},
+            "streams": found.streams,
+            "residentMiB": round(found.without_streams_mib, 1),
+            "residentMiBWithStreams": round(found.with_streams_mib, 1),
+            "tasks": found.tasks,
+            "readySeconds": round(found.ready_seconds, 2),
+            "residentMiBWithTasks": round(found.resident_mib, 1),
+        }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -178,6 +197,20 @@ def write_plot(results: Results, path: Path) -> None:
 def missed(results: Results) -> list[Target]:
     """Return the targets that were measured and missed."""
     return [target for target in targets(results) if target.met is False]
+
+
+def _gateway_table(found: Gateway) -> Table:
+    title = f"Gateway: {found.count} stops, {found.in_flight} in flight"
+    table = Table("", "stops per second, by rounds", title=title, title_justify="left")
+    for name, each in sorted(found.per_second.items()):
+        table.add_row(name, ", ".join(f"{one:.0f}" for one in each))
+    table.add_row(
+        "memory", f"{found.without_streams_mib:.0f} MiB, with {found.streams} streams {found.with_streams_mib:.0f} MiB"
+    )
+    table.add_row(
+        f"beside {found.tasks} tasks", f"ready in {found.ready_seconds:.1f} s, memory {found.resident_mib:.0f} MiB"
+    )
+    return table
 
 
 def _wire(latencies: ByContender) -> dict[str, Any]:

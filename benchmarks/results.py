@@ -170,6 +170,27 @@ class Scale:
     raw: Latencies
 
 
+@dataclass(frozen=True)
+class Gateway:
+    """Stops through the gateway, and the same patches sent without it."""
+
+    single: ByContender
+    """One at a time, until the answer."""
+    count: int
+    in_flight: int
+    per_second: dict[str, list[float]]
+    """Stops a second with so many in flight; one for every round."""
+    streams: int
+    without_streams_mib: float
+    with_streams_mib: float
+    """Resident memory with so many streams of events open."""
+    tasks: int
+    ready_seconds: float
+    """Until it was ready beside so many tasks."""
+    resident_mib: float
+    """Resident memory then."""
+
+
 @dataclass
 class Results:
     """All of one run."""
@@ -188,4 +209,5 @@ class Results:
     orders: Orders | None = None
     crowd: Crowd | None = None
     startup: Startup | None = None
+    gateway: Gateway | None = None
     scale: list[Scale] = field(default_factory=list)

@@ -19,7 +19,7 @@ RUN_LABEL: Final = "agentstop-bench"
 """On the namespaces of one stage, with a value of its own."""
 
 AT_ONCE: Final = 32
-"""So many requests are under way at once, at most."""
+"""So many requests are under way at once, where nothing else is said."""
 
 CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CRD_POLLS: Final = 100
@@ -92,15 +92,15 @@ async def install_crds(api: Api) -> None:
     raise TooSlowError(f"the API server does not serve {', '.join(sorted(wanted))} of {API_VERSION}; see their status")
 
 
-async def for_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
-    """Do something for all items, so many at once as is allowed, in their order."""
+async def for_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], at_once: int = AT_ONCE) -> None:
+    """Do something for all items, so many at once, in their order."""
     waiting = iter(items)
 
     async def go_on() -> None:
         for item in waiting:
             await work(item)
 
-    await asyncio.gather(*(go_on() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(go_on() for _ in range(at_once)))
 
 
 async def _remove(api: Api, namespace: str) -> None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.contenders import AGENTSTOP, BY_HAND, BY_ORDER, JOBS, JOBS_SHIPPED, ONE_PATCH, RAW
-from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByContender, Results, ratio_range
+from benchmarks.gateway import PATCH, THROUGH
+from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByContender, Results, percentile, ratio_range
 
 MOST_IDLE_P50: Final = 1.2
 MOST_IDLE_P99: Final = 1.0
@@ -16,6 +17,12 @@ MAX_BUSY: Final = 3.0
 MAX_START_SECONDS: Final = 0.3
 MAX_COMPLETION_SECONDS: Final = 0.15
 MIN_THROUGHPUT: Final = 2.0
+MAX_ADDED_P50_MS: Final = 3.0
+MAX_ADDED_P99_MS: Final = 10.0
+MIN_GATEWAY_THROUGHPUT: Final = 0.8
+MAX_GATEWAY_READY_SECONDS: Final = 10.0
+MAX_STREAMS_MB: Final = 150.0
+MB_IN_MIB: Final = 1.048576
 SCALE_TASKS: Final = 10_000
 MAX_READY_SECONDS: Final = 15.0
 MAX_RESIDENT_MIB: Final = 400.0
@@ -41,6 +48,7 @@ def targets(results: Results) -> list[Target]:
         *_family(results),
         *_orders(results),
         *_startup(results),
+        *_gateway(results),
         *_scale(results),
     ]
 
@@ -93,6 +101,32 @@ def _startup(results: Results) -> list[Target]:
         median = seconds[name].percentile(0.50)
         found.append(Target(what, wanted, f"{median:.3f} s", median < most))
     return found
+
+
+def _gateway(results: Results) -> list[Target]:
+    whats = (
+        ("gateway, added at p50", f"<= {MAX_ADDED_P50_MS:.0f} ms"),
+        ("gateway, added at p99", f"<= {MAX_ADDED_P99_MS:.0f} ms"),
+        ("gateway, throughput", f">= {MIN_GATEWAY_THROUGHPUT} x raw patches"),
+        (f"gateway, ready beside {SCALE_TASKS} tasks", f"<= {MAX_GATEWAY_READY_SECONDS:.0f} s"),
+        ("gateway, memory with 1,000 streams", f"<= {MAX_STREAMS_MB:.0f} MB"),
+    )
+    found = results.gateway
+    if found is None:
+        return [_unmeasured(what, wanted) for what, wanted in whats]
+    ours, raw = found.single[THROUGH], found.single[PATCH]
+    p50, p99 = ours.p50_ms - raw.p50_ms, ours.p99_ms - raw.p99_ms
+    ratio = percentile(found.per_second[THROUGH], 0.5) / percentile(found.per_second[PATCH], 0.5)
+    memory, enough = found.with_streams_mib * MB_IN_MIB, found.tasks >= SCALE_TASKS
+    ready = (f"{found.ready_seconds:.1f} s", found.ready_seconds <= MAX_GATEWAY_READY_SECONDS)
+    measured: tuple[tuple[str, bool | None], ...] = (
+        (f"{p50:.1f} ms", p50 <= MAX_ADDED_P50_MS),
+        (f"{p99:.1f} ms", p99 <= MAX_ADDED_P99_MS),
+        (f"{ratio:.2f} x", ratio >= MIN_GATEWAY_THROUGHPUT),
+        ready if enough else ("not measured here", None),
+        (f"{memory:.0f} MB", memory <= MAX_STREAMS_MB),
+    )
+    return [Target(*what, *one) for what, one in zip(whats, measured, strict=True)]
 
 
 def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: tuple[str, str]) -> Target:
