@@ -132,6 +132,8 @@ def rights(values: Values) -> dict[str, list[Object]]:
 LABEL = "app.kubernetes.io/component"
 PEOPLE = {"users": ["jane", "joe"], "groups": ["oncall", "night-shift"]}
 SEE, *BE = RULES
+SEE_IN_ONE = {**SEE, "resources": ["agenttasks", "stoporders"]}
+"""Orders for all namespaces are in none."""
 
 
 def test_its_rights_are_those_that_it_is_tried_with() -> None:
@@ -154,8 +156,8 @@ VERBS = ["impersonate"]
 
 def test_of_single_namespaces_it_sees_these_alone() -> None:
     found = rights({**gateway(impersonate=PEOPLE), "watchNamespaces": ["team-a", "team-b"]})
-    assert found == {"": BE, "team-a": [SEE], "team-b": [SEE]}
-    assert rights({**gateway(), "watchNamespaces": ["team-a"]}) == {"team-a": [SEE]}
+    assert found == {"": BE, "team-a": [SEE_IN_ONE], "team-b": [SEE_IN_ONE]}
+    assert rights({**gateway(), "watchNamespaces": ["team-a"]}) == {"team-a": [SEE_IN_ONE]}
 
 
 def test_gateways_of_single_namespaces_do_not_meet() -> None:

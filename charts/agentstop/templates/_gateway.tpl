@@ -59,7 +59,7 @@ app.kubernetes.io/component: gateway
 {{/* What the gateway asks for in the namespaces that it serves. All else is asked for by its callers. */}}
 {{- define "agentstop.gatewayRules" }}
 - apiGroups: [agentstop.dev]
-  resources: [agenttasks]
+  resources: [agenttasks, stoporders{{ if not .Values.watchNamespaces }}, clusterstoporders{{ end }}]
   verbs: [get, list, watch]
 {{- end }}
 
