@@ -11,6 +11,7 @@ from agentstop.cluster.transport import Transport
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
 from agentstop.gateway.callers import Callers
+from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.metrics import Metrics
@@ -54,6 +55,7 @@ async def serving(
         callers=Callers(None, Throttle(lambda: now), lambda: now),
         streams=Streams(),
         wait=0.01,
+        changes=cast("Changes", None),
     )
     application = Application(core, [dialect], Metrics(index, core.streams))
     async with TestClient(TestServer(application.served()), headers=HEADERS) as client:

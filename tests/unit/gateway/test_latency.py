@@ -13,6 +13,7 @@ from agentstop.gateway import app, waits
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
 from agentstop.gateway.callers import Callers
+from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Call, Core, Dialect, Route
 from agentstop.gateway.errors import GatewayError
 from agentstop.gateway.index import TaskIndex
@@ -72,6 +73,7 @@ async def client(clock: Clock) -> AsyncIterator[TestClient[web.Request, web.Appl
         callers=cast("Callers", None),
         streams=streams,
         wait=1,
+        changes=cast("Changes", None),
     )
     dialect = Dialect(name="d", prefix="/d", routes=routes, render=refuse)
     application = Application(core, (dialect,), Metrics(core.index, streams))
