@@ -83,7 +83,7 @@ class Controlled:
         required_reads: list[LiveRead] = []
         for part in parts:
             required_reads += [Get(ref, link=True) for ref in part.members.strangers if _unknown(ref, lister, now)]
-            suspects = stale(part.group, now, suspect=asked)
+            suspects = stale(part.group, now, suspect=asked, told_at=signaled_at(part))
             if part.pods is not None:
                 required_reads += [
                     GetPod(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects

@@ -41,6 +41,10 @@ STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.ENDED, Proof.NEVER_START
 """Which proof speaks for all pods together: the first that holds for any of them."""
 
 
+LEFT_ALONE: Final = timedelta(seconds=30)
+"""How often a pod is read live that its controller does not end."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnedPod:
     """One pod of a workload."""
@@ -281,16 +285,22 @@ def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister)
     return evidence.but(boot_id=boot_id_of(evidence.node, evidence, entry.at, lister))
 
 
-def stale(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:
+def stale(
+    group: PodGroup, now: datetime, *, suspect: bool, told_at: datetime | None = None
+) -> Iterator[tuple[str, PodRecord]]:
     """Yield the pods that have to be read live by their names: their labels may have been taken off.
 
-    `suspect` asks for those, too, whose end is overdue by their own state.
+    `suspect` asks for those, too, whose end is overdue by their own state, and from time to time for those that nobody
+    ends though their controller was told so at `told_at`: such a one may end by itself, and no watch shows it.
     """
     for uid, entry in group.pods.items():
         pod = entry.seen
         if not isinstance(pod, PodRecord) or entry.absent:
             continue
-        late = suspect and pod.killed_by is not None and pod.killed_by <= now and entry.at + STALE <= now
+        if pod.killed_by is not None:
+            late = suspect and pod.killed_by <= now and entry.at + STALE <= now
+        else:
+            late = suspect and told_at is not None and max(told_at, entry.at) + LEFT_ALONE <= now
         if entry.stale or (late and not pod.ended):
             yield uid, pod
 

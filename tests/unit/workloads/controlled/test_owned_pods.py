@@ -303,6 +303,15 @@ def test_pods_whose_end_is_overdue_are_read_live(
     assert bool(list(stale(group, at(now), suspect=suspect))) is expected
 
 
+@pytest.mark.parametrize(("told", "now", "expected"), [(0, 29, False), (0, 30, True), (20, 49, False), (20, 50, True)])
+def test_a_pod_that_is_left_alone_is_read_live_from_time_to_time(told: float, now: float, expected: bool) -> None:
+    """It may have lost its labels, so that no watch shows its end; long before the halt nobody asks."""
+    group = group_of(job_pod("a"))
+
+    assert bool(list(stale(group, at(now), suspect=True, told_at=at(told)))) is expected
+    assert not list(stale(group, at(now), suspect=False, told_at=at(told)))
+
+
 def test_doubted_pods_are_read_live() -> None:
     group = group_of(job_pod("a"))
     seen = group.pods["a-uid"].seen
