@@ -64,10 +64,13 @@ def stopping(case: DecisionInput) -> Decision | None:
 
 
 def _judged_by(record: StopStatus, seen: Observation) -> datetime | None:
-    """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs."""
+    """Return from when on an end by SIGKILL counts as the stop's: some kubelets do shorten what runs.
+
+    Where a crash came between signal and record, the kubelet counts from the signal, which the cluster alone knows.
+    """
     asked = asked_kill(record)
     soonest = asked - seen.begins_after if asked is not None else None  # on the average it begins later, but it may not
-    return min(filter(None, (soonest, seen.soonest_kill)), default=None)
+    return min(filter(None, (soonest, seen.soonest_kill, seen.killed_by)), default=None)
 
 
 def halt(case: DecisionInput, record: StopStatus) -> Terminate:

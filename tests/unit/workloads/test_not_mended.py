@@ -5,14 +5,14 @@
 
 import pytest
 
-from agentstop.api.task import Phase, StopSource, StopStatus
+from agentstop.api.task import Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation
 from agentstop.workloads.controlled.owned_pods import OwnedPod, OwnedPods
 from agentstop.workloads.controlled.pod_owner import of_the_stop
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister
-from agentstop.workloads.pods.record import PodRecord
+from agentstop.workloads.pods.record import STOP_MANAGER, PodRecord
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 
 from .pods.test_recorded import NODE_REF, alive, evidence
@@ -96,3 +96,22 @@ def test_what_an_eviction_kills_during_a_stop_is_not_graceful(code: int, finishe
     record = decide(stopping, seen, at(6)).status.stop
     assert record is not None
     assert (record.verdict, record.kill_at) == (verdict, at(5) if verdict == "Killed" else at(30))
+
+
+def test_a_kill_that_came_with_a_signal_from_before_a_crash_is_the_stops() -> None:
+    """The mark of our signal is in the second of 3; a new process accepted the stop at 4.5 and reckons with 35."""
+    mark = {"manager": STOP_MANAGER, "operation": "Update", "time": when(3)}
+    spec = {"nodeName": "n", "activeDeadlineSeconds": 1, "terminationGracePeriodSeconds": 30}
+    status: Raw = {"phase": "Failed", "reason": "DeadlineExceeded", "startTime": when(1)}
+    status["containerStatuses"] = [ended(code=137, finished=33)]
+    over = pod(metadata={"managedFields": [mark]}, spec=spec, status=status)
+    stop = {"source": "User", "acceptedAt": when(4.5), "signaledAt": when(4.5), "killAt": when(35)}
+    stopping = task(
+        {"podTemplate": {}, "stopRequested": True},
+        {"phase": "Stopping", "startedAt": when(1), "workload": KNOWN, "stop": stop | {"gracePeriodSeconds": 30}},
+    )
+    seen = POD.observe(stopping, Lister({POD_REF: entry(over)}), at(33.25))
+
+    record = decide(stopping, seen, at(33.25)).status.stop
+    assert record is not None
+    assert record.verdict is Verdict.KILLED
