@@ -20,7 +20,8 @@ Where no grace period is on record, it takes Kubernetes' own 30 seconds besides.
 
 
 async def deleted_meanwhile(ns: Namespace, launch: Operators, *kinds: Kind) -> None:
-    """Delete the namespace while no operator runs, until no pod of it is left."""
+    """Delete the namespace while no operator runs, until no pod of it is left; the task "a" is protected before."""
+    await ns.tasks.until("a", lambda task: bool(task["metadata"].get("finalizers")), what="protected")
     await launch.end_private()
     await ns.kube.delete(NAMESPACES, "", ns.name)
     for kind in (TASKS, *kinds, PODS):  # as the namespace controller does, which not every cluster here has
@@ -59,7 +60,7 @@ async def test_a_pod_that_was_adopted(ns: Namespace, launch: Operators) -> None:
     await ns.adopt("a", "p", deletionPolicy="Stop")
     await ns.running("a")
     await deleted_meanwhile(ns, launch)
-    assert (await ns.task("a"))["metadata"]["finalizers"], "the task waits for an operator"
+    assert (await ns.task("a"))["metadata"]["deletionTimestamp"], "the task waits for an operator"
     await launch.start(ns.name)
     reasons = await reasons_until_gone(ns, "a")
     assert reasons <= {"AwaitingNode"}, "nothing is wrong with the kubelet"
