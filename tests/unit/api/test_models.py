@@ -140,7 +140,7 @@ def test_what_the_schema_refuses_the_model_refuses(spec: dict[str, Any]) -> None
         AgentTaskSpec.model_validate(spec)
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)), st.integers(-12, 14))  # noqa: DTZ001
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)), st.integers(-12, 14))  # noqa: DTZ001
 def test_moments_round_trip_in_any_zone(moment: datetime, hours: int) -> None:
     there = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
 
