@@ -29,7 +29,7 @@ long as there are tasks to stop that have no record of it."""
 
 def format_time(moment: datetime) -> str:
     """Write a moment as RFC 3339 in UTC with microseconds, as Kubernetes' MicroTime does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
