@@ -4,6 +4,7 @@ The library's Python functions leave out some options of its engine that we need
 """
 
 import asyncio
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,22 +50,32 @@ def templates(
         "is_upgrade": upgrade,
         "is_install": not upgrade,
     }
-    with helm_python.Chart.load(chart) as loaded:
-        text = _native.call_string("helm_render", loaded._raw(), json.dumps(values or {}), json.dumps(options))
+    text = (_rendered if chart == CHART else _render)(chart, json.dumps(values or {}), json.dumps(options))
     rendered: dict[str, str] = json.loads(text)
     return {path.split("/templates/", 1)[1]: content for path, content in rendered.items()}
+
+
+def _render(chart: Path, values: str, options: str) -> str:
+    with helm_python.Chart.load(chart) as loaded:
+        return str(_native.call_string("helm_render", loaded._raw(), values, options))
+
+
+_rendered = functools.lru_cache(maxsize=64)(_render)
+"""Of what does not change."""
 
 
 def render(values: Mapping[str, Any] | None = None, **options: Any) -> list[Object]:
     """Render a chart and return all objects, hooks too; the options are those of `templates`."""
     texts = templates(values, **options)
     return [
-        each
-        for path, text in sorted(texts.items())
-        if path.endswith(".yaml")
-        for each in yaml.load_all(text, Loader=_Strict)
-        if each
+        each for path, text in sorted(texts.items()) if path.endswith(".yaml") for each in json.loads(_parsed(text))
     ]
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(text: str) -> str:
+    """Return the documents of a text as JSON, which is read much sooner; most values change few templates."""
+    return json.dumps([each for each in yaml.load_all(text, Loader=_Strict) if each])
 
 
 def dry_run(config: helm_python.Config, values: Object | None = None, **options: Any) -> Object:
