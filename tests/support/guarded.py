@@ -7,10 +7,29 @@ from typing import Any
 
 from tests.support import clusters, installed
 from tests.support.clusters import Cluster
-from tests.support.kube import CLUSTER_ROLE_BINDINGS, Kube, KubeError, Object
+from tests.support.kube import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, Kube, KubeError, Object
 from tests.support.waiting import until
 
 API_GROUP = "rbac.authorization.k8s.io"
+
+_NAMED = {"apiVersion": installed.POLICY_GROUP, "metadata": {"name": "sentinel"}}
+_CREATION = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+SENTINEL: Sequence[Object] = (
+    {
+        **_NAMED,
+        "kind": "ValidatingAdmissionPolicy",
+        "spec": {
+            "matchConstraints": {"resourceRules": [_CREATION]},
+            "validations": [{"expression": "object.metadata.name != 'sentinel'"}],
+        },
+    },
+    {
+        **_NAMED,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "spec": {"policyName": "sentinel", "validationActions": ["Deny"]},
+    },
+)
+"""Refuses one name. It is made last, and policies are taken in in order: once it counts, all that validate do."""
 
 
 @asynccontextmanager
@@ -18,7 +37,7 @@ async def guarded(folder: Path, users: Sequence[str]) -> AsyncIterator[Cluster]:
     """The cluster; of `users` none has any right. One of them is given all for a moment, to try the policies."""
     async with clusters.real(folder, users=users) as cluster:
         await installed.install(cluster.kube, installed.rights())
-        await installed.install(cluster.kube, installed.policies())
+        await installed.install(cluster.kube, [*installed.policies(), *SENTINEL])
         await _until_they_count(cluster, users[0])
         yield cluster
 
@@ -38,7 +57,18 @@ async def _until_they_count(cluster: Cluster, user: str) -> None:
         body = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "StopOrder", "metadata": {"name": "try", **metadata}}
         return await client.call("POST", where, {**body, "spec": spec}, query={"dryRun": "All"})
 
+    async def last_counts() -> bool:
+        try:
+            await kube.call(
+                "POST", CONFIG_MAPS.path("default"), {"metadata": {"name": "sentinel"}}, query={"dryRun": "All"}
+            )
+        except KubeError as error:
+            return error.code == 422
+        return False
+
     async def counted() -> bool:
+        if not await last_counts():
+            return False
         try:
             stamped = bool((await made())["metadata"].get("annotations"))
         except KubeError:
