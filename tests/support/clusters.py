@@ -157,7 +157,7 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
     job_controller = controllers.has_manager()
     async with AsyncExitStack() as stack:
         known = [OPERATOR_USER, installed.USER, *users]
-        plane = await stack.enter_async_context(apiserver.control_plane(folder, known, controllers.GO))
+        plane = await stack.enter_async_context(apiserver.control_plane(folder, known))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
         if crds:

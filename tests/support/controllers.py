@@ -8,7 +8,7 @@ from pathlib import Path
 from agentstop_playground.controllers import ALL
 from agentstop_playground.controllers import SANDBOXES as FOR_SANDBOXES
 from tests.support import manifests
-from tests.support.apiserver import START_SECONDS, ControlPlane, assets
+from tests.support.apiserver import GO, START_SECONDS, ControlPlane, assets
 from tests.support.kube import JOBS, SANDBOXES, Kind, Kube, Object
 from tests.support.laws import conditions_of
 from tests.support.programs import Program, running
@@ -27,9 +27,6 @@ THEIRS = (
 
 REQUESTS_PER_SECOND = 1000
 """What the controller manager may ask for; the 20 that it is shipped with hold up a test of many pods."""
-
-GO = {"GOGC": "400"}
-"""Environment of Kubernetes' own programs: what they spend on collecting garbage is better spent on tests."""
 
 PROBES: dict[str, tuple[Kind, Object]] = {
     "job": (JOBS, manifests.job("probe", suspend=True)),

@@ -1,14 +1,20 @@
 """Waiting for what comes about by itself, never longer than is said."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
-PAUSE_SECONDS = 0.05
+MIN_PAUSE_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 0.3
+SHARE = 0.1
+"""The longer something is waited for already, the less often it is looked at: what looks takes time from what is
+awaited. So much of the time may have passed in vain in the end."""
 
 
 async def until(check: Callable[[], Any], seconds: float, what: str) -> None:
     """Wait until a check is true; raises AssertionError after the time. It may be a coroutine function."""
+    began = time.monotonic()
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -17,6 +23,7 @@ async def until(check: Callable[[], Any], seconds: float, what: str) -> None:
                     result = await result
                 if result:
                     return
-                await asyncio.sleep(PAUSE_SECONDS)
+                pause = SHARE * (time.monotonic() - began)
+                await asyncio.sleep(min(max(pause, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS))
     except TimeoutError:
         raise AssertionError(f"after {seconds} s still not: {what}") from None
