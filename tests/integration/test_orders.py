@@ -4,6 +4,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -592,11 +593,12 @@ async def test_tasks_that_end_by_themselves_or_are_removed_meanwhile(
     tasks = list((await now(ns)).values())
     assert len(tasks) == 21
     assert found["matched"] + found["alreadyFinished"] == 22
-    ends = outcomes(tasks) + outcomes([])
+    # Those that had ended by themselves before the order do not count; more of them on a busy machine.
+    ends = outcomes(tasks) - Counter(other=found["alreadyFinished"])
     # What was removed counts by its verdict if its end was seen, and else as other.
     removed = counted(found) - ends
     assert not ends - counted(found)
-    assert removed.total() == 1 - found["alreadyFinished"]
+    assert removed.total() == 1
     assert removed.keys() <= {"graceful", "other"}
 
 
