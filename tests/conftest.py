@@ -3,8 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.support.run import Run, begin
+
+RUN = pytest.StashKey[Run]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +30,21 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where this machine has no kubectl, the one of the development set is found.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     config.addinivalue_line("markers", "needs(*features): runs on clusters with these features only")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process (xdist's) what it shares with the others."""
+    config: pytest.Config = node.config
+    run = config.stash.get(RUN, None)
+    if run is None:
+        run = config.stash[RUN] = begin(config)
+    node.workerinput["run"] = {"pid": run.pid, "folder": str(run.folder)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out groups and tests in our own order (xdist's --dist loadgroup)."""
+    from tests.support.schedule import Schedule
+
+    return Schedule(config, log) if config.option.dist == "loadgroup" else None

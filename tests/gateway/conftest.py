@@ -24,6 +24,13 @@ USERS = ("jane", "joe", GATEWAY_USER)
 
 HERE = Path(__file__).parent
 
+PARTS = {
+    "test_a2a": 1,
+    **dict.fromkeys(("test_wexa", "test_wexa_sdk", "test_xpander", "test_xpander_sdk"), 2),
+    **dict.fromkeys(("test_every_dialect", "test_blackbox", "test_callers"), 3),
+}
+"""Which files' tests share a cluster and a gateway: four parts with about as much to do each."""
+
 RULES: list[Object] = [
     {
         "apiGroups": ["agentstop.dev"],
@@ -48,7 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
         if item.path.is_relative_to(HERE) and callspec is not None and "cluster" in callspec.params:
-            item.add_marker(pytest.mark.xdist_group(f"gateway {callspec.params['cluster']}"))
+            part = PARTS.get(item.path.stem, 0)
+            item.add_marker(pytest.mark.xdist_group(f"gateway {callspec.params['cluster']} {part}"))
 
 
 @pytest.fixture(scope="package")

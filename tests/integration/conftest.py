@@ -1,32 +1,51 @@
 """Clusters, namespaces and operators for the integration tests."""
 
+import enum
 import secrets
 from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support import apiserver, clusters
+from tests.support import apiserver, clusters, shared
 from tests.support.clusters import Cluster
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
+from tests.support.run import run_of
 from tests.support.workloads import Workloads
 
 CLUSTERS = ("playground", "apiserver", "whole")
+
+
+LONG = ("test_blindness", "test_busy_kubelets", "test_crowd", "test_nodes")
+"""Files whose exclusive tests have a cluster for themselves."""
+
+
+class Use(enum.Enum):
+    """How a test uses its cluster."""
+
+    SERVED = "with all processes of the run, and with one operator of all namespaces"
+    PRIVATE = "with all processes of the run; it starts operators of its own namespace"
+    EXCLUSIVE = "with few others, one after the other"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test runs."""
+
+    kind: str
+    use: Use
+
 
 LOG_CHARACTERS = 6000
 """So much of an operator's log is shown with a test that fails."""
 
 HERE = Path(__file__).parent
 
-GROUPS = {
-    **dict.fromkeys(("test_adoption", "test_endings", "test_rights", "test_jobs", "test_sandboxes"), 1),
-    **dict.fromkeys(("test_busy_kubelets", "test_grace"), 1),
-    **dict.fromkeys(("test_late_controllers", "test_disruptions", "test_takeovers"), 3),
-    **dict.fromkeys(("test_crashes", "test_nodes", "test_failover"), 2),
-    **dict.fromkeys(("test_orders", "test_families", "test_pausing"), 3),
-}
-"""Which files' tests run after one another in one process: four processes a cluster, with about as much to do each."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "exclusive: halts or changes what tests share, or counts what all of them do")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,18 +54,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     given = metafunc.config.getoption("kubeconfig") is not None
     names = [name for name in CLUSTERS if given or name != "whole"]
-    metafunc.parametrize("cluster", names, indirect=True, scope="package")
+    use = _use(metafunc) if run_of(metafunc.config) is not None else Use.EXCLUSIVE
+    places = [Place(name, use if name != "whole" else Use.EXCLUSIVE) for name in names]
+    metafunc.parametrize("cluster", places, ids=names, indirect=True, scope="package")
+
+
+def _use(metafunc: pytest.Metafunc) -> Use:
+    if any(metafunc.definition.iter_markers("exclusive")):
+        return Use.EXCLUSIVE
+    return Use.PRIVATE if "launch" in metafunc.fixturenames else Use.SERVED
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the tests over processes (xdist's --dist loadgroup) so that few of them start a cluster of their own."""
+    """Have tests run in one process (xdist's --dist loadgroup) that share a cluster which others do not."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and "cluster" in callspec.params:
-            group = GROUPS.get(item.path.stem, 0)
-            item.add_marker(pytest.mark.xdist_group(f"{callspec.params['cluster']} {group}"))
-        elif item.path.parent == HERE:
+        place = callspec.params.get("cluster") if callspec is not None else None
+        if isinstance(place, Place) and place.use is Use.EXCLUSIVE:
+            part = "" if place.kind == "whole" else item.path.stem if item.path.stem in LONG else "others"
+            item.add_marker(pytest.mark.xdist_group(f"{place.kind} {part}".strip()))
+        elif not isinstance(place, Place) and item.path.parent == HERE:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -62,13 +90,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="package")
 async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "playground":
+    place: Place = request.param
+    if place.kind == "apiserver" and (reason := apiserver.missing()):
+        pytest.skip(reason)
+    folder, run = tmp_path_factory.mktemp(place.kind), run_of(request.config)
+    if place.use is not Use.EXCLUSIVE and run is not None:
+        context = shared.attached(run, place.kind, served=place.use is Use.SERVED)
+    elif place.kind == "playground":
         context = clusters.playground(folder)
-    elif request.param == "apiserver":
-        reason = apiserver.missing()
-        if reason is not None:
-            pytest.skip(reason)
+    elif place.kind == "apiserver":
         context = clusters.real(folder)
     else:
         context = clusters.whole(
@@ -80,7 +110,7 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="package")
 async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
-    operators = Operators(cluster)
+    operators = Operators(cluster, shared.operator_of(cluster))
     yield operators
     await operators.end()
 
@@ -122,7 +152,7 @@ async def operator(ns: Namespace, operators: Operators) -> AsyncIterator[Operato
     operator = await operators.serve(ns.name)
     since = len(operator.program.text())
     yield operator
-    mistakes = operator.mistakes(since)
+    mistakes = operator.mistakes(since, ns.name)
     await operators.end_private()
     assert not mistakes, f"the operator's log tells of mistakes: {mistakes}"
 

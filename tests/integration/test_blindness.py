@@ -11,6 +11,8 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.exclusive
+
 RENEWAL_SECONDS = 30
 """How long a watch lasts before it is asked for anew."""
 

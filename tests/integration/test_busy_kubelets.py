@@ -33,7 +33,7 @@ REBOOTED_SECONDS = 40.0
 MOUNT: Object = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 LATE = "comes-late"
 
-pytestmark = pytest.mark.needs(Feature.PROCESSES)
+pytestmark = [pytest.mark.needs(Feature.PROCESSES), pytest.mark.exclusive]
 
 
 @pytest.fixture

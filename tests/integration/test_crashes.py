@@ -296,6 +296,7 @@ async def test_an_operator_that_is_asked_to_end_in_the_middle_of_a_stop(ns: Name
 
 
 @pytest.mark.needs(Feature.OWN_SERVER)
+@pytest.mark.exclusive
 async def test_an_api_server_that_is_away_after_the_stop_was_asked_for(
     ns: Namespace, launch: Operators, cluster: Cluster
 ) -> None:
@@ -310,6 +311,7 @@ async def test_an_api_server_that_is_away_after_the_stop_was_asked_for(
 
 
 @pytest.mark.needs(Feature.OWN_SERVER)
+@pytest.mark.exclusive
 async def test_an_api_server_that_is_away_while_the_agent_is_being_stopped(
     ns: Namespace, launch: Operators, cluster: Cluster
 ) -> None:

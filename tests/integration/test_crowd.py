@@ -15,7 +15,10 @@ from tests.support.kube import NAMESPACES, TASKS, Object
 from tests.support.laws import stop_of
 from tests.support.namespaces import API_VERSION, Namespace
 from tests.support.operators import MODULE, Operator, Operators
+from tests.support.run import run_of
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.exclusive
 
 TASKS_OF_THE_CROWD = 200
 FINALIZERS = 5_700
@@ -42,7 +45,7 @@ def full(name: str) -> Object:
 
 
 @pytest.fixture
-async def crowd(ns: Namespace, cluster: Cluster) -> AsyncIterator[str]:
+async def crowd(request: pytest.FixtureRequest, ns: Namespace, cluster: Cluster) -> AsyncIterator[str]:
     """A namespace that is full of them."""
     name = f"{ns.name}-crowd"
     await cluster.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
@@ -54,6 +57,8 @@ async def crowd(ns: Namespace, cluster: Cluster) -> AsyncIterator[str]:
 
     await asyncio.gather(*map(make, range(TASKS_OF_THE_CROWD)))
     yield name
+    if run_of(request.config) is not None:
+        return  # the cluster goes, too
 
     async def empty(number: int) -> None:
         async with at_once:

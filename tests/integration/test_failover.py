@@ -226,6 +226,7 @@ async def test_a_leader_that_may_not_renew_stops_acting(ns: Namespace, replicas:
 
 
 @pytest.mark.needs(Feature.OWN_SERVER)
+@pytest.mark.exclusive
 async def test_an_api_server_that_is_away_for_longer_than_the_lease(
     ns: Namespace, replicas: Replicas, cluster: Cluster
 ) -> None:

@@ -16,7 +16,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.needs(Feature.KUBELET_COMMAND)
+pytestmark = [pytest.mark.needs(Feature.KUBELET_COMMAND), pytest.mark.exclusive]
 
 NOTICED_SECONDS = 120.0
 """How long the control plane may take to call a silent node unready, and the operator to see it."""

@@ -12,6 +12,8 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.workloads import Workloads
 
+pytestmark = pytest.mark.exclusive
+
 LATE_SECONDS = 7.0
 EACH = 4
 """Pauses, and stops."""

@@ -41,6 +41,7 @@ async def paper(ns: Namespace) -> AsyncIterator[PaperNode]:
 
 @pytest.mark.needs(Feature.REHEARSAL)
 @pytest.mark.parametrize("policy", ["Keep", "Delete"])
+@pytest.mark.exclusive
 async def test_a_stop_waits_for_a_node_that_does_not_answer(
     ns: Namespace, operator: Operator, cluster: Cluster, policy: str
 ) -> None:
@@ -62,6 +63,7 @@ async def test_a_stop_waits_for_a_node_that_does_not_answer(
 
 
 @pytest.mark.needs(Feature.REHEARSAL)
+@pytest.mark.exclusive
 async def test_a_stop_gives_up_waiting_where_it_is_told_to(ns: Namespace, operator: Operator, cluster: Cluster) -> None:
     await ns.create_task("a", agents.template(agents.graceful(), grace=1))
     await ns.running("a")
@@ -76,6 +78,7 @@ async def test_a_stop_gives_up_waiting_where_it_is_told_to(ns: Namespace, operat
 
 
 @pytest.mark.needs(Feature.REHEARSAL)
+@pytest.mark.exclusive
 async def test_a_pod_removed_by_force_from_a_node_that_does_not_answer_proves_nothing(
     ns: Namespace, operator: Operator, cluster: Cluster
 ) -> None:
@@ -94,6 +97,7 @@ async def test_a_pod_removed_by_force_from_a_node_that_does_not_answer_proves_no
 
 
 @pytest.mark.needs(Feature.REHEARSAL)
+@pytest.mark.exclusive
 async def test_an_agent_that_ends_on_a_node_that_does_not_answer(
     ns: Namespace, operator: Operator, cluster: Cluster
 ) -> None:

@@ -64,6 +64,7 @@ async def number(operator: Operator, metric: str) -> float:
     return float(found[1])
 
 
+@pytest.mark.exclusive
 async def test_a_task_that_is_deleted_without_its_pod(ns: Namespace, operator: Operator) -> None:
     before = await number(operator, "agentstop_orphaned_pods_ended_total")
     pod = await running(ns, script=agents.graceful(), grace=5)

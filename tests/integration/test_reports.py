@@ -116,6 +116,7 @@ async def test_the_probes_say_that_all_is_well(ns: Namespace, operator: Operator
     assert await operator.probe("/elsewhere") == 404
 
 
+@pytest.mark.exclusive
 async def test_metrics_of_a_stop(ns: Namespace, operator: Operator) -> None:
     before = await numbers(operator)
     await ns.create_task("a", agents.template(agents.graceful()))

@@ -171,6 +171,7 @@ async def test_a_stop_while_the_pod_cannot_be_made(
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
 
 
+@pytest.mark.exclusive
 async def test_no_right_to_read_the_node_of_a_pod_that_was_removed_by_force(
     ns: Namespace, launch: Operators, cluster: Cluster, rights: Rights
 ) -> None:

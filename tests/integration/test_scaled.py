@@ -278,6 +278,7 @@ class Crew:
         return await self.size() == 0
 
 
+@pytest.mark.exclusive
 async def test_a_kind_of_somebody_elses_is_scaled_to_nothing(ns: Namespace, operator: Operator, crews: None) -> None:
     crew = await Crew.create(ns, 2, agents.graceful())
     await ns.create_task("a", workloadRef=manifests.reference(crew.made))
@@ -288,6 +289,7 @@ async def test_a_kind_of_somebody_elses_is_scaled_to_nothing(ns: Namespace, oper
     assert (stop_of(task)["verdict"], exit_codes(task), status(task)["workload"]["replicas"]) == ("Graceful", [0, 0], 2)
 
 
+@pytest.mark.exclusive
 async def test_pods_whose_controller_is_not_there_are_ended(ns: Namespace, operator: Operator, crews: None) -> None:
     crew = await Crew.create(ns, 1, agents.graceful())
     await ns.create_task("a", workloadRef=manifests.reference(crew.made))
@@ -300,6 +302,7 @@ async def test_pods_whose_controller_is_not_there_are_ended(ns: Namespace, opera
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_codes(task)) == ("Stopped", "Graceful", [0])
 
 
+@pytest.mark.exclusive
 async def test_a_kind_that_does_not_say_which_pods_are_its_own(ns: Namespace, operator: Operator, crews: None) -> None:
     crew = await Crew.create(ns, 1, agents.graceful())
     await crew.say(1, selector=None)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.support import agents, manifests
-from tests.support.clusters import Feature
+from tests.support.clusters import NODE, Feature
 from tests.support.kube import CRON_JOBS, NODES, PODS, TASKS, Object
 from tests.support.laws import conditions_of, status, stop_of
 from tests.support.namespaces import Namespace
@@ -84,7 +84,7 @@ async def test_a_job_that_a_cron_job_made(ns: Namespace, operator: Operator, wor
 @pytest.mark.needs(Feature.REHEARSAL)
 async def test_a_static_pod_is_refused_with_what_ends_it(ns: Namespace, operator: Operator) -> None:
     """What a node writes of a pod that it runs from a file."""
-    (node,) = await ns.kube.list(NODES)
+    node = await ns.kube.get(NODES, "", NODE)
     owner = {"apiVersion": "v1", "kind": "Node", "controller": True, "name": node["metadata"]["name"]}
     spec = {**agents.pod_spec(grace=1), "nodeName": node["metadata"]["name"]}
     references = [{**owner, "uid": node["metadata"]["uid"]}]

@@ -182,6 +182,7 @@ async def _post(ns: Namespace, body: str) -> None:
 
 
 @pytest.mark.usefixtures("launch")
+@pytest.mark.exclusive
 async def test_a_task_from_before_the_schema_can_still_be_read_and_stopped(ns: Namespace) -> None:
     """It was stored by a definition that took anything; the new one has rules that it breaks."""
     plural, group = "agenttasks", f"x{secrets.token_hex(4)}.example.com"

@@ -1,5 +1,6 @@
 """The operator under test, as the process that a user would run."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from tests.support.waiting import until
 
 READY_SECONDS = 30.0
 MODULE = "agentstop.cli.main"
+
+_NAMESPACE = re.compile(r"\b[a-z]-[0-9a-f]{8}\b")
+"""How the namespaces of tests are called."""
 
 
 class Operator:
@@ -86,17 +90,30 @@ class Operator:
         """Return the status of one of its pages."""
         return (await self.get(path))[0]
 
-    def mistakes(self, since: int = 0) -> list[str]:
-        """Return lines of its log, from an offset on, that tell of a mistake in the program."""
+    def mistakes(self, since: int = 0, namespace: str | None = None) -> list[str]:
+        """Return lines of its log, from an offset on, that tell of a mistake in the program.
+
+        With a namespace, those are left out that name the namespaces of other tests alone.
+        """
         text = self.program.text()[since:]
-        return [line for line in text.splitlines() if "Traceback" in line or " ERROR " in line]
+        lines = [line for line in text.splitlines() if "Traceback" in line or " ERROR " in line]
+        return [line for line in lines if namespace is None or _may_be_about(namespace, line)]
+
+
+def _may_be_about(namespace: str, line: str) -> bool:
+    named = _NAMESPACE.findall(line)
+    return not named or namespace in named
 
 
 class Operators:
-    """The operators of one cluster: one that serves all of it, kept running, or private ones in its place."""
+    """The operators of one cluster: one that serves all of it, kept running, or private ones in its place.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Where the processes of a run share the cluster, one of them alone cannot end the operator that serves all of it.
+    """
+
+    def __init__(self, cluster: Cluster, everybodys: Operator | None = None) -> None:
         self._cluster = cluster
+        self._everybodys = everybodys
         self._shared: Operator | None = None
         self._private: list[Operator] = []
 
@@ -104,6 +121,9 @@ class Operators:
         """Return an operator that serves a namespace: the shared one, where nobody else uses the cluster."""
         if self._cluster.shares_namespaces:
             return await self.start(namespace)
+        if self._everybodys is not None:
+            assert self._everybodys.program.check()
+            return self._everybodys
         if self._shared is None or not self._shared.program.running:
             self._shared = await Operator.start(self._cluster)
         return self._shared
@@ -127,12 +147,14 @@ class Operators:
 
     async def end_shared(self) -> None:
         """End the operator that serves everything, so that it meddles with nothing."""
+        assert self._everybodys is None, "all processes of the run use this operator: mark the test `exclusive`"
         if self._shared is not None:
             await self._shared.program.end()
             self._shared = None
 
     async def restart(self, *, seconds: float = READY_SECONDS) -> Operator:
         """Kill the operator that serves everything, as a crash would, and start it anew; it has so long to be ready."""
+        assert self._everybodys is None, "all processes of the run use this operator: mark the test `exclusive`"
         if self._shared is not None:
             await self._shared.program.kill()
         self._shared = await Operator.start(self._cluster, wait=False)
@@ -148,10 +170,11 @@ class Operators:
 
     def logs(self) -> dict[str, str]:
         """Return what the operators wrote that run at this moment, by the name of the file."""
-        running = [*self._private, *([self._shared] if self._shared is not None else [])]
+        running = [*self._private, *filter(None, [self._shared, self._everybodys])]
         return {each.program.log.name: each.program.text() for each in running}
 
     async def end(self) -> None:
-        """End all."""
+        """End all that this process has started."""
         await self.end_private()
-        await self.end_shared()
+        if self._everybodys is None:
+            await self.end_shared()
