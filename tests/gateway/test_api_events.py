@@ -211,7 +211,8 @@ async def test_others_see_nothing_of_it(ns: Namespace, operator: Operator, gatew
     answer = await joe.ask("GET", f"/events?namespace={ns.name}")
     assert (answer.code, 'User "joe" cannot' in answer.body["detail"]) == (403, True)
     async with following(gateway, joe.key, "") as reader:
-        assert not await reader.synced()
+        # He may have rights in the namespaces of other tests: what those leave behind is not collected here.
+        assert not [each for each in await reader.synced() if each.data.get("namespace") == ns.name]
         await ns.stop("a")
         await ns.ended("a")
         await people.bind("joe", "agentstop-view")
