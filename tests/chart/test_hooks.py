@@ -1,5 +1,6 @@
 """`agentstop try` and `agentstop unprotect`, which the chart's hooks run, against an API server that plays a part."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from agentstop.api.crd import UNSEEN
 from agentstop.api.meta import STOP_FINALIZER
 from agentstop.cli import main, smoke, unprotect
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
+from agentstop.client.client import Api
+from agentstop.client.config import Target
+from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.words.tasks import Object
 
 RUNNING: Object = {"phase": "Running", "reason": "Running", "message": "Task runs"}
@@ -204,3 +205,14 @@ def test_what_is_refused_is_not_taken_for_done(part: Part, capsys: pytest.Captur
     part.rejections = [ApiError(403, {"message": "forbidden"})]
     assert main.main(["unprotect"]) == 1
     assert "grant that" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["unprotect"], ["stop", "a"]])
+def test_a_hook_and_the_plugin_name_a_kubeconfig_that_cannot_be_used(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config"
+    path.write_text("just words", encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    assert main.main(words) == 1
+    assert capsys.readouterr().err == f"agentstop: the kubeconfig {path} cannot be used: it is no mapping\n"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agentstop.cli.plugin.api.follow import key_of
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.waiting.aims import NOBODY, OrderAim, TaskAim, ended, missed_stopped, never_missed, phase_is
+from agentstop.client.follow import key_of
 from tests.plugin.paper import stalled
 from tests.support.kube import Object
 

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from agentstop.cli.plugin.api.config import Settings, find_target
-from agentstop.cli.plugin.api.credentials import find_credentials
-from agentstop.cli.plugin.api.proxies import proxy_for
-from agentstop.cli.plugin.exit_codes import PluginError
+from agentstop.client.config import Settings, find_target
+from agentstop.client.credentials import find_credentials
+from agentstop.client.errors import ConfigError
+from agentstop.client.proxies import proxy_for
 
 
 def config(name: str, user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_a_credential_plugin_is_run_with_its_variables(tmp_path: Path) -> None:
 )
 def test_a_plugin_that_does_not_work(tmp_path: Path, plugin: dict[str, Any], says: str) -> None:
     path = write(tmp_path / "1", config("a", {"exec": plugin}))
-    with pytest.raises(PluginError, match=says):
+    with pytest.raises(ConfigError, match=says):
         find_credentials(find_target(Settings(kubeconfig=path)), interactive=False)
 
 
@@ -130,14 +130,14 @@ def test_a_plugin_that_does_not_work(tmp_path: Path, plugin: dict[str, Any], say
 )
 def test_what_is_not_there_is_named(tmp_path: Path, settings: Settings, says: str) -> None:
     write(tmp_path / "home/.kube/config", config("a"))
-    with pytest.raises(PluginError, match=says):
+    with pytest.raises(ConfigError, match=says):
         find_target(settings)
 
 
 @pytest.mark.parametrize("content", ["{not: [yaml", "just words", "clusters: [{}]"])
 def test_a_file_that_is_no_kubeconfig(tmp_path: Path, content: str) -> None:
     (tmp_path / "1").write_text(content, encoding="utf-8")
-    with pytest.raises(PluginError, match="cannot be used"):
+    with pytest.raises(ConfigError, match="cannot be used"):
         find_target(Settings(kubeconfig=str(tmp_path / "1")))
 
 
@@ -176,5 +176,5 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, server: str, exceptions: str,
 
 
 def test_a_proxy_of_another_kind_is_refused() -> None:
-    with pytest.raises(PluginError, match="http://HOST:PORT or socks5://"):
+    with pytest.raises(ConfigError, match="http://HOST:PORT or socks5://"):
         proxy_for(SERVER, "ftp://x:1")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agentstop.cli.plugin.api.proxies import connect_through
+from agentstop.client.proxies import connect_through
 
 SECONDS = 10.0
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from agentstop.api.meta import API_VERSION
 from agentstop.cli.errors import UserError
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.config import Settings
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
+from agentstop.client.client import Api
+from agentstop.client.config import Settings
+from agentstop.client.errors import ApiError, ConfigError, UnreachableError
 
 MANAGER: Final = "agentstop"
 """Field manager of what the hooks write."""
@@ -26,9 +26,10 @@ def path(plural: str, namespace: str = "", name: str = "") -> str:
 @contextmanager
 def api() -> Iterator[Api]:
     """Yield a client for KUBECONFIG, or for the pod's service account; raises UserError for what goes wrong with it."""
-    client = Api.open(Settings(), interactive=False)
     try:
-        yield client
+        yield (client := Api.open(Settings(), interactive=False))
+    except ConfigError as error:
+        raise UserError(str(error)) from error
     except UnreachableError as error:
         raise UserError(f"cannot reach the API server {client.target.server}: {error}") from error
     except ApiError as error:

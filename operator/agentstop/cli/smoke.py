@@ -10,9 +10,9 @@ from typing import Any, Final
 from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.smoke_gateway import Gateway
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})

@@ -9,8 +9,8 @@ from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object
 
 LOOKS: Final = 4

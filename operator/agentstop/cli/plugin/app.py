@@ -10,12 +10,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from agentstop.cli.operate import COMPLETION_VARIABLE
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError, unreachable
 from agentstop.cli.plugin.command import write_options
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options
-from agentstop.cli.plugin.problems import problem_of
+from agentstop.cli.plugin.problems import problem_of, unreachable
 from agentstop.cli.plugin.session import Session, command_name
+from agentstop.client.errors import ApiError, ConfigError, UnreachableError
 from agentstop.words.tasks import clean
 
 SECTIONS: Final = {
@@ -157,6 +157,9 @@ def run(arguments: Sequence[str]) -> int:
     except PluginError as error:
         _complain(str(error))
         return error.code
+    except ConfigError as error:
+        _complain(str(error))
+        return Exit.ERROR
     except ApiError as error:
         problem = problem_of(session.api, error)
         _complain(str(problem))

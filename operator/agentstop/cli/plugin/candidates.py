@@ -12,12 +12,11 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.config import contexts
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
-from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import ACTIVE_ONLY, CLUSTER_ORDER, NAMESPACE, ORDER, TASK, Kind
 from agentstop.cli.plugin.session import Session
+from agentstop.client.client import Api
+from agentstop.client.config import contexts
+from agentstop.client.errors import ApiError, ConfigError, UnreachableError
 from agentstop.words.tasks import Object, name_of, phase_of, spec_of
 
 HARMLESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
@@ -35,7 +34,7 @@ def find(what: str, context: click.Context, incomplete: str) -> list[CompletionI
     taken = set(context.params.get("names") or ())
     try:
         found = dict(_names(what, session, context))
-    except (PluginError, ApiError, UnreachableError):
+    except (ConfigError, ApiError, UnreachableError):
         return []
     return [
         CompletionItem(name, help=about if about is not None and HARMLESS.fullmatch(about) else None)

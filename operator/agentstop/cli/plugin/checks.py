@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.names import (
     API_VERSION,
     CLUSTER_ORDER,
@@ -22,6 +20,8 @@ from agentstop.cli.plugin.names import (
     Kind,
 )
 from agentstop.cli.plugin.problems import is_unknown_kind
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError
 from agentstop.words.durations import ago, moment, now
 from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, taken_up
 

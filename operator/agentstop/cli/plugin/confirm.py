@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session, asks
+from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object
 
 COUNTED = 500

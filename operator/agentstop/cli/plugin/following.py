@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from agentstop.cli.plugin.api.follow import Follower, key_of
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import print_objects
@@ -12,6 +11,7 @@ from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.waiting.aims import TaskAim, ended, keys_of, never_missed
 from agentstop.cli.plugin.waiting.display import make_display
 from agentstop.cli.plugin.waiting.loop import wait_for
+from agentstop.client.follow import Follower, key_of
 from agentstop.words.durations import now
 from agentstop.words.tasks import Object
 

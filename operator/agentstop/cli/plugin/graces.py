@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.session import Session, asks
+from agentstop.client.errors import ApiError
 from agentstop.words.durations import date_and_clock, moment, spell
 from agentstop.words.tasks import (
     SHORTEST_SECONDS,

@@ -3,9 +3,6 @@
 import time
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError
-from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, TASK, Kind
 from agentstop.cli.plugin.results import counted
@@ -14,6 +11,9 @@ from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.waiting.aims import OrderAim
 from agentstop.cli.plugin.waiting.display import make_display
 from agentstop.cli.plugin.waiting.loop import wait_for
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError
+from agentstop.client.follow import Follower
 from agentstop.words.durations import now
 from agentstop.words.tasks import Object, longer_kill, name_of, spec_of, status_of, stop_of
 

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Final
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import GROUP, TASK, Kind
+from agentstop.client.errors import ApiError, UnreachableError
 
 if TYPE_CHECKING:
-    from agentstop.cli.plugin.api.client import Api
+    from agentstop.client.client import Api
+    from agentstop.client.config import Target
 
 LOOKED_AT: Final = 500
 """So many names are compared with one that is not there."""
@@ -32,6 +33,14 @@ def problem_of(api: "Api", error: ApiError) -> PluginError:
     if error.code == 409:
         return PluginError(f"{error.message}; try again")
     return PluginError(_shortened(error.message))
+
+
+def unreachable(target: "Target", error: UnreachableError) -> PluginError:
+    """Return the problem that no answer came."""
+    return PluginError(
+        f"cannot reach the API server {target.server} (context {target.context}): {error};"
+        " is the cluster up, and is this the right context?"
+    )
 
 
 def is_unknown_kind(error: ApiError) -> bool:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agentstop.cli.plugin.api.config import Settings
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.exit_codes import PluginError
 from agentstop.cli.plugin.names import TASK, Kind
 from agentstop.cli.plugin.problems import is_unknown_kind, no_such, problem_of
+from agentstop.client.config import Settings
+from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object
 
 if TYPE_CHECKING:
-    from agentstop.cli.plugin.api.client import Api
+    from agentstop.client.client import Api
 
 
 class Session:
@@ -30,7 +30,7 @@ class Session:
     @cached_property
     def api(self) -> "Api":
         """The API server, as the user."""
-        from agentstop.cli.plugin.api.client import Api
+        from agentstop.client.client import Api
 
         return Api.open(self.settings)
 

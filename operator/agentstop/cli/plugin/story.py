@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.names import EVENT, TASK
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object, name_of, namespace_of, spec_of, status_of
 
 MAX_RELATIVES: Final = 50

@@ -52,7 +52,7 @@ def _tree(session: Session, task: Object) -> Any:
 
 def _watch(session: Session, task: Object, output: str | None) -> int:
     """Show the task anew whenever it changes, in place on a terminal, until it has ended."""
-    from agentstop.cli.plugin.api.follow import Follower, key_of
+    from agentstop.client.follow import Follower, key_of
 
     follower = Follower(session.api, TASK.path(session.namespace), name=key_of(task)[1])
     follower.start(task)

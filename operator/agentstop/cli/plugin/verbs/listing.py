@@ -95,7 +95,7 @@ def _watch(
     output: str | None,
 ) -> int:
     """Show what there is, and then what changes, until interrupted."""
-    from agentstop.cli.plugin.api.follow import Follower
+    from agentstop.client.follow import Follower
 
     # Without the selector for active tasks: one that has just ended is a change worth showing.
     query = {key: value for key, value in query.items() if "status.phase!=" not in value}

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.exit_codes import Exit
@@ -24,6 +23,7 @@ from agentstop.cli.plugin.options import (
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
+from agentstop.client.errors import ApiError
 from agentstop.words.durations import now
 from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, spec_of
 

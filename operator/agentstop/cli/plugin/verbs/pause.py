@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
@@ -27,6 +26,7 @@ from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.waiting.aims import TaskAim, keys_of, missed_pause, missed_resume, phase_is, resumed
+from agentstop.client.errors import ApiError
 from agentstop.words.durations import now
 from agentstop.words.tasks import Object, has_ended, name_of, namespace_of, phase_of, spec_of
 

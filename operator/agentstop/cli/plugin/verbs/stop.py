@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from agentstop.cli.plugin.api.errors import ApiError
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
@@ -25,6 +24,7 @@ from agentstop.cli.plugin.problems import is_unknown_kind, no_such
 from agentstop.cli.plugin.results import task_line
 from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
+from agentstop.client.errors import ApiError
 from agentstop.words.durations import now as this_moment
 from agentstop.words.tasks import has_ended, phase_of
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from agentstop.cli.plugin.api.follow import Key, key_of
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.graces import running_out
 from agentstop.cli.plugin.names import ORDER_OVER
 from agentstop.cli.plugin.waiting.progress import Assessment, Progress, Row
+from agentstop.client.follow import Key, key_of
 from agentstop.words.durations import moment, spell
 from agentstop.words.tasks import (
     Object,

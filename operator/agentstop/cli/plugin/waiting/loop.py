@@ -3,11 +3,11 @@
 import time
 from typing import Final
 
-from agentstop.cli.plugin.api.follow import Follower
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.waiting.aims import Aim
 from agentstop.cli.plugin.waiting.display import Display
 from agentstop.cli.plugin.waiting.progress import Assessment
+from agentstop.client.follow import Follower
 from agentstop.words.durations import now
 
 LOOK_SECONDS: Final = 0.25

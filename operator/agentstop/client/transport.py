@@ -6,10 +6,10 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.api.credentials import Credentials, authority_of
-from agentstop.cli.plugin.api.proxies import connect_through, proxy_for
-from agentstop.cli.plugin.exit_codes import PluginError
+from agentstop.client.config import Target
+from agentstop.client.credentials import Credentials, authority_of
+from agentstop.client.errors import ConfigError
+from agentstop.client.proxies import connect_through, proxy_for
 
 CONNECT_SECONDS: Final = 10.0
 
@@ -21,7 +21,7 @@ class Transport:
         self._target = target
         self._server = urlsplit(target.server if "://" in target.server else f"https://{target.server}")
         if self._server.scheme not in {"http", "https"} or not self._server.hostname:
-            raise PluginError(f"the kubeconfig's server {target.server!r} is no URL such as https://HOST:PORT")
+            raise ConfigError(f"the kubeconfig's server {target.server!r} is no URL such as https://HOST:PORT")
         self.prefix = self._server.path.rstrip("/")
         self._proxy = proxy_for(self._server, target.cluster.get("proxy-url"))
 
@@ -58,7 +58,7 @@ class Transport:
             try:
                 context = ssl.create_default_context(cadata=authority_of(self._target))
             except ssl.SSLError as error:
-                raise PluginError(f"the kubeconfig's certificate-authority is none: {error.reason}") from error
+                raise ConfigError(f"the kubeconfig's certificate-authority is none: {error.reason}") from error
             # Kubernetes' own authorities leave out extensions that newer Pythons insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if credentials.certificate is not None and credentials.key is not None:
@@ -77,4 +77,4 @@ def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
             context.load_cert_chain(file.name, password=lambda: b"")
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise PluginError(f"the client certificate of the kubeconfig cannot be used: {reason}") from error
+            raise ConfigError(f"the client certificate of the kubeconfig cannot be used: {reason}") from error

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.exit_codes import Exit, PluginError
+from agentstop.client.config import Target
+from agentstop.client.errors import ConfigError
 
 PLUGIN_SECONDS: Final = 120.0
 """So long a credential plug-in may take: it may have to open a browser."""
@@ -40,7 +40,7 @@ class Credentials:
 
 
 def find_credentials(target: Target, *, interactive: bool) -> Credentials:
-    """Return the user's credentials; a plug-in is run where the kubeconfig names one. Raises PluginError."""
+    """Return the user's credentials; a plug-in is run where the kubeconfig names one. Raises ConfigError."""
     user = target.user
     certificate, key = _bytes_of(user, "client-certificate"), _bytes_of(user, "client-key")
     token = _read_text(user["tokenFile"]) if user.get("tokenFile") else user.get("token")
@@ -53,7 +53,7 @@ def find_credentials(target: Target, *, interactive: bool) -> Credentials:
         return _from_plugin(target, user["exec"], interactive=interactive)
     if user.get("auth-provider") and certificate is None:
         name = user["auth-provider"].get("name")
-        raise PluginError(f"auth-provider {name!r} of the kubeconfig is not supported, by kubectl neither: use exec")
+        raise ConfigError(f"auth-provider {name!r} of the kubeconfig is not supported, by kubectl neither: use exec")
     return Credentials(None, certificate, key)
 
 
@@ -63,7 +63,7 @@ def _bytes_of(entry: Mapping[str, Any], name: str) -> bytes | None:
         try:
             return base64.b64decode(data, validate=False)
         except ValueError as error:
-            raise PluginError(f"{name}-data of the kubeconfig is not base64: {error}") from error
+            raise ConfigError(f"{name}-data of the kubeconfig is not base64: {error}") from error
     return _read_text(entry[name]).encode() if entry.get(name) else None
 
 
@@ -71,7 +71,7 @@ def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise PluginError(f"{path}, which the kubeconfig names, cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}, which the kubeconfig names, cannot be read: {error.strerror}") from error
 
 
 def authority_of(target: Target) -> str | None:
@@ -87,7 +87,7 @@ def _from_plugin(target: Target, plugin: Mapping[str, Any], *, interactive: bool
     mode = plugin.get("interactiveMode", "IfAvailable")
     on_terminal = interactive and mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
     if mode == "Always" and not on_terminal:
-        raise PluginError(f"the credential plug-in {command[0]} asks questions, and there is no terminal to answer on")
+        raise ConfigError(f"the credential plug-in {command[0]} asks questions, and there is no terminal to answer on")
     extra = {each["name"]: each["value"] for each in plugin.get("env") or ()}
     info: dict[str, Any] = {
         "apiVersion": plugin.get("apiVersion", "client.authentication.k8s.io/v1"),
@@ -107,11 +107,11 @@ def _from_plugin(target: Target, plugin: Mapping[str, Any], *, interactive: bool
         )
     except FileNotFoundError as error:
         hint = " ".join(str(plugin.get("installHint") or "install it, or put it on PATH").split())
-        raise PluginError(f"the credential plug-in {command[0]} is not there: {hint}") from error
+        raise ConfigError(f"the credential plug-in {command[0]} is not there: {hint}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PluginError(f"the credential plug-in {command[0]} cannot be used: {error}") from error
+        raise ConfigError(f"the credential plug-in {command[0]} cannot be used: {error}") from error
     if done.returncode != 0:
-        raise PluginError(f"the credential plug-in {command[0]} failed with exit code {done.returncode}: log in again")
+        raise ConfigError(f"the credential plug-in {command[0]} failed with exit code {done.returncode}: log in again")
     try:
         status = json.loads(done.stdout)["status"]
         expires = status.get("expirationTimestamp")
@@ -123,7 +123,7 @@ def _from_plugin(target: Target, plugin: Mapping[str, Any], *, interactive: bool
             datetime.fromisoformat(expires) if expires else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PluginError(f"the credential plug-in {command[0]} printed no ExecCredential", Exit.ERROR) from error
+        raise ConfigError(f"the credential plug-in {command[0]} printed no ExecCredential") from error
 
 
 def _cluster_info(target: Target) -> dict[str, Any]:

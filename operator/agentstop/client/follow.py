@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agentstop.cli.plugin.api.client import Api
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
+from agentstop.client.client import Api
+from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.words.tasks import Object
 
 POLL_SECONDS: Final = 1.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from agentstop.cli.plugin.api.config import Settings, Target, find_target
-from agentstop.cli.plugin.api.credentials import Credentials, find_credentials
-from agentstop.cli.plugin.api.errors import ApiError, UnreachableError
-from agentstop.cli.plugin.api.transport import Transport
+from agentstop.client.config import Settings, Target, find_target
+from agentstop.client.credentials import Credentials, find_credentials
+from agentstop.client.errors import ApiError, UnreachableError
+from agentstop.client.transport import Transport
 from agentstop.cluster.decoding import decode
 from agentstop.words.tasks import Object
 
@@ -44,7 +44,7 @@ class Api:
 
     @property
     def authorization(self) -> str | None:
-        """What a header tells the API server of who this is; None where a certificate does. Raises PluginError."""
+        """What a header tells the API server of who this is; None where a certificate does. Raises ConfigError."""
         return self._current().authorization
 
     def request(

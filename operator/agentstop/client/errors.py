@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agentstop.cli.plugin.api.config import Target
-from agentstop.cli.plugin.exit_codes import Exit, PluginError
-
 
 class ApiError(Exception):
     """The API server said no, in a Kubernetes Status."""
@@ -18,14 +15,9 @@ class ApiError(Exception):
         super().__init__(self.message)
 
 
+class ConfigError(Exception):
+    """What the command line or a kubeconfig says of the connection cannot be used. One line, with what to do."""
+
+
 class UnreachableError(Exception):
     """No answer came."""
-
-
-def unreachable(target: Target, error: UnreachableError) -> PluginError:
-    """Return the one line for people."""
-    return PluginError(
-        f"cannot reach the API server {target.server} (context {target.context}): {error};"
-        " is the cluster up, and is this the right context?",
-        Exit.ERROR,
-    )

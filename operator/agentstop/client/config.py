@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agentstop.cli.plugin.exit_codes import PluginError
+from agentstop.client.errors import ConfigError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -52,13 +52,13 @@ class Target:
 
 
 def find_target(settings: Settings) -> Target:
-    """Return what to connect to. Raises PluginError where nothing says so."""
+    """Return what to connect to. Raises ConfigError where nothing says so."""
     merged = _merge(settings.kubeconfig)
     if not merged and settings.server is None:
         inside = _in_cluster(settings)
         if inside is not None:
             return inside
-        raise PluginError(
+        raise ConfigError(
             f"no kubeconfig at {_where(settings.kubeconfig)}: set KUBECONFIG to one, or start a playground with"
             " `agentstop playground`"
         )
@@ -68,7 +68,7 @@ def find_target(settings: Settings) -> Target:
     elif settings.server is not None or settings.cluster is not None:
         context = {}
     else:
-        raise PluginError(
+        raise ConfigError(
             "the kubeconfig names no current context: choose one with --context, or kubectl config use-context"
         )
     cluster_name = settings.cluster or context.get("cluster")
@@ -82,7 +82,7 @@ def find_target(settings: Settings) -> Target:
         cluster["insecure-skip-tls-verify"] = True
     server = settings.server or cluster.get("server")
     if not server:
-        raise PluginError(f"context {name!r} of the kubeconfig names no server: look at kubectl config view")
+        raise ConfigError(f"context {name!r} of the kubeconfig names no server: look at kubectl config view")
     return Target(
         server=str(server).rstrip("/"),
         namespace=settings.namespace or context.get("namespace") or "default",
@@ -121,7 +121,7 @@ def _files(given: str | None) -> list[Path]:
     if given is not None:
         path = Path(given).expanduser()
         if not path.exists():
-            raise PluginError(f"there is no kubeconfig {path}")
+            raise ConfigError(f"there is no kubeconfig {path}")
         return [path]
     names = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     paths = [Path(name) for name in names] or [Path("~/.kube/config").expanduser()]
@@ -135,20 +135,20 @@ def _read(path: Path) -> dict[str, Any]:
         # The same safe subset of YAML by libyaml, in a tenth of the time, where it is there.
         content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except OSError as error:
-        raise PluginError(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise PluginError(f"the kubeconfig {path} cannot be used: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the kubeconfig {path} cannot be used: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise PluginError(f"the kubeconfig {path} cannot be used: it is no mapping")
+        raise ConfigError(f"the kubeconfig {path} cannot be used: it is no mapping")
     return content
 
 
 def _named(path: Path, section: str, entries: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for each in entries or ():
         if not isinstance(each, dict) or "name" not in each:
-            raise PluginError(f"the kubeconfig {path} cannot be used: an entry of {section} has no name")
+            raise ConfigError(f"the kubeconfig {path} cannot be used: an entry of {section} has no name")
         entry = dict(each.get(section[:-1]) or {})
         for key in _PATHS.get(section, ()):
             if entry.get(key):
@@ -166,7 +166,7 @@ def _entry(merged: Mapping[str, Any], section: str, what: str, name: str) -> dic
 
         close = get_close_matches(name, known, 1)
         hint = f" Did you mean {close[0]}?" if close else " kubectl config get-contexts lists what there is"
-        raise PluginError(f"the kubeconfig has no {what} {name!r}.{hint}")
+        raise ConfigError(f"the kubeconfig has no {what} {name!r}.{hint}")
     return known[name]
 
 

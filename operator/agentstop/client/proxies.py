@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from agentstop.cli.plugin.exit_codes import PluginError
+from agentstop.client.errors import ConfigError
 
 if TYPE_CHECKING:
     import ipaddress
@@ -17,7 +17,7 @@ _SOCKS_ANSWERS: Final = {2: "it does not allow this", 3: "network unreachable", 
 
 
 def proxy_for(server: SplitResult, configured: str | None) -> SplitResult | None:
-    """Return the proxy to use, if any: the kubeconfig's, or the environment's. Raises PluginError.
+    """Return the proxy to use, if any: the kubeconfig's, or the environment's. Raises ConfigError.
 
     Source: https://pkg.go.dev/golang.org/x/net/http/httpproxy
     """
@@ -26,7 +26,7 @@ def proxy_for(server: SplitResult, configured: str | None) -> SplitResult | None
         return None
     proxy = urlsplit(url if "://" in url else f"http://{url}")
     if proxy.scheme not in _SOCKS | {"http"} or not proxy.hostname:
-        raise PluginError(f"the proxy {url} cannot be used: give one as http://HOST:PORT or socks5://HOST:PORT")
+        raise ConfigError(f"the proxy {url} cannot be used: give one as http://HOST:PORT or socks5://HOST:PORT")
     return proxy
 
 
