@@ -1,5 +1,6 @@
 """Names of the API group and the building blocks that every kind shares."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
@@ -151,3 +152,14 @@ class Condition(Model):
     """The same for people."""
     last_transition_time: Time
     """When the status of this condition changed last."""
+
+
+def find_condition(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+    """Return the condition of this type, None where there is none; like apimachinery's FindStatusCondition."""
+    return next((each for each in conditions if each.type == kind), None)
+
+
+def stalled(conditions: Iterable[Condition]) -> Condition | None:
+    """Return what says that something is held up and by what, None where nothing is."""
+    found = find_condition(conditions, ConditionType.STALLED)
+    return found if found is not None and found.status == "True" else None

@@ -13,7 +13,7 @@ from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
 from agentstop.cli.smoke_gateway import Gateway
 from agentstop.client.client import Api
 from agentstop.client.errors import ApiError
-from agentstop.words.tasks import Object
+from agentstop.words.tasks import Object, held_up
 
 PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""
@@ -100,10 +100,8 @@ def _state(status: Object) -> str:
     """Return the phase, and what holds the task up if anything does."""
     if "phase" not in status:
         return "not looked at by any operator; see whether one runs that serves its namespace"
-    stalled = [each for each in status.get("conditions") or () if (each["type"], each["status"]) == ("Stalled", "True")]
-    reason, message = (
-        (stalled[0]["reason"], stalled[0]["message"]) if stalled else (status.get("reason"), status.get("message"))
-    )
+    held = held_up({"status": status})
+    reason, message = (held.reason, held.message) if held is not None else (status.get("reason"), status.get("message"))
     return f"{status['phase']} ({reason}: {message})"
 
 

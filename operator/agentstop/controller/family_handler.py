@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.api.meta import ConditionType
+from agentstop.api.meta import stalled
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import Enqueuer, Priority
@@ -56,7 +56,5 @@ def _upwards(task: Task | None) -> Any:
     """Return what of a task matters to those above it."""
     if task is None:
         return None
-    held = [
-        each.message for each in task.status.conditions if (each.type, each.status) == (ConditionType.STALLED, "True")
-    ]
-    return task.uid, task.status.phase.terminal, held
+    held_up = stalled(task.status.conditions)
+    return task.uid, task.status.phase.terminal, held_up.message if held_up is not None else None

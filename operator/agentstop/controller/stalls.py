@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from agentstop.api.meta import ConditionType
+from agentstop.api.meta import stalled
 from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.lifecycle.decision import NOT_CONFIRMED
@@ -23,10 +23,8 @@ class Stall:
 
 def stalled_by(status: AgentTaskStatus) -> tuple[str, datetime] | None:
     """Return what holds a task up, and since when it is held up, by whatever reason; None where nothing does."""
-    for each in status.conditions:
-        if each.type == ConditionType.STALLED and each.status == "True":
-            return each.reason, each.last_transition_time
-    return None
+    found = stalled(status.conditions)
+    return (found.reason, found.last_transition_time) if found is not None else None
 
 
 class Stalls:

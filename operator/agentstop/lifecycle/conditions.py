@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.meta import Condition, ConditionType
+from agentstop.api.meta import Condition, ConditionType, stalled
 from agentstop.api.order import OrderPhase, OrderStatus
 from agentstop.api.task import Phase
 from agentstop.lifecycle.observation import Reason, Task
@@ -32,9 +32,8 @@ def was_unreachable(task: Task, now: datetime) -> bool:
 
     Who deletes the Node object of a machine that lives ends nothing there: its kubelet does, in the pod's own time.
     """
-    stalled = (each for each in task.status.conditions if each.type == ConditionType.STALLED)
-    since = (each.last_transition_time for each in stalled if each.status == "True" and each.reason == NODE_UNREACHABLE)
-    return any(moment + _CERTAINLY <= now for moment in since)
+    found = stalled(task.status.conditions)
+    return found is not None and found.reason == NODE_UNREACHABLE and found.last_transition_time + _CERTAINLY <= now
 
 
 def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: datetime) -> tuple[Condition, ...]:

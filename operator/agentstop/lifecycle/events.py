@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from agentstop.api.meta import ConditionType
+from agentstop.api.meta import ConditionType, find_condition
 from agentstop.api.task import AgentTaskStatus, Phase, Verdict, WorkloadStatus
 from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.graces import late_wish, running_seconds, runs_longer
@@ -60,10 +60,10 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         goes_on, reason, message = elsewhere
         severity, action = (Severity.WARNING, Action.OBSERVE) if goes_on else (Severity.NORMAL, Action.STOP)
         notes.append(Note(severity, reason, action, message))
-    stalled = _holds(after, ConditionType.STALLED)
-    if stalled and stalled != _holds(before, ConditionType.STALLED) and not after.phase.terminal:
+    held_up = _holds(after, ConditionType.STALLED)
+    if held_up and held_up != _holds(before, ConditionType.STALLED) and not after.phase.terminal:
         action = Action.STOP if after.phase is Phase.STOPPING else Action.START
-        notes.append(Note(Severity.WARNING, stalled[0], action, stalled[1]))
+        notes.append(Note(Severity.WARNING, held_up[0], action, held_up[1]))
     if after.phase is not before.phase and after.phase in {Phase.COMPLETED, Phase.FAILED}:
         severity = Severity.NORMAL if after.phase is Phase.COMPLETED else Severity.WARNING
         notes.append(Note(severity, after.reason or after.phase, Action.OBSERVE, after.message or ""))
@@ -105,10 +105,8 @@ def _holds(status: AgentTaskStatus, kind: ConditionType) -> tuple[str, str] | No
 
 
 def _condition(status: AgentTaskStatus, kind: ConditionType) -> tuple[bool, str, str] | None:
-    for condition in status.conditions:
-        if condition.type == kind:
-            return condition.status == "True", condition.reason, condition.message
-    return None
+    found = find_condition(status.conditions, kind)
+    return (found.status == "True", found.reason, found.message) if found is not None else None
 
 
 _AGAIN: Final = {"stopped": "StoppedAgain", "paused": "PausedAgain"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from agentstop.api.meta import ConditionType
+from agentstop.api.meta import stalled
 from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
 from agentstop.lifecycle.observation import Reason, Task
 
@@ -212,7 +212,7 @@ def _below(task: Task, family_lister: FamilyLister) -> tuple[ChildrenStatus | No
 
 
 def _held_up(task: Task) -> Reason | None:
-    for condition in task.status.conditions:
-        if condition.type == ConditionType.STALLED and condition.status == "True":
-            return Reason("ChildStalled", f"AgentTask {task.name} holds it up: {condition.reason}: {condition.message}")
-    return None
+    found = stalled(task.status.conditions)
+    if found is None:
+        return None
+    return Reason("ChildStalled", f"AgentTask {task.name} holds it up: {found.reason}: {found.message}")

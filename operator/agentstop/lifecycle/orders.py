@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from agentstop.api.meta import STOP_FINALIZER, ConditionType
+from agentstop.api.meta import STOP_FINALIZER, stalled
 from agentstop.api.order import (
     ClusterStopOrderSpec,
     ListedTask,
@@ -239,10 +239,8 @@ def came_later(task: Task, moment: datetime) -> bool:
 
 def problem_of(task: Task) -> ListedTask | None:
     """Return what holds up a task, if anything does."""
-    for each in task.status.conditions:
-        if each.type == ConditionType.STALLED and each.status == "True":
-            return listed(task, Reason(each.reason, each.message))
-    return None
+    found = stalled(task.status.conditions)
+    return listed(task, Reason(found.reason, found.message)) if found is not None else None
 
 
 def listed(task: Task, word: Reason) -> ListedTask:

@@ -65,7 +65,7 @@ def has_ended(task: Object) -> bool:
 def condition(item: Object, kind: str) -> dict[str, Any]:
     """Return a condition, empty where there is none of this type."""
     conditions: Iterable[dict[str, Any]] = status_of(item).get("conditions") or ()
-    return cleaned(next((each for each in conditions if each["type"] == kind), {}))
+    return cleaned(next((each for each in conditions if each.get("type") == kind), {}))
 
 
 def held_up(item: Object) -> Held | None:

@@ -19,6 +19,7 @@ from agentstop.api.task import Phase
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.tasks import Tasks
+from agentstop.words.tasks import held_up
 
 OURS: Final = "agentstop.dev"
 """The key of what we say of a task in its metadata."""
@@ -166,23 +167,15 @@ def _said(entry: Entry) -> str | None:
     if entry.stopping:
         who = entry.stop_record.get("requestedBy")
         asked = f", asked for by {who}" if isinstance(who, str) and who else ""
-        stalled = _stalled(entry.status.get("conditions"))
-        held_up = f" It is held up: {stalled}" if stalled else ""
-        return f"A stop is on its way{asked}. It is not proven yet that nothing of the task runs.{held_up}"
+        held = held_up({"status": dict(entry.status)})
+        why = f" It is held up: {held.message}" if held is not None and held.message else ""
+        return f"A stop is on its way{asked}. It is not proven yet that nothing of the task runs.{why}"
     if entry.ended and not entry.proven:
         return UNVERIFIED
     if entry.phase is Phase.PAUSED:
         return "The task is paused."
     message = entry.status.get("message")
     return message if entry.ended and isinstance(message, str) and message else None
-
-
-def _stalled(conditions: Any) -> str | None:
-    for each in conditions if isinstance(conditions, list) else ():
-        if isinstance(each, dict) and each.get("type") == "Stalled" and each.get("status") == "True":
-            message = each.get("message")
-            return message if isinstance(message, str) else None
-    return None
 
 
 def _facts(entry: Entry) -> JsonObject:

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from agentstop.api.meta import Condition, ConditionType, Model, Time, parse_time
+from agentstop.api.meta import Condition, Model, Time, parse_time, stalled
 from agentstop.api.order import ClusterStopOrderSpec, Names, OrderStatus
 from agentstop.api.task import AgentTaskStatus, ChildrenStatus, Phase, StopStatus, WorkloadStatus
 from agentstop.cluster.decoding import JsonObject
@@ -172,7 +172,7 @@ def task_of(entry: Entry, tasks: Tasks, *, whole: bool = False) -> Task:
     """Return a task; `whole` is with its workload and its conditions."""
     status = _status(entry)
     spec = entry.spec
-    stalled = next((each for each in status.conditions if each.type == ConditionType.STALLED), None)
+    held_up = stalled(status.conditions)
     parent = tasks.parent(entry)
     confirmed = status.stop.confirmed_at if status.stop is not None else None
     return Task(
@@ -194,8 +194,8 @@ def task_of(entry: Entry, tasks: Tasks, *, whole: bool = False) -> Task:
         finished_at=(confirmed or status.finished_at) if entry.ended else None,
         stop=status.stop,
         held_up=(
-            HeldUp(reason=stalled.reason, message=stalled.message, since=stalled.last_transition_time)
-            if stalled is not None and stalled.status == "True" and not entry.ended
+            HeldUp(reason=held_up.reason, message=held_up.message, since=held_up.last_transition_time)
+            if held_up is not None and not entry.ended
             else None
         ),
         parent=(
