@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
+from agentstop.cluster import access_reviews
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
@@ -195,19 +196,14 @@ class Gateway:
     async def _ask_right(self, request: AccessReview) -> JsonObject:
         """Ask whether we may change such objects; the answer's `spec` says what was asked."""
         place = await self._discovery.place(request.ref)
-        wanted = {
-            "namespace": request.ref.namespace,
-            "verb": Patch.verb,
-            "group": request.ref.api_version.rpartition("/")[0],
-            "resource": place.plural,
-            "subresource": "scale" if request.scale else "",
-        }
-        body = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": wanted},
-        }
-        return await self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, body)
+        review = access_reviews.self_review(
+            Patch.verb,
+            place.plural,
+            group=request.ref.api_version.rpartition("/")[0],
+            namespace=request.ref.namespace,
+            subresource="scale" if request.scale else "",
+        )
+        return await self.call("POST", access_reviews.PATH, {}, review)
 
     async def _patch(self, request: Patch) -> JsonObject:
         """Carry out a change, if the object still has this UID: another one makes the API server answer 409."""

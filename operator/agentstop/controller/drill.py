@@ -17,8 +17,8 @@ from agentstop.api.order import (
     OrderStatus,
 )
 from agentstop.api.task import Phase, StopRequest
+from agentstop.cluster import access_reviews
 from agentstop.cluster.cache import Cache
-from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
@@ -40,9 +40,6 @@ BATCH: Final = 25
 """So many tasks are looked at at once: stops that come meanwhile wait for so many in each turn of the event loop."""
 
 ACTIVE: Final = frozenset({Phase.RUNNING, Phase.STOPPING, Phase.PAUSING})
-
-REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
 
 NO_MATTER: Final = frozenset({"CreateForbidden", "PodNameTaken", "MainContainerNotFound"})
 """What holds a task up, but no stop of it."""
@@ -201,8 +198,7 @@ class Drill:
             if await self._may(way):
                 return None
         verbs = " or ".join(way.verb for way in ways)
-        what = f"{need.kind} objects of {need.api_version}"
-        return f"the operator may not {verbs} {what} in namespace {need.namespace}; grant it that"
+        return access_reviews.not_granted(verbs, f"{need.kind} objects of {need.api_version}", need.namespace)
 
     async def _may(self, need: _Need) -> bool:
         ref = ObjectRef(need.kind, need.namespace, "", need.api_version)
@@ -210,27 +206,19 @@ class Drill:
             if need.verb == Patch.verb:
                 answer = await self._gateway.send(AccessReview(ref, need.scale))
             else:
-                answer = await self._gateway.call("POST", REVIEWS, {}, _review(need))
+                # Pods: nothing else is ever deleted to stop it.
+                review = access_reviews.self_review(Delete.verb, "pods", namespace=need.namespace)
+                answer = await self._gateway.call("POST", access_reviews.PATH, {}, review)
         except ApiError as error:
             if not error.refused and not error.absent:
                 raise
             return True  # nobody can tell
-        return bool(answer.get("status", {}).get("allowed", True))
+        return access_reviews.allowed(answer) is not False
 
 
 def _need(request: Patch | Delete) -> _Need:
     ref = request.ref
     return _Need(request.verb, ref.api_version, ref.kind, ref.namespace, isinstance(request, Patch) and request.scale)
-
-
-def _review(need: _Need) -> JsonObject:
-    """Return the question whether pods may be deleted: nothing else is ever deleted to stop it."""
-    attributes = {"namespace": need.namespace, "verb": need.verb, "group": "", "resource": "pods"}
-    return {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
 
 
 def _unreachable(what: str) -> Reason:

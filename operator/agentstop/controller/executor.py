@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from agentstop.cluster import access_reviews
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
@@ -219,9 +220,9 @@ def _is_of(identity: Hashable, ref: ObjectRef) -> bool:
 
 def _missing(review: JsonObject) -> str | None:
     """Return what a SelfSubjectAccessReview says is not granted, if so."""
-    if review.get("status", {}).get("allowed", True):
+    if access_reviews.allowed(review) is not False:
         return None
     asked = review["spec"]["resourceAttributes"]
     resource = "/".join(part for part in (asked["resource"], asked.get("subresource")) if part)
     group = f" of API group {asked['group']}" if asked.get("group") else ""
-    return f"the operator may not {asked['verb']} {resource}{group} in namespace {asked['namespace']}; grant it that"
+    return access_reviews.not_granted(asked["verb"], f"{resource}{group}", asked["namespace"])

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agentstop.api.meta import GROUP
 from agentstop.api.task import PLURAL
+from agentstop.cluster import access_reviews
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import Transport
@@ -87,15 +88,9 @@ class CallerAccess:
 
     async def _ask(self, caller: Caller, question: Question) -> bool:
         _, verb, namespace, resource = question
-        attributes = {"verb": verb, "group": GROUP, "resource": resource, "namespace": namespace}
-        body = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = await self.call(caller, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
-        status = answer.get("status")
-        allowed = isinstance(status, dict) and status.get("allowed") is True
+        review = access_reviews.self_review(verb, resource, group=GROUP, namespace=namespace)
+        answer = await self.call(caller, "POST", access_reviews.PATH, body=review)
+        allowed = access_reviews.allowed(answer) is True
         self._answers.pop(question, None)
         self._answers[question] = allowed, self._clock() + (ALLOWED_SECONDS if allowed else DENIED_SECONDS)
         if len(self._answers) > MAX_ANSWERS:

@@ -22,6 +22,7 @@ from agentstop.cli.plugin.names import (
 from agentstop.cli.plugin.problems import is_unknown_kind
 from agentstop.client.client import Api
 from agentstop.client.errors import ApiError
+from agentstop.cluster import access_reviews
 from agentstop.words.durations import ago, moment, now
 from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, taken_up
 
@@ -215,17 +216,11 @@ def right_findings(api: Api, namespace: str | None) -> list[Finding]:
 
 def _right(api: Api, namespace: str | None, words: str, verb: str, kind: Kind) -> Finding:
     group = kind.root.split("/")[2]
-    attributes = {"verb": verb, "group": group, "resource": kind.plural}
-    if namespace and not kind.cluster_wide:
-        attributes["namespace"] = namespace
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
+    where = namespace if namespace and not kind.cluster_wide else ""
+    review = access_reviews.self_review(verb, kind.plural, group=group, namespace=where)
     try:
-        made = api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", None, body)
+        answer = api.request("POST", access_reviews.PATH, None, review)
     except ApiError as error:
         return Finding("rights", words, Grade.UNKNOWN, error.message)
-    allowed = bool((made.get("status") or {}).get("allowed"))
-    return Finding("rights", words, Grade.GOOD if allowed else Grade.NO, f"{verb} {kind.plural}")
+    grade = Grade.GOOD if access_reviews.allowed(answer) is True else Grade.NO
+    return Finding("rights", words, grade, f"{verb} {kind.plural}")
