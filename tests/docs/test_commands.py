@@ -13,7 +13,7 @@ import click
 import pytest
 import yaml
 
-from agentstop.cli.operate import build_parser
+from agentstop.cli.operate import VERBS, build_parser
 from agentstop.cli.plugin.app import Verbs
 from tests.support.kube import TASKS
 
@@ -34,7 +34,7 @@ FOLLOWED = (
 FOLLOWED_ELSEWHERE = ("docs/gateway.md", "docs/installation.md", "docs/runbooks/")
 """Documents whose commands other tests try: tests/chart/test_installation.py, tests/integration/test_runbooks.py."""
 
-OPERATORS_OWN = {"run", "gateway", "playground", "demo", "crds", "try", "unprotect", "--help", "--version"}
+OPERATORS_OWN = {*VERBS, "--help", "--version"}
 
 INSTALLATION = "kubectl apply -f crds/"
 

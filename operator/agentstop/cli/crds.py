@@ -14,10 +14,10 @@ from agentstop.cli.crd_templates import template
 from agentstop.cli.errors import UserError
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
-        "crds", help="print the CustomResourceDefinitions", description="Prints the CustomResourceDefinitions as YAML."
+        "crds", help=about, description="Prints the CustomResourceDefinitions as YAML."
     )
     parser.add_argument("--directory", type=Path, metavar="DIR", help="write one file each into this folder instead")
     parser.add_argument("--templates", type=Path, metavar="DIR", help="write them into this folder as Helm templates")

@@ -14,11 +14,11 @@ from agentstop.cli.logs import set_up_logs
 MAX_WAIT: Final = 60
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "gateway",
-        help="serve the HTTP gateway, or make an API key for it",
+        help=about,
         description="Serves stops over HTTP, in the words of several platforms. Acts as whoever asks, never as itself."
         " It reaches the API server by KUBECONFIG, the default kubeconfig, or the pod's service account.",
     )

@@ -4,21 +4,31 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentstop.cli.errors import UserError
 
-VERBS: Final[Mapping[str, str]] = {
-    "run": "run",
-    "gateway": "gateway",
-    "playground": "playground",
-    "demo": "demo",
-    "crds": "crds",
-    "try": "smoke",
-    "unprotect": "unprotect",
+
+class Verb(NamedTuple):
+    """One of the operator's own verbs."""
+
+    module: str
+    """Its module beside this one."""
+    about: str
+    """What it does, for the list of verbs."""
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "run": Verb("run", "run the operator"),
+    "gateway": Verb("gateway", "serve the HTTP gateway, or make an API key for it"),
+    "playground": Verb("playground", "serve a small Kubernetes on this machine"),
+    "demo": Verb("demo", "play stops of real agents and check how they end"),
+    "crds": Verb("crds", "print the CustomResourceDefinitions"),
+    "try": Verb("smoke", "run a task, stop it, and say how that ended"),
+    "unprotect": Verb("unprotect", "take the operator's finalizer off tasks and orders"),
 }
-"""Each verb with its module beside this one. They are imported only once one of them is wanted: the plugin's verbs,
-which go by the same console script, have no time for that."""
+"""Their modules are imported only once one of them is wanted: the plugin's verbs, which go by the same console script,
+have no time for that."""
 
 COMPLETION_VARIABLE: Final = "_AGENTSTOP_COMPLETE"
 """Set by the scripts of `agentstop completion`."""
@@ -33,8 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"agentstop {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in VERBS.values():
-        import_module(f"agentstop.cli.{module}").add_parser(verbs)
+    for verb in VERBS.values():
+        import_module(f"agentstop.cli.{verb.module}").add_parser(verbs, verb.about)
     return parser
 
 

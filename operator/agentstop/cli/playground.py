@@ -40,11 +40,11 @@ def check_installed(verb: str) -> None:
         raise MissingError(verb, PACKAGE)
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "playground",
-        help="serve a small Kubernetes on this machine",
+        help=about,
         description="Serves a Kubernetes API on 127.0.0.1 and a node that runs pods as local processes."
         " For trying things: nothing is kept.",
     )

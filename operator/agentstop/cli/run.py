@@ -27,11 +27,11 @@ MAX_TTL: Final = 31_536_000
 """One year, in seconds: the most that a task's own ttlSecondsAfterFinished may say."""
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "run",
-        help="run the operator",
+        help=about,
         description="Runs the operator against KUBECONFIG, the default kubeconfig, or the pod's service account.",
     )
     parser.add_argument(

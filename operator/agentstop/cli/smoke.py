@@ -19,11 +19,11 @@ PROVEN: Final = frozenset({"Graceful", "Killed"})
 """Verdicts of a stop whose proof is an exit code. An agent that has only just started may not hear SIGTERM."""
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "try",
-        help="run a task, stop it, and say how that ended",
+        help=about,
         description="Runs a task, stops it, says how that ended, and removes it. For what `helm test` runs.",
     )
     parser.add_argument("-n", "--namespace", required=True, metavar="NAME", help="where the task is to run")

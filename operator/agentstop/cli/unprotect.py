@@ -22,11 +22,11 @@ EVERYWHERE: Final = (*IN_NAMESPACES, CLUSTER_ORDER_PLURAL)
 GIVE_UP_SECONDS: Final = 60.0
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "unprotect",
-        help="take the operator's finalizer off tasks and orders, before or after it is uninstalled",
+        help=about,
         description="Takes the operator's finalizer off tasks and orders, so that they can be deleted without it.",
     )
     parser.add_argument(

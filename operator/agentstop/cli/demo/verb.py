@@ -10,11 +10,11 @@ from agentstop.cli.errors import UserError
 from agentstop.cli.playground import MissingError, check_installed
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Any, about: str) -> None:
     """Add the verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "demo",
-        help="play stops of real agents and check how they end",
+        help=about,
         description="Stops agents in seven ways, shows the kubectl commands, and checks how each ended. Without a"
         " kubeconfig it plays on a playground of its own; with one, on that cluster in a namespace of its own, which it"
         " removes at the end. An operator that serves this namespace already plays the stops; where there is none, one"

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from agentstop.cli.operate import COMPLETION_VARIABLE
+from agentstop.cli.operate import COMPLETION_VARIABLE, VERBS
 from agentstop.cli.plugin.command import write_options
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.options import connection_options
@@ -33,18 +33,12 @@ SECTIONS: Final = {
         "check": "say whether all is there: definitions, operator, rights",
     },
     "Run": {
-        "run": "run the operator",
-        "playground": "serve a small Kubernetes on this machine",
-        "demo": "play stops of real agents and check how they end",
-        "crds": "print the CustomResourceDefinitions",
-        "try": "run a task, stop it, and say how that ended",
-        "unprotect": "take the operator's finalizer off all tasks",
+        **{name: verb.about for name, verb in VERBS.items()},
         "completion": "print the script that completes words in your shell",
     },
 }
 
 _MODULES: Final = {"resume": "pause", "list": "listing"}
-_OPERATORS_OWN: Final = ("run", "playground", "demo", "crds", "try", "unprotect")
 
 
 class Verbs(click.Group):
@@ -58,7 +52,7 @@ class Verbs(click.Group):
         """Return a verb."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        if cmd_name in _OPERATORS_OWN:
+        if cmd_name in VERBS:
             return _passed_on(cmd_name)
         module = importlib.import_module(f"agentstop.cli.plugin.verbs.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name if cmd_name != "list" else "listing")
