@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from tests.support.kube import KubeError
 
 from agentstop.cluster.connection import NoConnectionError
 from benchmarks import machine, servers
-from benchmarks.api import Api, RequestFailedError
+from benchmarks.api import connect
 from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
 from benchmarks.crowd import crowd
 from benchmarks.family import family
@@ -102,7 +103,7 @@ def main() -> int:
         servers.ServerFailedError,
         NoConnectionError,
         OperatorFailedError,
-        RequestFailedError,
+        KubeError,
         StartFailedError,
         TooSlowError,
         WrongError,
@@ -142,7 +143,7 @@ async def _measure(
     contenders = [OURS, BARE] if server.jobs is servers.Jobs.NONE else [OURS, JOB, BARE]
     log = folder / "operator.log"
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(await Api.connect())
+        api = await stack.enter_async_context(await connect())
         await install_crds(api)
 
         @asynccontextmanager

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from tests.support.kube import MERGE, STRATEGIC_MERGE, Kube, Object
+
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND, PLURAL
-from benchmarks.api import MERGE, STRATEGIC_MERGE, Api, JsonObject
 from benchmarks.kubelet import NODE
 from benchmarks.marks import Marks, Stage
 
@@ -44,7 +45,7 @@ def jobs_path(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
-def pod_spec() -> JsonObject:
+def pod_spec() -> Object:
     """Return the pod that all of them run; no process is behind it."""
     return {
         "nodeName": NODE,
@@ -63,7 +64,7 @@ def pod_spec() -> JsonObject:
     }
 
 
-def task_manifest(name: str, agent: str = "researcher") -> JsonObject:
+def task_manifest(name: str, agent: str = "researcher") -> Object:
     """Return an AgentTask that runs the pod."""
     return {
         "apiVersion": API_VERSION,
@@ -73,12 +74,12 @@ def task_manifest(name: str, agent: str = "researcher") -> JsonObject:
     }
 
 
-def pod_manifest(name: str) -> JsonObject:
+def pod_manifest(name: str) -> Object:
     """Return the bare pod."""
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec()}
 
 
-def container_spec(image: str) -> JsonObject:
+def container_spec(image: str) -> Object:
     """Return a pod that a kubelet runs: its process ends at once when it is asked to."""
     command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
     resources = {"requests": {"cpu": "1m", "memory": "8Mi"}}
@@ -90,7 +91,7 @@ def container_spec(image: str) -> JsonObject:
     }
 
 
-def job_manifest(name: str, pods: int = 1, spec: Mapping[str, Any] | None = None) -> JsonObject:
+def job_manifest(name: str, pods: int = 1, spec: Mapping[str, Any] | None = None) -> Object:
     """Return a Job that runs so many pods of this specification, or of `pod_spec`."""
     return {
         "apiVersion": "batch/v1",
@@ -100,7 +101,7 @@ def job_manifest(name: str, pods: int = 1, spec: Mapping[str, Any] | None = None
     }
 
 
-def adopting_manifest(name: str) -> JsonObject:
+def adopting_manifest(name: str) -> Object:
     """Return an AgentTask that stands for the Job of the same name."""
     ref = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
     return {
@@ -119,11 +120,11 @@ class Contender:
     letter: str
     """Names of its workloads begin with it."""
     collection: Callable[[str], str]
-    manifest: Callable[[str], JsonObject]
+    manifest: Callable[[str], Object]
     stop: dict[str, Any]
     pods: int = 1
     """So many pods has each of its workloads."""
-    job: Callable[[str], JsonObject] | None = None
+    job: Callable[[str], Object] | None = None
     """The Job of the same name that it stands for; it is made first."""
 
     @property
@@ -135,16 +136,16 @@ class Contender:
         """Return names for so many workloads."""
         return [f"{self.letter}{prefix}{number:05d}" for number in range(count)]
 
-    async def create(self, api: Api, namespace: str, name: str) -> None:
+    async def create(self, api: Kube, namespace: str, name: str) -> None:
         """Create one workload."""
         if self.job is not None:
             await api.call("POST", jobs_path(namespace), self.job(name))
         await api.call("POST", self.collection(namespace), self.manifest(name))
 
-    async def patch(self, api: Api, namespace: str, name: str) -> None:
+    async def patch(self, api: Kube, namespace: str, name: str) -> None:
         """Send the patch that stops one workload, of the kind that the API server takes with the least work."""
         kind = MERGE if self.has_tasks else STRATEGIC_MERGE
-        await api.call("PATCH", f"{self.collection(namespace)}/{name}", self.stop, kind)
+        await api.call("PATCH", f"{self.collection(namespace)}/{name}", self.stop, content_type=kind)
 
 
 OURS: Final = Contender(AGENTSTOP, "a", tasks_path, task_manifest, {"spec": {"stopRequested": True}})
@@ -179,7 +180,7 @@ def run_by_kubelet(image: str) -> tuple[Contender, Contender]:
     return replace(ADOPTED, job=job), replace(UNADOPTED, manifest=job)
 
 
-def mark_pod(marks: Marks, at: float, kind: str, pod: JsonObject) -> None:
+def mark_pod(marks: Marks, at: float, kind: str, pod: Object) -> None:
     """Note what the event of a pod means, for whichever of them the pod belongs to."""
     metadata = pod["metadata"]
     uid = metadata["uid"]
@@ -197,7 +198,7 @@ def mark_pod(marks: Marks, at: float, kind: str, pod: JsonObject) -> None:
         marks.mark(subject, Stage.END, at, part=uid, parts=owner.pods)
 
 
-def mark_task(marks: Marks, at: float, task: JsonObject) -> None:
+def mark_task(marks: Marks, at: float, task: Object) -> None:
     """Note what the event of a task means."""
     phase = task.get("status", {}).get("phase")
     name = task["metadata"]["name"]

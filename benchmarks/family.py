@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.api import JsonObject
+from tests.support.kube import Object
+
 from benchmarks.contenders import FAMILY, SINGLY, Contender, task_manifest, tasks_path
 from benchmarks.marks import Stage as Mark
 from benchmarks.operator_process import operator
@@ -65,7 +66,7 @@ async def _stop(place: Stage, contender: Contender, prefix: str) -> tuple[float,
     return max(effects) - started, max(ends) - started
 
 
-def _manifest(name: str, parent: str | None) -> JsonObject:
+def _manifest(name: str, parent: str | None) -> Object:
     manifest = task_manifest(name)
     if parent is not None:
         manifest["spec"]["parentRef"] = {"name": parent}

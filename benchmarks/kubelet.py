@@ -5,7 +5,7 @@ import contextlib
 from datetime import UTC, datetime
 from typing import Final
 
-from benchmarks.api import Api, JsonObject, RequestFailedError
+from tests.support.kube import Kube, KubeError, Object
 
 NODE: Final = "agentstop-bench"
 WORKERS: Final = 16
@@ -13,7 +13,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
-def running_status(container: str, since: str) -> JsonObject:
+def running_status(container: str, since: str) -> Object:
     """Return the status of a pod whose one container runs."""
     return {
         "phase": "Running",
@@ -39,7 +39,7 @@ def running_status(container: str, since: str) -> JsonObject:
     }
 
 
-def ended_status(pod: JsonObject, at: str) -> JsonObject:
+def ended_status(pod: Object, at: str) -> Object:
     """Return the status of a pod whose container exited with 0, for its deadline or because the pod is deleted."""
     containers = [
         {
@@ -75,9 +75,9 @@ def now() -> str:
 class FakeKubelet:
     """Takes pods that are bound to its node. `see` is to be told of every event of a watch on pods."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Kube) -> None:
         self._api = api
-        self._work: asyncio.Queue[tuple[str, JsonObject]] = asyncio.Queue()
+        self._work: asyncio.Queue[tuple[str, Object]] = asyncio.Queue()
         self._done: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self.termination_seconds = 0.0
@@ -86,7 +86,7 @@ class FakeKubelet:
     async def start(self) -> None:
         """Make the node, and begin to work."""
         node = {"metadata": {"name": NODE}, "spec": {"unschedulable": True}}
-        with contextlib.suppress(RequestFailedError):
+        with contextlib.suppress(KubeError):
             await self._api.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", **node})
         ready = {"type": "Ready", "status": "True", "reason": "Bench", "lastHeartbeatTime": now()}
         ready["lastTransitionTime"] = now()
@@ -100,10 +100,10 @@ class FakeKubelet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for path in (f"/api/v1/nodes/{NODE}", f"{LEASES}/{NODE}"):
-            with contextlib.suppress(RequestFailedError):
+            with contextlib.suppress(KubeError):
                 await self._api.call("DELETE", path)
 
-    def see(self, kind: str, pod: JsonObject) -> None:
+    def see(self, kind: str, pod: Object) -> None:
         """Take in the event of a pod."""
         if kind == "DELETED" or pod["spec"].get("nodeName") != NODE:
             return
@@ -115,7 +115,7 @@ class FakeKubelet:
         elif phase == "Running" and pod["spec"].get("activeDeadlineSeconds") == 1:
             self._once("end", pod)
 
-    def _once(self, what: str, pod: JsonObject) -> None:
+    def _once(self, what: str, pod: Object) -> None:
         key = (what, pod["metadata"]["uid"])
         if key not in self._done:
             self._done.add(key)
@@ -127,7 +127,7 @@ class FakeKubelet:
             what, pod = await self._work.get()
             path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
             # A pod that went in the meantime needs nothing any more.
-            with contextlib.suppress(RequestFailedError):
+            with contextlib.suppress(KubeError):
                 if what == "delete":
                     if pod.get("status", {}).get("phase") == "Running":
                         await self._api.patch(f"{path}/status", {"status": ended_status(pod, now())})
@@ -142,10 +142,10 @@ class FakeKubelet:
     async def _beat(self) -> None:
         """Renew the node's lease, so that a cluster's controllers take the node for alive."""
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NODE}}
-        with contextlib.suppress(RequestFailedError):
+        with contextlib.suppress(KubeError):
             await self._api.call("POST", LEASES, {**lease, "spec": {"holderIdentity": NODE}})
         while True:
             moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            with contextlib.suppress(RequestFailedError):
+            with contextlib.suppress(KubeError):
                 await self._api.patch(f"{LEASES}/{NODE}", {"spec": {"renewTime": moment, "leaseDurationSeconds": 40}})
             await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -5,8 +5,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from typing import Final
 
-from benchmarks.api import Api, JsonObject
+from tests.support.kube import Kube, KubeError, Object
+
+WATCH_SECONDS: Final = 3600
 
 
 class Stage(StrEnum):
@@ -68,11 +71,11 @@ class Marks:
 class Watching:
     """Background watches of collections; what they bring goes to a function as it arrives."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Kube) -> None:
         self._api = api
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, path: str, tell: Callable[[float, str, JsonObject], None]) -> None:
+    async def start(self, path: str, tell: Callable[[float, str, Object], None]) -> None:
         """Watch a collection from now on; what is there already is not told."""
         version = (await self._api.call("GET", f"{path}?limit=1"))["metadata"]["resourceVersion"]
         self._tasks.append(asyncio.create_task(self._follow(path, version, tell), name=f"watch {path}"))
@@ -85,9 +88,13 @@ class Watching:
             if isinstance(result, Exception):
                 raise result
 
-    async def _follow(self, path: str, version: str, tell: Callable[[float, str, JsonObject], None]) -> None:
+    async def _follow(self, path: str, version: str, tell: Callable[[float, str, Object], None]) -> None:
         while True:
-            async for at, kind, thing in self._api.watch(path, version):
+            async for at, kind, thing in self._api.arrivals(
+                path, version, seconds=WATCH_SECONDS, allowWatchBookmarks="true"
+            ):
+                if kind == "ERROR":
+                    raise KubeError(thing.get("code", 0), {"message": f"the watch of {path} broke: {thing}"})
                 version = thing["metadata"]["resourceVersion"]
                 if kind != "BOOKMARK":
                     tell(at, kind, thing)

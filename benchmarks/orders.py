@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from tests.support.kube import Kube, Object
+
 from agentstop.api.meta import API_VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL
-from benchmarks.api import Api, JsonObject
 from benchmarks.contenders import ARRIVING, BARE, ORDERED, Contender, tasks_path
 from benchmarks.marks import Stage as Mark
 from benchmarks.marks import TooSlowError
@@ -84,7 +85,7 @@ class _Round:
         self._place = place
         self._contender = contender
         self._name = name
-        self._order: JsonObject = {}
+        self._order: Object = {}
         self._names: list[str] = []
         self.arrived: list[str] = []
 
@@ -150,7 +151,7 @@ class _Round:
         finally:
             await asyncio.gather(*making)
 
-    async def verify(self) -> JsonObject:
+    async def verify(self) -> Object:
         """Raise WrongError unless every task ended as it has to, and the order counted it; return its status."""
         await self._place.marks.wait_all(self.arrived, Mark.END, STOP_SECONDS)
         await self._place.marks.wait_all(self._names, Mark.END, STOP_SECONDS)
@@ -182,9 +183,9 @@ class _Round:
         made = [name for name in names if (self._home(name), name) in self._place.pods]
         check(not made, f"pods were made under the hold: {made[:5]}")
 
-    async def _counted(self, total: int) -> JsonObject:
+    async def _counted(self, total: int) -> Object:
         """Wait until the order has counted all tasks: its status follows within half a second."""
-        found: JsonObject = {}
+        found: Object = {}
         for _ in range(int(SETTLE_SECONDS / POLL_SECONDS) + 1):
             found = await self._status()
             if found["matched"] + found["refused"] >= total:
@@ -208,32 +209,32 @@ class _Round:
         await self._place.marks.wait(after, Mark.END, STOP_SECONDS)
         await self._place.api.call("DELETE", f"{ORDERS}/{self._order['metadata']['name']}")
 
-    async def _tasks(self) -> dict[str, JsonObject]:
-        found: dict[str, JsonObject] = {}
+    async def _tasks(self) -> dict[str, Object]:
+        found: dict[str, Object] = {}
         for namespace in self._place.namespaces:
             where = f"{tasks_path(namespace)}?labelSelector={ROUND_LABEL}%3D{self._name}"
             found |= {each["metadata"]["name"]: each for each in (await self._place.api.call("GET", where))["items"]}
         return found
 
-    async def _status(self) -> JsonObject:
+    async def _status(self) -> Object:
         where = f"{ORDERS}/{self._order['metadata']['name']}"
-        status: JsonObject = (await self._place.api.call("GET", where)).get("status") or {}
+        status: Object = (await self._place.api.call("GET", where)).get("status") or {}
         return status
 
     async def _phase(self, phase: str) -> None:
         await until_phase(self._place.api, f"{ORDERS}/{self._order['metadata']['name']}", phase)
 
 
-async def until_phase(api: Api, path: str, phase: str) -> JsonObject:
+async def until_phase(api: Kube, path: str, phase: str) -> Object:
     """Wait for the phase of an order, and return its status. Raises TooSlowError."""
     end = time.perf_counter() + STOP_SECONDS
     while time.perf_counter() < end:
-        status: JsonObject = (await api.call("GET", path)).get("status") or {}
+        status: Object = (await api.call("GET", path)).get("status") or {}
         if status.get("phase") == phase:
             return status
         await asyncio.sleep(POLL_SECONDS)
     raise TooSlowError(f"{path} is not {phase}")
 
 
-def _created(task: JsonObject) -> datetime:
+def _created(task: Object) -> datetime:
     return datetime.fromisoformat(task["metadata"]["creationTimestamp"])

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
@@ -11,11 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tests.support import apiserver, serve_playground
-from tests.support.apiserver import START_SECONDS
-from tests.support.controllers import MANAGER, has_manager
+from tests.support import apiserver
+from tests.support.controllers import MANAGER, has_manager, manager
 from tests.support.programs import Program, running
-from tests.support.waiting import until
 
 
 class ServerFailedError(Exception):
@@ -55,13 +52,13 @@ async def given(kubeconfig: Path) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def playground(folder: Path) -> AsyncIterator[Server]:
     """Start the playground's API server in a process of its own."""
-    kubeconfig = folder / "kubeconfig"
-    command = [sys.executable, str(serve_playground.__file__), str(kubeconfig)]
-    async with running(Program.start(command, folder / "playground.log")) as program:
-        await _wait(lambda: program.check() and kubeconfig.exists(), "the playground", folder)
-        with _environment(kubeconfig):
-            note = "the playground has no Job controller to compare with"
-            yield Server("playground", throwaway=True, jobs=Jobs.NONE, note=note)
+    async with AsyncExitStack() as stack:
+        with _started(folder):
+            server = apiserver.playground_server(folder, forked=False)
+            _, kubeconfig = await stack.enter_async_context(server)
+        stack.enter_context(_environment(kubeconfig))
+        note = "the playground has no Job controller to compare with"
+        yield Server("playground", throwaway=True, jobs=Jobs.NONE, note=note)
 
 
 @asynccontextmanager
@@ -70,10 +67,8 @@ async def assets(folder: Path) -> AsyncIterator[Server]:
     if reason := apiserver.missing():
         raise ServerFailedError(reason)
     async with AsyncExitStack() as stack:
-        try:
+        with _started(folder):
             plane = await stack.enter_async_context(apiserver.control_plane(folder))
-        except (AssertionError, RuntimeError) as error:
-            raise ServerFailedError(str(error)) from error
         stack.enter_context(_environment(plane.kubeconfig))
         if not has_manager():
             yield Server("kube-apiserver", True, Jobs.NONE, f"there is no {MANAGER} in {apiserver.assets()}")
@@ -85,33 +80,20 @@ async def assets(folder: Path) -> AsyncIterator[Server]:
             note="the Job controller runs without its limit of 20 requests a second, except where it says 'as shipped'",
             job_controller=lambda rate: running(
                 Program.start(
-                    _job_controller(plane.kubeconfig, rate), folder / f"job-controller-{rate or 'shipped'}.log"
+                    manager(plane.kubeconfig, ["job-controller"], rate),
+                    folder / f"job-controller-{rate or 'shipped'}.log",
                 )
             ),
         )
 
 
-def _job_controller(kubeconfig: Path, rate: int | None) -> list[str]:
-    """Return the command that runs the Job controller alone.
-
-    Its client is limited to 20 requests a second as it is shipped.
-    Source: https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
-    """
-    command = [
-        str(apiserver.assets() / MANAGER),
-        f"--kubeconfig={kubeconfig}",
-        "--controllers=job-controller",
-        "--leader-elect=false",
-        "--secure-port=0",
-    ]
-    return command if rate is None else [*command, f"--kube-api-qps={rate}", f"--kube-api-burst={rate}"]
-
-
-async def _wait(there: Callable[[], bool], what: str, folder: Path) -> None:
+@contextmanager
+def _started(folder: Path) -> Iterator[None]:
+    """Start what is measured on. Raises ServerFailedError where that fails."""
     try:
-        await until(there, START_SECONDS, what)
+        yield
     except (AssertionError, RuntimeError) as error:
-        raise ServerFailedError(f"{what} is not ready: {error}; see {folder}") from error
+        raise ServerFailedError(f"{error}; see {folder}") from error
 
 
 @contextmanager

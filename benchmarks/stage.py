@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from tests.support import definitions
+from tests.support.kube import Kube, KubeError, Object
+
 from agentstop.api.crd import crds
-from agentstop.api.meta import API_VERSION
-from benchmarks.api import Api, JsonObject, RequestFailedError
 from benchmarks.contenders import mark_pod, mark_task, pods_path, tasks_path
 from benchmarks.kubelet import FakeKubelet
 from benchmarks.marks import Marks, TooSlowError, Watching
@@ -21,9 +22,6 @@ RUN_LABEL: Final = "agentstop-bench"
 AT_ONCE: Final = 32
 """So many requests are under way at once, where nothing else is said."""
 
-CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-CRD_POLLS: Final = 100
-CRD_POLL_SECONDS: Final = 0.1
 
 Item = TypeVar("Item")
 
@@ -32,7 +30,7 @@ Item = TypeVar("Item")
 class Stage:
     """Namespaces that are watched."""
 
-    api: Api
+    api: Kube
     namespaces: tuple[str, ...]
     marks: Marks
     watching: Watching
@@ -48,7 +46,7 @@ class Stage:
     async def watch(self) -> None:
         """Begin to watch pods and tasks."""
 
-        def on_pod(at: float, kind: str, pod: JsonObject) -> None:
+        def on_pod(at: float, kind: str, pod: Object) -> None:
             self.pods.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
             mark_pod(self.marks, at, kind, pod)
             self.kubelet.see(kind, pod)
@@ -59,7 +57,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(api: Api, *, clean_up: bool, namespaces: int = 1) -> AsyncIterator[Stage]:
+async def stage(api: Kube, *, clean_up: bool, namespaces: int = 1) -> AsyncIterator[Stage]:
     """Make so many namespaces with one kubelet; take them away afterwards where `clean_up` is wanted."""
     run = f"agentstop-bench-{secrets.token_hex(4)}"
     names = tuple(f"{run}-{number}" for number in range(namespaces))
@@ -77,19 +75,12 @@ async def stage(api: Api, *, clean_up: bool, namespaces: int = 1) -> AsyncIterat
         await place.kubelet.stop()
 
 
-async def install_crds(api: Api) -> None:
-    """Install our kinds where they are not there yet, and wait until they are served."""
-    for crd in crds().values():
-        with contextlib.suppress(RequestFailedError):
-            await api.call("POST", CRDS, crd)
-    wanted = {crd["spec"]["names"]["plural"] for crd in crds().values()}
-    for _ in range(CRD_POLLS):
-        with contextlib.suppress(RequestFailedError):
-            served = {each["name"] for each in (await api.call("GET", f"/apis/{API_VERSION}"))["resources"]}
-            if wanted <= served:
-                return
-        await asyncio.sleep(CRD_POLL_SECONDS)
-    raise TooSlowError(f"the API server does not serve {', '.join(sorted(wanted))} of {API_VERSION}; see their status")
+async def install_crds(api: Kube) -> None:
+    """Install our kinds where they are not there yet, and wait until they are served. Raises TooSlowError."""
+    try:
+        await definitions.install(api, crds().values())
+    except AssertionError as error:
+        raise TooSlowError(str(error)) from error
 
 
 async def for_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], at_once: int = AT_ONCE) -> None:
@@ -103,13 +94,13 @@ async def for_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]
     await asyncio.gather(*(go_on() for _ in range(at_once)))
 
 
-async def _remove(api: Api, namespace: str) -> None:
+async def _remove(api: Kube, namespace: str) -> None:
     """Take away what no kubelet would end, then the namespace."""
     pods = (await api.call("GET", pods_path(namespace))).get("items", ())
 
-    async def end(pod: JsonObject) -> None:
+    async def end(pod: Object) -> None:
         path = f"{pods_path(namespace)}/{pod['metadata']['name']}"
-        with contextlib.suppress(RequestFailedError):
+        with contextlib.suppress(KubeError):
             await api.patch(path, {"metadata": {"finalizers": None}})
             await api.call("DELETE", path, {"gracePeriodSeconds": 0})
 

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +51,20 @@ class ControlPlane:
     def ssl(self) -> ssl.SSLContext:
         """Return what a client needs to trust it."""
         return ssl.create_default_context(cafile=str(self.certificate))
+
+
+@asynccontextmanager
+async def playground_server(
+    folder: Path, *, crds: bool = True, forked: bool = True
+) -> AsyncIterator[tuple[Program, Path]]:
+    """Run the playground's API server, and yield it with its kubeconfig; not forked where it is measured."""
+    kubeconfig, log, module = folder / "kubeconfig", folder / "server.log", "tests.support.serve_playground"
+    arguments = [str(kubeconfig), *([] if crds else ["--without-crds"])]
+    fresh = [sys.executable, "-m", module, *arguments]
+    starting = Program.fork(module, arguments, log) if forked else Program.start(fresh, log)
+    async with running(starting) as server:
+        await until(lambda: server.check() and kubeconfig.exists(), START_SECONDS, "playground serving")
+        yield server, kubeconfig
 
 
 def assets() -> Path:

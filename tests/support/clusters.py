@@ -16,7 +16,7 @@ from agentstop.api.crd import crds
 from tests.support import apiserver, controllers, definitions, installed
 from tests.support.apiserver import START_SECONDS
 from tests.support.kube import NODES, PODS, Kube, KubeError
-from tests.support.programs import Program, running
+from tests.support.programs import Program
 from tests.support.waiting import until
 
 NODE = "playground"
@@ -129,12 +129,8 @@ class Cluster:
 @asynccontextmanager
 async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluster]:
     """The playground: its API server, its controllers, its node."""
-    kubeconfig = folder / "kubeconfig"
     async with AsyncExitStack() as stack:
-        arguments = [str(kubeconfig), *([] if crds else ["--without-crds"])]
-        starting = Program.fork("tests.support.serve_playground", arguments, folder / "server.log")
-        server = await stack.enter_async_context(running(starting))
-        await until(lambda: server.check() and kubeconfig.exists(), START_SECONDS, "playground serving")
+        server, kubeconfig = await stack.enter_async_context(apiserver.playground_server(folder, crds=crds))
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
         await definitions.install(kube, definitions.sandboxes())

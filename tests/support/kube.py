@@ -1,12 +1,14 @@
-"""A small client of the Kubernetes API for tests: raw objects in, raw objects out."""
+"""A small client of the Kubernetes API for tests and benchmarks: raw objects in, raw objects out."""
 
 import json
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -16,12 +18,14 @@ from agentstop_playground.node import kubeconfig
 Object = dict[str, Any]
 
 MERGE = "application/merge-patch+json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 REQUEST_SECONDS = 30.0
+WATCH_SECONDS = 290
 
 DEEPEST = 100_000
 """Nested so deep may be what is read here; the API server takes JSON up to 10,000 levels."""
@@ -99,11 +103,17 @@ def decode(content: bytes) -> Any:
 class Kube:
     """A connection to one API server, as the user of a kubeconfig."""
 
-    def __init__(self, url: str, token: str | None, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, url: str, token: str | None, context: ssl.SSLContext | None, *, seconds: float = REQUEST_SECONDS
+    ) -> None:
+        """`seconds` is how long an answer may take, where a request does not say it."""
         self.url = url
+        self._seconds = seconds
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session = aiohttp.ClientSession(
-            headers=headers, connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0)
+            headers=headers,
+            connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0),
+            read_bufsize=1 << 20,
         )
 
     @classmethod
@@ -116,6 +126,14 @@ class Kube:
         """Close all connections."""
         await self._session.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
     async def call(
         self,
         method: str,
@@ -124,7 +142,7 @@ class Kube:
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
-        seconds: float = REQUEST_SECONDS,
+        seconds: float | None = None,
     ) -> Object:
         """Make one request, whose body is sent as it is if it is text; raises KubeError for what is no success."""
         text = body if body is None or isinstance(body, str) else json.dumps(body)
@@ -147,7 +165,7 @@ class Kube:
         content_type: str = "application/json",
         accept: str = "application/json",
         query: Mapping[str, str] | None = None,
-        seconds: float = REQUEST_SECONDS,
+        seconds: float | None = None,
     ) -> tuple[int, bytes]:
         """Make one request with any bytes; return the status and the bytes of the answer, whatever they are."""
         async with self._session.request(
@@ -156,7 +174,7 @@ class Kube:
             data=body,
             params=query,
             headers={"Content-Type": content_type, "Accept": accept},
-            timeout=aiohttp.ClientTimeout(total=seconds),
+            timeout=aiohttp.ClientTimeout(total=seconds if seconds is not None else self._seconds),
         ) as response:
             return response.status, await response.read()
 
@@ -190,9 +208,13 @@ class Kube:
         """Create an object."""
         return await self.call("POST", kind.path(namespace), body)
 
+    async def patch(self, path: str, body: Object) -> Object:
+        """Merge into what is at a path."""
+        return await self.call("PATCH", path, body, content_type=MERGE)
+
     async def merge(self, kind: Kind, namespace: str, name: str, body: Object, subresource: str = "") -> Object:
         """Merge into an object."""
-        return await self.call("PATCH", kind.path(namespace, name, subresource), body, content_type=MERGE)
+        return await self.patch(kind.path(namespace, name, subresource), body)
 
     async def delete(
         self,
@@ -216,15 +238,22 @@ class Kube:
 
     async def watch(self, kind: Kind, namespace: str, version: str) -> AsyncIterator[tuple[str, Object]]:
         """Yield (event type, object) from a resource version on; ends with the watch."""
-        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "290"}
+        async for _, event_type, item in self.arrivals(kind.path(namespace), version):
+            yield event_type, item
+
+    async def arrivals(
+        self, path: str, version: str, *, seconds: int = WATCH_SECONDS, **query: str
+    ) -> AsyncIterator[tuple[float, str, Object]]:
+        """Yield (moment of arrival by time.perf_counter, event type, object) of a collection; ends with the watch."""
+        wanted = {**query, "watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS)
-        where = self.url + kind.path(namespace)
-        async with self._session.get(where, params=query, timeout=timeout) as response:
+        async with self._session.get(self.url + path, params=wanted, timeout=timeout) as response:
             if response.status >= 400:
                 raise KubeError(response.status, {"message": await response.text()})
             buffer = b""
             async for chunk in response.content.iter_any():
+                at = time.perf_counter()
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
                     event = decode(line)
-                    yield event["type"], event["object"]
+                    yield at, event["type"], event["object"]
