@@ -19,6 +19,7 @@ from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.lease import ObservedLease
 from agentstop.cluster.resources import APIResource
 from agentstop.cluster.transport import Transport
+from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,8 @@ POLL_SHARE: Final = 1 / 20
 REQUEST_SHARE: Final = 1 / 5
 """How long a request of the election may take, as a share of that time."""
 
-RETRY_SECONDS: Final = 0.25
-"""Pause after a renewal that failed."""
-
 GIVE_BACK_TRIES: Final = 3
 """So often is a lease given back that changes meanwhile: a renewal that was not answered in time may arrive late."""
-
-GIVE_BACK_SECONDS: Final = 3.0
-"""How long that may take in all: whoever asked the operator to end does not wait for long."""
 
 LEASES: Final = APIResource("/apis/coordination.k8s.io/v1", "leases")
 
@@ -72,7 +67,9 @@ class Election:
         leader_guard: LeaderGuard,
         changed: Callable[[bool], None],
         clock: Callable[[], datetime],
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._transport = transport
         self._seat = seat
         self._leader_guard = leader_guard
@@ -103,7 +100,7 @@ class Election:
             return
         self._leader_guard.end()
         try:
-            async with asyncio.timeout(GIVE_BACK_SECONDS):
+            async with asyncio.timeout(self._timings.lease_release_seconds):
                 await asyncio.wait((self._claim,))
                 await self._let_go()
         except (ApiError, TimeoutError) as error:
@@ -156,7 +153,7 @@ class Election:
                     return
                 pause = self._seat.duration * RENEWAL_SHARE
             except ApiError as error:
-                pause = RETRY_SECONDS
+                pause = self._timings.lease_retry_seconds
                 if error.code in {404, 409} and await self._is_another_s():
                     log.error("this replica leads no more: %s has the lease", self._term.holder or "nobody")
                     return

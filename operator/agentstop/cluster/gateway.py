@@ -28,6 +28,7 @@ from agentstop.cluster.resources import (
 )
 from agentstop.cluster.suspending import suspend
 from agentstop.cluster.transport import UNREADABLE, Transport
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
 from agentstop.workloads.pods.record import STOP_MANAGER
@@ -50,18 +51,10 @@ from agentstop.workloads.requests import (
 MAX_AT_ONCE: Final = 16
 """So many requests of one task are under way at once."""
 
-WATCH_SECONDS: Final = 60
-SILENCE_SECONDS: Final = 65.0
-"""How long one watch lasts before it is renewed, and after how long a silent one is taken for dead."""
-
 MANAGER: Final = "agentstop"
 """Field manager of all changes but those that stop, pause or resume a workload."""
 
 PAUSE_MANAGER: Final = "agentstop-pause"
-
-REFLECTED_SECONDS: Final = 30
-REFLECTED_SILENCE_SECONDS: Final = 35.0
-"""The same where all objects of a kind are watched: a connection that died without a word is found out soon."""
 
 BOOKMARK: Final = "BOOKMARK"
 """Type of an event that brings nothing but a newer resource version.
@@ -100,8 +93,9 @@ class Gateway:
     Raises ApiError for every answer that is not a success, and for none.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, timings: Timings = TIMINGS) -> None:
         self._transport = transport
+        self._timings = timings
         self._discovery = Discovery(lambda where: self.call("GET", where))
         self._lightener = Lightener(transport, self._discovery)
         self._reading_heavy = asyncio.Lock()
@@ -299,8 +293,8 @@ class Gateway:
                 yield ABSENT, {}
             for item in listed["items"]:
                 yield await self._with_scale(target, "ADDED", item)
-        query = _watching(selector, listed["metadata"]["resourceVersion"], WATCH_SECONDS)
-        async for line in self._transport.lines(where, query, SILENCE_SECONDS, lambda: None):
+        query = _watching(selector, listed["metadata"]["resourceVersion"], self._timings.watch_seconds)
+        async for line in self._transport.lines(where, query, self._timings.watch_silence_seconds, lambda: None):
             if len(line) > HEAVY_BYTES:
                 async with self._reading_heavy:
                     begun = time.monotonic()
@@ -336,8 +330,8 @@ class Gateway:
         `accepted` is called when the API server has accepted the watch. An event that is an error raises ApiError.
         """
         where = _all_of(kind, namespace)
-        query = _watching(_by_label(selector), version, REFLECTED_SECONDS)
-        async for line in self._transport.lines(where, query, REFLECTED_SILENCE_SECONDS, accepted):
+        query = _watching(_by_label(selector), version, self._timings.reflected_seconds)
+        async for line in self._transport.lines(where, query, self._timings.reflected_silence_seconds, accepted):
             hint = hint_of(line) if len(line) > HEAVY_BYTES else None
             if hint is not None:
                 what = {**hint.name._asdict(), "resourceVersion": hint.version}

@@ -8,22 +8,15 @@ from typing import Final
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
 from agentstop.workloads.requests import Get, ListPods
 
 log = logging.getLogger(__name__)
 
-PAUSE_SECONDS: Final = 0.5
-"""Pause between two watches of one object."""
-
-UNSERVED_SECONDS: Final = 3.0
-"""The same where the API server does not serve the kind: somebody may install it at any time."""
-
 MAX_WATCHES: Final = 1000
-LOOK_SECONDS: Final = 10.0
 LOOKS_PER_SECOND: Final = 50
-"""So many are watched at once, since each watch takes a connection; the others are looked at so often, and more rarely
-where there are more of them than can be looked at in that time."""
+"""So many are watched at once, since each watch takes a connection; of the others so many are looked at in a second."""
 
 
 class ObjectWatcher:
@@ -34,7 +27,9 @@ class ObjectWatcher:
         gateway: Gateway,
         tell: Callable[[WatchTarget, str, JsonObject], None],
         tell_absent: Callable[[ObjectRef], None],
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._gateway = gateway
         self._tell = tell
         self._tell_absent = tell_absent
@@ -62,7 +57,7 @@ class ObjectWatcher:
 
     async def _follow(self, ref: WatchTarget) -> None:
         while True:
-            pause = PAUSE_SECONDS
+            pause = self._timings.watch_retry_seconds
             try:
                 if self._watches < MAX_WATCHES:
                     await self._watch(ref)
@@ -70,11 +65,12 @@ class ObjectWatcher:
                     await self._look(ref)
             except ApiError as error:
                 log.debug("the watch of %s broke, and is begun anew: %s", ref, error)
-                pause = UNSERVED_SECONDS if error.code == 404 else PAUSE_SECONDS
+                if error.code == 404:
+                    pause = self._timings.watch_unserved_seconds
             except Exception:
                 log.exception("the watch of %s broke, and is begun anew", ref)
             if self._watches >= MAX_WATCHES:
-                pause = max(LOOK_SECONDS, (len(self._tasks) - MAX_WATCHES) / LOOKS_PER_SECOND)
+                pause = max(self._timings.look_seconds, (len(self._tasks) - MAX_WATCHES) / LOOKS_PER_SECOND)
             await asyncio.sleep(pause)
 
     async def _watch(self, ref: WatchTarget) -> None:

@@ -8,8 +8,6 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import MAX_BYTES, TOO_LARGE, UNREADABLE, Transport
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
-LIST_TIMEOUT_SECONDS: Final = 120.0
-
 FIRST_PAGE: Final = 20
 PAGE: Final = 200
 """So many objects are listed at once, first and at most: to read a page holds up everything else only for a moment."""
@@ -68,7 +66,7 @@ async def pages(
         query["limit"] = str(limit)
         most = MAX_PAGE_BYTES if limit > 1 else MAX_BYTES
         try:
-            page = Page(where, await transport.listing(where, query, accept, LIST_TIMEOUT_SECONDS, most))
+            page = Page(where, await transport.listing(where, query, accept, most))
         except ApiError as error:
             if error.reason != TOO_LARGE or limit == 1:
                 raise

@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from itertools import takewhile
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from agentstop.timings import TIMINGS, Timings
 
 Key = TypeVar("Key", bound=Hashable)
 KeyToAdd = TypeVar("KeyToAdd", bound=Hashable, contravariant=True)
-
-FIRST_RETRY_SECONDS: Final = 0.05
-MAX_RETRY_SECONDS: Final = 3.0
 
 
 class Priority(IntEnum):
@@ -58,8 +57,12 @@ class WorkQueue(Generic[Key]):
     """
 
     def __init__(
-        self, priority_of: Callable[[Key], Priority] = lambda _: Priority.NORMAL, rest_seconds: float = 0.0
+        self,
+        priority_of: Callable[[Key], Priority] = lambda _: Priority.NORMAL,
+        rest_seconds: float = 0.0,
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._priority_of = priority_of
         self._rest_seconds = rest_seconds
         self._rested: dict[Key, float] = {}
@@ -123,7 +126,8 @@ class WorkQueue(Generic[Key]):
         """Have the key worked on again after a pause that doubles with every failure, up to 3 seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        self.add_after(key, min(FIRST_RETRY_SECONDS * 2 ** min(failures, 20), MAX_RETRY_SECONDS))
+        first, longest = self._timings.first_retry_seconds, self._timings.max_retry_seconds
+        self.add_after(key, min(first * 2 ** min(failures, 20), longest))
 
     def succeeded(self, key: Key) -> None:
         """Forget the key's failures."""

@@ -16,11 +16,9 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.large_objects import FairQueue, NamespacedName, pause_after
 from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
+from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
-
-PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
-"""Between tries; the last one again and again, since an API server may be away for long."""
 
 RENEWAL_PAUSE_SECONDS: Final = 0.02
 """Between a watch that has lasted its time and the next one."""
@@ -88,6 +86,7 @@ class Reflector:
         listener: Listener,
         pulse: WatchMonitor,
         reached: Callable[[Source, str], None] = lambda _source, _version: None,
+        timings: Timings = TIMINGS,
     ) -> None:
         """`reached` is called with a resource version when all up to it was told; large objects may still follow."""
         self._gateway = gateway
@@ -95,6 +94,7 @@ class Reflector:
         self._listener = listener
         self._pulse = pulse
         self._reached = reached
+        self._pauses = timings.reflect_retries_seconds
         self._uids: dict[NamespacedName, str] = {}
         self._heavy = FairQueue()
         self._tries = 0
@@ -210,7 +210,7 @@ class Reflector:
             except ApiError as error:
                 if not error.absent:
                     self._heavy.add(name, ending=ending)
-                    await asyncio.sleep(PAUSES_SECONDS[-1])
+                    await asyncio.sleep(self._pauses[-1])
                 elif name in self._uids:
                     missing = partial(self._listener.missing, self._source.kind, name, self._uids.pop(name))
                     self._pass_on(name, missing)
@@ -264,6 +264,6 @@ class Reflector:
         if error.code != GONE and str(error) != self._said:
             self._said = str(error)
             log.warning("%s cannot be watched, which is tried again: %s", self._source, error)
-        pause = PAUSES_SECONDS[min(self._tries, len(PAUSES_SECONDS) - 1)]
+        pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
         self._tries += 1
         await asyncio.sleep(pause)

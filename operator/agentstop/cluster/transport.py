@@ -17,14 +17,11 @@ from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError, decode
 from agentstop.cluster.errors import NOT_LEADING, ApiError, error_from
 from agentstop.cluster.leader_guard import LeaderGuard
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 
-REQUEST_TIMEOUT_SECONDS: Final = 10.0
-"""How long one request may take. An API server that hangs is asked again rather than waited for."""
-
 KEEP_ALIVE_SECONDS: Final = 75.0
-WARM_SECONDS: Final = 20.0
-"""How long an idle connection is kept, and how often one is used; API servers close theirs after 90 idle seconds."""
+"""How long an idle connection is kept: API servers close theirs after 90 idle seconds."""
 
 API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 """A path in which nothing stands that a server could take for a way to somewhere else."""
@@ -61,8 +58,10 @@ class Transport:
         clock: ServerClock | None = None,
         *,
         whole_errors: bool = False,
+        timings: Timings = TIMINGS,
     ) -> None:
         """`whole_errors` is for whoever reads no answers but those to what he sent himself."""
+        self._timings = timings
         self._whole_errors = whole_errors
         self._leader_guard = leader_guard or LeaderGuard()
         self._clock = clock or ServerClock()
@@ -79,7 +78,7 @@ class Transport:
         while True:
             with suppress(ApiError):
                 await self.call("GET", "/version")
-            await asyncio.sleep(WARM_SECONDS)
+            await asyncio.sleep(self._timings.warm_seconds)
 
     async def call(
         self,
@@ -90,13 +89,14 @@ class Transport:
         content_type: str = "application/json",
         *,
         accept: str = "application/json",
-        timeout: float = REQUEST_TIMEOUT_SECONDS,
+        timeout: float | None = None,
         headers: Headers = (),
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with; a change only while we may act.
 
         `headers` are sent besides, such as who is impersonated.
         """
+        timeout = self._timings.request_seconds if timeout is None else timeout
         if method != "GET":
             # A change that is still under way when the tenure ends is given up.
             timeout = min(timeout, self._leader_guard.left())
@@ -132,18 +132,18 @@ class Transport:
             answer[IS_HEAVY] = True
         return answer
 
-    async def listing(self, where: str, query: Mapping[str, str], accept: str, timeout: float, most: int) -> Listing:
+    async def listing(self, where: str, query: Mapping[str, str], accept: str, most: int) -> Listing:
         """Return a list of objects, each to be read when it is its turn.
 
         Raises ApiError with reason TooLarge where it has more than so many bytes.
         """
-        total = aiohttp.ClientTimeout(total=timeout)
+        total = aiohttp.ClientTimeout(total=self._timings.list_seconds)
         asked = self._request("GET", where, query, None, "application/json", total, accept)
         return Listing(await self._content(asked, most), whole_bytes=HEAVY)
 
     async def text(self, where: str, query: Mapping[str, str] | None = None) -> str:
         """Return an answer that is no object, as a log is not."""
-        total = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
+        total = aiohttp.ClientTimeout(total=self._timings.request_seconds)
         asked = self._request("GET", where, query or {}, None, "application/json", total, accept="*/*")
         return (await self._content(asked)).decode(errors="replace")
 
@@ -151,7 +151,7 @@ class Transport:
         self, where: str, query: Mapping[str, str], silence: float, accepted: Callable[[], None]
     ) -> AsyncIterator[bytes]:
         """Yield the lines of an answer as they come, for at most so many seconds; tell when it has begun."""
-        timeout = aiohttp.ClientTimeout(total=silence, sock_connect=REQUEST_TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=silence, sock_connect=self._timings.request_seconds)
         try:
             response = await self._request("GET", where, query, None, "application/json", timeout)
             async with response:

@@ -18,11 +18,9 @@ from agentstop.cluster.gateway import BOOKMARK, event_of
 from agentstop.cluster.reflector import GONE
 from agentstop.cluster.transport import lines
 from agentstop.controller.watch_health import Watched, WatchHealth, is_watch, watch_of
+from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
-
-PAUSE_SECONDS: Final = 1.0
-"""Before a list is read anew after an error: kopf itself goes on at once."""
 
 _BEGIN_ANEW: Final = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": GONE}}
 """What has kopf list anew what it watches, and watch on from there."""
@@ -31,8 +29,9 @@ _BEGIN_ANEW: Final = {"type": "ERROR", "object": {"kind": "Status", "apiVersion"
 class Answers:
     """Looks through what kopf's watches bring, and tells how they are."""
 
-    def __init__(self, watch_health: WatchHealth) -> None:
+    def __init__(self, watch_health: WatchHealth, timings: Timings = TIMINGS) -> None:
         self._watch_health = watch_health
+        self.retry_seconds = timings.kopf_retry_seconds
         self._unsound: set[Watched] = set()
         """Watches that had begun and then brought an error: that they begin anew is no sign of life."""
         self._said: dict[Watched, str] = {}
@@ -84,7 +83,7 @@ class Answers:
             except ApiError as error:
                 self._unsound.add(watched)
                 self.failed(watched, str(error))
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(self.retry_seconds)
                 yield _line(_BEGIN_ANEW)
                 return
             self.heard(watched)
@@ -129,7 +128,7 @@ class _Answer(aiohttp.ClientResponse):
             if watched is None or self.status >= 400:
                 raise json.JSONDecodeError(str(error), "", 0) from None
             self.answers.failed(watched, f"the list cannot be read: {error}")
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self.answers.retry_seconds)
             raise aiohttp.ClientPayloadError("the list is to be read anew") from None
 
 

@@ -15,6 +15,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.gateway import Gateway
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Task
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,8 @@ SERIES_ENDS_AFTER: Final = timedelta(minutes=6)
 Source: https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/383-new-event-api-ga-graduation
 """
 
-PATIENCE_SECONDS: Final = 30.0
 STEP_SECONDS: Final = 0.05
-"""How long an Event waits for stops to go first, and how often it looks."""
+"""How often an Event that lets stops go first looks whether they have."""
 
 REMEMBERED: Final = 4096
 MAX_NOTE: Final = 1024
@@ -52,7 +52,14 @@ class _Series:
 class EventRecorder:
     """Posts notes about tasks and pods as Events of events.k8s.io/v1, whenever nothing that matters more is `busy`."""
 
-    def __init__(self, gateway: Gateway, clock: Callable[[], datetime], busy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        clock: Callable[[], datetime],
+        busy: Callable[[], bool],
+        timings: Timings = TIMINGS,
+    ) -> None:
+        self._patience_seconds = timings.event_patience_seconds
         self._gateway = gateway
         self._clock = clock
         self._busy = busy
@@ -76,7 +83,7 @@ class EventRecorder:
     async def _post_all(self, queue: asyncio.Queue[_Waiting]) -> None:
         while True:
             about, note, at = await queue.get()
-            for _ in range(int(PATIENCE_SECONDS / STEP_SECONDS)):
+            for _ in range(int(self._patience_seconds / STEP_SECONDS)):
                 if not self._busy():
                     break
                 await asyncio.sleep(STEP_SECONDS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from agentstop.api.meta import stalled
 from agentstop.cluster.cache import Cache
@@ -10,15 +10,16 @@ from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.lifecycle.family import ancestors, descendants
 from agentstop.lifecycle.observation import Task
-
-COUNT_SECONDS: Final = 0.1
-"""How long the tasks above wait before they count anew: so that a family that ends at once is not counted for each."""
+from agentstop.timings import TIMINGS, Timings
 
 
 class FamilyHandler:
     """Listens to the changes of tasks, and has their relatives decided on."""
 
-    def __init__(self, cache: Cache, queue: Enqueuer[TaskKey], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cache: Cache, queue: Enqueuer[TaskKey], clock: Callable[[], datetime], timings: Timings = TIMINGS
+    ) -> None:
+        self._count_seconds = timings.family_count_seconds
         self._cache = cache
         self._queue = queue
         self._clock = clock
@@ -39,7 +40,7 @@ class FamilyHandler:
                     self._queue.add(below)
         if task.spec.parent_ref is not None and _upwards(before) != _upwards(after):
             for each in ancestors(task, family_lister):
-                self._queue.add_after(TaskKey(each.namespace, each.name), COUNT_SECONDS)
+                self._queue.add_after(TaskKey(each.namespace, each.name), self._count_seconds)
 
 
 def _downwards(task: Task | None) -> Any:

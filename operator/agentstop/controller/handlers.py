@@ -17,15 +17,18 @@ from agentstop.controller.answers import Answers
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.stop_order_handler import StopOrderHandler
 from agentstop.controller.watch_health import WatchHealth
+from agentstop.timings import TIMINGS, Timings
 
 
-def build_registry(orders: StopOrderHandler, metrics: Metrics, *, everywhere: bool) -> kopf.OperatorRegistry:
+def build_registry(
+    orders: StopOrderHandler, metrics: Metrics, *, everywhere: bool, timings: Timings = TIMINGS
+) -> kopf.OperatorRegistry:
     """Return kopf's registry with our handlers.
 
     `everywhere` is whether all namespaces are served: only then anything outside of namespaces is looked at.
     """
     registry = kopf.OperatorRegistry()
-    sessions = Sessions(metrics.watch_health)
+    sessions = Sessions(metrics.watch_health, timings)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -54,8 +57,8 @@ def build_registry(orders: StopOrderHandler, metrics: Metrics, *, everywhere: bo
 class Sessions:
     """kopf's connections: as it would make them itself, but with answers that it can read."""
 
-    def __init__(self, watch_health: WatchHealth) -> None:
-        self._answers = Answers(watch_health)
+    def __init__(self, watch_health: WatchHealth, timings: Timings = TIMINGS) -> None:
+        self._answers = Answers(watch_health, timings)
         self._newest: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
 
     def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:

@@ -16,14 +16,9 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import TASKS
 from agentstop.controller.settings import NoMemories, operator_settings, scope
+from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
-
-POLL_SECONDS: Final = 2.0
-"""How often it is looked whether our kinds are served, and the pause before kopf is run anew."""
-
-CANCEL_SECONDS: Final = 1.0
-"""How long kopf may take to end once it is cancelled: in the middle of its start that can be five seconds."""
 
 PLURALS: Final = frozenset({PLURAL, ORDER_PLURAL, CLUSTER_ORDER_PLURAL})
 NOT_SERVED: Final = f"the API server does not serve all kinds of {GROUP}; install them with: kubectl apply -f crds/"
@@ -45,7 +40,9 @@ class KopfRunner:
         *,
         prepare: Callable[[], Awaitable[None]],
         begun: Callable[[], None],
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._gateway = gateway
         self._registry = registry
         self._namespaces = namespaces
@@ -83,14 +80,14 @@ class KopfRunner:
                 # A scan of the API that is cut off in the middle of a request would call that an error.
                 logging.getLogger("kopf").setLevel(logging.CRITICAL)
             watches.cancel()
-            await asyncio.wait((watches,), timeout=CANCEL_SECONDS)
+            await asyncio.wait((watches,), timeout=self._timings.kopf_cancel_seconds)
 
     async def _kopf(self) -> None:
         """Run kopf's tasks. It puts signal handlers of its own in place at the end of the first step."""
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
-            settings=operator_settings(),
+            settings=operator_settings(self._timings),
             memories=NoMemories(),
             # Its own way to a name asks for the user's, which not every user in a pod has.
             identity=Identity("agentstop"),
@@ -118,4 +115,4 @@ class KopfRunner:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+            await asyncio.wait_for(self._stopping.wait(), self._timings.served_seconds)

@@ -15,6 +15,7 @@ from agentstop import __version__
 from agentstop.api.task import Phase, StopSource, Verdict
 from agentstop.controller.stalls import Stall
 from agentstop.controller.watch_health import KINDS, WatchHealth
+from agentstop.timings import TIMINGS, Timings
 
 SIGNAL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 """In seconds. 1 is a bound of its own, so that an alert on it is exact."""
@@ -89,10 +90,11 @@ class Metrics:
         phases: Mapping[tuple[str, Phase], int],
         depth: Callable[[], int],
         stalled: Callable[[], Iterable[Stall]],
+        timings: Timings = TIMINGS,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self.watch_health = WatchHealth()
+        self.watch_health = WatchHealth(timings=timings)
         self.stop_requests = Counter(
             "agentstop_stop_requests", "Stops that were accepted.", ["source"], registry=self.registry
         )

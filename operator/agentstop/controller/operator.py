@@ -13,7 +13,6 @@ from agentstop.controller.definitions import warn_of_others
 from agentstop.controller.kopf_runner import KopfRunner
 from agentstop.controller.options import Options
 from agentstop.controller.probes import Probes
-from agentstop.controller.resync import INTERVAL_SECONDS
 from agentstop.controller.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -23,16 +22,10 @@ URGENT_WORKERS: Final = 24
 """Workers that take nothing but stops, so that no amount of other work keeps a stop waiting. A worker waits for the API
 server nearly all the time: with few of them, many stops at once get little of a server that others ask, too."""
 
-MAX_FILL_SECONDS: Final = 20.0
-"""After so long work begins though not everything may be known: it may be that some of it can't be."""
-
 FILLING_THRESHOLDS: Final = (100_000, 50, 200)
 SETTLED_THRESHOLDS: Final = (1_000, 20, 500)
 """For the garbage collector: what is read at the start stays, and to search it again and again would only take time;
 afterwards every stop leaves a few hundred objects, and to save them up would end in one long pause."""
-
-FINISH_SECONDS: Final = 2.0
-"""How long work that has begun may take to end after the operator was asked to end."""
 
 
 class Operator:
@@ -85,7 +78,7 @@ class Operator:
     async def _work(self, wiring: Wiring) -> None:
         """Begin with what is no stop, once all is known: a task whose pod is not known yet would be asked for it."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._filled.wait(), MAX_FILL_SECONDS)
+            await asyncio.wait_for(self._filled.wait(), self._options.timings.fill_seconds)
         await asyncio.gather(*wiring.workers.start(WORKERS, urgent_only=False))
 
     def _runner(self, wiring: Wiring) -> KopfRunner:
@@ -95,7 +88,13 @@ class Operator:
 
         namespaces, stopping = self._options.namespaces, self._stopping
         return KopfRunner(
-            wiring.gateway, wiring.registry, namespaces, stopping, prepare=prepare, begun=self._catch_signals
+            wiring.gateway,
+            wiring.registry,
+            namespaces,
+            stopping,
+            prepare=prepare,
+            begun=self._catch_signals,
+            timings=self._options.timings,
         )
 
     def _reflect(self, wiring: Wiring) -> None:
@@ -126,7 +125,7 @@ class Operator:
         """Let what is being worked on come to its end, for a moment."""
         wiring.queue.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(wiring.queue.idle(), FINISH_SECONDS)
+            await asyncio.wait_for(wiring.queue.idle(), self._options.timings.finish_seconds)
 
     async def _keep_in_step(self, wiring: Wiring) -> None:
         """Wait until the caches are filled, and compare them with the cluster from time to time."""
@@ -139,7 +138,7 @@ class Operator:
                 await look
             except Exception as error:  # noqa: BLE001  (this must not end: it is what finds out all else)
                 log.warning("the second look at the cluster did not come about: %s", error)
-            await asyncio.sleep(INTERVAL_SECONDS)
+            await asyncio.sleep(self._options.timings.resync_seconds)
             look = wiring.resync.run_once()
 
     def _settle(self, wiring: Wiring) -> None:

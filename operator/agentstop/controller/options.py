@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agentstop.cluster.election import LeaderElectionConfig
 from agentstop.lifecycle.decision import LIMITS, Limits
+from agentstop.timings import TIMINGS, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,5 +20,7 @@ class Options:
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
     limits: Limits = LIMITS
+    timings: Timings = TIMINGS
+    """How long it waits, and how often it looks."""
     seat: LeaderElectionConfig | None = None
     """What is to be held in order to act, where there are several replicas; None for one that acts alone."""

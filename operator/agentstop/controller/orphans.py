@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from agentstop.api.order import ListedTask
 from agentstop.api.task import WorkloadStatus
@@ -23,18 +22,13 @@ from agentstop.controller.task_pass import ROUNDS
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.pods.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
 from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
-
-SETTLING: Final = timedelta(seconds=1)
-"""How long a pod without a task is left to the garbage collector, which takes what went with its owner."""
-
-UNSERVED: Final = timedelta(seconds=30)
-"""How long to wait where our kind is not served: that says nothing about any task."""
 
 
 def priority_of_orphan(key: OrphanKey, lister: Lister) -> Priority:
@@ -86,7 +80,9 @@ class Orphans:
         stalls: Stalls,
         filled: Callable[[], bool],
         clock: Callable[[], datetime],
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._cache = cache
         self._gateway = gateway
         self._executor = executor
@@ -121,7 +117,7 @@ class Orphans:
         elif is_orphan(pod, *self._claimants(pod)):
             self._known[key] = _Orphan(self._clock(), pod.task or "")
             self._cache.keep(ref)
-            self._queue.add_after(key, SETTLING.total_seconds())
+            self._queue.add_after(key, self._timings.orphan_settling.total_seconds())
             self._metrics.orphans.set(len(self._known))
 
     def sweep(self) -> None:
@@ -156,14 +152,14 @@ class Orphans:
         orphan = self._known.get(key)
         if orphan is None:
             return
-        early = orphan.since + SETTLING - self._clock()
+        early = orphan.since + self._timings.orphan_settling - self._clock()
         if early > timedelta():
             self._queue.add_after(key, early.total_seconds())
             return
         try:
             over = await self._end(key, orphan)
         except UnservedError:
-            self._queue.add_after(key, UNSERVED.total_seconds())
+            self._queue.add_after(key, self._timings.orphan_unserved.total_seconds())
             return
         if over:
             self._let_go(key)

@@ -20,6 +20,7 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.lifecycle.orders import FREE
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.objects import PodsOf
 from agentstop.workloads.registry import kind_of, taken
@@ -44,6 +45,7 @@ class Reconciler:
         clock: Callable[[], datetime],
         *,
         limits: Limits = LIMITS,
+        timings: Timings = TIMINGS,
     ) -> None:
         self._cache = cache
         self._queue = queue
@@ -52,7 +54,7 @@ class Reconciler:
         self._orders = orders
         self._clock = clock
         self._means = Means(cache, gateway, executor, orders, reporter, self._observe, clock, limits)
-        self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock)
+        self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
         self._last_resort = LastResort(cache, gateway, self._writer, clock)
 
     async def reconcile(self, key: TaskKey) -> None:

@@ -17,8 +17,6 @@ from agentstop.workloads.requests import Get
 
 log = logging.getLogger(__name__)
 
-INTERVAL_SECONDS: Final = 300.0
-
 BATCH: Final = 20
 PAUSE_SECONDS: Final = 0.02
 """So many tasks are taken at a time, and how long a pause is made after them: stops come in between."""

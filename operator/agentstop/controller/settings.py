@@ -1,18 +1,23 @@
 """How kopf is set up: as a source of watch events, and nothing else."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import kopf
 from kopf._core.reactor.inventory import ResourceMemories
 
+from agentstop.timings import TIMINGS, Timings
+
 
 class _Backoffs(Iterable[float]):
-    """Pauses between tries of kopf's own requests, in seconds, without end: an API server may be away for long."""
+    """Pauses between tries of kopf's own requests, in seconds; the last one without end."""
+
+    def __init__(self, pauses: Sequence[float]) -> None:
+        self._pauses = pauses
 
     def __iter__(self) -> Iterator[float]:
-        return itertools.chain((0.1, 0.2, 0.5), itertools.repeat(1.0))
+        return itertools.chain(self._pauses, itertools.repeat(self._pauses[-1]))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -57,7 +62,7 @@ class NoMemories(ResourceMemories):
         return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
-def operator_settings() -> kopf.OperatorSettings:
+def operator_settings(timings: Timings = TIMINGS) -> kopf.OperatorSettings:
     """Return the settings of kopf."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
@@ -66,13 +71,13 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = _NoProgress()
     # Short watches: a connection that died without a word is found out within seconds, not after minutes.
-    settings.watching.server_timeout = 30
-    settings.watching.inactivity_timeout = 35
+    settings.watching.server_timeout = timings.reflected_seconds
+    settings.watching.inactivity_timeout = timings.reflected_silence_seconds
     settings.watching.reconnect_backoff = 0.02
     settings.watching.chunk_size = 20  # a page holds up everything else while it is read, and may be 30 MB
     settings.networking.connect_timeout = 5.0
     settings.networking.request_timeout = 60.0
-    settings.networking.error_backoffs = _Backoffs()
+    settings.networking.error_backoffs = _Backoffs(timings.reflect_retries_seconds)
     settings.queueing.idle_timeout = 0.1
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None

@@ -1,7 +1,7 @@
 """When the watches last had contact with the API server: what tells a quiet cluster from a blind operator.
 
 A quiet cluster has no events, and kopf keeps bookmarks to itself. But every watch is asked for anew after 30 seconds
-(kopf's `server_timeout`, `REFLECTED_SECONDS` for what we watch ourselves), and the API server answers such a request at
+(kopf's `server_timeout`, and for what we watch ourselves), and the API server answers such a request at
 once. A watch that is alive therefore has contact at least that often, however little happens; one that is dead, refused
 or cut off has none.
 """
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
+from agentstop.timings import TIMINGS, Timings
 
 KINDS: Final[Mapping[str, str]] = {
     PLURAL: KIND,
@@ -23,9 +24,6 @@ KINDS: Final[Mapping[str, str]] = {
     "namespaces": "Namespace",
 }
 """The kinds that are watched for as long as the operator runs, by their plural."""
-
-BLIND_SECONDS: Final = 90.0
-"""After so long without contact a watch counts as blind: it is three times as long as one lasts."""
 
 NEEDED: Final = frozenset({KIND, "Pod"})
 
@@ -43,8 +41,9 @@ class Watched(NamedTuple):
 class WatchHealth:
     """The newest sign of life of each watch, in Unix seconds."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, timings: Timings = TIMINGS) -> None:
         self._now = now
+        self._blind_seconds = timings.blind_seconds
         self._newest: dict[Watched, float] = {}
         self._begun: set[Watched] = set()
         self._problems: dict[Watched, str] = {}
@@ -86,7 +85,7 @@ class WatchHealth:
         for watched, at in self._newest.items():
             kind, namespace = watched
             silent = self._now() - at
-            if silent > BLIND_SECONDS:
+            if silent > self._blind_seconds:
                 where = f" in namespace {namespace}" if namespace else ""
                 problem = self._problems.get(watched, "the API server does not answer it")
                 return f"the watch of {kind}{where} is blind since {silent:.0f} seconds: {problem}"

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Final
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -38,9 +37,6 @@ from agentstop.controller.tracing import tracing_from
 from agentstop.controller.workers import Workers
 from agentstop.lifecycle.orders import OrderKey
 
-ORDER_REST_SECONDS: Final = 0.5
-"""How long an order rests after a pass: its status is written no more often, however fast its tasks change."""
-
 
 class Wiring:
     """Everything that one operator consists of, joined, and not begun.
@@ -52,29 +48,40 @@ class Wiring:
         self, options: Options, configuration: Configuration, filled: Callable[[], bool], stack: AsyncExitStack
     ) -> None:
         self._options = options
+        timings = options.timings
         self.cache = Cache(trust_requested_by=options.trust_requested_by)
-        self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of)
-        self.order_queue: WorkQueue[OrderKey] = WorkQueue(self._priority_of_order, rest_seconds=ORDER_REST_SECONDS)
+        self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of, timings=timings)
+        self.order_queue: WorkQueue[OrderKey] = WorkQueue(self._priority_of_order, timings.order_rest_seconds, timings)
         stalls = Stalls()
         self.cache.tasks.listen(stalls.changed)
-        self.metrics = Metrics(self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls)
+        self.metrics = Metrics(self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls, timings)
         self.metrics.watch_health.expect(options.namespaces)
         self.clock = ServerClock()
         now = self.clock.now
         self.leader_guard = LeaderGuard()
         event_handler = EventHandler(self.cache, self.queue, self.metrics, now)
-        FamilyHandler(self.cache, self.queue, now)
-        self.transport = Transport(configuration, self.leader_guard, self.clock)
+        FamilyHandler(self.cache, self.queue, now, timings)
+        self.transport = Transport(configuration, self.leader_guard, self.clock, timings=timings)
         stack.push_async_callback(self.transport.close)
-        self.gateway = gateway = Gateway(self.transport)
-        object_watcher = ObjectWatcher(gateway, event_handler.followed, event_handler.absent)
+        self.gateway = gateway = Gateway(self.transport, timings)
+        object_watcher = ObjectWatcher(gateway, event_handler.followed, event_handler.absent, timings)
         stack.push_async_callback(object_watcher.close)
-        self.events = EventRecorder(gateway, now, lambda: len(self.queue) > 0)
+        self.events = EventRecorder(gateway, now, lambda: len(self.queue) > 0, timings)
         tracing = tracing_from(os.environ)
         stack.push_async_callback(tracing.close)
         executor = Executor(self.cache, gateway, self.queue, now)
         self.orphans = Orphans(
-            self.cache, gateway, executor, self.queue, event_handler, self.events, self.metrics, stalls, filled, now
+            self.cache,
+            gateway,
+            executor,
+            self.queue,
+            event_handler,
+            self.events,
+            self.metrics,
+            stalls,
+            filled,
+            now,
+            timings,
         )
         self.orders = StopOrderHandler(
             self.cache,
@@ -105,10 +112,17 @@ class Wiring:
             self.orders.book,
             now,
             limits=options.limits,
+            timings=timings,
         )
         event_handler.forget_with(self.reconciler.forget)
         self.reflectors = [
-            Reflector(gateway, Source(kind, namespace, selector), event_handler, self.metrics.watch_health)
+            Reflector(
+                gateway,
+                Source(kind, namespace, selector),
+                event_handler,
+                self.metrics.watch_health,
+                timings=timings,
+            )
             for namespace in options.namespaces or ("",)
             for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
         ]
@@ -119,7 +133,9 @@ class Wiring:
 
     def registry(self) -> kopf.OperatorRegistry:
         """Return kopf's registry with our handlers."""
-        return build_registry(self.orders, self.metrics, everywhere=not self._options.namespaces)
+        return build_registry(
+            self.orders, self.metrics, everywhere=not self._options.namespaces, timings=self._options.timings
+        )
 
     def _election(self, stack: AsyncExitStack) -> Election | None:
         if self._options.seat is None:
@@ -130,6 +146,7 @@ class Wiring:
             self.leader_guard,
             lambda leads: self.lead(leads=leads),
             self.clock.now,
+            self._options.timings,
         )
         self.metrics.leader.set(0)
         stack.push_async_callback(election.release)

@@ -19,16 +19,13 @@ from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import ObjectEffect
 from agentstop.lifecycle.observation import Reason, Task
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef
 
 log = logging.getLogger(__name__)
 
 FINAL_CODES: Final = frozenset({400, 403, 422})
 """HTTP codes that say that this status will not be taken, by validation, admission or for lack of rights."""
-
-TRY_AGAIN_SECONDS: Final = 10.0
-TRY_AGAIN_LATER_SECONDS: Final = 300.0
-"""How often a status that is not taken is written again, while the task goes on and once it has ended."""
 
 
 class Writer:
@@ -45,7 +42,9 @@ class Writer:
         reporter: Reporter,
         wanted: Callable[[], Collection[str]],
         clock: Callable[[], datetime],
+        timings: Timings = TIMINGS,
     ) -> None:
+        self._timings = timings
         self._cache = cache
         self._gateway = gateway
         self._queue = queue
@@ -102,7 +101,8 @@ class Writer:
             self._reporter.wrote(task, replace(decision, status=status))
             self._reporter.unwritable(task, word)
         self._cache.tasks.stand_in(key, status, word)
-        self._queue.add_after(key, TRY_AGAIN_LATER_SECONDS if status.phase.terminal else TRY_AGAIN_SECONDS)
+        timings, ended = self._timings, status.phase.terminal
+        self._queue.add_after(key, timings.ended_status_retry_seconds if ended else timings.status_retry_seconds)
 
     async def _lighten(self, key: TaskKey, task: Task) -> bool:
         """Take the bulk off a task; return whether it became smaller."""

@@ -10,11 +10,11 @@ from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
-from agentstop.cluster import transport as transport_module
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import ABSENT, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName
 from agentstop.cluster.transport import Transport
+from agentstop.timings import TIMINGS
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Get, Meaning, Patch
 from tests.unit.objects import POD_REF, Raw
@@ -159,7 +159,7 @@ async def test_a_server_that_hangs_has_no_code(transport: Transport, server: Ser
         await transport.call("GET", POD_PATH, timeout=0.05)
     assert caught.value.code == 0
     assert "did not answer in time" in str(caught.value)
-    assert transport_module.REQUEST_TIMEOUT_SECONDS <= 10
+    assert TIMINGS.request_seconds <= 10
 
 
 async def test_a_server_that_breaks_off_has_no_code(gateway: Gateway, server: Server) -> None:

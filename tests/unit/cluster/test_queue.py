@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agentstop.cluster.queue import FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS, Priority, WorkQueue
+from agentstop.cluster.queue import Priority, WorkQueue
+from agentstop.timings import TIMINGS
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -155,7 +156,7 @@ def test_a_key_whose_time_has_come_goes_to_its_lane(loop: SteppedLoop) -> None:
 def test_a_failed_key_waits_among_the_others(loop: SteppedLoop) -> None:
     queue = WorkQueue[str](lambda _: Priority.STOP)
     inside(loop, queue, "retry", "a")
-    loop.pass_time(FIRST_RETRY_SECONDS)
+    loop.pass_time(TIMINGS.first_retry_seconds)
 
     assert Worker(loop, queue, urgent_only=True).ask() is None
     assert Worker(loop, queue).ask() == "a"
@@ -256,16 +257,16 @@ def test_retries_come_later_and_later(loop: SteppedLoop, queue: WorkQueue[str]) 
         inside(loop, queue, "retry", "a")
         began = loop.moment
         while worker.ask() is None:
-            loop.pass_time(FIRST_RETRY_SECONDS / 2)
+            loop.pass_time(TIMINGS.first_retry_seconds / 2)
         pauses.append(loop.moment - began)
         worker.finish()
 
-    doubled = [min(FIRST_RETRY_SECONDS * 2**number, MAX_RETRY_SECONDS) for number in range(12)]
-    assert pauses == pytest.approx(doubled, abs=FIRST_RETRY_SECONDS)
+    doubled = [min(TIMINGS.first_retry_seconds * 2**number, TIMINGS.max_retry_seconds) for number in range(12)]
+    assert pauses == pytest.approx(doubled, abs=TIMINGS.first_retry_seconds)
 
     queue.succeeded("a")
     inside(loop, queue, "retry", "a")
-    loop.pass_time(FIRST_RETRY_SECONDS)
+    loop.pass_time(TIMINGS.first_retry_seconds)
     assert worker.ask() == "a"
 
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from agentstop.cluster import reflector as reflector_module
 from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Reflector, Source
+from agentstop.timings import Timings
 from tests.support.waiting import until
 from tests.unit.objects import Raw
 
@@ -131,11 +131,14 @@ class Told:
         self.skips += number
 
 
+IMPATIENT = Timings(reflect_retries_seconds=(0.001, 0.002))
+
+
 @asynccontextmanager
 async def reflecting(script: Script) -> AsyncIterator[tuple[Told, Reflector]]:
     """Run a reflector until it has used up its script."""
     told = Told()
-    reflector = Reflector(cast("Gateway", script), script.source, told, told, told.reached)
+    reflector = Reflector(cast("Gateway", script), script.source, told, told, told.reached, IMPATIENT)
     running = asyncio.create_task(reflector.run())
 
     def at_the_end() -> bool:
@@ -146,11 +149,6 @@ async def reflecting(script: Script) -> AsyncIterator[tuple[Told, Reflector]]:
     yield told, reflector
     assert not running.done(), running
     running.cancel()
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "PAUSES_SECONDS", (0.001, 0.002))
 
 
 async def test_it_goes_on_where_the_list_ends() -> None:

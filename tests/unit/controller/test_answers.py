@@ -10,10 +10,10 @@ import kopf
 import pytest
 from aiohttp import web
 
-from agentstop.controller import answers as answers_module
 from agentstop.controller.handlers import Sessions
 from agentstop.controller.settings import NoMemories, operator_settings
 from agentstop.controller.watch_health import WatchHealth
+from agentstop.timings import Timings
 from tests.support.programs import free_port
 from tests.support.waiting import until
 from tests.unit.cluster.test_decoding import nested
@@ -77,9 +77,11 @@ class Server:
         return response
 
 
+IMPATIENT = Timings(kopf_retry_seconds=0.05)
+
+
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Server, str]]:
-    monkeypatch.setattr(answers_module, "PAUSE_SECONDS", 0.05)
+async def server() -> AsyncIterator[tuple[Server, str]]:
     server = Server()
     app = web.Application()
     app.router.add_get("/{rest:.*}", server.answer)
@@ -95,7 +97,7 @@ async def told(server: tuple[Server, str], done: Callable[[list[tuple[str | None
     """Run kopf until its handler was told enough, and return what that was; it must not have ended by itself."""
     events: list[tuple[str | None, str]] = []
     registry = kopf.OperatorRegistry()
-    sessions = Sessions(WatchHealth())
+    sessions = Sessions(WatchHealth(), IMPATIENT)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -160,7 +162,7 @@ async def test_a_watch_that_begins_and_brings_an_error_is_no_contact(server: tup
     now = 100.0
     watch_health = WatchHealth(lambda: now)
     watch_health.expect(("ns",))
-    session = Sessions(watch_health).session(kopf.ConnectionInfo(server=server[1])).aiohttp_session
+    session = Sessions(watch_health, IMPATIENT).session(kopf.ConnectionInfo(server=server[1])).aiohttp_session
     where = f"{server[1]}{API}/namespaces/ns/stoporders?watch=true"
 
     async def heard_after(text: str) -> float:

@@ -7,7 +7,8 @@ import pytest
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import Priority, WorkQueue
-from agentstop.controller.family_handler import COUNT_SECONDS, FamilyHandler
+from agentstop.controller.family_handler import FamilyHandler
+from agentstop.timings import TIMINGS
 from tests.unit.objects import Raw, at, raw_task, when
 
 ASKED: Raw = {"stopRequested": True}
@@ -134,7 +135,7 @@ def test_a_parent_that_goes_is_felt_below(bench: Bench) -> None:
 def test_an_end_is_counted_by_all_above_a_moment_later(bench: Bench, status: Raw) -> None:
     bench.put("c", "b", status=status)
 
-    assert bench.queue.later == {"b": COUNT_SECONDS, "a": COUNT_SECONDS}
+    assert bench.queue.later == {"b": TIMINGS.family_count_seconds, "a": TIMINGS.family_count_seconds}
 
 
 def test_a_birth_is_counted_by_all_above(bench: Bench) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.controller.kopf_runner import NOT_SERVED, PLURALS, POLL_SECONDS, KopfRunner
+from agentstop.controller.kopf_runner import NOT_SERVED, PLURALS, KopfRunner
+from agentstop.timings import TIMINGS
 from tests.unit.cluster.virtual_time import run
 
 SERVED = {"resources": [{"name": name} for name in PLURALS]}
@@ -100,7 +101,7 @@ def test_kopf_is_begun_anew_whenever_it_breaks_off(bench: Bench, caplog: pytest.
     bench.ends = [ValueError("odd"), OSError("gone")]
     assert not bench.run()
 
-    assert bench.runs == pytest.approx([0.0, POLL_SECONDS, 2 * POLL_SECONDS])
+    assert bench.runs == pytest.approx([0.0, TIMINGS.served_seconds, 2 * TIMINGS.served_seconds])
     assert (bench.prepared, bench.begun) == (3, 3), "the orders are read anew each time"
     assert "begun anew: odd" in caplog.text
 
@@ -109,7 +110,7 @@ def test_the_orders_are_read_before_kopf_begins(bench: Bench) -> None:
     bench.unprepared = [ApiError(0, "Unreachable", "away")]
     assert not bench.run()
 
-    assert bench.runs == pytest.approx([POLL_SECONDS])
+    assert bench.runs == pytest.approx([TIMINGS.served_seconds])
     assert bench.prepared == 2
 
 
@@ -124,7 +125,7 @@ def test_it_waits_until_all_our_kinds_are_served(bench: Bench, caplog: pytest.Lo
     bench.answers = [ApiError(0, "Unreachable", "away"), ApiError(404, "NotFound", "no"), some, some]
     bench.run()
 
-    assert bench.runs == pytest.approx([4 * POLL_SECONDS])
+    assert bench.runs == pytest.approx([4 * TIMINGS.served_seconds])
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("waiting")]
     assert told == ["waiting: away", f"waiting: {NOT_SERVED}"], "each once"
 

@@ -19,11 +19,12 @@ from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import Executor
 from agentstop.controller.metrics import Metrics
-from agentstop.controller.orphans import SETTLING, UNSERVED, Orphans, priority_of_orphan
+from agentstop.controller.orphans import Orphans, priority_of_orphan
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.lifecycle.decision import MARGIN, RECHECK
 from agentstop.lifecycle.events import Note
+from agentstop.timings import TIMINGS
 from agentstop.workloads.objects import ObjectRef, Rejection
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import Delete, Get, Patch, Request
@@ -136,7 +137,7 @@ class Bench:
         self.change(status={"phase": "Failed", "containerStatuses": [ended()]})
         self.see(self.pod)
 
-    async def work(self, after: timedelta = SETTLING) -> None:
+    async def work(self, after: timedelta = TIMINGS.orphan_settling) -> None:
         self.now += after
         await self.orphans.reconcile(KEY)
 
@@ -243,7 +244,7 @@ async def test_a_kind_that_is_not_served_says_nothing_about_any_task(bench: Benc
     bench.begin()
     bench.error = NOT_SERVED
     for _ in range(3):
-        await bench.work(UNSERVED)
+        await bench.work(TIMINGS.orphan_unserved)
     assert bench.sent == []
     assert bench.known == ["OrphanedPod"]
 

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from agentstop.controller.handlers import Sessions
-from agentstop.controller.watch_health import BLIND_SECONDS, WatchHealth
+from agentstop.controller.watch_health import WatchHealth
+from agentstop.timings import TIMINGS
 from tests.support.programs import free_port
 
 TASKS = "/apis/agentstop.dev/v1alpha1"
@@ -82,7 +83,7 @@ def test_what_is_no_contact_of_a_watch(watch_health: WatchHealth, clock: Clock, 
 
 def test_a_watch_without_contact_is_blind_and_says_why(watch_health: WatchHealth, clock: Clock) -> None:
     watch_health.expect(("a", "b"))
-    clock.now += BLIND_SECONDS + 1
+    clock.now += TIMINGS.blind_seconds + 1
     for kind in ("Pod", "AgentTask", "StopOrder"):
         watch_health.heard(kind, "a")
         watch_health.heard(kind, "b")
@@ -90,7 +91,7 @@ def test_a_watch_without_contact_is_blind_and_says_why(watch_health: WatchHealth
 
     watch_health.failed("Pod", "b", "pods is forbidden")
     assert watch_health.blind() is None
-    clock.now += BLIND_SECONDS + 1
+    clock.now += TIMINGS.blind_seconds + 1
     for kind, namespace in (("AgentTask", "a"), ("AgentTask", "b"), ("Pod", "a"), ("StopOrder", "a")):
         watch_health.heard(kind, namespace)
     assert watch_health.blind() == "the watch of Pod in namespace b is blind since 91 seconds: pods is forbidden"

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 
 from agentstop.cluster.errors import NOT_LEADING, ApiError
-from agentstop.cluster.queue import FIRST_RETRY_SECONDS, Priority, WorkQueue
+from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.retry import RetryError
 from agentstop.controller.workers import Workers
+from agentstop.timings import TIMINGS
 from tests.unit.cluster.virtual_time import run
 
 HANGS = 20.0
@@ -86,7 +87,7 @@ def test_what_failed_is_tried_again_after_pauses_that_double(error: Exception, r
     moments = [moment for _, moment in bench.passes]
     pauses = [later - earlier for earlier, later in pairwise(moments)]
 
-    assert pauses == pytest.approx([FIRST_RETRY_SECONDS * factor for factor in (1, 2, 4)])
+    assert pauses == pytest.approx([TIMINGS.first_retry_seconds * factor for factor in (1, 2, 4)])
     assert bench.results == [result] * 3 + ["success"]
 
 
@@ -105,7 +106,7 @@ def test_after_a_success_the_pauses_begin_anew() -> None:
 
     run(main())
     (_, first), (_, second) = bench.passes[-2:]
-    assert second - first == pytest.approx(FIRST_RETRY_SECONDS)
+    assert second - first == pytest.approx(TIMINGS.first_retry_seconds)
 
 
 def test_one_that_fails_does_not_hold_up_the_others() -> None:
