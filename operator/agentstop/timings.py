@@ -78,6 +78,17 @@ class Timings:
     orphan_unserved: timedelta = timedelta(seconds=30)
     """How long to wait where our kind is not served: that says nothing about any task."""
 
+    # Decisions
+
+    start_recheck: timedelta = timedelta(seconds=30)
+    """How often a start that is refused is tried again: thousands of tasks may wait for one quota."""
+    overdue_recheck: timedelta = timedelta(seconds=10)
+    """How often a stop or a pause that is overdue is looked at again."""
+    order_reread: timedelta = timedelta(seconds=60)
+    """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
+    order_recheck: timedelta = timedelta(seconds=2)
+    """How often an order that stops is decided on though nothing has happened: not all of that is heard of."""
+
     # The end, and other replicas
 
     finish_seconds: float = 2.0

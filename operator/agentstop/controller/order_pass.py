@@ -25,6 +25,7 @@ from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect
 from agentstop.lifecycle.order_decision import OrderInput, OrderRead, decide_order, required_read
 from agentstop.lifecycle.order_progress import Counts
 from agentstop.lifecycle.orders import Order, by_namespace, means_orphan
+from agentstop.timings import Timings
 from agentstop.workloads.objects import ObjectRef
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class OrderMeans:
     filled: Callable[[], bool]
     orphans: Callable[[], Iterable[ListedTask]]
     clock: Callable[[], datetime]
+    timings: Timings
 
 
 class OrderPass:
@@ -123,6 +125,7 @@ class OrderPass:
                 counts = ledger.counts()
                 unwritten = not means.cache.tasks.unwritten.isdisjoint(ledger.buckets)
         return OrderInput(
+            timings=self._means.timings,
             order=order,
             now=means.clock(),
             read_at=found.read_at,

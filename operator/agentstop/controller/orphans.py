@@ -19,7 +19,7 @@ from agentstop.controller.metrics import Metrics
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.task_pass import ROUNDS
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED
 from agentstop.lifecycle.events import Action, Note, Severity
 from agentstop.lifecycle.observation import Observation, Reason, Task
 from agentstop.timings import TIMINGS, Timings
@@ -164,7 +164,7 @@ class Orphans:
         if over:
             self._let_go(key)
         else:
-            self._queue.add_after(key, RECHECK.total_seconds())
+            self._queue.add_after(key, self._timings.overdue_recheck.total_seconds())
 
     async def _end(self, key: OrphanKey, orphan: _Orphan) -> bool:
         """Do what ends an orphan; return whether that is over, or it is none."""

@@ -53,7 +53,7 @@ class Reconciler:
         self._reporter = reporter
         self._orders = orders
         self._clock = clock
-        self._means = Means(cache, gateway, executor, orders, reporter, self._observe, clock, limits)
+        self._means = Means(cache, gateway, executor, orders, reporter, self._observe, clock, limits, timings)
         self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
         self._last_resort = LastResort(cache, gateway, self._writer, clock)
 
@@ -117,7 +117,7 @@ class Reconciler:
         task = self._cache.tasks.get(key)
         if task is not None and task.gone:
             kind, now = kind_of(task), self._clock()
-            decision = decide(task, self._observe(key, task, kind, now), now)
+            decision = decide(task, self._observe(key, task, kind, now), now, timings=self._means.timings)
             if decision.status.phase.terminal or not decision.effects:
                 self.forget(key)
                 return

@@ -17,6 +17,7 @@ from agentstop.controller.retry import RetryError
 from agentstop.controller.stop_order_handler import StopOrderHandler
 from agentstop.lifecycle.decision import MAX_GRACE_SECONDS
 from agentstop.lifecycle.orders import Order, OrderKey
+from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef
 
 
@@ -38,6 +39,7 @@ class StopOrderReconciler:
         *,
         orphans: Callable[[], Iterable[ListedTask]] = tuple,
         max_grace_seconds: int = MAX_GRACE_SECONDS,
+        timings: Timings = TIMINGS,
     ) -> None:
         """`orphans` returns the pods that run though their tasks are gone, by the names of these."""
         self._queue = queue
@@ -46,7 +48,7 @@ class StopOrderReconciler:
         self._clock = clock
         objects = ObjectWriter(gateway, self._take_in, self._gone)
         drill = Drill(cache, gateway, self._book, clock, max_grace_seconds)
-        self._means = OrderMeans(cache, tasks, gateway, handler, objects, drill, filled, orphans, clock)
+        self._means = OrderMeans(cache, tasks, gateway, handler, objects, drill, filled, orphans, clock, timings)
         self._found: dict[OrderKey, FoundOut] = {}
 
     def lead(self, *, leads: bool) -> None:

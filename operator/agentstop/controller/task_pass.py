@@ -18,6 +18,7 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
 from agentstop.lifecycle.family import MAX_GENERATIONS, family_of, unknown_ancestor
 from agentstop.lifecycle.observation import Observation, Task
+from agentstop.timings import Timings
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Request
@@ -43,6 +44,7 @@ class Means:
     observe: Observe
     clock: Callable[[], datetime]
     limits: Limits
+    timings: Timings
 
 
 class TaskPass(Pass):
@@ -73,7 +75,7 @@ class TaskPass(Pass):
             self.task = task = means.cache.tasks.get(self._key) or self.task
             family = family_of(task, means.cache.tasks.family_lister(self._key.namespace))
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
-            decision = decide(task, seen, now, family, order_effect, means.limits)
+            decision = decide(task, seen, now, family, order_effect, means.limits, means.timings)
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and family.children is not None and await self._list_children():
                 continue

@@ -101,6 +101,7 @@ class Wiring:
             now,
             orphans=lambda: self.orphans,
             max_grace_seconds=options.limits.max_grace_seconds,
+            timings=timings,
         )
         self.reconciler = Reconciler(
             self.cache,

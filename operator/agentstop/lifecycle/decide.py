@@ -1,7 +1,7 @@
 """The one decision: what a task's status becomes, and what has to be done."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
@@ -17,15 +17,13 @@ from agentstop.lifecycle.orders import FREE, OrderEffect
 from agentstop.lifecycle.pausing import RUNNING, pausing
 from agentstop.lifecycle.record import deadline_at
 from agentstop.lifecycle.stopping import halt, stopping, unprotected
+from agentstop.timings import TIMINGS, Timings
 
 STARTING: Final = {
     False: Reason("Starting", "The workload is being started"),
     True: Reason("Starting", "No pod of the workload runs yet"),
 }
 """What is said of a task that waits for its first container, by whether its workload is somebody else's."""
-
-START_RECHECK: Final = timedelta(seconds=30)
-"""How often a start that is refused is tried again: thousands of tasks may wait for one quota."""
 
 
 def decide(
@@ -35,13 +33,14 @@ def decide(
     family: Family = ALONE,
     order_effect: OrderEffect = FREE,
     limits: Limits = LIMITS,
+    timings: Timings = TIMINGS,
 ) -> Decision:
     """Decide on a task, within what the cluster's administrator allows.
 
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = DecisionInput(task, seen, now, family, order_effect, limits)
+    case = DecisionInput(task, seen, now, family, order_effect, limits, timings)
     if case.phase.terminal:
         return _over(case)
     decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)
@@ -98,7 +97,7 @@ def _live(case: DecisionInput) -> Decision:
     word = problem or seen.waiting or STARTING[task.spec.pod_template is None]
     if seen.started_at is not None or phase in {Phase.RUNNING, Phase.PAUSING}:
         phase, word = Phase.RUNNING, RUNNING
-    wakes = (case.now + START_RECHECK if stalled else deadline_at(case), seen.look_again_at)
+    wakes = (case.now + case.timings.start_recheck if stalled else deadline_at(case), seen.look_again_at)
     return Decision(
         status=next_status(case, phase, word, stalled=stalled),
         effects=(Start(),) if startable else (),

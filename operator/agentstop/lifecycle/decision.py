@@ -11,6 +11,7 @@ from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
+from agentstop.timings import TIMINGS, Timings
 
 MARGIN: Final = timedelta(seconds=10)
 """How long after the end of the grace period the proof may take before the stop counts as stalled: the kubelet ends
@@ -22,9 +23,6 @@ MOST_WORDS: Final = 1024
 MAX_GRACE_SECONDS: Final = 3600
 """The most that a workload's own grace period counts for, where nobody asks for one: whoever writes a pod could give it
 a year, and no kubelet cuts short what runs."""
-
-RECHECK: Final = timedelta(seconds=10)
-"""How often a stop or a pause that is overdue is looked at again."""
 
 NOT_CONFIRMED: Final = Reason(
     "NotConfirmed",
@@ -57,6 +55,7 @@ class DecisionInput:
     family: Family = ALONE
     order_effect: OrderEffect = FREE
     limits: Limits = LIMITS
+    timings: Timings = TIMINGS
 
     @property
     def phase(self) -> Phase:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, next_status
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.logs import lost_logs
 from agentstop.lifecycle.observation import Ending, Presence, Reason
@@ -71,7 +71,7 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
     return Decision(
         status=status,
         effects=(Terminate(asked, case.pod_policy, kill_at if asked is not None else None),),
-        wake_at=now + RECHECK,
+        wake_at=now + case.timings.overdue_recheck,
     )
 
 

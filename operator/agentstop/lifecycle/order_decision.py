@@ -1,9 +1,8 @@
 """The one decision on an order: what has to be found out first, what its status becomes, and what has to be done."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
-from typing import Final
 
 from agentstop.api.order import OrderStatus
 from agentstop.lifecycle.conditions import order_conditions
@@ -11,12 +10,7 @@ from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, RemoveFinali
 from agentstop.lifecycle.expiry import after_the_end
 from agentstop.lifecycle.order_progress import Counts, progress
 from agentstop.lifecycle.orders import Order
-
-LOOK: Final = timedelta(seconds=60)
-"""How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
-
-RECHECK: Final = timedelta(seconds=2)
-"""How often an order that stops is decided on though nothing has happened: not all that it waits for is heard of."""
+from agentstop.timings import TIMINGS, Timings
 
 
 class OrderRead(Enum):
@@ -54,6 +48,7 @@ class OrderInput:
     """Whether there are tasks whose record of their stop is remembered, and could not be written yet."""
     protectable: bool = True
     """Whether the API server lets us put our finalizer on it."""
+    timings: Timings = TIMINGS
 
     @property
     def exposed(self) -> bool:
@@ -77,7 +72,7 @@ def required_read(case: OrderInput) -> OrderRead | None:
     order = case.order
     if order.withdrawn or order.status.phase.over:
         return None
-    if case.now - case.read_at >= LOOK:
+    if case.now - case.read_at >= case.timings.order_reread:
         return OrderRead.ORDER
     if order.spec.drill:
         return OrderRead.REPORT if case.filled else None
@@ -115,10 +110,14 @@ def decide_order(case: OrderInput) -> OrderDecision:
         return OrderDecision(status=order.status, effects=(protection,), wake_at=now)
     status = progress(order, counts, now, complete=case.certain)
     status = status.but(conditions=order_conditions(status, order.status.conditions, now))
-    look_at = case.read_at + LOOK
+    look_at = case.read_at + case.timings.order_reread
     return OrderDecision(
         status=status,
-        wake_at=now if status.phase.over else min(now + RECHECK, look_at) if order.stops else look_at,
+        wake_at=now
+        if status.phase.over
+        else min(now + case.timings.order_recheck, look_at)
+        if order.stops
+        else look_at,
     )
 
 

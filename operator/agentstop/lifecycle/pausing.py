@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, next_status
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Presence, Proof, Reason
 
@@ -53,7 +53,11 @@ def _ending(case: DecisionInput) -> Decision:
     seen, now = case.seen, case.now
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if _overdue(case) else None)
     recorded = case.phase is Phase.PAUSING
-    again = seen.look_again_at if seen.look_again_at is not None and seen.look_again_at > now else now + RECHECK
+    again = (
+        seen.look_again_at
+        if seen.look_again_at is not None and seen.look_again_at > now
+        else now + case.timings.overdue_recheck
+    )
     return Decision(
         status=next_status(
             case, Phase.PAUSING, PAUSING, stalled=stalled, paused_at=None, paused_seconds=_paused_seconds(case)
@@ -87,7 +91,7 @@ def _resuming(case: DecisionInput) -> Decision:
     return Decision(
         status=next_status(case, Phase.PAUSED, problem or seen.waiting or RESUMING, stalled=stalled, busy=True),
         effects=(Start(),) if recorded and free else (),
-        wake_at=now + RECHECK if recorded else now,
+        wake_at=now + case.timings.overdue_recheck if recorded else now,
     )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
-from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, RECHECK, Decision, DecisionInput, by_person, next_status
+from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, by_person, next_status
 from agentstop.lifecycle.effects import AddFinalizer, Terminate
 from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
 from agentstop.lifecycle.logs import lost_logs
@@ -59,7 +59,9 @@ def stopping(case: DecisionInput) -> Decision | None:
         status=next_status(case, Phase.STOPPING, word, stalled=stalled, waits=waits, stop=record, logs_gone=logs_gone),
         effects=(halt(case, record),),
         afterwards=(AddFinalizer(),) if unprotected(case.task) else (),
-        wake_at=min([*wakes, now + RECHECK]) if stalled else min(wakes, default=now + RECHECK),
+        wake_at=min([*wakes, now + case.timings.overdue_recheck])
+        if stalled
+        else min(wakes, default=now + case.timings.overdue_recheck),
     )
 
 

@@ -19,6 +19,7 @@ from agentstop.controller.stop_order_handler import StopOrderHandler, priority_o
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
 from agentstop.controller.workers import Workers
 from agentstop.lifecycle.orders import OrderKey
+from agentstop.timings import Timings
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import AccessReview, Get, Request
 from tests.support.waiting import until
@@ -186,6 +187,7 @@ class Bench:
             lambda: self.filled,
             lambda: self.now,
             orphans=lambda: self.orphans,
+            timings=Timings(order_recheck=timedelta(seconds=0.01)),
         )
         self.cluster.tell_order = self.handler.order
         workers = Workers(self.orders, self._reconcile)

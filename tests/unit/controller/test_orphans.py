@@ -22,7 +22,7 @@ from agentstop.controller.metrics import Metrics
 from agentstop.controller.orphans import Orphans, priority_of_orphan
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
-from agentstop.lifecycle.decision import MARGIN, RECHECK
+from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.events import Note
 from agentstop.timings import TIMINGS
 from agentstop.workloads.objects import ObjectRef, Rejection
@@ -167,10 +167,10 @@ async def test_a_pod_of_no_task_is_ended_once_that_is_certain(bench: Bench) -> N
 
     assert bench.changes == [Patch]
     assert bench.notes == [(POD_UID, "OrphanedPod")]
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert (bench.changes, len(bench.notes)) == ([Patch], 1)
     bench.end()
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert bench.known == []
     assert len(bench.notes) == 1
 
@@ -264,7 +264,7 @@ async def test_a_pod_that_goes_with_its_task_is_no_news(bench: Bench) -> None:
     assert (bench.changes, bench.notes) == ([], [])
     assert bench.known == ["OrphanedPod"], "it is seen to until it has ended"
     bench.end()
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert bench.known == []
 
 
@@ -272,14 +272,14 @@ async def test_what_holds_it_up_is_said_once_and_counted(bench: Bench) -> None:
     bench.begin()
     bench.refuses = True
     await bench.work()
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert set(bench.changes) == {Patch, Delete}
     assert bench.notes == [(POD_UID, "DeleteForbidden")]
     assert bench.stalled() == {"DeleteForbidden": 1}
     assert bench.known == ["DeleteForbidden"]
 
     bench.refuses = False
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert bench.stalled() == {}
     assert bench.notes[1:] == [(POD_UID, "OrphanedPod")]
 
@@ -294,7 +294,7 @@ async def test_a_node_that_does_not_report_the_end(bench: Bench) -> None:
         await bench.work(timedelta())
     assert bench.stalled() == {"NotConfirmed": 1}
     bench.end()
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
     assert bench.stalled() == {}
 
 
@@ -318,7 +318,7 @@ async def test_the_deletion_of_its_node_is_no_end_of_an_orphan_that_may_live(
     bench.now += timedelta(seconds=31)
     for _ in range(3):
         bench.cache.objects.see(NODE_REF, raw_node(bench.now, ready=answered), bench.now)
-        await bench.work(RECHECK)
+        await bench.work(TIMINGS.overdue_recheck)
     assert set(bench.stalled()) == {"NotConfirmed" if answered else "NodeUnreachable"}
     bench.change(metadata={"deletionTimestamp": bench.now.isoformat(), "deletionGracePeriodSeconds": 0})
     bench.see(bench.pod, "DELETED")
@@ -362,7 +362,7 @@ async def test_a_pod_that_is_gone_is_not_followed_for_ever(bench: Bench) -> None
     bench.change(metadata={"deletionTimestamp": when(9), "deletionGracePeriodSeconds": 0})
     bench.change(status={"phase": "Failed", "containerStatuses": [ended()]})
     bench.see(bench.pod, "DELETED")
-    await bench.work(RECHECK)
+    await bench.work(TIMINGS.overdue_recheck)
 
     assert bench.known == []
     assert not bench.cache.objects.knows(POD_REF)

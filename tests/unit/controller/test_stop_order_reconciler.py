@@ -10,7 +10,7 @@ from agentstop.api.order import ListedTask
 from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
-from agentstop.lifecycle import order_decision
+from agentstop.timings import TIMINGS
 from tests.support.waiting import until
 from tests.unit.objects import Raw, when
 
@@ -18,11 +18,6 @@ from .orders import ORDER, PATIENCE, Bench, running
 
 TEAM: Raw = {"selector": {"matchLabels": {"team": "a"}}}
 RUNNING: Raw = {"phase": "Running"}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_decision, "RECHECK", timedelta(seconds=0.01))
 
 
 @pytest.fixture
@@ -213,7 +208,7 @@ async def test_a_deletion_that_no_watch_tells_of_is_found_out(bench: Bench) -> N
     later = bench.task("later", creationTimestamp=when(-30))
     assert bench.held(later) == "HeldByOrder"
 
-    bench.now += order_decision.LOOK
+    bench.now += TIMINGS.order_reread
     bench.handler.enqueue(ORDER)
     await until(lambda: bench.held(later) is None, PATIENCE, "free")
 

@@ -10,8 +10,6 @@ from agentstop.api.order import OrderPhase, StoppedCounts
 from agentstop.cluster.orders import read_order
 from agentstop.lifecycle.effects import AddFinalizer, DeleteObject, ObjectEffect, RemoveFinalizer
 from agentstop.lifecycle.order_decision import (
-    LOOK,
-    RECHECK,
     OrderDecision,
     OrderInput,
     OrderRead,
@@ -20,6 +18,7 @@ from agentstop.lifecycle.order_decision import (
 )
 from agentstop.lifecycle.order_progress import Counts
 from agentstop.lifecycle.orders import Order
+from agentstop.timings import TIMINGS
 from tests.unit.objects import Raw, at, raw_order, when
 
 STOPPING: Raw = {"phase": "Stopping", "startedAt": when(0)}
@@ -148,7 +147,11 @@ def test_what_has_not_changed_decides_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("status", "now", "wake_at"),
-    [(STOPPING, at(10), at(10) + RECHECK), (STOPPING, at(59), at(0) + LOOK), (HOLDING, at(10), at(0) + LOOK)],
+    [
+        (STOPPING, at(10), at(10) + TIMINGS.order_recheck),
+        (STOPPING, at(59), at(0) + TIMINGS.order_reread),
+        (HOLDING, at(10), at(0) + TIMINGS.order_reread),
+    ],
     ids=["stops", "stops, and is read again soon", "holds"],
 )
 def test_when_it_is_decided_on_again(status: Raw, now: datetime, wake_at: datetime) -> None:
