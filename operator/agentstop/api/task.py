@@ -226,6 +226,8 @@ class OtherPods(Model):
 
     node: str | None = None
     """Node that they were bound to."""
+    started: bool | None = None
+    """Whether all their containers had been started, once at least."""
     uids: tuple[str, ...] = Field(
         (), max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
     )

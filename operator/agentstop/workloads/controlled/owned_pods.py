@@ -9,6 +9,7 @@ from typing import Final
 from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.roster import LeftPod
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pods.proof import (
     STALE,
@@ -29,7 +30,7 @@ from agentstop.workloads.pods.proof import (
     proof_of,
     went_unseen,
 )
-from agentstop.workloads.pods.record import UNKNOWN_PHASE, Controller, PodRecord
+from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
 from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.requests import Get
@@ -243,18 +244,19 @@ class OwnedPods:
         named = (each for each in self.vanished if each.name)
         return (*(each.evidence for each in order), *named)[:MAX_LISTED_PODS]
 
-    def left(self, group: PodGroup, *, asked: bool) -> Iterator[tuple[str | None, str]]:
-        """Yield node and UID of each pod of which processes may be left, as far as it is not known better.
+    def left(self, group: PodGroup, *, asked: bool) -> Iterator[LeftPod]:
+        """Yield each pod of which processes may be left, as far as it is not known better.
 
         What is gone is kept on record only once its end was asked for: then its node has yet to say so.
         """
         for each in self.seen:
             if each.certain and not each.pod.ended and (asked or not each.entry.absent):
-                yield each.pod.node, each.pod.uid
+                started = each.pod.phase == RUNNING_PHASE and being_started(each.pod, each.entry) is None
+                yield LeftPod(each.pod.node, started, each.pod.uid)
         for vanished in self.vanished:
             entry = group.pods.get(vanished.uid)
             if not has_ended(vanished) and (asked or entry is None or not entry.absent):
-                yield vanished.node, vanished.uid
+                yield LeftPod(vanished.node, unstarted(vanished) is None, vanished.uid)
 
 
 def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister) -> OwnedPods:

@@ -3,15 +3,25 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from agentstop.api.task import MAX_OTHER_PODS, OtherPods, PodEvidence, WorkloadStatus
+from agentstop.workloads.pods.record import RUNNING_PHASE
 
 PLAIN: Final = "="
 """Begins what stands in the place of a UID that is none of RFC 9562, as it is."""
 
 _SHORT: Final = 22
+
+
+class LeftPod(NamedTuple):
+    """A pod of which processes may be left."""
+
+    node: str | None
+    started: bool
+    """Whether all its containers had been started, once at least."""
+    uid: str
 
 
 def shortened(uid: str) -> str:
@@ -34,13 +44,14 @@ def restored(text: str) -> str:
 
 
 def known_pods(workload: WorkloadStatus | None) -> Iterator[PodEvidence]:
-    """Yield all pods on record; of those that are not shown nothing is known but UID and node, and no name."""
+    """Yield all pods on record; of those that are not shown there is no name, and no container."""
     if workload is None:
         return
     yield from workload.pods
     for each in workload.other_pods or ():
+        phase = RUNNING_PHASE if each.started else None
         for uid in each.uids:
-            yield PodEvidence(name="", uid=restored(uid), node=each.node)
+            yield PodEvidence(name="", uid=restored(uid), node=each.node, phase=phase)
 
 
 def missing(workload: WorkloadStatus | None, known: Iterable[str]) -> int:
@@ -52,13 +63,17 @@ def missing(workload: WorkloadStatus | None, known: Iterable[str]) -> int:
     return max(beyond - len(set(known) - recorded), 0)
 
 
-def other_pods(pods: Iterable[tuple[str | None, str]], shown: Collection[str]) -> tuple[tuple[OtherPods, ...], int]:
-    """Return the record of pods, as node and UID, but those that are shown; and how many they are.
+def other_pods(pods: Iterable[LeftPod], shown: Collection[str]) -> tuple[tuple[OtherPods, ...], int]:
+    """Return the record of pods but those that are shown; and how many they are.
 
     There is a limit to how many are recorded: some thousand UIDs are what a status has room for.
     """
-    nodes: dict[str | None, list[str]] = {}
-    uids = sorted({(node or "", uid) for node, uid in pods if uid not in shown})
-    for node, uid in uids[:MAX_OTHER_PODS]:
-        nodes.setdefault(node or None, []).append(shortened(uid))
-    return tuple(OtherPods(node=node, uids=tuple(each)) for node, each in nodes.items()), len(uids)
+    alike: dict[tuple[str, bool], list[str]] = {}
+    left = sorted({(each.node or "", each.started, each.uid) for each in pods if each.uid not in shown})
+    for node, started, uid in left[:MAX_OTHER_PODS]:
+        alike.setdefault((node, started), []).append(shortened(uid))
+    recorded = (
+        OtherPods(node=node or None, started=started or None, uids=tuple(uids))
+        for (node, started), uids in alike.items()
+    )
+    return tuple(recorded), len(left)

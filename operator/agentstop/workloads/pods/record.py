@@ -30,6 +30,12 @@ STOP_DEADLINE_SECONDS: Final = 1
 the field cannot be raised."""
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+RUNNING_PHASE: Final = "Running"
+"""Phase of a pod whose containers have all been started, once at least.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase
+"""
+
 UNKNOWN_PHASE: Final = "Unknown"
 """Kubernetes' own word; here for a pod that others than its kubelet have declared over, or that is gone while its
 kubelet may be starting something of it."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
-from agentstop.workloads.pods.record import ENDED_PHASES, UNKNOWN_PHASE
+from agentstop.workloads.pods.record import ENDED_PHASES, RUNNING_PHASE
 
 
 def has_ended(evidence: PodEvidence) -> bool:
@@ -23,10 +23,11 @@ def grace_on_record(evidence: PodEvidence) -> timedelta:
 def unstarted(evidence: PodEvidence) -> str | None:
     """Return what was not started yet by what is on record of a pod, in words, if there is anything.
 
-    A pod of which its node had reported nothing counts only where somebody saw it go then.
+    Of a pod without containers on record its node had reported nothing yet, so that it may have been starting any of
+    them; or it is one that has no room there, of which it is known whether they all had been started.
     """
     if evidence.phase in ENDED_PHASES:
         return None
-    if not evidence.containers and evidence.phase == UNKNOWN_PHASE and evidence.boot_id is not None:
-        return "its containers"
+    if not evidence.containers:
+        return "its containers" if evidence.phase != RUNNING_PHASE else None
     return next((f"container {each.name}" for each in evidence.containers if each.started_at is None), None)

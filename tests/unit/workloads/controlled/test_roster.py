@@ -1,16 +1,18 @@
 """All pods of a large workload on record, in a form that stays small."""
 
 import json
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.observation import Task
-from agentstop.workloads.controlled.roster import known_pods, missing, other_pods, restored, shortened
+from agentstop.workloads.controlled.roster import LeftPod, known_pods, missing, other_pods, restored, shortened
 from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
 from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.recorded import unstarted
 from agentstop.workloads.requests import FindPods, ListPods
 from tests.unit.objects import Raw, at, raw_pod, task, when
 from tests.unit.workloads.adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, observe, required_reads
@@ -36,16 +38,20 @@ def test_a_uid_takes_22_characters() -> None:
 
 
 def test_pods_are_recorded_by_their_nodes_without_those_that_are_shown() -> None:
-    found, count = other_pods([("n", UID), (None, "b"), ("n", "c"), ("m", "shown")], {"shown"})
+    left = [("n", True, UID), (None, False, "b"), ("n", True, "c"), ("n", False, "d"), ("m", True, "shown")]
+    found, count = other_pods((LeftPod(*each) for each in left), {"shown"})
 
-    assert count == 3
-    assert {each.node: [restored(uid) for uid in each.uids] for each in found} == {None: ["b"], "n": [UID, "c"]}
-    known = known_pods(WorkloadStatus(api_version="v1", kind="X", name="x", uid="u", other_pods=found))
-    assert {(each.name, each.node, each.uid) for each in known} == {("", "n", UID), ("", None, "b"), ("", "n", "c")}
+    assert count == 4
+    uids = {(each.node, each.started): [restored(uid) for uid in each.uids] for each in found}
+    assert uids == {(None, None): ["b"], ("n", None): ["d"], ("n", True): [UID, "c"]}
+    known = list(known_pods(WorkloadStatus(api_version="v1", kind="X", name="x", uid="u", other_pods=found)))
+    assert {(each.name, each.node, each.uid) for each in known} == {("", node, uid) for node, _, uid in left[:4]}
+    assert {each.uid for each in known if unstarted(each) is None} == {UID, "c"}
 
 
 def test_a_status_has_room_for_thousands() -> None:
-    found, count = other_pods((("some-node-of-a-cloud.internal", uid_of(each)) for each in range(10_000)), ())
+    left = (LeftPod("some-node-of-a-cloud.internal", True, uid_of(each)) for each in range(10_000))
+    found, count = other_pods(left, ())
 
     assert count == 10_000
     assert sum(len(each.uids) for each in found) == MAX_OTHER_PODS
@@ -53,7 +59,7 @@ def test_a_status_has_room_for_thousands() -> None:
 
 
 def test_what_has_no_room_is_missed_until_it_is_known_again() -> None:
-    found, count = other_pods((("n", uid_of(each)) for each in range(MAX_OTHER_PODS + 3)), ())
+    found, count = other_pods((LeftPod("n", True, uid_of(each)) for each in range(MAX_OTHER_PODS + 3)), ())
     status = WorkloadStatus(api_version="v1", kind="X", name="x", uid="u", other_pods=found, other_pod_count=count)
 
     assert missing(status, ()) == 3
@@ -146,6 +152,29 @@ def test_what_is_shown_is_not_recorded_twice_and_what_runs_is_not_forgotten() ->
     assert {uid_of(each) for each in range(36)} <= uids
     assert workload.other_pod_count == 4
     assert ListPods(DEPLOYMENT_PODS) not in required_reads(stopping(), lister(*pods), 901)
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_whether_it_was_started_is_on_record_as_well(phase: str) -> None:
+    pods = [
+        raw_pod(
+            metadata={"name": f"p{each}", "labels": {"app": "x"}, "ownerReferences": [OWNER]},
+            spec={"nodeName": "n"},
+            status={"phase": phase},
+            uid=uid_of(each),
+        )
+        for each in range(MAX_LISTED_PODS + 4)
+    ]
+    before = observe(stopping(), lister(*pods), 901).workload
+    assert before is not None
+    others = [each for each in known_pods(before) if not each.name]
+    assert [unstarted(each) is None for each in others] == [phase == "Running"] * 4
+
+    known = stopping()
+    gone = replace(known, status=known.status.but(workload=before.but(pods=())))
+    after = observe(gone, lister(lost=tuple(each.uid for each in others)), 901).workload
+    assert after is not None
+    assert [each for each in known_pods(after) if not each.name] == others
 
 
 def test_a_pod_that_is_gone_stays_on_record_until_its_node_says_so() -> None:

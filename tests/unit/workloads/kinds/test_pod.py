@@ -33,12 +33,13 @@ from tests.unit.objects import (
 )
 
 NODE_REF = ObjectRef("Node", "", "n")
+RUNS: Raw = {"name": "main", "startedAt": when(-5)}
 KNOWN: Raw = {
     "apiVersion": "v1",
     "kind": "Pod",
     "name": "x",
     "uid": POD_UID,
-    "pods": [{"name": "x", "uid": POD_UID, "node": "n"}],
+    "pods": [{"name": "x", "uid": POD_UID, "node": "n", "phase": "Running", "containers": [RUNS]}],
 }
 STOPPING: Raw = {
     "phase": "Stopping",
