@@ -87,6 +87,27 @@ async def test_an_operator_that_is_killed_at_random_moments_of_starts(
         assert attempts(ns.pods.of(name)) == 1
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+async def test_a_pod_that_was_never_bound_and_went_while_no_operator_ran(
+    ns: Namespace, launch: Operators, adopted: bool
+) -> None:
+    """The operator that comes back asks the API server how it went: nothing on any node could prove its end."""
+    operator = await launch.start(ns.name)
+    spec = agents.template(nodeSelector={"example.com/nowhere": "true"})
+    if adopted:
+        await ns.create_pod("a", spec["spec"])
+        await ns.adopt("a")
+    else:
+        await ns.create_task("a", spec)
+    await ns.until("a", lambda task: status(task).get("reason") == "Unschedulable", what="unschedulable")
+    await operator.program.kill()
+    await ns.stop("a")
+    await ns.delete_pod("a")
+    await launch.start(ns.name)
+    task = await ns.ended("a")
+    assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
+
+
 async def killed(ns: Namespace, launch: Operators, operator: Operator) -> Operator:
     """Kill the operator at a random moment from now on, and start another one."""
     await asyncio.sleep(random.uniform(0, MAX_LIFE) ** 2)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
@@ -44,6 +45,7 @@ from agentstop.workloads.requests import (
     ListPods,
     Meaning,
     Patch,
+    Recall,
     Request,
     Suspend,
 )
@@ -55,6 +57,10 @@ MANAGER: Final = "agentstop"
 """Field manager of all changes but those that stop, pause or resume a workload."""
 
 PAUSE_MANAGER: Final = "agentstop-pause"
+
+RECALL_SECONDS: Final = 2
+RECALL_SILENCE_SECONDS: Final = 7.0
+"""Seconds that a watch lasts which is only to bring what has been (that comes at once), and until it counts as dead."""
 
 BOOKMARK: Final = "BOOKMARK"
 """Type of an event that brings nothing but a newer resource version.
@@ -114,6 +120,8 @@ class Gateway:
                 return await read_all(self._transport, where, {"labelSelector": pods.selector}, pod_of)
             case FindPods(pods, uids):
                 return await self._find_pods(pods.namespace, frozenset(uids))
+            case Recall():
+                return await self._recall(request)
             case Create(ref, body):
                 try:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
@@ -224,6 +232,30 @@ class Gateway:
             found["items"] += [pod_of(each) for each in page.all_items() if each["metadata"].get("uid") in uids]
         return found
 
+    async def _recall(self, request: Recall) -> JsonObject:
+        """Return the states in which pods went since a resource version. Raises ApiError, 410, where that is too old.
+
+        A watch by label says of a pod that lost its label what it says of a deleted one; that has no grace period left.
+        """
+        target, left = request.ref, set(request.uids)
+        by_label = isinstance(target, PodsOf)
+        selector = _by_label(target.selector) if isinstance(target, PodsOf) else _by_name(target)
+        where = collection(ObjectRef("Pod", target.namespace, ""))
+        query = _watching(selector, request.since, RECALL_SECONDS)
+        found: JsonObject = {"items": []}
+        async with aclosing(self._transport.lines(where, query, RECALL_SILENCE_SECONDS, lambda: None)) as events:
+            async for line in events:
+                kind, last = _read(line)
+                metadata = last["metadata"]
+                if kind != "DELETED" or metadata["uid"] not in left:
+                    continue
+                if not by_label or metadata.get("deletionGracePeriodSeconds") == 0:
+                    left.discard(metadata["uid"])
+                    found["items"].append(last)
+                if not left:
+                    break
+        return found
+
     def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         """Yield lists that together are all tasks, orders or pods of a namespace (empty: of all), with these labels."""
         return pages(self._transport, _all_of(kind, namespace), _by_label(selector))
@@ -287,7 +319,7 @@ class Gateway:
             yield LISTED, listed
         else:
             place = await self._discovery.place(target)
-            where, selector = place.collection(target.namespace), {"fieldSelector": f"metadata.name={target.name}"}
+            where, selector = place.collection(target.namespace), _by_name(target)
             listed = await read_all(self._transport, where, selector)
             if not listed["items"]:
                 yield ABSENT, {}
@@ -387,6 +419,10 @@ def _all_of(kind: str, namespace: str) -> str:
     if kind in ORDERS:
         return ORDERS[kind].collection(namespace)
     return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
+
+
+def _by_name(ref: ObjectRef) -> dict[str, str]:
+    return {"fieldSelector": f"metadata.name={ref.name}"}
 
 
 def _by_label(selector: str) -> dict[str, str]:

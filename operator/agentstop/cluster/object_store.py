@@ -11,6 +11,7 @@ from agentstop.workloads.controlled.record import OwnerRecord, read_owner
 from agentstop.workloads.objects import (
     Boot,
     CacheEntry,
+    Departure,
     Lister,
     ObjectRef,
     PodGroup,
@@ -118,7 +119,9 @@ class ObjectStore:
             # What is known by its scale shows nothing of it any more in its last state.
             seen = before if isinstance(before, OwnerRecord) else _following(read_record(reader_of(ref), last), before)
             signaled_at = known.signaled_at if known is not None else None
-            self._entries[ref] = CacheEntry(seen=seen, absent=True, at=now, signaled_at=signaled_at)
+            self._entries[ref] = CacheEntry(
+                seen=seen, absent=True, departure=Departure.SEEN, at=now, signaled_at=signaled_at
+            )
         elif known is None:
             self._entries[ref] = CacheEntry(seen=None, absent=True, at=now)
         elif known.stale or not known.absent:
@@ -159,10 +162,11 @@ class ObjectStore:
 
         A watch by labels says so of a pod that only lost one, too; what is really deleted has no grace period left.
         """
-        uid = self._put_member(pods, pod_of(raw), now)
+        gone = deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0
+        uid = self._put_member(pods, pod_of(raw), now, last=gone)
         group = self._groups[pods]
-        if deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0:
-            group.pods[uid] = replace(group.pods[uid], absent=True, at=now, stale=False)
+        if gone:
+            group.pods[uid] = replace(group.pods[uid], absent=True, departure=Departure.SEEN, at=now, stale=False)
         elif deleted:
             group.pods[uid] = replace(group.pods[uid], stale=True)
 
@@ -187,12 +191,28 @@ class ObjectStore:
         group.pods[uid] = CacheEntry(seen=last, absent=True, at=now)
         self._members[uid] = pods
 
-    def _put_member(self, pods: PodsOf, seen: PodRecord, now: datetime) -> str:
+    def recalled(
+        self, target: WatchTarget, uids: Iterable[str], last: Iterable[Mapping[str, Any]], now: datetime
+    ) -> None:
+        """Take in the states in which pods went, as far as the API server remembers them."""
+        for raw in last:
+            if isinstance(target, PodsOf):
+                self.see_member(target, raw, now, deleted=True)
+            else:
+                self.see_absent(target, now, raw)
+        if isinstance(target, PodsOf):
+            pods = self._groups.setdefault(target, PodGroup()).pods
+            pods |= {uid: _forgotten(pods[uid]) for uid in uids if uid in pods}
+        elif target in self._entries:
+            self._entries[target] = _forgotten(self._entries[target])
+
+    def _put_member(self, pods: PodsOf, seen: PodRecord, now: datetime, *, last: bool = False) -> str:
+        """Take in one of the pods; what is gone does not come back, but for the `last` state that it was in."""
         group = self._groups.setdefault(pods, PodGroup())
         known = group.pods.get(seen.uid)
         before = known.seen if known is not None else None
         if known is not None and isinstance(before, PodRecord):
-            if known.absent and not known.stale:
+            if known.absent and not known.stale and not last:
                 return seen.uid
             newer = is_newer(seen.resource_version, before.resource_version)
             # Whose it is was decided when it was made: to take its owner reference off changes nothing.
@@ -242,6 +262,12 @@ class ObjectStore:
     def allow(self, watch: WatchTarget, verb: str) -> None:
         """Forget that the API server refused a verb on an object."""
         self._rejections.pop((watch, verb), None)
+
+
+def _forgotten(entry: CacheEntry) -> CacheEntry:
+    """Return what is known of an object that went unseen, and of which the API server does not remember how."""
+    unseen = entry.absent and entry.departure is Departure.UNSEEN
+    return replace(entry, departure=Departure.FORGOTTEN) if unseen else entry
 
 
 def _boots(seen: object, before: tuple[Boot, ...], now: datetime) -> tuple[Boot, ...]:

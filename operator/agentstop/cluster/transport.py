@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -149,7 +149,7 @@ class Transport:
 
     async def lines(
         self, where: str, query: Mapping[str, str], silence: float, accepted: Callable[[], None]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Yield the lines of an answer as they come, for at most so many seconds; tell when it has begun."""
         timeout = aiohttp.ClientTimeout(total=silence, sock_connect=self._timings.request_seconds)
         try:

@@ -29,6 +29,7 @@ from agentstop.workloads.requests import (
     ListPods,
     Meaning,
     Patch,
+    Recall,
     Request,
     Suspend,
 )
@@ -95,7 +96,9 @@ class Executor:
     async def _failed(self, request: Request, error: ApiError) -> None:
         """Take in what an error says about the object. Raises it where it says nothing."""
         ref = request.ref
-        if isinstance(request, GetTemplate):
+        if isinstance(request, Recall) and (error.refused or error.code == 410):
+            self._answered(request, {"items": []})
+        elif isinstance(request, GetTemplate):
             if not error.absent:
                 raise error
             self._cache.tasks.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
@@ -145,6 +148,8 @@ class Executor:
                         self._cache.objects.find_member(pods, found[uid], now)
                     else:
                         self._cache.objects.mark_pod_deleted(pods, uid, now)
+            case Recall(target, uids):
+                self._cache.objects.recalled(target, uids, answer["items"], now)
             case GetPod(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
                     self._cache.objects.see_member(pods, answer, now)

@@ -15,6 +15,9 @@ ADVICE: Final = {
     "NodeDeleted": "make sure that the machine of node {node} is off: its Node object is gone, and it may run on. What"
     " it was starting is proven gone once it has rebooted and registered again, or once a Node {node} has taint"
     " node.kubernetes.io/out-of-service",
+    "NodeUnknown": "look for the containers of the pod on the nodes that it may have been bound to: it went while"
+    " nobody looked, and no object says where it was. Once there are none, set spec.stop.onUnconfirmed to MarkStopped,"
+    " and spec.stopRequested to true where nobody stops the task yet",
     "NodeReadForbidden": "give the operator the right to get nodes",
     "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"
     " admission webhook refuses it; it is tried again all the time",

@@ -64,7 +64,7 @@ _VERDICTS: Final = {
     "Unverified": "nobody could prove that its processes are gone; the task asked to be marked as stopped all the same",
 }
 
-_SILENT: Final = frozenset({"NodeUnreachable", "NodeDeleted", "NodeReadForbidden"})
+_SILENT: Final = frozenset({"NodeUnreachable", "NodeDeleted", "NodeUnknown", "NodeReadForbidden"})
 """Reasons for which nobody can say what the node has done."""
 
 _SOURCES: Final = {

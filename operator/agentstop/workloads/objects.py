@@ -51,6 +51,17 @@ class Record(Protocol):
         """UID of the object."""
 
 
+class Departure(StrEnum):
+    """How much is known of the way in which an object went."""
+
+    UNSEEN = "Unseen"
+    """It was found to be gone, and may have changed before that since it was seen last."""
+    SEEN = "Seen"
+    """The state in which it was seen last is the one in which it went."""
+    FORGOTTEN = "Forgotten"
+    """It went unseen, and the API server does not remember how."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
     """The newest that is known of one object."""
@@ -59,6 +70,8 @@ class CacheEntry:
     """Its last state; kept after the object is gone, for what that state proves."""
     absent: bool = False
     """Whether the API server said that there is no such object any more."""
+    departure: Departure = Departure.UNSEEN
+    """Of what is gone: how much is known of how it went."""
     at: datetime
     """When this was learnt, by our clock."""
     since: datetime | None = None

@@ -47,6 +47,21 @@ class FindPods:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Ask in which state pods went while nobody looked: the API server remembers its latest changes for a while.
+
+    `since` is a resource version from before they went. One of another kind of object will do: where the two are not
+    of one count, nothing is found, or what is found has the right UID all the same.
+    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+    """
+
+    verb: ClassVar[str] = "watch"
+    ref: ObjectRef | PodsOf
+    uids: tuple[str, ...]
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class GetTemplate:
     """Read the task live: its template is kept nowhere, and nothing is made without a last look at what is asked."""
 
@@ -150,5 +165,5 @@ class Lighten:
     """Names of labels that stay."""
 
 
-LiveRead = Get | ListPods | GetPod | FindPods | GetTemplate | AccessReview
+LiveRead = Get | ListPods | GetPod | FindPods | Recall | GetTemplate | AccessReview
 Request = LiveRead | Create | Patch | Suspend | Lighten | Delete

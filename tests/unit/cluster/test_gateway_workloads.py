@@ -17,6 +17,7 @@ from agentstop.workloads.requests import (
     ListPods,
     Meaning,
     Patch,
+    Recall,
     Suspend,
 )
 from tests.unit.objects import POD_REF, Raw, raw_pod
@@ -282,3 +283,48 @@ async def test_answers_and_errors_come_in_the_order_of_the_requests(gateway: Gat
     assert [each["n"] for each in answers if not isinstance(each, ApiError)] == [n for n in range(40) if n != 7]
     assert isinstance(answers[7], ApiError)
     assert answers[7].absent
+
+
+# How pods went
+
+
+def going(uid: str, left: int, **spec: Any) -> Raw:
+    metadata = {"deletionTimestamp": "2026-01-01T12:00:00Z", "deletionGracePeriodSeconds": left}
+    return raw_pod(uid=uid, metadata=metadata, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("ref", "selector"),
+    [(POD_REF, ("fieldSelector", "metadata.name=x")), (PODS, ("labelSelector", "app=x"))],
+)
+async def test_it_is_asked_how_pods_went(
+    gateway: Gateway, server: Server, ref: ObjectRef | PodsOf, selector: tuple[str, str]
+) -> None:
+    events: list[tuple[str, Raw]] = [
+        ("MODIFIED", raw_pod(uid="a")),
+        ("DELETED", going("another", 0)),
+        ("DELETED", going("a", 0, nodeName="n2")),
+        ("DELETED", going("b", 0)),
+    ]
+    serve(server, {}, events=tuple({"type": kind, "object": raw} for kind, raw in events))
+    found = await gateway.send(Recall(ref, ("a", "b"), "70"))
+
+    assert [each["metadata"]["uid"] for each in found["items"]] == ["a", "b"]
+    assert found["items"][0]["spec"]["nodeName"] == "n2"
+    (asked_for,) = server.seen
+    assert (asked_for.path, asked_for.query["resourceVersion"], asked_for.query["watch"]) == (POD_LIST, "70", "true")
+    assert asked_for.query[selector[0]] == selector[1]
+
+
+async def test_a_pod_that_only_lost_its_label_did_not_go(gateway: Gateway, server: Server) -> None:
+    serve(server, {}, events=({"type": "DELETED", "object": raw_pod(uid="a")},))
+
+    assert await gateway.send(Recall(PODS, ("a",), "70")) == {"items": []}
+
+
+async def test_what_the_api_server_does_not_remember_is_an_error(gateway: Gateway, server: Server) -> None:
+    serve(server, {}, events=({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}},))
+
+    with pytest.raises(ApiError) as error:
+        await gateway.send(Recall(POD_REF, ("a",), "70"))
+    assert error.value.code == 410

@@ -4,14 +4,10 @@ import pytest
 
 from .world.known import KNOWN, Known
 from .world.reported_jobs import Unlabelled
-from .world.reported_pods import (
-    UnseenStart,
-)
 from .world.scripted import Scripted
 from .world.walks import walks
 
 CASES: dict[Known, type[Scripted]] = {
-    Known.UNSEEN_NODE: UnseenStart,
     Known.UNMET: Unlabelled,
 }
 

@@ -15,6 +15,7 @@ from .world.reported_pods import (
     StopHook,
     TakenOver,
     ThrownOut,
+    UnseenStart,
 )
 from .world.scripted import Scripted
 from .world.walks import walks
@@ -29,9 +30,13 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         LIE,
         Mutation(f"{RECORD}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
     ),
-    (SlowStart, LIE, Mutation(f"{POD}:_vanished", "unstarted(evidence)", "None")),
-    (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not may_live_on(pod, entry, lister))", "True")),
-    (SlowStart, LIE, Mutation("workloads.controlled.owned_pods:_of_vanished", "what is not None", "False")),
+    (SlowStart, LIE, Mutation(f"{PROOF}:proof_on_record", "unstarted(evidence)", "None")),
+    (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not lives_on)", "True")),
+    (
+        UnseenStart,
+        LIE,
+        Mutation(f"{PROOF}:proof_on_record", "None, _node_unknown(evidence.name or evidence.uid)", "Proof.GONE, None"),
+    ),
     (
         SlowVolume,
         "all the same",
@@ -53,7 +58,7 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (StopHook, "killAt says", Mutation("workloads.pods.container_spec:ends_late", '"preStop" in', '"nothing" in')),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:proof_by_boot", "is_deleted(node, lister) and not unreachable", "False")),
-    (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or is_deleted(pod.node, lister)", "")),
+    (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or pod.collected or is_deleted(pod.node, lister)", "")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_due", "pod.may_have_started_since(told_at)", "False")),
     (DeletedNode, LIE, Mutation(f"{RECORD}:PodRecord.ended", "self.collected", "False")),
     (

@@ -1,5 +1,7 @@
 """The smallest tests of mistakes that the random histories found."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentstop.api.task import Phase, StopSource, StopStatus, Verdict
@@ -9,7 +11,7 @@ from agentstop.workloads.controlled.owned_pods import OwnedPod, OwnedPods
 from agentstop.workloads.controlled.pod_owner import of_the_stop
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister
-from agentstop.workloads.pods.record import STOP_MANAGER, PodRecord
+from agentstop.workloads.pods.record import COLLECTED, STOP_MANAGER, Disruption, PodRecord
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 
 from .pods.test_recorded import NODE_REF, alive, evidence
@@ -37,11 +39,6 @@ def test_the_grace_period_on_record_counts_for_a_stopped_pod_too() -> None:
     assert unseen(5, 80, gracePeriodSeconds=105).proof is None
 
 
-@pytest.mark.xfail(strict=True, reason="UNSEEN_NODE: a pod without a node on record is gone after its grace period")
-def test_a_pod_that_may_have_been_bound_unseen_is_not_proven_gone_by_time() -> None:
-    assert unseen(30, 900, node=None, phase="Pending", containers=[]).proof is None
-
-
 @pytest.mark.parametrize("phase", ["Pending", "Unknown", None])
 def test_a_pod_whose_containers_are_not_on_record_may_be_starting_one(phase: str | None) -> None:
     found = unseen(30, 900, phase=phase, containers=[])
@@ -57,6 +54,18 @@ def test_a_deleted_node_proves_nothing_before_the_grace_period_is_over_that_runs
     lister = Lister({POD_REF: entry(collected(60), absent=True), NODE_REF: GONE})
 
     assert decide(stopping, POD.observe(stopping, lister, at(20)), at(20)).status.phase is Phase.STOPPING
+
+
+def test_a_node_that_is_registered_again_at_once_has_ended_nothing() -> None:
+    running_on = task(None, {"phase": "Running", "startedAt": when(-5), "workload": KNOWN})
+    seen = replace(collected(30), disruption=Disruption(COLLECTED, None, at(0)))
+    lister = Lister({POD_REF: entry(seen, absent=True), NODE_REF: alive(2)})
+    assert POD.observe(running_on, lister, at(2)).ending is None
+
+    lister = Lister({POD_REF: entry(seen, absent=True), NODE_REF: alive(900)})
+    ending = POD.observe(running_on, lister, at(900)).ending
+    assert ending is not None
+    assert not ending.succeeded
 
 
 def test_the_grace_period_of_pods_that_are_gone_is_the_workloads_own_still() -> None:

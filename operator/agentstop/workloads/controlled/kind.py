@@ -41,6 +41,7 @@ from agentstop.workloads.requests import (
     LiveRead,
     Meaning,
     Patch,
+    Recall,
     Request,
 )
 
@@ -97,6 +98,9 @@ class Controlled:
                 nameless = tuple(each.uid for each in unseen if not each.name)
                 if nameless and part.group.listed_at is not None:
                     required_reads.append(FindPods(part.pods, nameless))
+                uids, since = part.members.untraced(part.group, task.resource_version)
+                if uids:
+                    required_reads.append(Recall(part.pods, uids, since))
                 if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     required_reads += [ListPods(part.pods), *self._again(task)]
                 elif not asked and part.gone and part.quiet and not part.listed_since(part.entry.at):

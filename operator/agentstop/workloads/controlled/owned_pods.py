@@ -25,9 +25,9 @@ from agentstop.workloads.pods.proof import (
     may_live_on,
     next_look,
     node_in_question,
-    proof_by_boot,
-    proof_by_node,
     proof_of,
+    proof_on_record,
+    untraced,
     went_unseen,
 )
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
@@ -238,6 +238,20 @@ class OwnedPods:
             if look is not None:
                 yield look
 
+    def untraced(self, group: PodGroup, written: str) -> tuple[tuple[str, ...], str]:
+        """Return those of which it has to be asked how they went, and the resource version since when.
+
+        `written` is that of the task: those that are on record alone were there when it was written.
+        """
+        versions = {
+            each.pod.uid: each.pod.resource_version for each in self.seen if untraced(each.pod, None, each.entry)
+        }
+        for each in self.vanished:
+            entry = group.pods.get(each.uid)
+            if entry is not None and untraced(None, each, entry):
+                versions[each.uid] = written
+        return tuple(versions), min(versions.values(), key=lambda version: (len(version), version), default=written)
+
     def evidence(self) -> tuple[PodEvidence, ...]:
         """Return what the status lists of them: those that run first, then the latest."""
         order = sorted((each for each in self.seen if each.certain), key=_rank, reverse=True)
@@ -328,12 +342,8 @@ def _of_vanished(
     if entry is None or not entry.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels
     due = entry.at + grace_on_record(evidence)
-    what = unstarted(evidence)
-    if what is not None and evidence.node is not None:
-        name, node, boot_id = evidence.name, evidence.node, evidence.boot_id
-        return proof_by_boot(name, what, node, boot_id, due, lister, now, unreachable=unreachable)
-    proof, blocked = proof_by_node(evidence.node, due, lister, now, unreachable=unreachable)
-    if proof is Proof.GONE and stop is not None and due <= stop.accepted_at:
+    proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=unreachable)
+    if proof is Proof.GONE and unstarted(evidence) is None and stop is not None and due <= stop.accepted_at:
         return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it
     return proof, blocked
 

@@ -21,18 +21,19 @@ from agentstop.workloads.pods.proof import (
     late_reason,
     look_again_at,
     look_at_node,
+    may_have_been_bound,
     may_live_on,
     next_look,
     node_in_question,
-    proof_by_boot,
-    proof_by_node,
     proof_of,
+    proof_on_record,
+    untraced,
     went_unseen,
 )
 from agentstop.workloads.pods.record import PodRecord, State, read_pod
 from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
-from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Request
+from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -72,6 +73,10 @@ class _Pod:
         if entry is None or entry.stale or waits:
             return (Get(ref),)
         pod_is_old = not entry.absent and entry.at + STALE <= now
+        pod = _subject(task, entry)
+        on_record = _on_record(task)
+        if untraced(pod, on_record, entry):
+            return (_recall(task, ref, pod),)
         node = _node_in_question(task, entry, lister, now)
         if node is None:
             return ()
@@ -142,6 +147,22 @@ def _subject(task: Task, entry: CacheEntry) -> PodRecord | None:
     return pod if _is_ours(task, pod) and (known is None or made_again) else None
 
 
+def _on_record(task: Task) -> PodEvidence | None:
+    """Return what is on record of the task's pod, if it has or had one."""
+    known = task.status.workload
+    if known is None:
+        return None
+    return known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
+
+
+def _recall(task: Task, ref: ObjectRef, pod: PodRecord | None) -> Recall:
+    """Return what asks how the task's pod went: since it was seen last, or since the task was written last."""
+    if pod is not None:
+        return Recall(ref, (pod.uid,), pod.resource_version)
+    assert task.status.workload is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    return Recall(ref, (task.status.workload.uid,), task.resource_version)
+
+
 def _in_the_way(task: Task, entry: CacheEntry) -> bool:
     pod = entry.seen
     foreign = isinstance(pod, PodRecord) and not entry.absent and not _is_ours(task, pod)
@@ -151,8 +172,7 @@ def _in_the_way(task: Task, entry: CacheEntry) -> bool:
 def _node_in_question(task: Task, entry: CacheEntry, lister: Lister, now: datetime) -> str | None:
     """Return the node whose state decides, if the pod alone does not tell."""
     pod = _subject(task, entry)
-    known = task.status.workload
-    on_record = known.pods[0] if known is not None and known.pods else None
+    on_record = _on_record(task)
     if pod is not None:
         boot_id = boot_id_of(pod.node, on_record, entry.at, lister)
         return node_in_question(pod, entry, task.status.stop, now, boot_id)
@@ -177,9 +197,10 @@ def _without(task: Task, ref: ObjectRef, lister: Lister, now: datetime) -> Obser
 
 def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     """The task's pod is gone, and its last state was not seen."""
-    node = known.pods[0].node if known.pods else None
+    evidence = _on_record(task) or PodEvidence(name=known.name, uid=known.uid)
+    node = evidence.node
     taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, entry) else None
-    if known.pods and has_ended(known.pods[0]):
+    if has_ended(evidence):
         return Observation(
             presence=Presence.PRESENT,
             workload=known,
@@ -188,19 +209,13 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
             proof=Proof.ENDED,
             blocked=taken,
         )
-    evidence = known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
     grace = grace_on_record(evidence)
     due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
-    what, unreachable = unstarted(evidence), was_unreachable(task, now)
-    if what is not None and node is not None:
-        proof, blocked = proof_by_boot(
-            evidence.name, what, node, evidence.boot_id, due, lister, now, unreachable=unreachable
-        )
+    started = unstarted(evidence) is None
+    proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=was_unreachable(task, now))
+    if node is not None and not started:
         known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, entry.at, lister)),))
-    else:
-        what = None
-        proof, blocked = proof_by_node(node, due, lister, now, unreachable=unreachable)
-    waits = proof is None and (what is not None or is_deleted(node, lister))
+    waits = proof is None and (node is None or not started or is_deleted(node, lister))
     return Observation(
         presence=Presence.PRESENT,
         workload=known,
@@ -249,7 +264,8 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
     unreachable = was_unreachable(task, now)
     proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, unreachable=unreachable)
     ending = ending_of(pod, entry)
-    if ending is None and entry.absent and (proof is not None or not may_live_on(pod, entry, lister)):
+    lives_on = may_live_on(pod, entry, lister) or may_have_been_bound(pod, entry)
+    if ending is None and entry.absent and (proof is not None or not lives_on):
         # While it may run on, or is yet to be started, it is not lost, and can be stopped.
         ending = taken_away(pod)
     main = task.spec.main_container

@@ -7,10 +7,10 @@ from agentstop.api.task import PodEvidence, StopStatus
 from agentstop.lifecycle.conditions import KUBELET_BUSY as KUBELET_BUSY
 from agentstop.lifecycle.conditions import NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
+from agentstop.workloads.objects import CacheEntry, Departure, Lister, ObjectRef
 from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.pods.record import PodRecord, State
-from agentstop.workloads.pods.recorded import has_ended
+from agentstop.workloads.pods.recorded import has_ended, unstarted
 from agentstop.workloads.requests import Get
 
 STALE: Final = timedelta(seconds=5)
@@ -21,6 +21,9 @@ LOOK_EVERY: Final = timedelta(seconds=10)
 
 NODE_DELETED: Final = "NodeDeleted"
 """Reason of what waits for a machine whose Node is gone."""
+
+NODE_UNKNOWN: Final = "NodeUnknown"
+"""Reason of what waits for somebody's word, since nobody knows which node could tell."""
 
 UNHEARD: Final = timedelta(seconds=1)
 """A kubelet has pulled nothing yet for a pod that was asked to go so soon after it was bound to the node."""
@@ -51,6 +54,8 @@ def proof_of(
         message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
         return None, Reason("PodUnreadable", message)
     going = entry.absent or pod.deletion_at is not None
+    if pod.node is None and may_have_been_bound(pod, entry):
+        return None, _node_unknown(pod.name)
     if pod.node is None:
         # The API server binds no pod that is being deleted, so none of its containers can be started any more.
         return (Proof.NEVER_STARTED if going else None), None
@@ -77,15 +82,11 @@ def proof_of(
     return None, _unreachable(pod.node)
 
 
-def proof_by_node(
-    node: str | None, due: datetime, lister: Lister, now: datetime, *, unreachable: bool = False
-) -> Finding:
+def proof_by_node(node: str, due: datetime, lister: Lister, now: datetime, *, unreachable: bool = False) -> Finding:
     """Say what the node's state proves of a pod that is gone, and whose processes are to be ended by `due`.
 
     The object may have been removed by force, while the kubelet still gives the processes their grace period.
     """
-    if node is None:
-        return (Proof.GONE if due + SETTLING <= now else None), None
     known = _order_effect(node, due, lister, now, unreachable=unreachable)
     if not isinstance(known, _OrderEffect):
         return known
@@ -178,6 +179,45 @@ def being_started(pod: PodRecord, entry: CacheEntry) -> str | None:
     return "its containers" if pod.bound_at is None or pod.bound_at + UNHEARD < asked_at else None
 
 
+def may_have_been_bound(pod: PodRecord, entry: CacheEntry) -> bool:
+    """Whether a pod that had no node yet may have been bound before it went, to nobody knows which node."""
+    unbound = pod.node is None and pod.deletion_at is None and not pod.ended
+    return unbound and entry.absent and entry.departure is not Departure.SEEN
+
+
+def untraced(pod: PodRecord | None, on_record: PodEvidence | None, entry: CacheEntry) -> bool:
+    """Whether it has to be asked in which state a pod went that had no node by the last that is known of it."""
+    if not entry.absent or entry.departure is not Departure.UNSEEN:
+        return False
+    if pod is not None:
+        return may_have_been_bound(pod, entry)
+    return on_record is not None and on_record.node is None and not has_ended(on_record)
+
+
+def proof_on_record(
+    evidence: PodEvidence, due: datetime, lister: Lister, now: datetime, *, unreachable: bool = False
+) -> Finding:
+    """Say what is proven of a pod that is on record, has not ended by it, and went while nobody looked.
+
+    `due` is when the processes are to be ended that its node had started.
+    """
+    if evidence.node is None:
+        return None, _node_unknown(evidence.name or evidence.uid)
+    what = unstarted(evidence)
+    if what is None:
+        return proof_by_node(evidence.node, due, lister, now, unreachable=unreachable)
+    return proof_by_boot(
+        evidence.name or evidence.uid,
+        what,
+        evidence.node,
+        evidence.boot_id,
+        due,
+        lister,
+        now,
+        unreachable=unreachable,
+    )
+
+
 def awaits_boot(pod: PodRecord, entry: CacheEntry) -> bool:
     """Whether a reboot of its node may be what proves a pod's end.
 
@@ -204,7 +244,8 @@ def may_live_on(pod: PodRecord, entry: CacheEntry, lister: Lister) -> bool:
     """Whether processes of a pod that is gone may go on for longer than anybody gave them: nothing has ended then."""
     if not entry.absent or pod.ended:
         return False
-    return being_started(pod, entry) is not None or is_deleted(pod.node, lister)
+    # A node that was deleted may be registered again before it is looked at.
+    return being_started(pod, entry) is not None or pod.collected or is_deleted(pod.node, lister)
 
 
 def late_reason(pod: PodRecord, entry: CacheEntry, lister: Lister) -> Reason | None:
@@ -356,6 +397,15 @@ def _due(pod: PodRecord, entry: CacheEntry) -> datetime:
         told_at = max(told_at, entry.at)
     due = told_at + timedelta(seconds=pod.longest_grace_seconds)
     return max(due, pod.killed_by or due)
+
+
+def _node_unknown(pod: str) -> Reason:
+    message = (
+        f"Pod {pod} went while nobody looked, and had no node by the last that is known of it: it may have been bound"
+        " since, and its containers may run or be started yet, on nobody knows which node; look for them on the nodes,"
+        " and set spec.stop.onUnconfirmed to MarkStopped once there are none"
+    )
+    return Reason(NODE_UNKNOWN, message)
 
 
 def _unreadable(node: str) -> Reason:

@@ -212,6 +212,7 @@ class Actors:
                 "rights",
                 "rights back",
                 "mistakes",
+                "memory",
             ]
         )
         most = self.choose([1, 2, None])
@@ -221,6 +222,8 @@ class Actors:
             self.world.crash_operator()
         elif what == "rights":
             self.world.gateway.forbidden.add(self.choose(["delete Pod", "patch Pod", "create Pod", "get Node"]))
+        elif what == "memory":
+            self.world.gateway.forgetful = self.choose([False, True])
         elif what == "rights back":
             self.world.gateway.forbidden.clear()
         elif operator is not None:

@@ -25,6 +25,7 @@ from agentstop.workloads.requests import (
     LiveRead,
     Meaning,
     Patch,
+    Recall,
     Request,
     Suspend,
 )
@@ -62,6 +63,8 @@ class ModelGateway:
         self.interfere: Callable[[], None] = lambda: None
         self.forbidden: set[str] = set()
         """Verbs on pods and nodes that are refused."""
+        self.forgetful = False
+        """Whether the API server remembers no change that was before this moment."""
         self.requests = 0
         """How many requests of any kind were made."""
         self.writes = 0
@@ -163,6 +166,8 @@ class ModelGateway:
             case FindPods(pods, uids):
                 everywhere = [each for each in self._server.pods() if each["metadata"]["namespace"] == pods.namespace]
                 return {"items": [pod_of(each) for each in everywhere if each["metadata"]["uid"] in uids]}
+            case Recall():
+                return self._recalled(request)
             case Create(ref, body):
                 return self._server.create(ref, body)
             case Patch():
@@ -186,6 +191,11 @@ class ModelGateway:
             raw["spec"].update(request.spec)
 
         return self._server.change(ref, edit, STOP_MANAGER if request.spec else None, request.spec)
+
+    def _recalled(self, request: Recall) -> Raw:
+        if self.forgetful:
+            raise ApiError(410, "Expired", f"too old resource version: {request.since}")
+        return {"items": self._server.deleted_since(request.since, request.uids)}
 
     def _patched(self, request: Patch) -> Raw:
         ref, wanted = request.ref, request.body.get("spec", {})

@@ -9,7 +9,6 @@ from enum import StrEnum
 class Known(StrEnum):
     """One mistake."""
 
-    UNSEEN_NODE = "a pod went by force after it was bound, and the record knows no node or no container of it: Gone"
     UNMET = "a Job's pod loses its labels before an operator has ever seen it, and nothing leads to it any more"
 
 

@@ -99,19 +99,18 @@ class Scripted(Actors):
             self.world.create_task("task", task | {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "task"}})
 
     def is_too_early(self, deed: Deed) -> bool:
-        """Put off what takes pods away that the record does not know well enough yet, while that is a mistake."""
-        if self.is_unmet(well=True) and not self.leads_to(Known.UNSEEN_NODE):
+        """Put off what takes pods away that no operator has ever seen: nothing leads to them."""
+        if self.is_unmet():
             self.at(self.second + 1, deed)
             return True
         return False
 
-    def is_unmet(self, *, well: bool = False) -> bool:
-        """Whether there is a pod that is not on record, or not known `well` by it."""
+    def is_unmet(self) -> bool:
+        """Whether there is a pod that is not on record."""
         on_record = {
             each["uid"]
             for task in self.world.tasks()
             for each in (task["status"].get("workload") or {}).get("pods") or ()
-            if (each.get("node") and each["containers"]) or not well
         }
         return any(pod["metadata"]["uid"] not in on_record for pod in self.world.server.pods())
 
@@ -153,7 +152,8 @@ class Scripted(Actors):
             self.world.delete_pod(name, 0)
 
     def leave(self) -> None:
-        """The operator is away for some seconds."""
+        """The operator is away for some seconds, and the API server may not remember what came about meanwhile."""
+        self.world.gateway.forgetful = self.choose([False, True])
         self.world.crash_operator()
         self.back_at = self.second + self.choose([1, 3, 6])
 

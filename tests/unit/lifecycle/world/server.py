@@ -16,6 +16,7 @@ from .clock import Clock, whole
 
 Raw = dict[str, Any]
 NAMESPACE = "ns"
+FIRST_VERSION = 100
 WITH_GENERATION = frozenset({KIND, "Job"})
 
 
@@ -131,6 +132,13 @@ class Server:
         """Return the pods that a selector of one label finds."""
         return [copied(raw) for raw in self.pods() if selects(pods, raw)]
 
+    def deleted_since(self, version: str, uids: Iterable[str]) -> list[Raw]:
+        """Return the last states of what went after a resource version."""
+        later = self.history[int(version) - FIRST_VERSION + 1 :]
+        return [
+            copied(each.after) for each in later if each.kind == "DELETED" and each.after["metadata"]["uid"] in uids
+        ]
+
     # Tasks
 
     def children(self, namespace: str, name: str) -> list[Raw]:
@@ -172,7 +180,7 @@ class Server:
 
     def _store(self, kind: str, ref: ObjectRef, raw: Raw) -> Raw:
         before = self.objects.get(ref)
-        raw["metadata"]["resourceVersion"] = str(100 + len(self.history))
+        raw["metadata"]["resourceVersion"] = str(FIRST_VERSION + len(self.history))
         self.objects[ref] = raw
         self.history.append(Change(kind, ref, before, raw))
         return copied(raw)
@@ -180,7 +188,7 @@ class Server:
     def _remove(self, ref: ObjectRef, raw: Raw) -> Raw:
         before = self.objects.pop(ref)
         self.gone.add(before["metadata"]["uid"])
-        raw["metadata"]["resourceVersion"] = str(100 + len(self.history))
+        raw["metadata"]["resourceVersion"] = str(FIRST_VERSION + len(self.history))
         self.history.append(Change("DELETED", ref, before, raw))
         return copied(raw)
 

@@ -10,7 +10,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.pods.proof import KUBELET_BUSY
+from agentstop.workloads.pods.proof import KUBELET_BUSY, NODE_UNKNOWN
 from agentstop.workloads.requests import Get, Request
 
 from .clock import Clock
@@ -284,6 +284,12 @@ class World:
         if KUBELET_BUSY in reasons:
             self.node.power_off()
             self.node.boot()
+        for raw in self.tasks():
+            # Nobody knows which node to look at, and nothing runs there any more by now.
+            told = {each["reason"] for each in raw["status"].get("conditions") or () if each["status"] == "True"}
+            if NODE_UNKNOWN in told and raw["spec"].get("stopRequested"):
+                how = {**(raw["spec"].get("stop") or {}), "onUnconfirmed": "MarkStopped"}
+                self.patch_spec(raw["metadata"]["name"], stop=how)
 
     def settle(self) -> None:
         """Let a good while pass in which all goes well."""

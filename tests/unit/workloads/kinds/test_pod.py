@@ -10,7 +10,7 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.kinds.scalable import SCALED
-from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, WatchTarget
+from agentstop.workloads.objects import Boot, CacheEntry, Departure, Lister, ObjectRef, Rejection, WatchTarget
 from agentstop.workloads.pods.node import NodeRecord, read_node
 from agentstop.workloads.registry import KINDS, SUPPORTED, kind_of, taken
 from agentstop.workloads.requests import Get
@@ -257,7 +257,7 @@ def test_an_unbound_pod_that_is_going_can_not_be_started_any_more() -> None:
 
     assert proof(unbound, None, {"nodeName": None}) is None
     assert proof(unbound, GOING, {"nodeName": None}) is Proof.NEVER_STARTED
-    assert proof(unbound, None, {"nodeName": None}, absent=True) is Proof.NEVER_STARTED
+    assert proof(unbound, None, {"nodeName": None}, absent=True, departure=Departure.SEEN) is Proof.NEVER_STARTED
 
 
 GONE = entry(pod(metadata=GOING), absent=True)

@@ -1,0 +1,136 @@
+"""Pods that had no node by the last that is known of them, and went: nobody knows on which node they may run."""
+
+import pytest
+
+from agentstop.cluster.object_store import ObjectStore
+from agentstop.lifecycle.observation import Proof, Task
+from agentstop.workloads.kinds.pod import POD
+from agentstop.workloads.objects import Departure
+from agentstop.workloads.requests import Get, GetPod, Recall
+from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, raw_pod, task, when
+from tests.unit.workloads.adopted import SPEC, WORKLOAD, observe, required_reads
+from tests.unit.workloads.owners import JOB_PODS, JOB_REF, job_pod, suspended_job
+
+UNBOUND: Raw = {
+    "spec": {"nodeName": None},
+    "status": {"phase": "Pending", "containerStatuses": None, "startTime": None},
+}
+PULLING: Raw = {
+    "status": {"phase": "Pending", "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "Pull"}}}]}
+}
+TAKEN: Raw = {"deletionTimestamp": when(5), "deletionGracePeriodSeconds": 0}
+STOP: Raw = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(30)}
+ON_RECORD: Raw = {"name": "x", "uid": POD_UID, "phase": "Pending", "containers": []}
+LONG_AFTER = 9000
+
+
+def stopping(phase: str = "Stopping") -> Task:
+    known = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID, "pods": [ON_RECORD]}
+    return task(None, {"phase": phase, "workload": known} | ({"stop": STOP} if phase == "Stopping" else {}))
+
+
+def gone(*, seen: bool) -> ObjectStore:
+    """A pod is found to be gone, by a process that had `seen` it without a node, or by one that never saw it."""
+    store = ObjectStore()
+    if seen:
+        store.see(POD_REF, raw_pod(**UNBOUND, version=7), NOW)
+        store.mark_stale(POD_REF)
+    store.see_absent(POD_REF, at(5))
+    return store
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["its watch was blind", "no operator ran"])
+def test_no_time_proves_the_end_of_what_may_run_on_nobody_knows_which_node(seen: bool) -> None:
+    found = POD.observe(stopping(), gone(seen=seen).lister, at(LONG_AFTER))
+
+    assert found.proof is None
+    assert found.blocked is not None
+    assert found.blocked.reason == "NodeUnknown"
+    assert "MarkStopped" in found.blocked.message
+    assert POD.observe(stopping("Pending"), gone(seen=seen).lister, at(LONG_AFTER)).ending is None, "it can be stopped"
+
+
+@pytest.mark.parametrize(("seen", "since"), [(True, "7"), (False, "1")])
+def test_the_api_server_is_asked_how_it_went_once(seen: bool, since: str) -> None:
+    store = gone(seen=seen)
+    asked = Recall(POD_REF, (POD_UID,), since)
+    assert POD.required_reads(stopping(), store.lister, at(6)) == (asked,)
+
+    store.recalled(POD_REF, (POD_UID,), (), at(6))
+    assert store.lister.entries[POD_REF].departure is Departure.FORGOTTEN
+    assert POD.required_reads(stopping(), store.lister, at(LONG_AFTER)) == ()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_that_it_went_without_a_node_is_proof(seen: bool) -> None:
+    store = gone(seen=seen)
+    store.recalled(POD_REF, (POD_UID,), [raw_pod(spec=UNBOUND["spec"], status=UNBOUND["status"], version=9)], at(6))
+
+    assert POD.observe(stopping(), store.lister, at(7)).proof is Proof.NEVER_STARTED
+    assert POD.required_reads(stopping(), store.lister, at(7)) == ()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_node_is_asked_that_it_had_when_it_went(seen: bool) -> None:
+    store = gone(seen=seen)
+    store.recalled(POD_REF, (POD_UID,), [raw_pod(metadata=TAKEN, **PULLING, version=9)], at(6))
+
+    assert [each.ref.name for each in POD.required_reads(stopping(), store.lister, at(7)) if isinstance(each, Get)] == [
+        "n"
+    ]
+    assert POD.observe(stopping(), store.lister, at(LONG_AFTER)).proof is None
+
+
+def test_what_the_watch_brought_last_is_how_it_went() -> None:
+    store = ObjectStore()
+    store.see(POD_REF, raw_pod(**UNBOUND, version=7), NOW)
+    store.see_absent(POD_REF, at(5), raw_pod(**UNBOUND, version=8))
+
+    assert POD.observe(stopping(), store.lister, at(6)).proof is Proof.NEVER_STARTED
+
+
+def test_a_pod_that_cannot_be_bound_any_more_went_without_a_node() -> None:
+    store = ObjectStore()
+    store.see(POD_REF, raw_pod(metadata=TAKEN, **UNBOUND, version=7), NOW)
+    store.see_absent(POD_REF, at(5))
+
+    assert POD.required_reads(stopping(), store.lister, at(6)) == ()
+    assert POD.observe(stopping(), store.lister, at(6)).proof is Proof.NEVER_STARTED
+
+
+# The pods of a Job
+
+
+def of_a_job(*, seen: bool) -> tuple[ObjectStore, Task]:
+    store = ObjectStore()
+    store.see(JOB_REF, suspended_job(), NOW)
+    if seen:
+        store.see_member(JOB_PODS, job_pod("a", **UNBOUND, version=7), at(1))
+    store.list_pods(JOB_PODS, [], at(4))
+    store.mark_pod_deleted(JOB_PODS, "a-uid", at(5))
+    pods = [ON_RECORD | {"name": "a", "uid": "a-uid"}]
+    known = WORKLOAD | {"pods": pods, "selector": JOB_PODS.selector}
+    return store, task(SPEC, {"phase": "Stopping", "workload": known, "stop": STOP})
+
+
+@pytest.mark.parametrize(("seen", "since"), [(True, "7"), (False, "1")])
+def test_the_same_goes_for_a_pod_of_a_job(seen: bool, since: str) -> None:
+    store, stopped = of_a_job(seen=seen)
+    store.list_pods(JOB_PODS, [], at(100))
+    assert Recall(JOB_PODS, ("a-uid",), since) in required_reads(stopped, store.lister, LONG_AFTER)
+    found = observe(stopped, store.lister, LONG_AFTER)
+    assert (found.proof, found.blocked and found.blocked.reason) == (None, "NodeUnknown")
+
+    store.recalled(JOB_PODS, ("a-uid",), (), at(6))
+    assert not [each for each in required_reads(stopped, store.lister, LONG_AFTER) if isinstance(each, Recall | GetPod)]
+
+    last = UNBOUND | {"metadata": TAKEN}
+    store.recalled(JOB_PODS, ("a-uid",), [job_pod("a", **last, version=9)], at(7))
+    assert observe(stopped, store.lister, LONG_AFTER).proof is Proof.NEVER_STARTED
+
+
+def test_a_pod_that_only_lost_its_label_has_not_gone() -> None:
+    store, _ = of_a_job(seen=True)
+    store.recalled(JOB_PODS, ("a-uid",), [job_pod("a", **UNBOUND, version=9)], at(7))
+
+    assert store.lister.groups[JOB_PODS].pods["a-uid"].departure is not Departure.SEEN
