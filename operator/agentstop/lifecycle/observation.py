@@ -99,6 +99,8 @@ class Observation:
     """The workload's identity and the evidence of its pods."""
     started_at: datetime | None = None
     """When its first container was started."""
+    last_started_at: datetime | None = None
+    """When the first container was started of the pod that was started last."""
     active: bool = False
     """Whether a container of it was started that is not known to have ended."""
     halted: bool = False

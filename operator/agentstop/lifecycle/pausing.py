@@ -84,7 +84,7 @@ def _resuming(case: DecisionInput) -> Decision:
     seen, now = case.seen, case.now
     problem = case.family.problem or case.order_effect.hold
     stalled = problem or seen.blocked
-    if seen.active:
+    if seen.active or _has_run_since(case):
         return Decision(status=resumed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=stalled)), wake_at=now)
     recorded = case.task.status.observed_generation == case.task.generation
     free = not (problem or case.family.unknown)
@@ -93,6 +93,15 @@ def _resuming(case: DecisionInput) -> Decision:
         effects=(Start(),) if recorded and free else (),
         wake_at=now + case.timings.overdue_recheck if recorded else now,
     )
+
+
+def _has_run_since(case: DecisionInput) -> bool:
+    """Whether it has run again since it was paused, though nothing of it may have been seen while it did.
+
+    A kubelet says nothing of a pod that ends in its start hook before it has ended, and a Job makes the next one.
+    """
+    since, started_at = case.task.status.paused_at, case.seen.last_started_at
+    return not case.seen.halted and since is not None and started_at is not None and started_at > since
 
 
 def resumed(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:

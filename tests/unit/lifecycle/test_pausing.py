@@ -276,3 +276,19 @@ def test_an_adopted_pod_is_never_ended_by_a_pause() -> None:
 
     assert decision.effects == ()
     assert decision.status.phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("last_started_at", "halted", "phase"),
+    [(12, False, Phase.RUNNING), (8, False, Phase.PAUSED), (12, True, Phase.PAUSED), (None, False, Phase.PAUSED)],
+    ids=["since", "before the pause", "asked for no pods", "never"],
+)
+def test_what_has_run_since_the_pause_is_back_though_nobody_saw_it_run(
+    last_started_at: float | None, halted: bool, phase: Phase
+) -> None:
+    """A Job's pods end in their start hooks, one after the other, and a kubelet says nothing of one that runs."""
+    started = at(last_started_at) if last_started_at is not None else None
+    decision = decided(RUNS_SPEC, PAUSED, seen(started_at=at(0), last_started_at=started, halted=halted))
+
+    assert decision.status.phase is phase
+    assert decision.status.attempts == (2 if phase is Phase.RUNNING else 1)

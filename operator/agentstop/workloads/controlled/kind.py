@@ -249,6 +249,7 @@ class Controlled:
             presence=Presence.PRESENT,
             workload=self._status(task, owner, parts) or known,
             started_at=min((each.started_at for each in seen_pods if each.started_at), default=None),
+            last_started_at=max((each.last_started_at for each in seen_pods if each.last_started_at), default=None),
             active=active,
             halted=halted,
             own_grace_seconds=max(graces, default=DEFAULT_GRACE_SECONDS),

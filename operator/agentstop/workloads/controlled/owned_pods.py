@@ -141,6 +141,11 @@ class OwnedPods:
         return min((each.pod.started_at for each in self.seen if each.pod.started_at), default=None)
 
     @property
+    def last_started_at(self) -> datetime | None:
+        """When the first container was started of the one that was started last."""
+        return max((each.pod.started_at for each in self.seen if each.pod.started_at), default=None)
+
+    @property
     def active(self) -> bool:
         """Whether a container runs."""
         return any(each.pod.started_at is not None for each in self.live)
