@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentstop.cli.plugin.views.order_words import selector_words
+from agentstop.words.orders import selector_words
 from agentstop.words.durations import parse_duration, spell
 from agentstop.words.labels import parse_selector
 from agentstop.words.reasons import answer
