@@ -24,9 +24,9 @@ from agentstop.gateway.dialects.api import requests
 from agentstop.gateway.dialects.api.operation import Operation
 from agentstop.gateway.dialects.api.records import order_of, task_of
 from agentstop.gateway.dialects.api.requests import EventQuery
-from agentstop.gateway.dialects.api.tasks import keep_by
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import TooManyRequestsError, UnavailableError
+from agentstop.gateway.filters import keep_by
 from agentstop.gateway.order_index import uid_of
 from agentstop.gateway.streams import BEAT_SECONDS, EventStream
 

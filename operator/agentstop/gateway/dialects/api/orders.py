@@ -26,8 +26,8 @@ from agentstop.gateway.dialects.api.requests import (
     StopOrderDrill,
     StopOrderRequest,
 )
-from agentstop.gateway.dialects.api.tasks import selector_of
 from agentstop.gateway.errors import ConflictError
+from agentstop.gateway.filters import selector_of
 from agentstop.gateway.tasks import MANAGER
 
 _SETTLED: Final = frozenset({OrderPhase.COMPLETE, OrderPhase.HOLDING, OrderPhase.LIFTED, OrderPhase.DRILLED})

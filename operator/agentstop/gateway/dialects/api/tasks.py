@@ -2,13 +2,11 @@
 
 import base64
 import binascii
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from agentstop.api.order import Selector
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.dialects.api import requests
 from agentstop.gateway.dialects.api.answers import answer, applied
@@ -16,16 +14,13 @@ from agentstop.gateway.dialects.api.operation import Operation
 from agentstop.gateway.dialects.api.records import Task, TaskList, Tree, Why, task_of
 from agentstop.gateway.dialects.api.requests import DryRunQuery, Empty, NoQuery, StopRequest, TaskListQuery
 from agentstop.gateway.entry import Entry
-from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError
+from agentstop.gateway.errors import ConflictError, InvalidError
+from agentstop.gateway.families import events_of, family_of
+from agentstop.gateway.filters import keep_by
 from agentstop.gateway.tasks import Outcome
-from agentstop.lifecycle.orders import selects
 from agentstop.words import reasons
-from agentstop.words.labels import parse_selector
 
 MAX_DESCENDANTS: Final = 1000
-MAX_ANCESTORS: Final = 64
-MAX_EVENTS: Final = 500
-"""So many Kubernetes Events are read to say why a task ended."""
 
 
 async def show_all(call: Call) -> web.StreamResponse:
@@ -93,21 +88,13 @@ async def tree(call: Call) -> web.StreamResponse:
     """GET /tasks/{id}/tree."""
     requests.query(call, NoQuery)
     entry = await call.tasks.get(requests.task_ref(call))
-    ancestors: list[Entry] = []
-    parent = call.tasks.parent(entry)
-    while parent is not None and parent not in ancestors and parent.uid != entry.uid and len(ancestors) < MAX_ANCESTORS:
-        ancestors.append(parent)
-        parent = call.tasks.parent(parent)
-    below = list(call.core.index.descendants(entry.key))
-    if ancestors or below:
-        # All of them are in the task's namespace. Whoever may read a task need not be one who may read its family.
-        await call.tasks.list_visible(lambda _: False, namespace=entry.namespace)
+    family = await family_of(call, entry)
     return answer(
         Tree(
-            ancestors=tuple(task_of(each, call.tasks) for each in ancestors),
+            ancestors=tuple(task_of(each, call.tasks) for each in family.ancestors),
             task=task_of(entry, call.tasks),
-            descendants=tuple(task_of(each, call.tasks) for each in below[:MAX_DESCENDANTS]),
-            descendant_count=len(below),
+            descendants=tuple(task_of(each, call.tasks) for each in family.descendants[:MAX_DESCENDANTS]),
+            descendant_count=len(family.descendants),
         )
     )
 
@@ -116,37 +103,10 @@ async def why(call: Call) -> web.StreamResponse:
     """GET /tasks/{id}/why."""
     requests.query(call, NoQuery)
     entry = await call.tasks.get(requests.task_ref(call))
-    found = reasons.answer(dict(entry.raw), await _events_of(call, entry), datetime.now(UTC))
+    # Events say more only of a task that nobody stopped.
+    events = await events_of(call, entry) if entry.ended and not entry.stop_record else []
+    found = reasons.answer(dict(entry.raw), events, datetime.now(UTC))
     return answer(Why(id=entry.uid, namespace=entry.namespace, name=entry.name, **found.data()))
-
-
-async def _events_of(call: Call, entry: Entry) -> list[Any]:
-    """Return the Events about a task that nobody stopped; none where the caller may not read them."""
-    if not entry.ended or entry.stop_record:
-        return []
-    where = f"/apis/events.k8s.io/v1/namespaces/{entry.namespace}/events"
-    query = {"fieldSelector": f"regarding.name={entry.name}", "limit": str(MAX_EVENTS)}
-    try:
-        found = await call.core.access.call(call.caller, "GET", where, query)
-    except (ForbiddenError, InvalidError):
-        return []
-    return [each for each in found.get("items") or () if (each.get("regarding") or {}).get("uid") == entry.uid]
-
-
-def keep_by(agent: str | None, labels: str | None) -> Callable[[Entry], bool]:
-    """Return whether a task is of an agent and has these labels. Raises InvalidError."""
-    selector = selector_of(labels)
-    return lambda entry: agent in {None, entry.agent} and (selector is None or selects(selector, entry.labels))
-
-
-def selector_of(labels: str | None) -> Selector | None:
-    """Return a selector as kubectl writes it. Raises InvalidError."""
-    if labels is None:
-        return None
-    try:
-        return Selector.model_validate(parse_selector(labels))
-    except ValueError as error:
-        raise InvalidError(f"query.labelSelector: {error}", where=("query", "labelSelector")) from None
 
 
 def position_of(entry: Entry) -> tuple[str, str]:
