@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from agentstop.gateway import waits
+from agentstop.gateway import cookies, waits
 from agentstop.gateway.bodies import MAX_BODY_BYTES
 from agentstop.gateway.callers import Caller
 from agentstop.gateway.dialect import Call, Core, Dialect, Route
@@ -145,13 +145,13 @@ class Application:
         try:
             route, params = await mount.find(call.request, prefix)
             if not route.public:
-                sender = await self._sender(call.request)
+                sender = await self._core.settle(call.identify(), call.request.remote or "")
             call = Call(request=call.request, dialect=call.dialect, core=call.core, params=params, sender=sender)
             return await route.handler(call), sender
         except GatewayError as error:
             if isinstance(error, UnauthorizedError) and sender is not None:
                 self._core.callers.refused(sender, call.request.remote or "")
-            return _complete(mount.dialect.render(error, call), error), sender
+            return _complete(mount.dialect.render(error, call), error, call), sender
         except (asyncio.CancelledError, web.HTTPException):
             raise
         except ConnectionError:
@@ -162,23 +162,6 @@ class Application:
             return mount.dialect.render(
                 InternalError("this is a mistake of the gateway's; its log says more"), call
             ), sender
-
-    async def _sender(self, request: web.BaseRequest) -> Caller:
-        """Return who sent a request, once that is settled. Raises UnauthorizedError and others.
-
-        A token is shown to the API server before anything is said to whoever brings it: not even that there is no such
-        task. What it answers is known for a while, so that most requests do not wait for it.
-        """
-        address = request.remote or ""
-        caller = self._core.callers.identify(request.headers, address)
-        if not self._core.callers.known(caller):
-            try:
-                await self._core.access.may(caller, "get", "")
-            except UnauthorizedError:
-                self._core.callers.refused(caller, address)
-                raise
-            self._core.callers.accepted(caller)
-        return caller
 
     # What the cluster asks
 
@@ -197,12 +180,15 @@ class Application:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def _complete(response: web.Response, error: GatewayError) -> web.Response:
+def _complete(response: web.Response, error: GatewayError, call: Call) -> web.Response:
     """Put in what HTTP asks for with an error, whatever its form."""
     if isinstance(error, MethodNotAllowedError):
         response.headers["Allow"] = ", ".join(error.allowed)
     if isinstance(error, UnauthorizedError):
         response.headers.setdefault("WWW-Authenticate", "Bearer")
+        if call.dialect.browsers:
+            # A page that goes on with what counts no more would have its address slowed down.
+            cookies.drop(response, call.request)
     if isinstance(error, TooManyRequestsError | UnavailableError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -3,11 +3,14 @@
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from aiohttp import web
+
 from agentstop.cluster.transport import Headers
+from agentstop.gateway import cookies
 from agentstop.gateway.errors import TooManyRequestsError, UnauthorizedError
 from agentstop.gateway.files import WatchedFile
 from agentstop.gateway.keys import PREFIX, KeyEntry, KeysFile, find_key
@@ -15,7 +18,7 @@ from agentstop.gateway.throttle import Throttle
 
 API_KEY_HEADER: Final = "x-api-key"
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What a bearer token looks like.
 
 Source: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
@@ -71,27 +74,39 @@ class Callers:
         self._clock = clock
         self._known: OrderedDict[str, float] = OrderedDict()
 
-    def identify(self, headers: Mapping[str, str], address: str) -> Caller:
+    def identify(self, request: web.BaseRequest, *, browsers: bool) -> Caller:
         """Return the caller: an API key in `x-api-key` or as Bearer, or a token of the API server's as Bearer.
 
-        Raises UnauthorizedError without either, TooManyRequestsError for one that nobody knows from an address that
-        sent many such. Whether a token is one is up to the API server, on the first request that is sent with it.
+        Where `browsers` are served, either may be in the cookie of a session too.
+        Raises UnauthorizedError without any, TooManyRequestsError for one that nobody knows from an address that sent
+        many such, ForbiddenError where a session counts and another site's page sent the request. Whether a token is
+        one is up to the API server, on the first request that is sent with it.
         """
-        key = headers.get(API_KEY_HEADER, "").strip()
+        address = request.remote or ""
+        key = request.headers.get(API_KEY_HEADER, "").strip()
         if key:
             return self.by_key(key, address)
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip()
-        if scheme.lower() != "bearer" or not token:
+        if scheme.lower() == "bearer" and token:
+            return self.by_credential(token, address)
+        session = cookies.credential_of(request) if browsers else None
+        if session is None:
             raise UnauthorizedError(
                 f"send an API key in the header {API_KEY_HEADER}, or a token as Authorization: Bearer"
             )
-        entry = self._entry(token)
+        if request.method not in cookies.SAFE_METHODS:
+            cookies.check_origin(request)
+        return self.by_credential(session, address)
+
+    def by_credential(self, credential: str, address: str) -> Caller:
+        """Return the caller whom an API key or a token stands for; raises as `identify` does."""
+        entry = self._entry(credential)
         if entry is not None:
             return of_entry(entry)
-        if token.startswith(PREFIX) or not _TOKEN.fullmatch(token):
+        if credential.startswith(PREFIX) or not TOKEN.fullmatch(credential):
             raise self._unknown(address, "this API key is not known")
-        caller = of_token(token)
+        caller = of_token(credential)
         if not self.known(caller):
             self._hold_up(address)
         return caller

@@ -40,6 +40,21 @@ class Core:
     hooks: WatchedFile[HooksFile] | None = None
     """Which webhooks there are; none without a file of them."""
 
+    async def settle(self, caller: Caller, address: str) -> Caller:
+        """Return a caller, once it is settled who that is. Raises UnauthorizedError and others.
+
+        A token is shown to the API server before anything is said to whoever brings it: not even that there is no such
+        task. What it answers is known for a while, so that most requests do not wait for it.
+        """
+        if not self.callers.known(caller):
+            try:
+                await self.access.may(caller, "get", "")
+            except UnauthorizedError:
+                self.callers.refused(caller, address)
+                raise
+            self.callers.accepted(caller)
+        return caller
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -73,6 +88,10 @@ class Call:
             raise InvalidError("the query has a parameter twice", where=("query",))
         return query
 
+    def identify(self) -> Caller:
+        """Return who sends it, by what counts at this moment; raises as `Callers.identify` does."""
+        return self.core.callers.identify(self.request, browsers=self.dialect.browsers)
+
     async def body(self) -> JsonObject:
         """Return the JSON object that the body is; empty where there is none. Raises InvalidError, TooLargeError."""
         return parse_object(await read_body(self.request))
@@ -105,6 +124,8 @@ class Dialect:
     """Returns an error in the dialect's form. Allow, Retry-After and WWW-Authenticate are put in afterwards."""
     host_prefix: str = ""
     """What stands before the routes where the dialect is chosen by its host, as the vendor's own server has it."""
+    browsers: bool = False
+    """Whether it is for browsers, too: a session counts then."""
     alias: Alias | None = None
     """What the dialect calls a task, where that is not its UID."""
 

@@ -14,4 +14,5 @@ DIALECT: Final = Dialect(
     routes=(*(each.route for each in OPERATIONS), document.route(OPERATIONS)),
     render=render,
     host_prefix="/api/v1",
+    browsers=True,
 )

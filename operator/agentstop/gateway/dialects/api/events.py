@@ -203,7 +203,7 @@ class _Following:
         spoken = looked = loop.time()
         while not self._call.core.index.closing.is_set():
             # A key that was taken out of the file counts no more, on an open stream either.
-            self._call.core.callers.identify(self._call.request.headers, self._call.request.remote or "")
+            self._call.identify()
             if loop.time() - looked >= BEAT_SECONDS:
                 await self._look_again()
                 looked = loop.time()
