@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from agentstop.words.orders import selector_words
 from agentstop.words.durations import parse_duration, spell
 from agentstop.words.labels import parse_selector
+from agentstop.words.orders import selector_words, what_it_stops
 from agentstop.words.reasons import answer
 from agentstop.words.tasks import clean
 from tests.unit.objects import at, raw_task, when
@@ -48,6 +48,11 @@ def test_durations_are_written(seconds: float, text: str) -> None:
 def test_selectors_are_read(text: str, selector: dict[str, Any]) -> None:
     assert parse_selector(text) == selector
     assert parse_selector(selector_words(selector)) == selector
+
+
+@pytest.mark.parametrize("selector", [{}, {"matchLabels": {}, "matchExpressions": []}])
+def test_an_order_whose_selector_says_nothing_stops_everything(selector: dict[str, Any]) -> None:
+    assert what_it_stops({"selector": selector}) == "everything"
 
 
 def test_a_label_that_cannot_have_two_values_is_not_made_to_have_one() -> None:

@@ -15,10 +15,11 @@ def what_it_stops(spec: dict[str, Any]) -> str:
         parts.append(f"the tasks {', '.join(spec['taskNames'])}")
     if spec.get("agents"):
         parts.append(f"of agent {', '.join(spec['agents'])}")
-    if spec.get("selector"):
-        parts.append(f"with {selector_words(spec['selector'])}")
-    if spec.get("namespaceSelector"):
-        parts.append(f"in namespaces with {selector_words(spec['namespaceSelector'])}")
+    # A selector may be written out and select everything all the same.
+    if labels := selector_words(spec.get("selector") or {}):
+        parts.append(f"with {labels}")
+    if labels := selector_words(spec.get("namespaceSelector") or {}):
+        parts.append(f"in namespaces with {labels}")
     return " ".join(parts) or "everything"
 
 
