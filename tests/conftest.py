@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where this machine has no kubectl, the one of the development set is found.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     config.addinivalue_line("markers", "needs(*features): runs on clusters with these features only")
+    config.addinivalue_line("markers", "on(*clusters): runs on these of its package's clusters only")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.rights.conftest import Users
-from tests.support import apiserver, clusters
+from tests.support import apiserver, browsers, clusters
 from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
 from tests.support.guarded import API_GROUP, guarded
@@ -51,7 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a cluster on a real API server, and some of it on the playground; all of it where that is all."""
     if "cluster" in metafunc.fixturenames:
         both = Path(metafunc.module.__file__).stem in ON_BOTH or apiserver.missing() is not None
-        kinds = ("playground", "apiserver") if both else ("apiserver",)
+        mark = metafunc.definition.get_closest_marker("on")
+        kinds = mark.args if mark is not None else ("playground", "apiserver") if both else ("apiserver",)
         metafunc.parametrize("cluster", kinds, indirect=True, scope="package")
 
 
@@ -113,6 +115,12 @@ async def ns(cluster: Cluster) -> AsyncIterator[Namespace]:
         namespace.check()
     finally:
         await namespace.close()
+
+
+@pytest.fixture(scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    async with browsers.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -67,12 +67,22 @@ class Gateway:
 
     @classmethod
     async def start(
-        cls, cluster: Cluster, *, kubeconfig: Path | None = None, options: Sequence[str] = (), wait: bool = True
+        cls,
+        cluster: Cluster,
+        *,
+        kubeconfig: Path | None = None,
+        options: Sequence[str] = (),
+        wait: bool = True,
+        port: int | None = None,
+        keys: Keys | None = None,
     ) -> "Gateway":
-        """Start a gateway; returns once it is ready, unless told not to wait for that."""
-        port = free_port()
+        """Start a gateway; returns once it is ready, unless told not to wait for that.
+
+        With the port and the keys of one that has ended, it takes that one's place.
+        """
+        port = port or free_port()
         mark = secrets.token_hex(4)
-        keys = Keys(cluster.folder / f"keys-{mark}.yaml")
+        keys = keys or Keys(cluster.folder / f"keys-{mark}.yaml")
         arguments = ["gateway", "--port", str(port), "--keys", str(keys.path), *options]
         environment = {"KUBECONFIG": str(kubeconfig or cluster.kubeconfig)}
         program = await Program.fork(MODULE, arguments, cluster.folder / f"gateway-{mark}.log", environment)

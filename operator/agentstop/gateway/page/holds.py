@@ -1,0 +1,59 @@
+"""The holds that stand: they are told of on every page."""
+
+from agentstop.api.order import OrderPhase
+from agentstop.cluster.decoding import JsonObject
+from agentstop.gateway.dialect import Call
+from agentstop.gateway.page.rendering import Part, part
+from agentstop.gateway.page.rights import Rights
+from agentstop.words.orders import what_it_stops
+from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, spec_of, status_of
+
+
+async def visible_orders(call: Call, rights: Rights) -> list[JsonObject]:
+    """Return the orders that the caller may see, newest first. Raises GatewayError."""
+    seen: dict[tuple[str, str], bool] = {}
+    found = []
+    for order in call.core.changes.orders.all():
+        place = order["kind"], order["metadata"].get("namespace", "")
+        if place not in seen:
+            seen[place] = await rights.see_orders(*place)
+        if seen[place]:
+            found.append(order)
+    found.sort(key=lambda each: (each["metadata"].get("creationTimestamp") or "", name_of(each)), reverse=True)
+    return found
+
+
+def order_path(order: JsonObject) -> str:
+    """Return where an order is, on the page and below the prefix of the API."""
+    namespace = namespace_of(order)
+    where = f"/namespaces/{namespace}/stoporders" if namespace else "/clusterstoporders"
+    return f"{where}/{name_of(order)}"
+
+
+async def lift_url(order: JsonObject, rights: Rights) -> str | None:
+    """Return how the caller can lift an order; None where there is nothing to lift, or he may not."""
+    if not spec_of(order).get("hold") or not await rights.lift(order["kind"], namespace_of(order)):
+        return None
+    return f"/api/v1{order_path(order)}/lift"
+
+
+async def holds(call: Call, rights: Rights) -> Part:
+    """Return the banner of the holds that stand. Raises GatewayError."""
+    found = []
+    for order in await visible_orders(call, rights):
+        spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
+        if not spec.get("hold") or spec.get("drill") or status.get("phase") == OrderPhase.LIFTED:
+            continue
+        found.append(
+            {
+                "name": name_of(order),
+                "path": order_path(order),
+                "where": f"in namespace {namespace_of(order)}" if namespace_of(order) else "in all namespaces",
+                "what": what_it_stops(spec),
+                "by": status.get("requestedBy"),
+                "why": ": ".join(filter(None, (spec.get("reason"), spec.get("message")))),
+                "since": created_at(order),
+                "lift": await lift_url(order, rights),
+            }
+        )
+    return part("holds.html", holds=found)

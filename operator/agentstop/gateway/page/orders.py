@@ -1,0 +1,128 @@
+"""Stop orders: all of them, and one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND, DrillReport, ListedTask
+from agentstop.cluster.decoding import JsonObject
+from agentstop.gateway.dialect import Call
+from agentstop.gateway.errors import NotFoundError
+from agentstop.gateway.page.holds import holds, lift_url, order_path, visible_orders
+from agentstop.gateway.page.live import Shown
+from agentstop.gateway.page.rendering import part
+from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.words import conditions_of
+from agentstop.words.durations import moment
+from agentstop.words.orders import what_became_of_it, what_it_stops
+from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
+
+MAX_ORDERS = 200
+"""So many orders are listed, the newest ones."""
+
+
+class OrderListView:
+    """The orders that one caller may see."""
+
+    period = 3600.0
+    title = "Stop orders"
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._rights = Rights(call)
+
+    async def show(self) -> Shown:
+        """Return the orders."""
+        await self._call.tasks.list_visible(lambda _: False)  # what is known must be new
+        found = await visible_orders(self._call, self._rights)
+        rows = {
+            f"o-{each['metadata']['uid']}": part("orders/row.html", order=facts(each)) for each in found[:MAX_ORDERS]
+        }
+        return Shown(
+            {
+                "holds": await holds(self._call, self._rights),
+                "pages": part("orders/pages.html", total=len(found), shown=len(rows)),
+            },
+            rows,
+        )
+
+
+class OrderView:
+    """One order, for one caller."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._rights = Rights(call)
+        self._kind = ORDER_KIND if "namespace" in call.params else CLUSTER_ORDER_KIND
+        self._place = call.params.get("namespace", ""), call.params["name"]
+        self.order: JsonObject = {}
+        self.period = 5.0
+
+    @property
+    def title(self) -> str:
+        """Which order it is."""
+        return f"{self.order['kind']} {name_of(self.order)}"
+
+    async def find(self) -> JsonObject:
+        """Return the order. Raises GatewayError."""
+        namespace, name = self._place
+        for order in self._call.core.changes.orders.all():
+            metadata = order["metadata"]
+            if (order["kind"], metadata.get("namespace", ""), metadata["name"]) == (self._kind, namespace, name):
+                if not await self._rights.see_orders(self._kind, namespace):
+                    break
+                self.order = order
+                return order
+        raise NotFoundError("there is no such order")
+
+    async def show(self) -> Shown:
+        """Return the order."""
+        order = await self.find()
+        now = datetime.now(UTC)
+        status = cleaned(status_of(order))
+        return Shown(
+            {
+                "holds": await holds(self._call, self._rights),
+                "head": part("orders/head.html", order=facts(order), lift=await lift_url(order, self._rights)),
+                "progress": part("orders/progress.html", order=facts(order), told=what_became_of_it(status)),
+                "report": part("orders/report.html", report=report_of(order)),
+                "stalled": part("orders/stalled.html", tasks=stalled_of(order), count=status.get("stalledCount")),
+                "conditions": part("task/conditions.html", conditions=conditions_of(order), now=now),
+            }
+        )
+
+
+def report_of(order: JsonObject) -> DrillReport | None:
+    """Return what a drill found; None where there is nothing yet."""
+    report = cleaned(status_of(order)).get("drill")
+    return DrillReport.model_validate(report) if report else None
+
+
+def stalled_of(order: JsonObject) -> list[ListedTask]:
+    """Return the tasks whose stop is held up."""
+    return [ListedTask.model_validate(each) for each in cleaned(status_of(order)).get("stalled") or ()]
+
+
+def facts(order: JsonObject) -> dict[str, Any]:
+    """Return what a row and the head of an order's page say."""
+    spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
+    matched, left = status.get("matched") or 0, status.get("stopping") or 0
+    return {
+        "kind": order["kind"],
+        "name": name_of(order),
+        "namespace": namespace_of(order),
+        "path": order_path(order),
+        "phase": phase_of(order),
+        "drill": bool(spec.get("drill")),
+        "hold": bool(spec.get("hold")),
+        "what": what_it_stops(spec),
+        "where": f"in namespace {namespace_of(order)}" if namespace_of(order) else "in all namespaces",
+        "by": status.get("requestedBy") or "",
+        "why": ": ".join(filter(None, (spec.get("reason"), spec.get("message")))),
+        "grace": spec.get("gracePeriodSeconds"),
+        "matched": matched,
+        "left": left,
+        "done": matched - left,
+        "stalled": status.get("stalledCount") or 0,
+        "created": created_at(order),
+        "finished": moment(status.get("finishedAt")),
+    }

@@ -1,0 +1,154 @@
+"""One task: why it is as it is, how far its stop has come, and all that belongs to it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.entry import Entry
+from agentstop.gateway.errors import ForbiddenError, InvalidIdError
+from agentstop.gateway.families import Family, events_of, family_of
+from agentstop.gateway.page.holds import holds
+from agentstop.gateway.page.live import Shown
+from agentstop.gateway.page.rendering import part
+from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.task_list import facts_of, stop_button
+from agentstop.gateway.page.words import conditions_of, container_state, steps_of
+from agentstop.words import reasons
+from agentstop.words.moments import moments_of
+from agentstop.words.tasks import clean, cleaned, created_at, spec_of, status_of, stop_of
+
+MAX_DESCENDANTS: Final = 200
+"""So many tasks below one are shown."""
+
+EVENTS_SECONDS: Final = 3.0
+"""Events are read so often at most."""
+
+
+class TaskView:
+    """One task, for one caller."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._ref = _ref(call)
+        self._rights = Rights(call)
+        self._entry: Entry | None = None
+        self._events: list[Any] = []
+        self._events_at = float("-inf")
+
+    @property
+    def period(self) -> float:
+        """While it is being stopped, the seconds count."""
+        return 1.0 if self._entry is not None and self._entry.stopping else 5.0
+
+    @property
+    def title(self) -> str:
+        """The task's name."""
+        return clean(self._entry.name) if self._entry is not None else ""
+
+    async def show(self) -> Shown:
+        """Return the task."""
+        entry = self._entry = await self._call.tasks.get(self._ref)
+        task: dict[str, Any] = dict(entry.raw)
+        now = datetime.now(UTC)
+        events = await self._read_events(entry)
+        moments = moments_of(task, events, now)
+        line = [(each, moments[number - 1].at if number else None) for number, each in enumerate(moments)]
+        may_stop = not entry.ended and await self._rights.stop(entry.namespace)
+        pauses = not entry.ended and not entry.stopping and await self._rights.pause(entry.namespace)
+        paused = entry.spec.get("paused") is True
+        family, hidden = await self._family(entry)
+        return Shown(
+            {
+                "holds": await holds(self._call, self._rights),
+                "head": part(
+                    "task/head.html",
+                    task=facts_of(entry),
+                    stop=stop_button(entry) if may_stop else None,
+                    pause=f"/api/v1/tasks/{entry.uid}/pause" if pauses and not paused else None,
+                    resume=f"/api/v1/tasks/{entry.uid}/resume" if pauses and paused else None,
+                ),
+                "why": part("task/why.html", why=reasons.answer(task, events, now)),
+                "steps": part("task/steps.html", steps=steps_of(task, now), now=now),
+                "containers": part("task/containers.html", pods=_pods(task, now), workload=_workload(task)),
+                "family": part("task/family.html", family=family, hidden=hidden, uid=entry.uid),
+                "conditions": part("task/conditions.html", conditions=conditions_of(task), now=now),
+                "moments": part("task/moments.html", line=line, now=now, zone=now.astimezone().tzname()),
+                "facts": part("task/facts.html", facts=_facts(entry, task), labels=sorted(entry.labels.items())),
+            }
+        )
+
+    async def _read_events(self, entry: Entry) -> Sequence[Any]:
+        now = asyncio.get_running_loop().time()
+        if now - self._events_at >= EVENTS_SECONDS:
+            self._events = await events_of(self._call, entry)
+            self._events_at = now
+        return self._events
+
+    async def _family(self, entry: Entry) -> tuple[list[Mapping[str, Any]], int]:
+        """Return the family from its head on, each with its depth, and how many are left out."""
+        try:
+            family = await family_of(self._call, entry)
+        except ForbiddenError:
+            family = Family([], [])
+        if not family.ancestors and not family.descendants:
+            return [], 0
+        found = [*reversed(family.ancestors), entry]
+        depths = {each.key: number for number, each in enumerate(found)}
+        children: dict[Any, list[Entry]] = {}
+        for each in family.descendants[:MAX_DESCENDANTS]:
+            children.setdefault(each.parent, []).append(each)
+        shown = [(each, depths[each.key]) for each in found]
+        left = [(child, depths[entry.key] + 1) for child in reversed(children.get(entry.key, []))]
+        while left:
+            each, depth = left.pop()
+            shown.append((each, depth))
+            left += [(child, depth + 1) for child in reversed(children.get(each.key, []))]
+        rows: list[Mapping[str, Any]] = [{**facts_of(each), "depth": min(depth, 8)} for each, depth in shown]
+        return rows, max(len(family.descendants) - MAX_DESCENDANTS, 0)
+
+
+def _ref(call: Call) -> str:
+    given = call.params["id"]
+    if UUID.fullmatch(given.lower()):
+        return given.lower()
+    if not is_task_id(given):
+        raise InvalidIdError("an id is a UID, or 1 to 253 printable characters", where=("path", "id"))
+    return given
+
+
+def _workload(task: dict[str, Any]) -> str:
+    workload = cleaned(status_of(task).get("workload") or spec_of(task).get("workloadRef") or {})
+    return f"{workload.get('kind')} {workload.get('name')}" if workload.get("name") else ""
+
+
+def _pods(task: dict[str, Any], now: datetime) -> list[Mapping[str, Any]]:
+    workload = status_of(task).get("workload") or {}
+    found: list[Mapping[str, Any]] = []
+    for pod in map(cleaned, workload.get("pods") or ()):
+        containers = []
+        for each in pod.get("containers") or ():
+            says, mood = container_state(each, now)
+            because = each.get("reason") if each.get("exitCode") is not None else None
+            containers.append(
+                {"name": each.get("name"), "says": says, "mood": mood, "signal": each.get("signal"), "because": because}
+            )
+        found.append({"name": pod.get("name", ""), "node": pod.get("node"), "containers": containers})
+    return found
+
+
+def _facts(entry: Entry, task: dict[str, Any]) -> list[tuple[str, str]]:
+    spec, stop = cleaned(spec_of(task)), stop_of(task)
+    found = [
+        ("Namespace", clean(entry.namespace)),
+        ("Agent", spec.get("agent")),
+        ("UID", entry.uid),
+        ("External id", spec.get("externalID")),
+        ("Parent", (spec.get("parentRef") or {}).get("name")),
+        ("Made", str(created_at(task)) if created_at(task) else None),
+        ("Deadline", f"{spec['activeDeadlineSeconds']}s" if spec.get("activeDeadlineSeconds") else None),
+        ("Stop reason", stop.get("reason")),
+        ("Stop message", stop.get("message")),
+    ]
+    return [(name, str(value)) for name, value in found if value]
