@@ -113,7 +113,7 @@ ORDER_COLUMNS: Final = (
 _OPTIONAL: Final = ("reason", "message", "gracePeriodSeconds", "podPolicy", "ttlSecondsAfterFinished")
 
 
-def order_rules(*optional: str) -> tuple[dict[str, str], ...]:
+def order_rules(*optional: str) -> tuple[dict[str, str | bool], ...]:
     """Return the rules of an order at the schema's root; `optional` are the fields that may not come or go."""
     return (
         *(

@@ -78,7 +78,7 @@ Time = Annotated[
 """A moment; RFC 3339 in UTC with microseconds on the wire."""
 
 
-def rule(expression: str, message: str, **more: str) -> dict[str, str]:
+def rule(expression: str, message: str, **more: str | bool) -> dict[str, str | bool]:
     """Return one CEL rule of a CRD schema.
 
     Source: https://kubernetes.io/docs/reference/using-api/cel/
@@ -86,7 +86,7 @@ def rule(expression: str, message: str, **more: str) -> dict[str, str]:
     return {"rule": expression, "message": message, **more}
 
 
-def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
+def schema(*rules: dict[str, str | bool], **extra: Any) -> dict[str, Any]:
     """Return the part of a field's schema that JSON Schema has no word for: CEL rules, defaults, list types."""
     keys = {name.replace("x_kubernetes_", "x-kubernetes-").replace("_", "-"): value for name, value in extra.items()}
     return {**({"x-kubernetes-validations": list(rules)} if rules else {}), **keys}

@@ -28,11 +28,17 @@ MAX_TEMPLATE: Final = 131_072
 
 _KEYS: Final = rule(f"self.all(key, key.size() <= {MAX_KEY})", f"a key must have at most {MAX_KEY} characters")
 
-_IMMUTABLE: Final = rule("self == oldSelf", "podTemplate is immutable: create a new task instead")
-_SIZE: Final = rule(
-    # The only function that takes a value whole. `dyn` since it is checked for text and numbers where types are known.
-    f"'%s'.format([dyn(self)]).size() <= {MAX_TEMPLATE}",
-    f"podTemplate must have at most {MAX_TEMPLATE} characters as a whole: put what is large into a ConfigMap",
+# The only function that takes a value whole. `dyn` since it is checked for text and numbers where types are known.
+_LENGTH: Final = "'%s'.format([dyn(self)]).size()"
+
+_RULE: Final = rule(
+    # One rule and not two, and the length of a new template only: every patch of a task, a stop's too, waits for these.
+    f"oldSelf.hasValue() ? self == oldSelf.value() : {_LENGTH} <= {MAX_TEMPLATE}",
+    "podTemplate is immutable",
+    messageExpression=f"{_LENGTH} > {MAX_TEMPLATE}"
+    f" ? 'podTemplate must have at most {MAX_TEMPLATE} characters as a whole: put what is large into a ConfigMap'"
+    " : 'podTemplate is immutable: create a new task instead'",
+    optionalOldSelf=True,
 )
 
 
@@ -66,7 +72,7 @@ def pod_template_schema() -> dict[str, Any]:
                 " refused by kubectl, and dropped where a client does not ask the API server to refuse it.",
             },
         },
-        **schema(_IMMUTABLE, _SIZE),
+        **schema(_RULE),
     }
 
 
