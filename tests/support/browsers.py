@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 WAIT_MS = 30_000
+expect.set_options(timeout=WAIT_MS)
 
 NARROW = 360
 """Pixels of a small phone."""
@@ -87,9 +88,11 @@ class Window:
 
 
 @asynccontextmanager
-async def window(browser: Browser, url: str, *, key: str | None = None) -> AsyncIterator[Window]:
-    """Open a window for somebody with a key; at its end, nothing may have gone wrong in it."""
-    headers = {"x-api-key": key} if key is not None else {}
+async def window(
+    browser: Browser, url: str, *, key: str | None = None, token: str | None = None
+) -> AsyncIterator[Window]:
+    """Open a window for somebody with a key or a token; at its end, nothing may have gone wrong in it."""
+    headers = {"x-api-key": key} if key is not None else {"Authorization": f"Bearer {token}"} if token else {}
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, extra_http_headers=headers)
     try:
         shown = Window(context, await context.new_page(), url)

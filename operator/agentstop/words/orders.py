@@ -10,9 +10,7 @@ _ENDS: Final = (("graceful", "graceful"), ("killed", "killed"), ("notStarted", "
 
 def what_it_stops(spec: dict[str, Any]) -> str:
     """Return what an order selects."""
-    parts = []
-    if spec.get("taskNames"):
-        parts.append(f"the tasks {', '.join(spec['taskNames'])}")
+    parts = [f"the tasks {', '.join(spec['taskNames'])}" if spec.get("taskNames") else "everything"]
     if spec.get("agents"):
         parts.append(f"of agent {', '.join(spec['agents'])}")
     # A selector may be written out and select everything all the same.
@@ -20,7 +18,7 @@ def what_it_stops(spec: dict[str, Any]) -> str:
         parts.append(f"with {labels}")
     if labels := selector_words(spec.get("namespaceSelector") or {}):
         parts.append(f"in namespaces with {labels}")
-    return " ".join(parts) or "everything"
+    return " ".join(parts)
 
 
 def selector_words(selector: dict[str, Any]) -> str:

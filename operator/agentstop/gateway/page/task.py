@@ -55,7 +55,7 @@ class TaskView:
         events = await self._read_events(entry)
         moments = moments_of(task, events, now)
         line = [(each, moments[number - 1].at if number else None) for number, each in enumerate(moments)]
-        may_stop = not entry.ended and await self._rights.stop(entry.namespace)
+        may_stop = not entry.ended and not entry.stopping and await self._rights.stop(entry.namespace)
         pauses = not entry.ended and not entry.stopping and await self._rights.pause(entry.namespace)
         paused = entry.spec.get("paused") is True
         family, hidden = await self._family(entry)
@@ -69,7 +69,7 @@ class TaskView:
                     pause=f"/api/v1/tasks/{entry.uid}/pause" if pauses and not paused else None,
                     resume=f"/api/v1/tasks/{entry.uid}/resume" if pauses and paused else None,
                 ),
-                "why": part("task/why.html", why=reasons.answer(task, events, now)),
+                "why": part("task/why.html", why=reasons.answer(task, events, now), ended=entry.ended),
                 "steps": part("task/steps.html", steps=steps_of(task, now), now=now),
                 "containers": part("task/containers.html", pods=_pods(task, now), workload=_workload(task)),
                 "family": part("task/family.html", family=family, hidden=hidden, uid=entry.uid),

@@ -109,7 +109,7 @@ class TaskListView:
         first = (query.page - 1) * ROWS
         rows = {}
         for entry in chosen[first : first + ROWS]:
-            may_stop = not entry.ended and await self._rights.stop(entry.namespace)
+            may_stop = not entry.ended and not entry.stopping and await self._rights.stop(entry.namespace)
             rows[f"t-{entry.uid}"] = row(entry, may_stop=may_stop)
         phases = [("", "All", len(matching)), (ACTIVE, "Active", active)]
         phases += [(each.value, each.value, counts[each]) for each in Phase if counts[each] or query.phase == each]
@@ -117,7 +117,7 @@ class TaskListView:
             "holds": await holds(self._call, self._rights),
             "phases": part("list/phases.html", phases=phases, query=query),
             "pages": part("list/pages.html", query=query, first=first, shown=len(rows), total=len(chosen), size=ROWS),
-            "empty": part("list/empty.html", problem=problem, none=not everything, shown=len(rows), query=query),
+            "empty": part("list/empty.html", problem=problem, nothing=not everything, shown=len(rows), query=query),
             "choices": _choices(everything),
         }
         return Shown(parts, rows)
@@ -199,5 +199,4 @@ def stop_button(entry: Entry) -> Mapping[str, Any]:
         "url": f"/api/v1/tasks/{entry.uid}/stop",
         "name": f"{clean(entry.namespace)}/{clean(entry.name)}",
         "below": below if isinstance(below, int) else 0,
-        "again": entry.stopping,
     }
