@@ -75,7 +75,7 @@ class Entry:
         """The task's labels."""
         return _object(self.raw["metadata"].get("labels"))
 
-    @property
+    @cached_property
     def agent(self) -> str | None:
         """Which agent this is a run of."""
         return _text(self.spec.get("agent"))
@@ -91,13 +91,18 @@ class Entry:
         name = _text(_object(self.spec.get("parentRef")).get("name"))
         return NamespacedName(self.namespace, name) if name is not None else None
 
-    @property
+    @cached_property
     def phase(self) -> Phase:
         """Where the task is in its life; Pending where no operator has said it yet."""
         try:
             return Phase(self.status.get("phase", Phase.PENDING))
         except ValueError:
             return Phase.PENDING
+
+    @cached_property
+    def position(self) -> tuple[str, str]:
+        """By what lists are ordered: seconds are all that creation has, and the UID keeps those of one in order."""
+        return self.raw["metadata"].get("creationTimestamp") or "", self.uid
 
     @property
     def ended(self) -> bool:
@@ -118,6 +123,17 @@ class Entry:
     def proven(self) -> bool:
         """Whether it is proven that nothing of it runs any more: it has ended, and not by `onUnconfirmed` alone."""
         return self.ended and self.stop_record.get("verdict") != Verdict.UNVERIFIED
+
+    @cached_property
+    def searchable(self) -> str:
+        """What people look for it by, in small letters: names, ids and labels, who stopped it and why."""
+        stop = self.stop_record
+        texts = (
+            *(self.name, self.namespace, self.agent, self.external_id, self.uid, self.phase),
+            *(stop.get(name) for name in ("requestedBy", "source", "verdict", "reason", "message")),
+            *(f"{key}={value}" for key, value in self.labels.items()),
+        )
+        return "\n".join(str(each) for each in texts if each).casefold()
 
     @property
     def created_at(self) -> datetime | None:

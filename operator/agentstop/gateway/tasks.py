@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import is_not
+from operator import attrgetter, is_not
 from typing import Any, Final
 
 from agentstop.api.task import Phase
@@ -103,8 +103,7 @@ class Tasks:
         self._be_current()
         seen = await self._listable(namespace)
         found = [entry for entry in self._index.all() if (seen is None or entry.namespace in seen) and keep(entry)]
-        # Seconds are all that creation has; the UID keeps those of one second in order from page to page.
-        found.sort(key=lambda entry: (entry.raw["metadata"].get("creationTimestamp") or "", entry.uid), reverse=True)
+        found.sort(key=attrgetter("position"), reverse=True)
         return Listing(found[offset : None if limit is None else offset + limit], len(found))
 
     def children(self, entry: Entry) -> list[Entry]:

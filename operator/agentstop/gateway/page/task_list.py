@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -98,12 +99,12 @@ class TaskListView:
                 and (not query.agent or entry.agent == query.agent)
                 and (not query.namespace or entry.namespace == query.namespace)
                 and (selector is None or selects(selector, entry.labels))
-                and (not words or _has(entry, words))
+                and all(each in entry.searchable for each in words)
             )
 
         everything = (await self._call.tasks.list_visible()).items
         matching = [each for each in everything if keep(each)]
-        counts = Counter(each.phase for each in matching)
+        counts = Counter(map(attrgetter("phase"), matching))
         active = sum(number for phase, number in counts.items() if not phase.terminal)
         chosen = [each for each in matching if _in_phase(each, query.phase)]
         first = (query.page - 1) * ROWS
@@ -125,17 +126,6 @@ class TaskListView:
 
 def _in_phase(entry: Entry, wanted: str) -> bool:
     return not wanted or (not entry.ended if wanted == ACTIVE else entry.phase == wanted)
-
-
-def _has(entry: Entry, words: list[str]) -> bool:
-    labels = " ".join(f"{key}={value}" for key, value in entry.labels.items())
-    stop = entry.stop_record
-    texts = (
-        *(entry.name, entry.namespace, entry.agent, entry.external_id, entry.uid, entry.phase, labels),
-        *(stop.get(name) for name in ("requestedBy", "source", "verdict", "reason", "message")),
-    )
-    text = "\n".join(str(each) for each in texts if each).casefold()
-    return all(each in text for each in words)
 
 
 def _choices(entries: list[Entry]) -> Part:

@@ -30,9 +30,7 @@ async def show_all(call: Call) -> web.StreamResponse:
     matches = keep_by(wanted.agent, wanted.label_selector)
 
     def keep(entry: Entry) -> bool:
-        return (
-            (before is None or position_of(entry) < before) and wanted.phase in {None, entry.phase} and matches(entry)
-        )
+        return (before is None or entry.position < before) and wanted.phase in {None, entry.phase} and matches(entry)
 
     found = await call.tasks.list_visible(keep, namespace=wanted.namespace or "", limit=wanted.limit)
     left = found.total - len(found.items)
@@ -109,13 +107,8 @@ async def why(call: Call) -> web.StreamResponse:
     return answer(Why(id=entry.uid, namespace=entry.namespace, name=entry.name, **found.data()))
 
 
-def position_of(entry: Entry) -> tuple[str, str]:
-    """Return by what lists are ordered."""
-    return entry.raw["metadata"].get("creationTimestamp") or "", entry.uid
-
-
 def _token(entry: Entry) -> str:
-    return base64.urlsafe_b64encode("/".join(position_of(entry)).encode()).decode()
+    return base64.urlsafe_b64encode("/".join(entry.position).encode()).decode()
 
 
 def _position(token: str | None) -> tuple[str, str] | None:
