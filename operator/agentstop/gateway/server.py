@@ -75,7 +75,8 @@ class Server:
         self._options = options
         self._dialects = dialects
         clock = time.monotonic
-        names = [each.name for each in dialects]
+        # The page is at each host that has no dialect of its own: its buttons need our own API beside it.
+        names = [each.name for each in dialects if each.prefix]
         keys = _watched(options.keys, read_keys, NO_KEYS)
         self._hooks = _watched(options.hooks, read_hooks, NO_HOOKS)
         no_hosts: Mapping[str, str] = {}
