@@ -18,7 +18,7 @@ from agentstop.cluster.transport import Transport
 from agentstop.gateway import page as the_page
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
-from agentstop.gateway.callers import Callers
+from agentstop.gateway.callers import CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core
 from agentstop.gateway.dialects import api
@@ -85,7 +85,7 @@ async def stand(*tasks: Raw, rights: Rights = lambda _: True) -> AsyncIterator[S
         index=index,
         changes=changes,
         access=CallerAccess(transport, transport, time.monotonic),
-        callers=Callers(None, Throttle(time.monotonic), time.monotonic),
+        callers=CredentialCallers(None, Throttle(time.monotonic), time.monotonic),
         streams=streams,
         wait=0.01,
     )

@@ -44,6 +44,10 @@ def test_what_asks_no_api_server_imports_nothing_that_does(module: str) -> None:
     assert not modules_of(module, *words) & {"http", "ssl", "socket", "email"}
 
 
+def test_what_serves_the_page_is_imported_once_it_is_served() -> None:
+    assert not modules_of("agentstop.cli.main", "ui", "--help") & {"kubernetes", "aiohttp", "asyncio", "jinja2"}
+
+
 WITHOUT = """
 import sys
 sys.modules["click"] = sys.modules["rich"] = None

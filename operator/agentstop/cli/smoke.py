@@ -46,7 +46,7 @@ def carry_out(options: argparse.Namespace) -> int:
     with api() as client:
         gateway = None
         if options.gateway is not None:
-            gateway = Gateway(options.gateway, client.authorization, options.gateway_certificate)
+            gateway = Gateway(options.gateway, client.credentials.authorization, options.gateway_certificate)
         body = options.task | {"metadata": {"generateName": "agentstop-try-"}}
         made = client.create(path(PLURAL, options.namespace), body, manager=MANAGER)["metadata"]
         name = made["name"]

@@ -43,9 +43,9 @@ class Api:
         return cls(find_target(settings), request_seconds=seconds or settings.request_seconds, interactive=interactive)
 
     @property
-    def authorization(self) -> str | None:
-        """What a header tells the API server of who this is; None where a certificate does. Raises ConfigError."""
-        return self._current().authorization
+    def credentials(self) -> Credentials:
+        """Who the user is; a plug-in is asked again once they have expired. Raises ConfigError."""
+        return self._current()
 
     def request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, kind: str = ""

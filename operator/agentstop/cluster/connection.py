@@ -1,10 +1,12 @@
 """How to reach the API server: KUBECONFIG, the default kubeconfig, or the pod's service account."""
 
+import asyncio
 import os
 import resource
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -27,9 +29,7 @@ async def load_configuration() -> Configuration:
     Raises NoConnectionError where there is none, or where it cannot be read.
     Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
     """
-    configuration = Configuration()
-    # With trust_env aiohttp reads .netrc and the environment anew, in a thread, for each single request.
-    configuration.client_session_kwargs = {"trust_env": False}
+    configuration = _plain()
     files = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     if not files and "KUBERNETES_SERVICE_HOST" in os.environ:
         try:
@@ -50,6 +50,30 @@ async def load_configuration() -> Configuration:
         if not isinstance(error, config.ConfigException | OSError):
             reason = f"it is not a valid kubeconfig ({reason})"
         raise NoConnectionError(f"the kubeconfig {where} cannot be used: {reason}") from error
+    return _through_proxy(configuration)
+
+
+async def configuration_of(kubeconfig: Mapping[str, Any], authorization: Callable[[], str | None]) -> Configuration:
+    """Return the client configuration for the current context of a kubeconfig that was read already.
+
+    `authorization` is called in a thread before each request, and returns the header's value; credential plug-ins are
+    its business. Raises NoConnectionError where the kubeconfig cannot be used.
+    """
+
+    async def refresh(current: Configuration) -> None:
+        shown = await asyncio.to_thread(authorization)
+        if shown is not None:
+            current.api_key["BearerToken"] = shown
+
+    configuration = _plain()
+    try:
+        await config.load_kube_config_from_dict(dict(kubeconfig), client_configuration=configuration)
+    except Exception as error:
+        # As above: errors come as they are.
+        raise NoConnectionError(f"the kubeconfig cannot be used: {' '.join(str(error).split())}") from error
+    # The client asks the hook only where there is something to refresh.
+    await refresh(configuration)
+    configuration.refresh_api_key_hook = refresh
     return _through_proxy(configuration)
 
 
@@ -77,6 +101,13 @@ _WAY: Final = (
     "client_session_kwargs",
 )
 """What a configuration says of the way to the API server, and nothing of who goes it."""
+
+
+def _plain() -> Configuration:
+    configuration = Configuration()
+    # With trust_env aiohttp reads .netrc and the environment anew, in a thread, for each single request.
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
 
 
 def _through_proxy(configuration: Configuration) -> Configuration:

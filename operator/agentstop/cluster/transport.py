@@ -58,10 +58,15 @@ class Transport:
         clock: ServerClock | None = None,
         *,
         whole_errors: bool = False,
+        headers: Headers = (),
         timings: Timings = TIMINGS,
     ) -> None:
-        """`whole_errors` is for whoever reads no answers but those to what he sent himself."""
+        """`whole_errors` is for whoever reads no answers but those to what he sent himself.
+
+        `headers` are sent with every request, such as whom its user acts as.
+        """
         self._timings = timings
+        self._headers = headers
         self._whole_errors = whole_errors
         self._leader_guard = leader_guard or LeaderGuard()
         self._clock = clock or ServerClock()
@@ -194,6 +199,7 @@ class Transport:
         # What an agent has written may be small on the way and fill the memory here.
         headers["Accept-Encoding"] = "identity"
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
+        headers.extend(self._headers)
         headers.extend(more)
         url = f"{self._client.configuration.host}{where}"
         if query:

@@ -22,6 +22,8 @@ DENIED_SECONDS: Final = 1.0
 
 MAX_ANSWERS: Final = 20_000
 
+GATEWAYS_OWN: Final = "the gateway's own credentials"
+
 REQUEST_SECONDS: Final = 8.0
 """So long may one request take: less than the gateway has to end in, so that what has begun is answered."""
 
@@ -35,12 +37,20 @@ class CallerAccess:
     A token is passed on over connections that carry nothing of ours. An API key's user is impersonated.
     """
 
-    def __init__(self, own: Transport, bare: Transport, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, own: Transport, bare: Transport, clock: Callable[[], float], *, whose: str = GATEWAYS_OWN
+    ) -> None:
+        """`whose` is what the credentials of `own` are called where the API server does not take them."""
         self._own = own
+        self._whose = whose
         self._bare = bare
         self._clock = clock
         self._answers: OrderedDict[Question, tuple[bool, float]] = OrderedDict()
         self._asking: dict[Question, asyncio.Task[bool]] = {}
+
+    async def keep_warm(self) -> None:
+        """Keep connections open, so that no caller waits for one; until cancelled."""
+        await asyncio.gather(*(each.keep_warm() for each in {self._own, self._bare}))
 
     async def call(
         self,
@@ -58,7 +68,7 @@ class CallerAccess:
                 method, where, query, body, content_type, timeout=REQUEST_SECONDS, headers=caller.headers
             )
         except ApiError as error:
-            raise error_of(error, own=caller.own) from error
+            raise error_of(error, own=self._whose if caller.own else None) from error
 
     async def may(self, caller: Caller, verb: str, namespace: str, resource: str = PLURAL) -> bool:
         """Whether the caller may do this to all tasks, or orders, of a namespace (empty: of all).

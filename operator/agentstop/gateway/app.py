@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client.exposition import choose_encoder
 
 from agentstop.gateway import cookies, waits
@@ -87,9 +88,9 @@ class Application:
         self.ready = False
         """Whether all tasks are known."""
 
-    def served(self) -> web.Application:
-        """Return the application to be served."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+    def served(self, *guards: Middleware) -> web.Application:
+        """Return the application to be served; each request has to pass the guards first."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
         app.router.add_route("*", r"/{path:[\s\S]*}", self.handle)  # a path may have a line's end in it, too
         return app
 

@@ -5,7 +5,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -65,8 +65,30 @@ def of_token(token: str) -> Caller:
     return Caller("token", (("Authorization", f"Bearer {token}"),), own=False, identity=identity)
 
 
-class Callers:
+class Callers(Protocol):
     """Tells who sent a request."""
+
+    def identify(self, request: web.BaseRequest, *, browsers: bool) -> Caller:
+        """Return the caller; where `browsers` are served, a session counts too.
+
+        Raises UnauthorizedError, TooManyRequestsError, ForbiddenError.
+        """
+
+    def by_credential(self, credential: str, address: str) -> Caller:
+        """Return the caller whom a credential stands for; raises as `identify` does."""
+
+    def known(self, caller: Caller) -> bool:
+        """Whether it is settled who that is."""
+
+    def accepted(self, caller: Caller) -> None:
+        """Take in that the API server knows who it is."""
+
+    def refused(self, caller: Caller, address: str) -> None:
+        """Take in that the API server does not know the caller."""
+
+
+class CredentialCallers:
+    """Tells callers by their API keys and tokens."""
 
     def __init__(self, keys: WatchedFile[KeysFile] | None, throttle: Throttle, clock: Callable[[], float]) -> None:
         self._keys = keys

@@ -21,9 +21,9 @@ from agentstop.cluster.connection import allow_many_connections, load_configurat
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector
 from agentstop.cluster.transport import Transport
-from agentstop.gateway.access import CallerAccess
+from agentstop.gateway.access import GATEWAYS_OWN, CallerAccess
 from agentstop.gateway.app import Application
-from agentstop.gateway.callers import Callers
+from agentstop.gateway.callers import Callers, CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
@@ -33,6 +33,7 @@ from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
+from agentstop.gateway.owner import OWNERS, Owner
 from agentstop.gateway.registry import DIALECTS
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
@@ -70,9 +71,13 @@ class Options:
 class Server:
     """One gateway process. `run` returns when it was asked to end, by signal or by `stop`."""
 
-    def __init__(self, options: Options, dialects: Sequence[Dialect] = DIALECTS) -> None:
-        """Raises StartError for files that cannot be read, CertificateError."""
+    def __init__(self, options: Options, dialects: Sequence[Dialect] = DIALECTS, owner: Owner | None = None) -> None:
+        """With an owner, it serves nobody else, and acts with his credentials.
+
+        Raises StartError for files that cannot be read, CertificateError.
+        """
         self._options = options
+        self._owner = owner
         self._dialects = dialects
         clock = time.monotonic
         # The page is at each host that has no dialect of its own: its buttons need our own API beside it.
@@ -86,7 +91,7 @@ class Server:
             self._certificate = Certificate(options.certificate, options.certificate_key)
         self._index = TaskIndex({each.name: each.alias for each in dialects if each.alias is not None}, clock)
         self._changes = Changes(self._index, OrderIndex(), options.namespaces)
-        self._callers = Callers(keys, Throttle(clock), clock)
+        self._callers: Callers = owner or CredentialCallers(keys, Throttle(clock), clock)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -97,16 +102,12 @@ class Server:
         """Run until asked to end. Raises NoConnectionError, StartError."""
         allow_many_connections()
         async with AsyncExitStack() as stack:
-            configuration = await load_configuration()
-            own = Transport(configuration, whole_errors=True)
-            stack.push_async_callback(own.close)
-            bare = Transport(without_credentials(configuration), whole_errors=True)
-            stack.push_async_callback(bare.close)
+            own, access = await self._connect(stack)
             streams = Streams()
             core = Core(
                 index=self._index,
                 changes=self._changes,
-                access=CallerAccess(own, bare, time.monotonic),
+                access=access,
                 callers=self._callers,
                 streams=streams,
                 wait=self._options.wait,
@@ -119,22 +120,37 @@ class Server:
             changes = self._changes
             reflectors = [Reflector(gateway, source, changes, changes, changes.reached) for source in changes.sources]
             work = [each.run() for each in reflectors]
-            work += [own.keep_warm(), bare.keep_warm(), self._become_ready(application, reflectors)]
+            work.append(access.keep_warm())
             if self._certificate is not None:
                 work.append(self._certificate.keep_current())
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
-            runner = web.AppRunner(application.served(), access_log=None, shutdown_timeout=FINISH_SECONDS)
+            guards = () if self._owner is None else (self._owner.guard,)
+            runner = web.AppRunner(application.served(*guards), access_log=None, shutdown_timeout=FINISH_SECONDS)
             logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await self._listen(runner)
+            background.append(asyncio.create_task(self._become_ready(application, reflectors, runner)))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
             await self._stopping.wait()
             # Whoever waits for a proof is answered now, with the task as it is.
             self._index.close()
+
+    async def _connect(self, stack: AsyncExitStack) -> tuple[Transport, CallerAccess]:
+        """Return the way to the API server, and what callers have of it; both end with the stack."""
+        if self._owner is not None:
+            own = bare = Transport(await self._owner.connect(), whole_errors=True, headers=self._owner.acts_as)
+        else:
+            configuration = await load_configuration()
+            own = Transport(configuration, whole_errors=True)
+            bare = Transport(without_credentials(configuration), whole_errors=True)
+            stack.push_async_callback(bare.close)
+        stack.push_async_callback(own.close)
+        whose = GATEWAYS_OWN if self._owner is None else OWNERS
+        return own, CallerAccess(own, bare, time.monotonic, whose=whose)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         options = self._options
@@ -148,7 +164,9 @@ class Server:
         scheme = "https" if context is not None else "http"
         log.info("listening on %s://%s:%d", scheme, options.host, options.port)
 
-    async def _become_ready(self, application: Application, reflectors: Sequence[Reflector]) -> None:
+    async def _become_ready(
+        self, application: Application, reflectors: Sequence[Reflector], runner: web.AppRunner
+    ) -> None:
         for source, each in zip(self._changes.sources, reflectors, strict=True):
             if source.kind == KIND:
                 await each.listed.wait()
@@ -156,6 +174,8 @@ class Server:
         gc.freeze()
         application.ready = True
         log.info("ready: %d tasks known", len(self._index))
+        if self._owner is not None:
+            self._owner.ready(runner.addresses[0][1])
 
 
 def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> WatchedFile[T] | None:

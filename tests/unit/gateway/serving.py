@@ -11,7 +11,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import Headers, Transport
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
-from agentstop.gateway.callers import Callers
+from agentstop.gateway.callers import CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
@@ -67,7 +67,7 @@ async def serving(
     core = Core(
         index=index,
         access=CallerAccess(transport, transport, lambda: now),
-        callers=Callers(keys, Throttle(lambda: now), lambda: now),
+        callers=CredentialCallers(keys, Throttle(lambda: now), lambda: now),
         streams=Streams(),
         wait=0.01,
         changes=cast("Changes", None),

@@ -111,6 +111,14 @@ async def test_refusals_keep_their_meaning(code: int, own: bool, kind: type[Gate
         assert caught.value.retry_after == 7
 
 
+async def test_whose_credentials_are_not_taken_is_said() -> None:
+    wire = Wire()
+    wire.answer = ApiError(401, "Unauthorized", "Unauthorized")
+    access = CallerAccess(cast("Transport", wire), cast("Transport", wire), lambda: 0.0, whose="your own")
+    with pytest.raises(UnavailableError, match=r"does not take your own$"):
+        await access.call(JANE, "GET", "/x")
+
+
 def test_nothing_shows_a_token() -> None:
     assert "secret" not in repr(JOE)
     assert "secret" not in JOE.identity

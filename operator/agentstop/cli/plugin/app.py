@@ -29,6 +29,7 @@ SECTIONS: Final = {
     "Look": {
         "list": "list tasks: phase, verdict, who, how long",
         "get": "show one task as a tree, with the story of its stop",
+        "ui": "show all tasks in the browser, with a button that stops them",
         "why": "say in plain words why a task stopped, or what holds it up",
         "check": "say whether all is there: definitions, operator, rights",
     },

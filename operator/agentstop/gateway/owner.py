@@ -1,0 +1,156 @@
+"""The one person for whom a gateway on loopback runs, and nobody else: `kubectl agentstop ui`."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from kubernetes.aio.client import Configuration
+
+from agentstop.cluster.transport import Headers
+from agentstop.gateway import cookies, page, sessions
+from agentstop.gateway.callers import Caller
+from agentstop.gateway.dialect import Dialect
+from agentstop.gateway.dialects import api
+from agentstop.gateway.errors import UnauthorizedError
+
+log = logging.getLogger(__name__)
+
+OWNERS: Final = "the credentials of your kubeconfig"
+
+HOSTS: Final = ("127.0.0.1", "localhost")
+"""Names by which the page is asked for. Any other leads here by a DNS entry that somebody else has made."""
+
+_LOGINS: Final = frozenset(each.path for each in sessions.ROUTES) | {"/login"}
+
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    # There is nothing to log in with: who has the token is in.
+    replace(page.DIALECT, routes=tuple(each for each in page.DIALECT.routes if each.path not in _LOGINS)),
+    api.DIALECT,
+)
+"""What is served to an owner."""
+
+NOT_YOURS: Final = (
+    "This page is for whoever started it. Open the address that was printed: it lets one browser in, once."
+    " For another browser, start it again."
+)
+
+YOU: Final = Caller("you", headers=(), own=True, identity="owner")
+
+
+class Owner:
+    """Tells one browser from everything else that can reach loopback: other users, programs, and pages of other sites.
+
+    A token in the address, which counts once, becomes a cookie with another secret. A process list may show the token;
+    nothing shows the secret.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Configuration]],
+        ready: Callable[[int], None],
+        acts_as: Headers = (),
+    ) -> None:
+        """`connect` returns the way to the API server with the owner's credentials; `acts_as` are headers on it.
+
+        `ready` is called with the port that is listened on, once all tasks are known.
+        """
+        self.connect = connect
+        self.ready = ready
+        self.acts_as = acts_as
+        self.token: Final = secrets.token_urlsafe(32)
+        self._secret: Final = secrets.token_urlsafe(32)
+        self._used = False
+
+    @property
+    def guard(self) -> Middleware:
+        """What each request has to pass before anything else looks at it."""
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not _is_ours(request):
+                return _refusal(HTTPStatus.MISDIRECTED_REQUEST, "This host name is not served here.")
+            if self._has_secret(request):
+                return await handler(request)
+            if request.method == "GET" and request.path == "/" and self._takes(request.query.get("token", "")):
+                return self._let_in(request)
+            return _refusal(HTTPStatus.FORBIDDEN, NOT_YOURS)
+
+        return guard
+
+    def identify(self, request: web.BaseRequest, *, browsers: bool) -> Caller:  # noqa: ARG002  (all of it is for one)
+        """Return the owner. Raises UnauthorizedError, and ForbiddenError where another site's page sent the request."""
+        if not self._has_secret(request):
+            raise UnauthorizedError(NOT_YOURS)
+        if request.method not in cookies.SAFE_METHODS:
+            cookies.check_origin(request)
+        return YOU
+
+    def by_credential(self, credential: str, address: str) -> Caller:  # noqa: ARG002  (none is taken)
+        """Raise UnauthorizedError: there are no credentials but the owner's own."""
+        raise UnauthorizedError(NOT_YOURS)
+
+    def known(self, caller: Caller) -> bool:
+        """Whether it is settled who that is."""
+        return caller is YOU
+
+    def accepted(self, caller: Caller) -> None:
+        """Do nothing: there is nobody to get to know."""
+
+    def refused(self, caller: Caller, address: str) -> None:
+        """Do nothing: nobody can be shut out."""
+
+    def _has_secret(self, request: web.BaseRequest) -> bool:
+        return _same(request.cookies.get(_cookie(request), ""), self._secret)
+
+    def _takes(self, token: str) -> bool:
+        if self._used or not _same(token, self.token):
+            return False
+        self._used = True
+        return True
+
+    def _let_in(self, request: web.Request) -> web.Response:
+        response = web.Response(status=303, headers={"Location": "/", **_HEADERS})
+        response.set_cookie(_cookie(request), self._secret, path="/", httponly=True, samesite="Strict")
+        return response
+
+
+def _is_ours(request: web.BaseRequest) -> bool:
+    """Whether a request names loopback and our port as its host.
+
+    A page of another site can have its own name lead to 127.0.0.1, and would then be of our origin to a browser.
+    """
+    port = _port(request)
+    host = request.headers.get("Host", "").lower()
+    return any(host == f"{name}:{port}" or (port == 80 and host == name) for name in HOSTS)
+
+
+def _port(request: web.BaseRequest) -> int:
+    transport = request.transport
+    return int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
+
+
+def _cookie(request: web.BaseRequest) -> str:
+    """Return the cookie's name. Browsers send it to all ports of a host, so that each port has one of its own."""
+    return f"agentstop-ui-{_port(request)}"
+
+
+def _same(given: str, ours: str) -> bool:
+    return compare_digest(given.encode(errors="replace"), ours.encode())
+
+
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def _refusal(status: HTTPStatus, text: str) -> web.Response:
+    return web.Response(status=status, text=f"{text}\n", headers=_HEADERS)
