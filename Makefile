@@ -33,6 +33,9 @@ setup: $(READY) ## Install everything into .venv.
 
 demo: $(READY) ## Play seven stops on real processes; KUBECONFIG=FILE plays them on that cluster.
 	@$(BIN)/agentstop demo $(CLUSTER)
+	@echo
+	@echo "To press Stop yourself, in the browser:"
+	@echo "  $(BIN)/agentstop $(if $(CLUSTER),ui --kubeconfig $(KUBECONFIG),playground --with-operator --ui)"
 
 test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)

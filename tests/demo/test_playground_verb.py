@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def test_the_operator_beside_it_works(tmp_path: Path, kubeconfig: Path) -> None:
             lambda: ask(kubeconfig, f"{tasks}/quick").get("status", {}).get("phase") == "Completed", "a completed task"
         )
         process.terminate()
+        assert process.wait(60) == 0
+    assert of(tmp_path) == {}
+
+
+def test_the_page_beside_it_lets_a_browser_in_and_ends_with_it(tmp_path: Path, kubeconfig: Path) -> None:
+    with running(tmp_path, "playground", "--with-operator", "--ui", "--kubeconfig", str(kubeconfig)) as process:
+        until(lambda: "/?token=" in said(tmp_path), "the address of the page")
+        address = next(line for line in said(tmp_path).splitlines() if line.startswith("http://127.0.0.1:"))
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(address, timeout=30) as page:
+            assert "There are no tasks yet" in page.read().decode()
+        process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert of(tmp_path) == {}
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import shlex
 import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +64,9 @@ def add_parser(verbs: Any, about: str) -> None:
         help="put pods' files and logs here while it runs; default a temporary folder",
     )
     parser.add_argument("--with-operator", action="store_true", help="run the operator as well")
+    parser.add_argument(
+        "--ui", action="store_true", help="show all tasks in the browser as well, as `agentstop ui` does"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
 
@@ -87,9 +91,9 @@ def carry_out(options: argparse.Namespace) -> int:
             except (KubeconfigTakenError, OSError, RuntimeError) as error:
                 raise UserError(str(error)) from error
             print(_greeting(playground.url, playground.kubeconfig, options.with_operator), flush=True)
-            if options.with_operator:
-                return await _operate(playground.kubeconfig, ending)
-            await ending.wait()
+            beside = [("operator", "run")] if options.with_operator else []
+            beside += [("page", "ui")] if options.ui else []
+            return await _accompany(beside, playground.kubeconfig, ending)
         return 0
 
     return asyncio.run(serve())
@@ -102,18 +106,22 @@ def _ending_signals() -> asyncio.Event:
     return ending
 
 
-async def _operate(kubeconfig: Path, ending: asyncio.Event) -> int:
-    """Run the operator beside the playground until asked to end, or until it ends by itself."""
-    operator = await Child.start("operator", ["run"], environment={"KUBECONFIG": str(kubeconfig)})
-    asked, ended = asyncio.create_task(ending.wait()), asyncio.create_task(operator.wait())
-    try:
-        await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done():
-            raise UserError(f"the operator ended by itself with exit code {operator.exit_code}; its log is above")
-    finally:
-        asked.cancel()
-        await operator.stop()
-        ended.cancel()
+async def _accompany(beside: Sequence[tuple[str, str]], kubeconfig: Path, ending: asyncio.Event) -> int:
+    """Run verbs, each with what it is called, beside the playground until asked to end, or until one ends by itself."""
+    asked = asyncio.create_task(ending.wait())
+    async with AsyncExitStack() as stack:
+        stack.callback(asked.cancel)
+        running: dict[asyncio.Task[int], Child] = {}
+        for name, verb in beside:
+            child = await Child.start(name, [verb], environment={"KUBECONFIG": str(kubeconfig)})
+            ended = asyncio.create_task(child.wait())
+            stack.callback(ended.cancel)
+            stack.push_async_callback(child.stop)
+            running[ended] = child
+        await asyncio.wait((asked, *running), return_when=asyncio.FIRST_COMPLETED)
+        for ended, child in running.items():
+            if ended.done() and not asked.done():
+                raise UserError(f"the {child.name} ended by itself with exit code {child.exit_code}; its log is above")
     return 0
 
 
