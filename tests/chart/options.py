@@ -42,6 +42,7 @@ GATEWAY: Values = {
             "users": ["jane", "joe", "system:serviceaccount:team-a:ci", "system:serviceaccount:team-a:cd"],
             "groups": ["oncall", "night-shift"],
         },
+        "hooks": {"secretName": "webhooks", "secretKey": "hooks"},
         "hosts": {"api.xpander.ai": "xpander"},
         "tls": {"secretName": "door-tls"},
         "extraArgs": ["--bind-address=::"],

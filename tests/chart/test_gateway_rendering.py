@@ -49,7 +49,7 @@ def test_nothing_of_it_is_there_by_default() -> None:
 def test_it_understands_its_command() -> None:
     plain = options(gateway())
     assert (plain.bind_address, plain.port, plain.wait) == ("0.0.0.0", 8090, 10)  # noqa: S104
-    assert (plain.keys, plain.hosts, plain.tls_cert, plain.tls_key) == (None, None, None, None)
+    assert (plain.keys, plain.hooks, plain.hosts, plain.tls_cert, plain.tls_key) == (None,) * 5
     assert plain.namespace == []
     told = options({**GATEWAY, "watchNamespaces": ["team-a", "team-b"], "logging": {"format": "plain"}})
     assert (told.bind_address, told.wait, told.log_format) == ("::", 5, "plain")
@@ -65,6 +65,9 @@ def test_its_files_are_those_that_are_mounted() -> None:
     keys = at[str(told.keys.parent)]["secret"]
     assert (keys["secretName"], keys["optional"]) == ("api-keys", True)
     assert keys["items"] == [{"key": "keys", "path": told.keys.name}]
+    hooks = at[str(told.hooks.parent)]["secret"]
+    assert (hooks["secretName"], hooks["optional"]) == ("webhooks", True)
+    assert hooks["items"] == [{"key": "hooks", "path": told.hooks.name}]
     assert (
         at[str(told.tls_cert.parent)]
         == at[str(told.tls_key.parent)]

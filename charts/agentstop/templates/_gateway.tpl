@@ -41,6 +41,11 @@ app.kubernetes.io/component: gateway
 {{- /* A Secret that has to be there would stay mounted after it was deleted, and its keys would count on. */ -}}
 {{- $volumes = append $volumes (dict "name" "keys" "secret" (dict "secretName" . "optional" true "items" (list $item))) -}}
 {{- end -}}
+{{- with .Values.gateway.hooks.secretName -}}
+{{- $args = append $args "--hooks=/etc/agentstop/hooks/hooks.yaml" -}}
+{{- $item := dict "key" $.Values.gateway.hooks.secretKey "path" "hooks.yaml" -}}
+{{- $volumes = append $volumes (dict "name" "hooks" "secret" (dict "secretName" . "optional" true "items" (list $item))) -}}
+{{- end -}}
 {{- if .Values.gateway.hosts -}}
 {{- $args = append $args "--hosts=/etc/agentstop/hosts/hosts.yaml" -}}
 {{- $volumes = append $volumes (dict "name" "hosts" "configMap" (dict "name" (include "agentstop.gatewayName" .))) -}}
