@@ -27,6 +27,7 @@ from agentstop.gateway.callers import Callers, CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
+from agentstop.gateway.heads import Runner
 from agentstop.gateway.hooks import NO_HOOKS, read_hooks
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.index import TaskIndex
@@ -126,7 +127,7 @@ class Server:
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
             guards = () if self._owner is None else (self._owner.guard,)
-            runner = web.AppRunner(application.served(*guards), access_log=None, shutdown_timeout=FINISH_SECONDS)
+            runner = Runner(application.served(*guards), access_log=None, shutdown_timeout=FINISH_SECONDS)
             logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
