@@ -26,6 +26,10 @@ def same(uid: str) -> str:
     return uid
 
 
+def at_the_top(page: Any) -> str:
+    return str(page["status"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
     """How a client of a dialect stops a task, and learns what became of it."""
@@ -41,6 +45,11 @@ class Speaker:
     stopped: str
     completed: str
     name: Callable[[str], str] = same
+    method: str = "POST"
+    """How a stop is sent."""
+    body: bytes | None = None
+    word: Callable[[Any], str] = at_the_top
+    """Where on a task's page it says how things are."""
 
 
 SPEAKERS = {
@@ -72,6 +81,39 @@ SPEAKERS = {
         stopped="STOPPED",
         completed="STOPPED",
     ),
+    "blackbox": Speaker(
+        prefix="/blackbox",
+        page="/api/tasks/{id}",
+        stop="/api/tasks/{id}",
+        method="PATCH",
+        body=b'{"action": "stop"}',
+        word=lambda page: str(page["task"]["status"]),
+        taken=200,
+        too_late=400,
+        stopped="stopped",
+        completed="completed",
+    ),
+    "blackbox v1": Speaker(
+        prefix="/blackbox",
+        page="/api/v1/tasks/{id}",
+        stop="/api/v1/tasks/{id}",
+        method="PATCH",
+        body=b'{"action": "cancel"}',
+        taken=200,
+        too_late=400,
+        stopped="cancelled",
+        completed="completed",
+    ),
+    "a2a": Speaker(
+        prefix="/a2a",
+        page="/tasks/{id}",
+        stop="/tasks/{id}:cancel",
+        word=lambda page: str(page["status"]["state"]),
+        taken=200,
+        too_late=400,
+        stopped="TASK_STATE_CANCELED",
+        completed="TASK_STATE_COMPLETED",
+    ),
 }
 
 
@@ -86,7 +128,7 @@ class Talk:
     async def said(self, uid: str, names: Sequence[str]) -> str:
         """Return the word for where a task is. None for stopped is said while a process of it is there."""
         page = self.speaker.page.format(id=self.speaker.name(uid))
-        word = str((await self._client.get(page))["status"])
+        word = self.speaker.word(await self._client.get(page))
         if word == self.speaker.stopped:
             assert not [each for name in names for each in self._ns.processes(name)], f"{word} is no proof"
         return word
@@ -94,7 +136,8 @@ class Talk:
     async def stop(self, uid: str, code: int | None = None) -> Any:
         """Stop a task, and return what is answered."""
         path = self.speaker.stop.format(id=self.speaker.name(uid))
-        answer = await self._client.ask("POST", path)
+        headers = {"Content-Type": "application/json"} if self.speaker.body is not None else {}
+        answer = await self._client.ask(self.speaker.method, path, self.speaker.body, **headers)
         assert answer.code == (code or self.speaker.taken), answer
         return answer.body
 
