@@ -15,6 +15,7 @@ from agentstop.gateway.callers import CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
+from agentstop.gateway.hooks import HooksFile
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import KeysFile
 from agentstop.gateway.metrics import Metrics
@@ -56,14 +57,16 @@ async def serving(
     others: Sequence[Dialect] = (),
     keys: WatchedFile[KeysFile] | None = None,
     headers: Mapping[str, str] = HEADERS,
+    transport: Transport | None = None,
+    hooks: WatchedFile[HooksFile] | None = None,
 ) -> AsyncIterator[TestClient[Any, Any]]:
-    """Serve a dialect, and others beside it, to a caller with a token."""
+    """Serve a dialect, and others beside it, to a caller with a token; `transport` leads to another API server."""
     now = 0.0
     aliases: Mapping[str, Any] = {dialect.name: dialect.alias} if dialect.alias is not None else {}
     index = TaskIndex(aliases, lambda: now)
     for each in tasks:
         index.changed(KIND, None, each)
-    transport = cast("Transport", Server(failure))
+    transport = transport or cast("Transport", Server(failure))
     core = Core(
         index=index,
         access=CallerAccess(transport, transport, lambda: now),
@@ -71,6 +74,7 @@ async def serving(
         streams=Streams(),
         wait=0.01,
         changes=cast("Changes", None),
+        hooks=hooks,
     )
     application = Application(core, [dialect, *others], Metrics(index, core.streams))
     jar = DummyCookieJar()  # a test sends the cookies that it names
