@@ -76,6 +76,14 @@ class TaskStore:
         self._replace(key, task)
         return key
 
+    def put_answer(self, raw: Mapping[str, Any], now: datetime) -> TaskKey | None:
+        """Take in a task as an answer to what was sent to it; None if something newer is known, or that it is gone.
+
+        The event of a deletion can overtake the answer to what came before it. What is gone would be there for ever.
+        """
+        known = self._tasks.get(TaskKey(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        return self.put(raw, now) if known is not None and not known.gone else None
+
     def _is_asked(self, task: Task) -> bool:
         own = task.spec.stop_requested or (task.deleting and task.protected)
         return own or inherited_stop(task, self.family_lister(task.namespace)) is not None

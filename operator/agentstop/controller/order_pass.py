@@ -219,7 +219,7 @@ class OrderPass:
                 raise
             await objects.read_again(_ref(order))
             return False
-        self._means.handler.order(None, answer)
+        self._means.handler.answer(answer)
         return True
 
     async def _tidy(self, effects: tuple[ObjectEffect, ...]) -> bool:

@@ -107,6 +107,14 @@ class StopOrderHandler:
             self._release(before)
         self.enqueue(key)
 
+    def answer(self, raw: dict[str, Any]) -> None:
+        """Take in an order as an answer to what was sent to it.
+
+        The event of a deletion can overtake the answer to what came before it: what is gone must hold nothing any more.
+        """
+        if self.book.order(key_of(raw)) is not None:
+            self.order(None, raw)
+
     def order_is_gone(self, key: OrderKey) -> None:
         """Take in that an order is gone."""
         order = self.book.order(key)

@@ -84,7 +84,7 @@ class StopOrderReconciler:
         return order
 
     def _take_in(self, raw: JsonObject) -> None:
-        self._handler.order(None, raw)
+        self._handler.answer(raw)
 
     def _gone(self, ref: ObjectRef) -> None:
         self._handler.order_is_gone(OrderKey(ref.kind, ref.namespace, ref.name))

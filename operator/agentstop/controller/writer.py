@@ -130,7 +130,7 @@ class Writer:
         self._cache.tasks.mark_gone(TaskKey(ref.namespace, ref.name))
 
     def _take_in(self, raw: JsonObject) -> None:
-        self._cache.tasks.put(raw, self._clock())
+        self._cache.tasks.put_answer(raw, self._clock())
 
 
 def _why(task: Task, error: ApiError) -> Reason:

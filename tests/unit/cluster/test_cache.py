@@ -79,6 +79,20 @@ def test_the_newest_state_of_a_task_wins(cache: Cache) -> None:
     assert task.spec.stop_requested
 
 
+def test_an_answer_that_comes_after_the_deletion_brings_no_task_back(cache: Cache) -> None:
+    cache.tasks.put(raw_task(version=1), NOW)
+    assert cache.tasks.put_answer(raw_task(version=2), NOW) == KEY
+    cache.drop_task(KEY)
+    assert cache.tasks.put_answer(raw_task(version=3), NOW) is None
+    assert cache.tasks.get(KEY) is None
+    cache.tasks.put(raw_task(version=4), NOW)
+    cache.tasks.mark_gone(KEY)
+    assert cache.tasks.put_answer(raw_task(version=5), NOW) is None
+    gone = cache.tasks.get(KEY)
+    assert gone is not None
+    assert gone.gone
+
+
 def test_a_new_task_of_the_same_name_is_another_one(cache: Cache) -> None:
     cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=9), at(0))
     cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, version=10, uid="new"), at(5))

@@ -50,6 +50,7 @@ class Cluster:
         """What the next requests about orders are answered with."""
         self.before_list: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
+        self.after_write: Callable[[], None] = lambda: None
         self.tell_order: Callable[[str, Raw], None] = lambda kind, raw: None
         """The watch of orders."""
         self._version = 100
@@ -81,7 +82,9 @@ class Cluster:
         if any(current["metadata"][name] != metadata[name] for name in ("uid", "resourceVersion")):
             raise ApiError(409, "Conflict", "changed meanwhile")
         self.written.append(order["status"])
-        return self.change_order(key, status=order["status"])
+        answer = self.change_order(key, status=order["status"])
+        self.after_write()
+        return answer
 
     async def patch_own(self, ref: ObjectRef, body: Raw) -> Raw:
         await asyncio.sleep(0)

@@ -264,6 +264,19 @@ async def test_an_order_that_vanishes_while_we_write_is_forgotten(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+async def test_an_order_whose_deletion_overtakes_the_answer_to_a_write_holds_nothing(bench: Bench) -> None:
+    def deleted() -> None:
+        bench.cluster.after_write = lambda: None
+        bench.delete()
+
+    bench.cluster.after_write = deleted
+    bench.order({"hold": True})
+    await until(lambda: bench.cluster.written and not bench.cluster.orders, PATIENCE, "written and deleted")
+    await bench.rest()
+
+    assert bench.book.order(ORDER) is None
+
+
 async def test_an_order_that_cannot_be_read_is_left_alone_and_said_so(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
