@@ -10,6 +10,7 @@ from agentstop.api.meta import STOP_FINALIZER
 from agentstop.cli import main, smoke, unprotect
 from agentstop.client.client import Api
 from agentstop.client.config import Target
+from agentstop.client.credentials import Credentials
 from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.words.tasks import Object
 
@@ -41,7 +42,7 @@ class Part:
         self.asked: list[tuple[Any, ...]] = []
         self.made: Object = {}
         """Metadata of what is created."""
-        self.authorization: str | None = None
+        self.credentials = Credentials()
 
     def create(self, path: str, body: Object, *, manager: str) -> Object:
         self.asked.append(("create", path, body["metadata"]))

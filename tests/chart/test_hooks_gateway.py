@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentstop.cli import main, smoke_gateway
+from agentstop.client.credentials import Credentials
 from tests.gateway.test_tls import certificate
 
 from .test_hooks import RUNNING, STOPPED, Part, part
@@ -72,7 +73,7 @@ class Playing:
 def there(part: Part, monkeypatch: pytest.MonkeyPatch) -> Part:
     monkeypatch.setattr(smoke_gateway, "PAUSE_SECONDS", 0)
     part.made = {"uid": UID}
-    part.authorization = TOKEN
+    part.credentials = Credentials(authorization=TOKEN)
     part.statuses = [RUNNING, STOPPED]
     return part
 
