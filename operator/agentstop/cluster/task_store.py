@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.cluster.family_index import FamilyIndex, FamilyLister, TaskKey
@@ -14,6 +14,9 @@ from agentstop.lifecycle.family import inherited_stop
 from agentstop.lifecycle.observation import Reason, Task
 
 Listener = Callable[[TaskKey, Task | None, Task | None], None]
+
+MAX_REMOVED: Final = 10_000
+"""So many UIDs of tasks that are gone are remembered: more than go while an answer is on its way."""
 
 
 class TaskStore:
@@ -29,6 +32,7 @@ class TaskStore:
         self._accepted: dict[str, AgentTaskStatus] = {}
         self._unwritable: dict[str, tuple[AgentTaskStatus, Reason]] = {}
         self._listeners: list[Listener] = []
+        self._removed: dict[str, None] = {}
         self.unreadable: set[TaskKey] = set()
         """Tasks that are not of a form that this version knows."""
         self.phases: Counter[tuple[str, Phase]] = Counter()
@@ -77,12 +81,13 @@ class TaskStore:
         return key
 
     def put_answer(self, raw: Mapping[str, Any], now: datetime) -> TaskKey | None:
-        """Take in a task as an answer to what was sent to it; None if something newer is known, or that it is gone.
+        """Take in a task that a request was answered with; None if something newer is known, or that it is gone.
 
-        The event of a deletion can overtake the answer to what came before it. What is gone would be there for ever.
+        The event of a deletion can overtake the answer to a request that was sent before it.
         """
         known = self._tasks.get(TaskKey(raw["metadata"]["namespace"], raw["metadata"]["name"]))
-        return self.put(raw, now) if known is not None and not known.gone else None
+        gone = raw["metadata"]["uid"] in self._removed or (known is not None and known.gone)
+        return None if gone else self.put(raw, now)
 
     def _is_asked(self, task: Task) -> bool:
         own = task.spec.stop_requested or (task.deleting and task.protected)
@@ -123,6 +128,9 @@ class TaskStore:
         task = self._tasks.get(key)
         if task is not None:
             self._replace(key, None)
+            self._removed[task.uid] = None
+            if len(self._removed) > MAX_REMOVED:
+                del self._removed[next(iter(self._removed))]
             self._accepted.pop(task.uid, None)
             self._unwritable.pop(task.uid, None)
 

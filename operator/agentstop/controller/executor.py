@@ -68,7 +68,7 @@ class Executor:
 
     def take_in_task(self, raw: JsonObject) -> None:
         """Take in a task, and have it decided on: its own event may come later, and bring nothing new."""
-        taken = self._cache.tasks.put(raw, self._clock())
+        taken = self._cache.tasks.put_answer(raw, self._clock())
         if taken is not None:
             self._queue.add(taken, priority=priority_of(self._cache.tasks.get(taken)))
 

@@ -184,7 +184,7 @@ class OrderPass:
             if cache.tasks.get(key) is not None or key in cache.tasks.unreadable:
                 continue
             try:
-                taken = cache.tasks.put(await gateway.get_task(*key), self._means.clock())
+                taken = cache.tasks.put_answer(await gateway.get_task(*key), self._means.clock())
             except ValidationError:
                 continue  # said when its event comes
             except ApiError as error:

@@ -108,9 +108,9 @@ class StopOrderHandler:
         self.enqueue(key)
 
     def answer(self, raw: dict[str, Any]) -> None:
-        """Take in an order as an answer to what was sent to it.
+        """Take in an order that a request of ours was answered with.
 
-        The event of a deletion can overtake the answer to what came before it: what is gone must hold nothing any more.
+        The event of a deletion can overtake the answer to a request before it: what is gone holds nothing.
         """
         if self.book.order(key_of(raw)) is not None:
             self.order(None, raw)

@@ -80,12 +80,14 @@ def test_the_newest_state_of_a_task_wins(cache: Cache) -> None:
 
 
 def test_an_answer_that_comes_after_the_deletion_brings_no_task_back(cache: Cache) -> None:
-    cache.tasks.put(raw_task(version=1), NOW)
+    assert cache.tasks.put_answer(raw_task(version=1), NOW) == KEY, "it was asked for since nobody had told of it"
     assert cache.tasks.put_answer(raw_task(version=2), NOW) == KEY
     cache.drop_task(KEY)
     assert cache.tasks.put_answer(raw_task(version=3), NOW) is None
     assert cache.tasks.get(KEY) is None
-    cache.tasks.put(raw_task(version=4), NOW)
+    assert cache.tasks.put_answer(raw_task(version=3, uid="another"), NOW) == KEY
+    cache.drop_task(KEY)
+    assert cache.tasks.put(raw_task(version=4), NOW) == KEY, "a watch is believed in any case"
     cache.tasks.mark_gone(KEY)
     assert cache.tasks.put_answer(raw_task(version=5), NOW) is None
     gone = cache.tasks.get(KEY)
