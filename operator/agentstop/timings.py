@@ -35,6 +35,10 @@ class Timings:
     """How long a watch of one object, or of one workload's pods, lasts before it is renewed."""
     watch_silence_seconds: float = 65.0
     """After how long a silent one is taken for dead."""
+    recall_seconds: int = 2
+    """How long a watch lasts that asks only for what has been: that comes at once."""
+    recall_silence_seconds: float = 7.0
+    """After how long a silent one is taken for dead."""
     reflect_retries_seconds: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0)
     """Pauses of a reflector between tries; the last one again and again, since an API server may be away for long."""
     watch_retry_seconds: float = 0.5
@@ -87,7 +91,7 @@ class Timings:
     order_reread: timedelta = timedelta(seconds=60)
     """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
     order_recheck: timedelta = timedelta(seconds=2)
-    """How often an order that stops is decided on though nothing has happened: not all of that is heard of."""
+    """How often an order that stops is decided on though nothing was heard: not all that it waits for is told."""
 
     # The end, and other replicas
 

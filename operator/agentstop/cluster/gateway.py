@@ -58,10 +58,6 @@ MANAGER: Final = "agentstop"
 
 PAUSE_MANAGER: Final = "agentstop-pause"
 
-RECALL_SECONDS: Final = 2
-RECALL_SILENCE_SECONDS: Final = 7.0
-"""Seconds that a watch lasts which is only to bring what has been (that comes at once), and until it counts as dead."""
-
 BOOKMARK: Final = "BOOKMARK"
 """Type of an event that brings nothing but a newer resource version.
 
@@ -235,15 +231,16 @@ class Gateway:
     async def _recall(self, request: Recall) -> JsonObject:
         """Return the states in which pods went since a resource version. Raises ApiError, 410, where that is too old.
 
-        A watch by label says of a pod that lost its label what it says of a deleted one; that has no grace period left.
+        A watch by label says DELETED of a pod that lost its label, too. What is really deleted has no grace left.
         """
         target, left = request.ref, set(request.uids)
         by_label = isinstance(target, PodsOf)
         selector = _by_label(target.selector) if isinstance(target, PodsOf) else _by_name(target)
         where = collection(ObjectRef("Pod", target.namespace, ""))
-        query = _watching(selector, request.since, RECALL_SECONDS)
+        query = _watching(selector, request.since, self._timings.recall_seconds)
+        silence = self._timings.recall_silence_seconds
         found: JsonObject = {"items": []}
-        async with aclosing(self._transport.lines(where, query, RECALL_SILENCE_SECONDS, lambda: None)) as events:
+        async with aclosing(self._transport.lines(where, query, silence, lambda: None)) as events:
             async for line in events:
                 kind, last = _read(line)
                 metadata = last["metadata"]

@@ -12,13 +12,14 @@ from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.conditions import conditions
-from agentstop.lifecycle.decision import Decision, DecisionInput, by_person
+from agentstop.lifecycle.decision import Decision, DecisionInput, Limits, by_person
 from agentstop.lifecycle.events import notes_between
 from agentstop.lifecycle.family import family_of
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import OrderEffect
 from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.stopping import ACCEPTED
+from agentstop.timings import Timings
 from agentstop.workloads.blindly import end_blindly, target_of
 from agentstop.workloads.requests import Delete, Get, Patch
 from agentstop.workloads.unreadable import told
@@ -33,7 +34,17 @@ LOGS_GONE: Final = "the operator could not decide on this task, so that it delet
 class LastResort:
     """Ends what was asked to stop with the least that has to be known, and says so."""
 
-    def __init__(self, cache: Cache, gateway: Gateway, writer: Writer, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        gateway: Gateway,
+        writer: Writer,
+        clock: Callable[[], datetime],
+        limits: Limits,
+        timings: Timings,
+    ) -> None:
+        self._limits = limits
+        self._timings = timings
         self._cache = cache
         self._gateway = gateway
         self._writer = writer
@@ -67,7 +78,8 @@ class LastResort:
         """Return the record of the stop without a look at the workload, if it can be told, and if it is a person's."""
         try:
             family = family_of(task, self._cache.tasks.family_lister(key.namespace))
-            case = DecisionInput(task, Observation(presence=Presence.UNKNOWN), now, family, order_effect)
+            nothing = Observation(presence=Presence.UNKNOWN)
+            case = DecisionInput(task, nothing, now, family, order_effect, self._limits, self._timings)
             stop = accepted(case)
             return stop, by_person(case, stop)
         except Exception as error:  # noqa: BLE001  (whatever it is: the workload is ended, if nothing more)

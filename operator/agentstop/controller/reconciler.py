@@ -55,7 +55,7 @@ class Reconciler:
         self._clock = clock
         self._means = Means(cache, gateway, executor, orders, reporter, self._observe, clock, limits, timings)
         self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
-        self._last_resort = LastResort(cache, gateway, self._writer, clock)
+        self._last_resort = LastResort(cache, gateway, self._writer, clock, limits, timings)
 
     async def reconcile(self, key: TaskKey) -> None:
         """Make one pass over a task. Raises RetryError where it has to be made again.
@@ -116,8 +116,9 @@ class Reconciler:
         """Keep what is known of a task up to date while another replica acts; nothing is sent."""
         task = self._cache.tasks.get(key)
         if task is not None and task.gone:
-            kind, now = kind_of(task), self._clock()
-            decision = decide(task, self._observe(key, task, kind, now), now, timings=self._means.timings)
+            means, now = self._means, self._clock()
+            seen = self._observe(key, task, kind_of(task), now)
+            decision = decide(task, seen, now, limits=means.limits, timings=means.timings)
             if decision.status.phase.terminal or not decision.effects:
                 self.forget(key)
                 return
