@@ -1,4 +1,4 @@
-"""Asking the API server what whoever asks may do. It imports next to nothing: the plugin asks, too.
+"""Access reviews: what the caller may do. It imports next to nothing, since the plugin has to start at once.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 """

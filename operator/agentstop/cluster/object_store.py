@@ -20,6 +20,7 @@ from agentstop.workloads.objects import (
     Right,
     Schedule,
     WatchTarget,
+    version_order,
 )
 from agentstop.workloads.pods.node import NodeRecord
 from agentstop.workloads.pods.record import PodRecord
@@ -34,11 +35,8 @@ MAX_GONE: Final = 256
 
 
 def is_newer(version: str, than: str) -> bool:
-    """Whether a resource version is newer than another one of the same kind of object.
-
-    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions (KEP-5504)
-    """
-    return len(version) > len(than) or (len(version) == len(than) and version > than)
+    """Whether a resource version is newer than another one of the same kind of object."""
+    return version_order(version) > version_order(than)
 
 
 class ObjectStore:

@@ -123,7 +123,7 @@ class WorkQueue(Generic[Key]):
         self._set_timer()
 
     def retry(self, key: Key) -> None:
-        """Have the key worked on again after a pause that doubles with every failure, up to 3 seconds."""
+        """Have the key worked on again after a pause that doubles with every failure, up to the longest."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         first, longest = self._timings.first_retry_seconds, self._timings.max_retry_seconds

@@ -1,9 +1,8 @@
 """When the watches last had contact with the API server: what tells a quiet cluster from a blind operator.
 
-A quiet cluster has no events, and kopf keeps bookmarks to itself. But every watch is asked for anew after 30 seconds
-(kopf's `server_timeout`, and for what we watch ourselves), and the API server answers such a request at
-once. A watch that is alive therefore has contact at least that often, however little happens; one that is dead, refused
-or cut off has none.
+A quiet cluster has no events, and kopf keeps bookmarks to itself. But every watch, kopf's too, is asked for anew after
+`Timings.reflected_seconds`, and the API server answers such a request at once. A watch that is alive therefore has
+contact at least that often, however little happens; one that is dead, refused or cut off has none.
 """
 
 import time

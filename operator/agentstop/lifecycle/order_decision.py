@@ -110,15 +110,10 @@ def decide_order(case: OrderInput) -> OrderDecision:
         return OrderDecision(status=order.status, effects=(protection,), wake_at=now)
     status = progress(order, counts, now, complete=case.certain)
     status = status.but(conditions=order_conditions(status, order.status.conditions, now))
-    look_at = case.read_at + case.timings.order_reread
-    return OrderDecision(
-        status=status,
-        wake_at=now
-        if status.phase.over
-        else min(now + case.timings.order_recheck, look_at)
-        if order.stops
-        else look_at,
-    )
+    wake_at = case.read_at + case.timings.order_reread
+    if order.stops:
+        wake_at = min(now + case.timings.order_recheck, wake_at)
+    return OrderDecision(status=status, wake_at=now if status.phase.over else wake_at)
 
 
 def _protection(case: OrderInput) -> ObjectEffect | None:

@@ -35,6 +35,14 @@ WatchTarget = ObjectRef | PodsOf
 """What can be followed: one object, or the pods of a workload."""
 
 
+def version_order(version: str) -> tuple[int, str]:
+    """Return what resource versions of one kind of object are ordered by: they are numbers of any length.
+
+    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions (KEP-5504)
+    """
+    return len(version), version
+
+
 class Boot(NamedTuple):
     """One boot of a node."""
 

@@ -10,7 +10,7 @@ from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import LeftPod
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, version_order
 from agentstop.workloads.pods.proof import (
     STALE,
     Finding,
@@ -255,7 +255,7 @@ class OwnedPods:
             entry = group.pods.get(each.uid)
             if entry is not None and untraced(None, each, entry):
                 versions[each.uid] = written
-        return tuple(versions), min(versions.values(), key=lambda version: (len(version), version), default=written)
+        return tuple(versions), min(versions.values(), key=version_order, default=written)
 
     def evidence(self) -> tuple[PodEvidence, ...]:
         """Return what the status lists of them: those that run first, then the latest."""
