@@ -1,4 +1,4 @@
-"""The way to the API server that KUBECONFIG names, whatever login the operator understands."""
+"""The way to the API server that KUBECONFIG names, with a token or a certificate."""
 
 import ssl as tls
 from typing import Any, Final

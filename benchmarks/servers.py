@@ -68,7 +68,7 @@ async def assets(folder: Path) -> AsyncIterator[Server]:
         raise ServerFailedError(reason)
     async with AsyncExitStack() as stack:
         with _started(folder):
-            plane = await stack.enter_async_context(apiserver.control_plane(folder))
+            plane = await stack.enter_async_context(apiserver.control_plane(folder, environment=None))
         stack.enter_context(_environment(plane.kubeconfig))
         if not has_manager():
             yield Server("kube-apiserver", True, Jobs.NONE, f"there is no {MANAGER} in {apiserver.assets()}")

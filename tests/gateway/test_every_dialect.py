@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -52,6 +52,18 @@ class Speaker:
     """Where on a task's page it says how things are."""
 
 
+BLACKBOX = Speaker(
+    prefix="/blackbox",
+    page="/api/v1/tasks/{id}",
+    stop="/api/v1/tasks/{id}",
+    method="PATCH",
+    body=b'{"action": "cancel"}',
+    taken=200,
+    too_late=400,
+    stopped="cancelled",
+    completed="completed",
+)
+
 SPEAKERS = {
     "xpander": Speaker(
         prefix="/xpander",
@@ -81,29 +93,15 @@ SPEAKERS = {
         stopped="STOPPED",
         completed="STOPPED",
     ),
-    "blackbox": Speaker(
-        prefix="/blackbox",
+    "blackbox": replace(
+        BLACKBOX,
         page="/api/tasks/{id}",
         stop="/api/tasks/{id}",
-        method="PATCH",
         body=b'{"action": "stop"}',
         word=lambda page: str(page["task"]["status"]),
-        taken=200,
-        too_late=400,
         stopped="stopped",
-        completed="completed",
     ),
-    "blackbox v1": Speaker(
-        prefix="/blackbox",
-        page="/api/v1/tasks/{id}",
-        stop="/api/v1/tasks/{id}",
-        method="PATCH",
-        body=b'{"action": "cancel"}',
-        taken=200,
-        too_late=400,
-        stopped="cancelled",
-        completed="completed",
-    ),
+    "blackbox v1": BLACKBOX,
     "a2a": Speaker(
         prefix="/a2a",
         page="/tasks/{id}",

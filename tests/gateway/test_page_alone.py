@@ -33,7 +33,7 @@ from tests.support.browsers import Window, window
 
 pytestmark = [
     pytest.mark.skipif(browsers.missing() is not None, reason=browsers.missing() or ""),
-    pytest.mark.xdist_group("gateway playground"),
+    pytest.mark.xdist_group("gateway page"),
 ]
 
 Raw = dict[str, Any]
@@ -49,9 +49,7 @@ class Stand:
     """A gateway in this process, with what it knows."""
 
     url: str
-    index: TaskIndex
     changes: Changes
-    streams: Streams
 
     def tell(self, *tasks: Raw) -> None:
         """Have it hear of tasks."""
@@ -92,7 +90,7 @@ async def stand(*tasks: Raw, rights: Rights = lambda _: True) -> AsyncIterator[S
     application = Application(core, [the_page.DIALECT, api.DIALECT], Metrics(index, streams))
     async with TestServer(application.served()) as server:
         try:
-            yield Stand(str(server.make_url("")).rstrip("/"), index, changes, streams)
+            yield Stand(str(server.make_url("")).rstrip("/"), changes)
         finally:
             index.close()
 
@@ -189,11 +187,13 @@ async def test_whatever_a_task_says_is_text(browser: Browser) -> None:
     )
     async with stand(evil) as at, looking(browser, at) as shown:
         page = shown.page
-        for path in ("/", f"/tasks/{evil['metadata']['uid']}", f"/?q={MARKUP[:20]}"):
+        for version, path in enumerate(("/", f"/tasks/{evil['metadata']['uid']}", f"/?q={MARKUP[:20]}"), start=2):
             await shown.open(path)
             await expect(page.locator("main")).to_contain_text(MARKUP)
-            at.tell({**evil, "metadata": {**evil["metadata"], "resourceVersion": str(int(time.time()))}})
-            await asyncio.sleep(0.5)
+            told = f"{MARKUP} again {version}"
+            metadata = {**evil["metadata"], "resourceVersion": str(version)}
+            at.tell({**evil, "metadata": metadata, "spec": {**evil["spec"], "agent": told}})
+            await expect(page.locator("main")).to_contain_text(told)
             assert await page.locator("main script, main img").count() == 0
         answer = await page.goto(at.url)
         assert answer is not None

@@ -24,7 +24,7 @@ DEFAULT_ASSETS = "/usr/local/kubebuilder/bin"
 START_SECONDS = 90.0
 """How long a program may take to come up; a loaded machine needs some of it."""
 
-GO = {"GOGC": "400"}
+GO: Mapping[str, str] = {"GOGC": "400"}
 """Environment of Kubernetes' own programs: what they spend on collecting garbage is better spent on tests."""
 
 ADMIN = "admin"
@@ -80,8 +80,13 @@ def missing() -> str | None:
 
 
 @asynccontextmanager
-async def control_plane(folder: Path, users: Sequence[str] = ()) -> AsyncIterator[ControlPlane]:
-    """Run etcd and kube-apiserver, with keys, certificates and tokens of their own; no controllers."""
+async def control_plane(
+    folder: Path, users: Sequence[str] = (), environment: Mapping[str, str] | None = GO
+) -> AsyncIterator[ControlPlane]:
+    """Run etcd and kube-apiserver, with keys, certificates and tokens of their own; no controllers.
+
+    `environment` is theirs besides ours: what is measured runs as it is shipped.
+    """
     async with AsyncExitStack() as stack:
         etcd_port, peer_port, port = free_port(), free_port(), free_port()
         etcd_url, url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{port}"
@@ -90,7 +95,7 @@ async def control_plane(folder: Path, users: Sequence[str] = ()) -> AsyncIterato
         etcd = [str(assets() / "etcd"), f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync"]
         etcd += [f"--listen-client-urls={etcd_url}", f"--advertise-client-urls={etcd_url}"]
         etcd += [f"--listen-peer-urls=http://127.0.0.1:{peer_port}"]
-        store = await stack.enter_async_context(running(Program.start(etcd, folder / "etcd.log", GO)))
+        store = await stack.enter_async_context(running(Program.start(etcd, folder / "etcd.log", environment)))
         command = [str(assets() / "kube-apiserver"), f"--etcd-servers={etcd_url}", f"--cert-dir={certificates}"]
         command += ["--bind-address=127.0.0.1", f"--secure-port={port}", "--allow-privileged=true"]
         command += [f"--token-auth-file={_token_file(folder, tokens)}", "--authorization-mode=RBAC"]
@@ -98,7 +103,8 @@ async def control_plane(folder: Path, users: Sequence[str] = ()) -> AsyncIterato
         key = await _key(folder)
         command += ["--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"]
         command += [f"--service-account-signing-key-file={key}"]
-        server = await stack.enter_async_context(running(Program.start(command, folder / "kube-apiserver.log", GO)))
+        starting = Program.start(command, folder / "kube-apiserver.log", environment)
+        server = await stack.enter_async_context(running(starting))
         certificate, kubeconfig = certificates / "apiserver.crt", folder / "kubeconfig"
 
         def certified() -> bool:

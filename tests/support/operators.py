@@ -14,8 +14,8 @@ from tests.support.waiting import until
 READY_SECONDS = 30.0
 MODULE = "agentstop.cli.main"
 
-_NAMESPACE = re.compile(r"\b[a-z]-[0-9a-f]{8}\b")
-"""How the namespaces of tests are called."""
+_NAMESPACE = re.compile(r"\bt-[0-9a-f]{8}\b")
+"""How the namespaces of tests that share an operator are called."""
 
 
 class Operator:

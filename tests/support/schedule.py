@@ -11,6 +11,7 @@ GROUP_SECONDS: Final = {
     "rights others": 170,
     "chart releases": 150,
     "rights": 120,
+    "gateway page": 150,
     "gateway": 110,
     "chart": 100,
     "apiserver test_busy_kubelets": 95,

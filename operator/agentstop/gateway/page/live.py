@@ -20,7 +20,7 @@ from agentstop.gateway.page.rendering import Part, epoch
 from agentstop.gateway.streams import EventStream
 
 BEAT_SECONDS: Final = 4.0
-"""How often a quiet page is told that it is still live. A page that has not heard for twice as long says so."""
+"""How often a quiet page is told that it is still live. A page that has heard nothing for ten seconds says so."""
 
 LEAST_SECONDS: Final = 0.25
 """A page is made anew so often at most."""
