@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 
@@ -235,7 +236,11 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     port = free_port()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     yield port
+    for each in threading.enumerate():
+        if each.name.startswith("OtelBatch"):
+            each.join(30)  # what it still has to say is not said in the middle of another test
     logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
 
 
@@ -263,9 +268,8 @@ async def test_a_collector_gets_it(collector: Collector) -> None:
 
 @pytest.mark.usefixtures("port")
 async def test_a_dead_collector_is_told_of_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     tracing = tracing_from(ENVIRONMENT)
     with caplog.at_level(logging.INFO):
         for uid in ("a", "b"):
