@@ -78,9 +78,9 @@ class TaskIndex:
                     left.append(child.key)
                     yield child
 
-    def all(self) -> Collection[Entry]:
-        """Return all tasks."""
-        return self._entries.values()
+    def all(self) -> tuple[Entry, ...]:
+        """Return all tasks as they are now: whoever goes through them may wait meanwhile."""
+        return tuple(self._entries.values())
 
     # How new it is
 

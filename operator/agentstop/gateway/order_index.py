@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
@@ -29,9 +29,9 @@ class OrderIndex:
         """Return the order with this UID."""
         return self._orders.get(uid)
 
-    def all(self) -> Collection[JsonObject]:
-        """Return all orders."""
-        return self._orders.values()
+    def all(self) -> tuple[JsonObject, ...]:
+        """Return all orders as they are now: whoever goes through them may wait meanwhile."""
+        return tuple(self._orders.values())
 
     @property
     def problem(self) -> str | None:

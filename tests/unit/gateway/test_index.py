@@ -189,3 +189,12 @@ def test_when_it_changed_and_ended() -> None:
 def test_moments_that_are_none() -> None:
     entry = Entry({**task("a"), "status": {"phase": "Failed", "finishedAt": 7, "stop": {"confirmedAt": ["x"]}}})
     assert (entry.changed_at, entry.ended_at) == (None, None)
+
+
+def test_whoever_goes_through_all_tasks_may_wait_while_they_change() -> None:
+    index = filled(task("a"), task("b"))
+    seen = []
+    for each in index.all():
+        index.changed(KIND, "ADDED", task(f"{each.name}-child"))
+        seen.append(each.name)
+    assert seen == ["a", "b"]
