@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from aiohttp import web
 
@@ -26,10 +29,16 @@ LEAST_SECONDS: Final = 0.25
 """A page is made anew so often at most."""
 
 SHARE: Final = 0.25
-"""All pages together take this part of the process' time at most: then each is made anew less often."""
+"""All pages together are to take this part of the process' time at most: then each is made anew less often."""
 
 QUIET_SECONDS: Final = 10.0
 """A page is made anew so often at least: rights may have changed, and what is told by how long ago it was."""
+
+
+LOOK_SECONDS: Final = 1.0
+"""How often is looked at who looks, and at whether the cluster is seen."""
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -63,21 +72,58 @@ class _Sent:
 
 async def follow(call: Call, view: View) -> web.StreamResponse:
     """Answer with the changes of a page, for as long as somebody looks at it."""
-    shown = await view.show()  # so that whoever may not see it is answered with the status that says so
     woken = asyncio.Event()
     core = call.core
 
     def wake(*_: object) -> None:
         woken.set()
 
+    # Listened is first: what changes while the page is made for the first time has it made again.
     ends = (core.index.listen(wake), core.changes.orders.listen(wake))
     try:
+        shown = await view.show()  # so that whoever may not see it is answered with the status that says so
         async with core.streams.open(call.request) as stream:
             await _Following(call, view, stream, woken).run(shown)
         return stream.response
     finally:
         for end in ends:
             end()
+
+
+def pause_after(seconds: float, pages: int) -> float:
+    """Return how long a page is left as it is, by the seconds that it took to make it and the number of open pages."""
+    return min(max(LEAST_SECONDS, seconds * pages / SHARE), QUIET_SECONDS)
+
+
+class Timed(Generic[T]):
+    """An awaitable, and how long its own steps took: what it waits for meanwhile is not counted."""
+
+    def __init__(self, work: Awaitable[T], clock: Callable[[], float] = time.thread_time) -> None:
+        self._work = work
+        self._clock = clock
+        self.seconds = 0.0
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Do the work, and count."""
+        steps = self._work.__await__()
+        step: Callable[[], Any] = partial(next, steps)
+        while True:
+            begun = self._clock()
+            try:
+                awaited = step()
+            except StopIteration as end:
+                return cast("T", end.value)
+            finally:
+                self.seconds += self._clock() - begun
+            try:
+                yield awaited
+                step = partial(next, steps)
+            except BaseException as error:  # noqa: BLE001  # it is the work's to end by it
+                step = partial(_throw, steps, error)
+
+
+def _throw(steps: Generator[Any, Any, Any], error: BaseException) -> Any:
+    return steps.throw(error)
 
 
 class _Following:
@@ -89,87 +135,92 @@ class _Following:
         self._stream = stream
         self._woken = woken
         self._sent = _Sent()
-        self._problem: str | None = None
+        self._stale = False
+        """Whether the client was told that it sees what is old."""
+        self._refusals = 0
+        """How often in a row the page could not be made."""
+        self._earliest = self._latest = float("-inf")
+        """When the page is made next, by the loop's clock: once something has changed, and where nothing has."""
 
     async def run(self, shown: Shown) -> None:
         """Send until the client leaves or the gateway ends. Raises GatewayError where the caller is nobody any more."""
-        loop = asyncio.get_running_loop()
-        core = self._call.core
-        pause = LEAST_SECONDS
-        made = spoken = loop.time()
+        clock = asyncio.get_running_loop().time
         await self._send(shown)
-        while not core.index.closing.is_set():
+        spoken = clock()
+        self._next(LEAST_SECONDS, self._period)
+        while not self._call.core.index.closing.is_set():
             # Whoever logs out, or whose key is taken out of the file, sees nothing from then on.
             self._call.identify()
-            now = loop.time()
-            due = made + (pause if self._woken.is_set() else self._period)
-            if now >= due:
-                self._woken.clear()
-                begun = loop.time()
-                if await self._refresh():
-                    spoken = loop.time()
-                made = loop.time()
-                pause = max(LEAST_SECONDS, (made - begun) * core.streams.open_ones / SHARE)
-            elif await self._say_how_new():
-                spoken = now
-            elif now >= spoken + BEAT_SECONDS:
+            if await self._renew(clock()):
+                spoken = clock()
+            elif clock() >= spoken + BEAT_SECONDS:
                 await self._stream.send("{}", kind="beat")
-                spoken = now
-            await self._sleep(min(due, spoken + BEAT_SECONDS) - loop.time(), pause - (loop.time() - made))
+                spoken = clock()
+            await self._sleep(min(self._due, spoken + BEAT_SECONDS) - clock())
 
     @property
     def _period(self) -> float:
         return min(self._view.period, QUIET_SECONDS)
 
-    async def _sleep(self, quiet: float, busy: float) -> None:
-        """Wait until something may have to be sent: at most so long, or so long once something has changed."""
+    @property
+    def _due(self) -> float:
+        return self._earliest if self._woken.is_set() else max(self._earliest, self._latest)
+
+    def _next(self, earliest: float, latest: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._earliest, self._latest = now + earliest, now + latest
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait until something may have to be sent: for so long, but look each second at who looks and what is seen."""
+        left = max(min(seconds, LOOK_SECONDS), 0.01)
         if self._woken.is_set():
-            await asyncio.sleep(max(min(quiet, busy), 0.01))
+            await asyncio.sleep(left)
             return
-        try:
-            await asyncio.wait_for(self._woken.wait(), max(min(quiet, 1.0), 0.01))
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), left)
 
-    async def _refresh(self) -> bool:
-        """Send what has changed; whether anything was sent."""
-        if await self._say_how_new():
-            return True
-        if self._problem is not None:
-            return False
-        try:
-            return await self._send(await self._view.show())
-        except (UnavailableError, TooManyRequestsError) as error:
-            return await self._stale(error.message)
-        except (NotFoundError, ForbiddenError) as error:
-            await self._stream.send(json.dumps({"problem": error.message}), kind="gone")
-            raise
-
-    async def _say_how_new(self) -> bool:
-        """Say so where what is shown may be old, and that it is not any more with the next change."""
+    async def _renew(self, now: float) -> bool:
+        """Send what has changed, or that it is not known; whether anything was sent."""
         core = self._call.core
         problem = core.index.problem or core.changes.orders.problem
         if problem is not None:
-            return await self._stale(problem)
-        if self._problem is not None:
-            self._problem = None
-            self._woken.set()
-            await self._stream.send("{}", kind="fresh")
-            return True
-        return False
-
-    async def _stale(self, problem: str) -> bool:
-        if self._problem is not None:
+            # Once the cluster is seen again, the page is made at once. What the API server asked for still counts.
+            self._latest = now + LEAST_SECONDS
+            self._earliest = max(self._earliest, self._latest)
+            return await self._say_stale(problem)
+        if now < self._due:
             return False
-        self._problem = problem
+        self._woken.clear()
+        making = Timed(self._view.show())
+        try:
+            shown = await making
+        except (UnavailableError, TooManyRequestsError) as error:
+            self._refusals += 1
+            wait = error.retry_after or min(LEAST_SECONDS * 2**self._refusals, QUIET_SECONDS)
+            self._next(wait, wait)
+            return await self._say_stale(error.message)
+        except (NotFoundError, ForbiddenError) as error:
+            await self._stream.send(json.dumps({"problem": error.message}), kind="gone")
+            raise
+        self._refusals = 0
+        self._next(pause_after(making.seconds, core.streams.open_ones), self._period)
+        return await self._send(shown)
+
+    async def _say_stale(self, problem: str) -> bool:
+        if self._stale:
+            return False
+        self._stale = True
         await self._stream.send(json.dumps({"problem": problem}), kind="stale")
         return True
 
     async def _send(self, shown: Shown) -> bool:
+        """Send what the client does not have yet; an empty patch where it was told that it sees what is old."""
         changed = _changed(self._sent, shown)
-        if changed is None:
+        if changed is None and not self._stale:
             return False
-        await self._stream.send(json.dumps({"now": epoch(datetime.now(UTC)), **changed}), kind="patch")
+        self._stale = False
+        patch = changed or {"parts": []}
+        await self._stream.send(json.dumps({"now": epoch(datetime.now(UTC)), **patch}), kind="patch")
         return True
 
 

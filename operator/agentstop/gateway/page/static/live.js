@@ -47,7 +47,6 @@ function connect() {
     found();
   });
   on("beat", () => {});
-  on("fresh", () => {});
   on("stale", ({ problem }) => lose(problem, { old: true }));
   on("gone", ({ problem }) => {
     mine.close();
