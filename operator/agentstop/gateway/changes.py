@@ -65,6 +65,11 @@ class Changes:
         self._watches = {(each.kind, each.namespace): _Watch() for each in self.sources}
         self._max_gone = max_gone
 
+    def expect(self) -> None:
+        """Count from now on: nothing is known of what was not listed yet."""
+        self.tasks.expect(tuple(each.namespace for each in self.sources if each.kind == KIND))
+        self.orders.expect((each.kind, each.namespace) for each in self.sources if each.kind != KIND)
+
     def mark(self) -> str:
         """Return how far has been told of: all up to here was told to listeners."""
         return ".".join(str(each.mark) for each in self._watches.values())

@@ -4,16 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
 
+from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.gateway.entry import Entry
+from agentstop.gateway.sight import Sight
 
 log = logging.getLogger(__name__)
-
-BLIND_SECONDS: Final = 45.0
-"""After so long without a sign of life from a watch its tasks count as old: each is renewed every 30 seconds."""
 
 Changed = Callable[[Entry | None, Entry | None], None]
 """Is told of a task as it was and as it is: None where there was none, or is none any more."""
@@ -37,8 +35,7 @@ class TaskIndex:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._arrivals: set[asyncio.Future[None]] = set()
         self._listeners: list[Changed] = []
-        self._heard: dict[str, float] = {}
-        self._problems: dict[str, str] = {}
+        self._sight = Sight(clock)
         self.closing = asyncio.Event()
         """Set when the gateway ends: nobody is to wait any longer."""
 
@@ -86,21 +83,17 @@ class TaskIndex:
 
     def expect(self, namespaces: tuple[str, ...]) -> None:
         """Count from now on, for the watches of these namespaces (empty: of all)."""
-        for namespace in namespaces or ("",):
-            self._heard[namespace] = self._clock()
-            self._problems[namespace] = "the tasks have not been listed yet"
+        self._sight.expect((KIND, each) for each in namespaces or ("",))
 
     @property
     def age(self) -> float:
         """For how many seconds the watch has been silent that was heard last of all."""
-        return self._clock() - min(self._heard.values(), default=self._clock())
+        return self._sight.age
 
     @property
     def problem(self) -> str | None:
         """Why what is known may be old, if so."""
-        for namespace, problem in self._problems.items():
-            return f"tasks{f' of namespace {namespace}' if namespace else ''} cannot be watched: {problem}"
-        return f"the API server has been silent for {self.age:.0f} seconds" if self.age > BLIND_SECONDS else None
+        return self._sight.problem
 
     # What is waited for
 
@@ -170,14 +163,13 @@ class TaskIndex:
             return self._entries[entry.uid]
         return entry  # it is gone by now, or not told of yet
 
-    def heard(self, _kind: str, namespace: str) -> None:
+    def heard(self, kind: str, namespace: str) -> None:
         """Take in that a watch is alive."""
-        self._heard[namespace] = self._clock()
-        self._problems.pop(namespace, None)
+        self._sight.heard(kind, namespace)
 
-    def failed(self, _kind: str, namespace: str, problem: str) -> None:
+    def failed(self, kind: str, namespace: str, problem: str) -> None:
         """Take in why a watch is not."""
-        self._problems[namespace] = problem
+        self._sight.failed(kind, namespace, problem)
 
     def skipped(self, _kind: str, number: int = 1) -> None:
         """Take in that tasks could not be read: they cannot be stopped through the gateway."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
+from agentstop.gateway.sight import Sight, Watched
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +22,11 @@ class OrderIndex:
     that caller. There are few of them, and they are asked for rarely.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns seconds."""
         self._orders: dict[str, JsonObject] = {}
         self._listeners: list[OrderChanged] = []
-        self._problems: dict[tuple[str, str], str] = {}
+        self._sight = Sight(clock)
 
     def get(self, uid: str) -> JsonObject | None:
         """Return the order with this UID."""
@@ -33,12 +36,14 @@ class OrderIndex:
         """Return all orders as they are now: whoever goes through them may wait meanwhile."""
         return tuple(self._orders.values())
 
+    def expect(self, watches: Iterable[Watched]) -> None:
+        """Count from now on, for these watches: whether there are orders is not known before they have listed them."""
+        self._sight.expect(watches)
+
     @property
     def problem(self) -> str | None:
         """Why what is known may be old, if so."""
-        for (kind, namespace), problem in self._problems.items():
-            return f"{kind}s{f' of namespace {namespace}' if namespace else ''} cannot be watched: {problem}"
-        return None
+        return self._sight.problem
 
     async def until(self, uid: str, wanted: Callable[[JsonObject], bool], seconds: float) -> None:
         """Wait until an order is as wanted, for so many seconds at most."""
@@ -87,11 +92,11 @@ class OrderIndex:
 
     def heard(self, kind: str, namespace: str) -> None:
         """Take in that a watch is alive."""
-        self._problems.pop((kind, namespace), None)
+        self._sight.heard(kind, namespace)
 
     def failed(self, kind: str, namespace: str, problem: str) -> None:
         """Take in why a watch is not."""
-        self._problems[kind, namespace] = problem
+        self._sight.failed(kind, namespace, problem)
 
     def skipped(self, kind: str, number: int = 1) -> None:
         """Take in that orders could not be read."""

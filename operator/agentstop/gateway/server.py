@@ -91,7 +91,7 @@ class Server:
         if options.certificate is not None and options.certificate_key is not None:
             self._certificate = Certificate(options.certificate, options.certificate_key)
         self._index = TaskIndex({each.name: each.alias for each in dialects if each.alias is not None}, clock)
-        self._changes = Changes(self._index, OrderIndex(), options.namespaces)
+        self._changes = Changes(self._index, OrderIndex(clock), options.namespaces)
         self._callers: Callers = owner or CredentialCallers(keys, Throttle(clock), clock)
         self._stopping = asyncio.Event()
 
@@ -115,10 +115,9 @@ class Server:
                 hooks=self._hooks,
             )
             application = Application(core, self._dialects, Metrics(self._index, streams), self._hosts)
-            namespaces = self._options.namespaces
-            self._index.expect(namespaces)
             gateway = ClusterGateway(own)
             changes = self._changes
+            changes.expect()
             reflectors = [Reflector(gateway, source, changes, changes, changes.reached) for source in changes.sources]
             work = [each.run() for each in reflectors]
             work.append(access.keep_warm())

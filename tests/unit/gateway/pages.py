@@ -34,7 +34,6 @@ class _Callers:
 class Stand:
     """What a gateway knows, and an API server that has just these objects."""
 
-    index: TaskIndex = field(default_factory=TaskIndex)
     namespaces: Sequence[str] = ()
     rights: Callable[[Raw], bool] = lambda _: True
     objects: dict[str, Raw] = field(default_factory=dict)
@@ -48,7 +47,9 @@ class Stand:
 
     def __post_init__(self) -> None:
         """Join what it consists of."""
-        self.changes = Changes(self.index, OrderIndex(), self.namespaces)
+        self.now = 0.0
+        self.index = TaskIndex({}, lambda: self.now)
+        self.changes = Changes(self.index, OrderIndex(lambda: self.now), self.namespaces)
         self.streams = Streams()
         transport = cast("Transport", self)
         self.core = Core(

@@ -7,7 +7,8 @@ import pytest
 
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.gateway.entry import Entry
-from agentstop.gateway.index import BLIND_SECONDS, TaskIndex
+from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.sight import BLIND_SECONDS
 from tests.unit.objects import Raw
 
 KIND = "AgentTask"

@@ -3,6 +3,7 @@
 from agentstop.api.order import OrderPhase
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.dialect import Call
+from agentstop.gateway.errors import UnavailableError
 from agentstop.gateway.page.rendering import Part, part
 from agentstop.gateway.page.rights import Rights
 from agentstop.words.orders import what_it_stops
@@ -10,7 +11,13 @@ from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, sp
 
 
 async def visible_orders(call: Call, rights: Rights) -> list[JsonObject]:
-    """Return the orders that the caller may see, newest first. Raises GatewayError."""
+    """Return the orders that the caller may see, newest first.
+
+    Raises GatewayError; UnavailableError where what is known may be old, or nothing is known yet.
+    """
+    problem = call.core.changes.orders.problem
+    if problem is not None:
+        raise UnavailableError(problem)
     seen: dict[tuple[str, str], bool] = {}
     found = []
     for order in call.core.changes.orders.all():
@@ -38,7 +45,13 @@ async def lift_url(order: JsonObject, rights: Rights) -> str | None:
 
 
 async def holds(call: Call, rights: Rights) -> Part:
-    """Return the banner of the holds that stand. Raises GatewayError."""
+    """Return the banner of the holds that stand. Raises GatewayError.
+
+    Where that is not known it says so, and the page goes on: a task can be stopped all the same.
+    """
+    unknown = call.core.changes.orders.problem
+    if unknown is not None:
+        return part("holds.html", holds=(), unknown=unknown)
     found = []
     for order in await visible_orders(call, rights):
         spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
@@ -56,4 +69,4 @@ async def holds(call: Call, rights: Rights) -> Part:
                 "lift": await lift_url(order, rights),
             }
         )
-    return part("holds.html", holds=found)
+    return part("holds.html", holds=found, unknown=None)
