@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from agentstop.api.meta import GROUP
@@ -21,6 +21,9 @@ DENIED_SECONDS: Final = 1.0
 """For so long an answer about a caller's rights counts."""
 
 MAX_ANSWERS: Final = 20_000
+
+AT_ONCE: Final = 16
+"""So many namespaces are asked about at once for one caller."""
 
 GATEWAYS_OWN: Final = "the gateway's own credentials"
 
@@ -90,6 +93,20 @@ class CallerAccess:
             asking = self._asking[question] = asyncio.create_task(self._ask(caller, question))
             asking.add_done_callback(lambda _: self._asking.pop(question, None))
         return await asyncio.shield(asking)
+
+    async def allowed_in(
+        self, caller: Caller, verb: str, namespaces: Iterable[str], resource: str = PLURAL
+    ) -> list[str]:
+        """Return those of these namespaces in which the caller may do this, in their order. Raises GatewayError."""
+        asked = list(namespaces)
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def one(namespace: str) -> bool:
+            async with at_once:
+                return await self.may(caller, verb, namespace, resource)
+
+        allowed = await asyncio.gather(*map(one, asked))
+        return [namespace for namespace, may in zip(asked, allowed, strict=True) if may]
 
     def forget(self, caller: Caller) -> None:
         """Ask anew for the caller's rights the next time."""

@@ -65,6 +65,10 @@ class Changes:
         self._watches = {(each.kind, each.namespace): _Watch() for each in self.sources}
         self._max_gone = max_gone
 
+    def watches(self, kind: str, namespace: str = "") -> bool:
+        """Whether objects of a kind are told of in a namespace, or (empty) in all."""
+        return self.source_of(kind, namespace) in self._watches
+
     def expect(self) -> None:
         """Count from now on: nothing is known of what was not listed yet."""
         self.tasks.expect(tuple(each.namespace for each in self.sources if each.kind == KIND))

@@ -18,8 +18,8 @@ OrderChanged = Callable[[JsonObject | None, JsonObject | None], None]
 class OrderIndex:
     """The orders that there are, by their UIDs. Told by reflectors; nothing here waits for the API server.
 
-    Nobody is answered from it with more than that something has changed: an order that somebody asks for is read as
-    that caller. There are few of them, and they are asked for rarely.
+    Lists and streams of orders are told from it, to whoever may list them. One order that somebody asks for is read as
+    that caller, and this only wakes whoever waits for it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

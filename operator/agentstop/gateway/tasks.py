@@ -27,9 +27,6 @@ MANAGER: Final = "agentstop-gateway"
 MAX_WAIT_SECONDS: Final = 60.0
 """So long an answer may wait at most, whoever asks for it."""
 
-AT_ONCE: Final = 16
-"""So many namespaces or tasks are asked about, or deleted, at once for one caller."""
-
 ARRIVAL_SECONDS: Final = 0.2
 """So long is waited for a task that nobody knows: whoever has just made one may stop it at once."""
 
@@ -105,6 +102,11 @@ class Tasks:
         found = [entry for entry in self._index.all() if (seen is None or entry.namespace in seen) and keep(entry)]
         found.sort(key=attrgetter("position"), reverse=True)
         return Listing(found[offset : None if limit is None else offset + limit], len(found))
+
+    async def namespaces(self) -> list[str]:
+        """Return the namespaces that have tasks which the caller may list, as far as they are known, sorted."""
+        seen = await self._listable("")
+        return self._namespaces() if seen is None else sorted(seen)
 
     def children(self, entry: Entry) -> list[Entry]:
         """Return a task's own children; they are in its namespace, where the caller may read them, too."""
@@ -347,12 +349,7 @@ class Tasks:
             return {namespace}
         if await self._access.may(self._caller, "list", ""):
             return None
-        at_once = asyncio.Semaphore(AT_ONCE)
-        namespaces = sorted({entry.namespace for entry in self._index.all()})
+        return set(await self._access.allowed_in(self._caller, "list", self._namespaces()))
 
-        async def one(name: str) -> bool:
-            async with at_once:
-                return await self._access.may(self._caller, "list", name)
-
-        allowed = await asyncio.gather(*map(one, namespaces))
-        return {name for name, may in zip(namespaces, allowed, strict=True) if may}
+    def _namespaces(self) -> list[str]:
+        return sorted({entry.namespace for entry in self._index.all()})

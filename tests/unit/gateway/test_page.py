@@ -2,12 +2,16 @@
 
 import pytest
 
-from agentstop.gateway.errors import UnavailableError
+from agentstop.api.order import CLUSTER_ORDER_KIND
+from agentstop.gateway.errors import ForbiddenError, InvalidError, InvalidIdError, NotFoundError, UnavailableError
+from agentstop.gateway.page import emergency
+from agentstop.gateway.page.emergency import ConfirmView, EmergencyView
 from agentstop.gateway.page.holds import holds
-from agentstop.gateway.page.orders import OrderListView
+from agentstop.gateway.page.orders import OrderListView, OrderView
 from agentstop.gateway.page.rights import Rights
+from tests.unit.objects import Raw
 
-from .pages import Stand, order
+from .pages import Stand, order, task
 
 
 async def test_orders_may_come_while_a_page_is_made_of_them() -> None:
@@ -42,3 +46,95 @@ async def test_orders_of_a_watch_that_has_died_are_not_told_as_if_they_were_new(
     stand.changes.heard("AgentTask", "")
     with pytest.raises(UnavailableError, match="silent"):
         await OrderListView(stand.page("/orders")).show()
+
+
+WHERE = "/apis/agentstop.dev/v1alpha1/namespaces/ns/stoporders"
+
+
+async def test_an_order_is_shown_that_the_watch_has_not_told_of_to_whoever_may_get_it() -> None:
+    stand = Stand(rights=lambda asked: asked["verb"] == "get")
+    stand.objects[f"{WHERE}/made-just-now"] = order("made-just-now")
+    view = OrderView(stand.page("/namespaces/ns/stoporders/made-just-now", namespace="ns", name="made-just-now"))
+    assert "made-just-now" in (await view.show()).parts["head"].html
+    assert view.title == "StopOrder made-just-now"
+    assert stand.requests == [("GET", f"{WHERE}/made-just-now")]
+
+
+async def test_an_order_that_the_api_server_has_no_more_is_not_shown_as_the_watch_told_of_it() -> None:
+    stand = Stand()
+    stand.tell(order("gone"))
+    with pytest.raises(NotFoundError):
+        await OrderView(stand.page("/namespaces/ns/stoporders/gone", namespace="ns", name="gone")).show()
+
+
+async def test_an_order_is_read_again_when_it_has_changed_and_not_with_each_task_that_has() -> None:
+    stand = Stand()
+    made = stand.objects[f"{WHERE}/a"] = order("a")
+    view = OrderView(stand.page("/namespaces/ns/stoporders/a", namespace="ns", name="a"))
+    await view.show()
+    stand.tell(task("b"))
+    await view.show()
+    assert len(stand.requests) == 1
+    stand.tell(made)
+    await view.show()
+    await view.show()
+    assert len(stand.requests) == 2
+    stand.changes.changed("StopOrder", "DELETED", made)
+    stand.objects.clear()
+    with pytest.raises(NotFoundError):
+        await view.show()
+
+
+@pytest.mark.parametrize("name", ["..", "a/../../secrets/x", "A", "", "a" * 254])
+async def test_what_can_be_no_order_is_asked_of_nobody(name: str) -> None:
+    stand = Stand()
+    with pytest.raises(InvalidIdError):
+        await OrderView(stand.page("/", namespace="ns", name=name)).show()
+    assert not stand.requests
+
+
+@pytest.mark.parametrize("verb", ["list", "everything"])
+async def test_whoever_may_order_in_one_of_many_namespaces_is_offered_it(verb: str) -> None:
+    def rights(asked: Raw) -> bool:
+        if asked["verb"] == "list" and asked["resource"] == "agenttasks" and verb == "everything":
+            return True
+        return asked.get("namespace") == "team-40"
+
+    stand = Stand(rights=rights)
+    stand.tell(*(task("a", f"team-{each}") for each in range(10, 60)))
+    call = stand.page("/emergency")
+    assert await Rights(call).order()
+    assert 'value="team-40"' in (await EmergencyView(call).show()).parts["offers"].html
+
+
+async def test_whoever_may_order_anywhere_is_offered_it_though_there_are_no_tasks() -> None:
+    stand = Stand(rights=lambda asked: asked["resource"] != "clusterstoporders")
+    assert "Everything, in all" not in (await EmergencyView(stand.page("/emergency")).show()).parts["scope"].html
+    stand = Stand(rights=lambda asked: asked["verb"] != "create")
+    with pytest.raises(ForbiddenError, match="agentstop-stop"):
+        await EmergencyView(stand.page("/emergency")).show()
+
+
+async def test_a_gateway_of_some_namespaces_offers_no_other() -> None:
+    stand = Stand(namespaces=("ns",))
+    stand.tell(task("a"))
+    shown = await EmergencyView(stand.page("/emergency")).show()
+    assert "in all namespaces" not in shown.parts["scope"].html
+    for query in ("scope=everything", "scope=namespace&namespace=other"):
+        with pytest.raises(InvalidError, match="does not watch"):
+            await emergency.order(stand.page(f"/emergency/order?{query}"))
+    await emergency.order(stand.page("/emergency/order?scope=namespace&namespace=ns"))
+
+
+@pytest.mark.parametrize("namespace", ["ns", ""])
+@pytest.mark.parametrize("may", [True, False])
+async def test_a_drill_is_confirmed_only_by_whoever_may_make_the_order(namespace: str, may: bool) -> None:
+    kind = "StopOrder" if namespace else CLUSTER_ORDER_KIND
+    where = WHERE if namespace else "/apis/agentstop.dev/v1alpha1/clusterstoporders"
+    stand = Stand(rights=lambda asked: may or asked["verb"] != "create")
+    drill = order("d", namespace, kind=kind, drill=True)
+    report = {"running": 1, "waiting": 0, "longestGraceSeconds": 5, "groupCount": 0, "problemCount": 0}
+    stand.objects[f"{where}/d"] = {**drill, "status": {"phase": "Drilled", "drill": report}}
+    shown = await ConfirmView(stand.page("/", namespace=namespace or "-", name="d")).show()
+    assert ("order-form" in shown.parts["confirm"].html) is may
+    assert ("You may make no such order" in shown.parts["confirm"].html) is not may

@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import pytest
 
+from agentstop.api.task import PLURAL
+from agentstop.cluster.transport import Transport
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller, impersonated
 from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
@@ -18,10 +20,12 @@ from .test_index import KIND, task
 JANE = impersonated("ci", "jane", ())
 
 
-class Access:
+class Access(CallerAccess):
     """Stands for the API server: keeps what it is sent, and answers with the task merged."""
 
     def __init__(self, *tasks: Raw) -> None:
+        nowhere = cast("Transport", None)
+        super().__init__(nowhere, nowhere, lambda: 0.0)
         self.tasks = {each["metadata"]["name"]: each for each in tasks}
         self.sent: list[tuple[str, str, Mapping[str, str], Any]] = []
         self.readable = {"ns", ""}
@@ -36,7 +40,7 @@ class Access:
         found = self.tasks[where.rpartition("/")[2]]
         return {**found, "spec": {**found["spec"], **(body.get("spec") or {})}}
 
-    async def may(self, caller: Caller, verb: str, namespace: str) -> bool:
+    async def may(self, caller: Caller, verb: str, namespace: str, resource: str = PLURAL) -> bool:
         return namespace in self.readable
 
 
@@ -44,7 +48,7 @@ def both(*tasks: Raw) -> tuple[Tasks, TaskIndex, Access]:
     index, access = TaskIndex(), Access(*tasks)
     for each in tasks:
         index.changed(KIND, None, each)
-    return Tasks(index, cast("CallerAccess", access), JANE, wait=0.01), index, access
+    return Tasks(index, access, JANE, wait=0.01), index, access
 
 
 async def test_a_stop_says_which_task_it_means() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError
 from agentstop.gateway.filters import selector_of
@@ -87,6 +88,9 @@ def typed_for(order: Mapping[str, Any]) -> str:
 async def order(call: Call) -> web.StreamResponse:
     """GET /emergency/order: what the form means, for the API: where, and which drill."""
     scope = scope_of(call.query)
+    if not call.core.changes.watches(ORDER_KIND if scope.namespace else CLUSTER_ORDER_KIND, scope.namespace):
+        place = f"namespace {scope.namespace}" if scope.namespace else "all namespaces"
+        raise InvalidError(f"this gateway does not watch {place}", where=("namespace",))
     drill = {**scope.spec, "ttlSecondsAfterFinished": DRILL_SECONDS}
     body = {"url": f"{scope.url}/drill", "body": drill, "next": scope.page}
     return web.Response(text=json.dumps(body), content_type="application/json", headers=HEADERS)
@@ -106,9 +110,12 @@ class EmergencyView:
         """Return the form, with the scopes that the caller may stop."""
         everything = (await self._call.tasks.list_visible()).items
         everywhere = await self._rights.order_everywhere()
+        if not await self._rights.order():
+            raise ForbiddenError(
+                "you may make no stop orders where there are tasks that you see; whoever gives you a role can give you"
+                " agentstop-stop"
+            )
         namespaces = await self._rights.order_namespaces()
-        if not everywhere and not namespaces:
-            raise ForbiddenError("you may make no stop orders; whoever gives you a role can give you agentstop-stop")
         agents = sorted({each.agent for each in everything if each.agent})[:500]
         return Shown(
             {
@@ -146,7 +153,7 @@ class ConfirmView(OrderView):
         namespace = namespace_of(drill)
         scope = Scope(namespace, {name: each for name, each in spec_of(drill).items() if name in _KEPT})
         report = report_of(drill)
-        everywhere = namespace or await self._rights.order_everywhere()
+        may = await (self._rights.order_in(namespace) if namespace else self._rights.order_everywhere())
         return Shown(
             {
                 "holds": await holds(self._call, self._rights),
@@ -154,7 +161,7 @@ class ConfirmView(OrderView):
                 "report": part("orders/report.html", report=report),
                 "confirm": part(
                     "emergency/confirm.html",
-                    url=scope.url if everywhere else None,
+                    url=scope.url if may else None,
                     body=json.dumps(scope.spec),
                     page=f"/namespaces/{namespace}/stoporders/" if namespace else "/clusterstoporders/",
                     typed=typed_for(drill),

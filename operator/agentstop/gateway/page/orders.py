@@ -1,12 +1,14 @@
 """Stop orders: all of them, and one."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND, DrillReport, ListedTask
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.dialect import Call
-from agentstop.gateway.errors import NotFoundError
+from agentstop.gateway.order_index import uid_of
+from agentstop.gateway.orders import read_order
 from agentstop.gateway.page.holds import holds, lift_url, order_path, visible_orders
 from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.rendering import part
@@ -55,6 +57,8 @@ class OrderView:
         self._kind = ORDER_KIND if "namespace" in call.params else CLUSTER_ORDER_KIND
         self._place = call.params.get("namespace", ""), call.params["name"]
         self.order: JsonObject = {}
+        self._read_at = float("-inf")
+        self._read_after: str | None = None
         self.period = 5.0
 
     @property
@@ -63,16 +67,22 @@ class OrderView:
         return f"{self.order['kind']} {name_of(self.order)}"
 
     async def find(self) -> JsonObject:
-        """Return the order. Raises GatewayError."""
-        namespace, name = self._place
-        for order in self._call.core.changes.orders.all():
-            metadata = order["metadata"]
-            if (order["kind"], metadata.get("namespace", ""), metadata["name"]) == (self._kind, namespace, name):
-                if not await self._rights.see_orders(self._kind, namespace):
-                    break
-                self.order = order
-                return order
-        raise NotFoundError("there is no such order")
+        """Return the order, as the caller reads it. Raises GatewayError.
+
+        A page that is followed is made anew with each change of anything: what was read counts for the page's period,
+        unless the watch tells that this order has changed.
+        """
+        now, told = asyncio.get_running_loop().time(), self._told
+        if told != self._read_after or now - self._read_at >= self.period:
+            self.order = await read_order(self._call, self._kind, *self._place)
+            self._read_at, self._read_after = now, told
+        return self.order
+
+    @property
+    def _told(self) -> str | None:
+        """The version of the order that the watch told of last."""
+        told = self._call.core.changes.orders.get(uid_of(self.order))
+        return told["metadata"].get("resourceVersion") if told is not None else None
 
     async def show(self) -> Shown:
         """Return the order."""

@@ -1,14 +1,9 @@
 """What the caller may do: what he may not is not offered."""
 
-from typing import Final
-
-from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
+from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cluster.resources import ORDERS
 from agentstop.gateway.dialect import Call
-
-MAX_ASKED: Final = 20
-"""So many namespaces are asked about to know whether somebody may order a stop anywhere."""
 
 
 class Rights:
@@ -17,7 +12,8 @@ class Rights:
     def __init__(self, call: Call) -> None:
         self._access = call.core.access
         self._caller = call.caller
-        self._index = call.core.index
+        self._changes = call.core.changes
+        self._tasks = call.tasks
 
     async def stop(self, namespace: str) -> bool:
         """Whether he may stop the tasks of a namespace."""
@@ -28,20 +24,25 @@ class Rights:
         return await self.stop(namespace) and await self._may("update", namespace, PLURAL)
 
     async def order_everywhere(self) -> bool:
-        """Whether he may order a stop in all namespaces."""
+        """Whether he may order a stop in all namespaces; not where the gateway watches some of them only."""
+        if not self._changes.watches(CLUSTER_ORDER_KIND):
+            return False
         return await self._access.may(self._caller, "create", "", CLUSTER_ORDER_PLURAL)
+
+    async def order_in(self, namespace: str) -> bool:
+        """Whether he may order a stop in a namespace."""
+        return await self._may("create", namespace, ORDER_PLURAL)
 
     async def order(self) -> bool:
         """Whether he may order a stop anywhere."""
-        return await self.order_everywhere() or bool(await self.order_namespaces(enough=1))
+        return await self.order_everywhere() or await self.order_in("") or bool(await self.order_namespaces())
 
-    async def order_namespaces(self, enough: int = MAX_ASKED) -> list[str]:
-        """Return namespaces in which he may order a stop."""
-        found: list[str] = []
-        for namespace in sorted({each.namespace for each in self._index.all()})[:MAX_ASKED]:
-            if len(found) < enough and await self._may("create", namespace, ORDER_PLURAL):
-                found.append(namespace)
-        return found
+    async def order_namespaces(self) -> list[str]:
+        """Return the namespaces of tasks that he may list, and in which he may order a stop."""
+        namespaces = await self._tasks.namespaces()
+        if await self.order_in(""):
+            return namespaces
+        return await self._access.allowed_in(self._caller, "create", namespaces, ORDER_PLURAL)
 
     async def see_orders(self, kind: str, namespace: str) -> bool:
         """Whether he may see the orders of a kind and a namespace."""

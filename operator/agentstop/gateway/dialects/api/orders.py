@@ -28,6 +28,7 @@ from agentstop.gateway.dialects.api.requests import (
 )
 from agentstop.gateway.errors import ConflictError
 from agentstop.gateway.filters import selector_of
+from agentstop.gateway.orders import order_path, read_order
 from agentstop.gateway.tasks import MANAGER
 
 _SETTLED: Final = frozenset({OrderPhase.COMPLETE, OrderPhase.HOLDING, OrderPhase.LIFTED, OrderPhase.DRILLED})
@@ -44,7 +45,7 @@ class _Orders:
 
     async def show_all(self, call: Call) -> web.StreamResponse:
         """GET the orders of a namespace, or of all."""
-        namespace = requests.namespace(call) if "namespace" in call.params else ""
+        namespace = requests.namespace(call)
         wanted = requests.query(call, OrderListQuery)
         selector_of(wanted.label_selector)
         query = {"limit": str(wanted.limit)}
@@ -96,7 +97,7 @@ class _Orders:
         return answer(shown, 202, {"Location": location(call, "/lift", ""), **applied(seconds)})
 
     async def _create(self, call: Call, model: type[Request], more: JsonObject, *, ending: str) -> web.StreamResponse:
-        namespace = requests.namespace(call) if "namespace" in call.params else ""
+        namespace = requests.namespace(call)
         dry, seconds = _dry_run(call), requests.wait(call)
         spec = (await requests.body(call, model)).wire()
         name = spec.pop("name", None)
@@ -128,15 +129,13 @@ class _Orders:
         if reached(order) or not wait:
             return order
         await call.core.changes.orders.until(metadata["uid"], reached, wait)
-        where = f"{ORDERS[self._kind].collection(metadata.get('namespace', ''))}/{metadata['name']}"
-        return await call.core.access.call(call.caller, "GET", where)
+        return await read_order(call, self._kind, metadata.get("namespace", ""), metadata["name"])
 
     async def _read(self, call: Call) -> JsonObject:
-        return await call.core.access.call(call.caller, "GET", self._path(call))
+        return await read_order(call, self._kind, requests.namespace(call), call.params["name"])
 
     def _path(self, call: Call) -> str:
-        namespace, name = requests.order_key(call)
-        return f"{ORDERS[self._kind].collection(namespace)}/{name}"
+        return order_path(self._kind, requests.namespace(call), call.params["name"])
 
     def operations(self, where: str) -> Iterator[Operation]:
         """Yield the operations below a path."""

@@ -208,23 +208,11 @@ def task_ref(call: Call) -> str:
     return given
 
 
-def order_key(call: Call) -> tuple[str, str]:
-    """Return namespace and name of the order in the path; the namespace of a ClusterStopOrder is empty.
-
-    Raises InvalidIdError.
-    """
-    return namespace(call) if "namespace" in call.params else "", _part(call, "name", NAME, 253)
-
-
 def namespace(call: Call) -> str:
-    """Return the namespace in the path. Raises InvalidIdError."""
-    return _part(call, "namespace", NAMESPACE, 63)
-
-
-def _part(call: Call, name: str, pattern: str, most: int) -> str:
-    given = call.params[name]
-    if len(given) > most or not re.fullmatch(pattern, given):
-        raise InvalidIdError(f"this can be no {name}", where=("path", name))
+    """Return the namespace in the path; empty where it has none. Raises InvalidIdError."""
+    given = call.params.get("namespace", "")
+    if "namespace" in call.params and not (len(given) <= 63 and re.fullmatch(NAMESPACE, given)):
+        raise InvalidIdError("this can be no namespace", where=("path", "namespace"))
     return given
 
 
