@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
@@ -25,9 +26,11 @@ from agentstop.gateway.dialects import api
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
+from agentstop.gateway.page.rendering import STATIC_PREFIX
 from agentstop.gateway.page.task_list import ROWS
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
+from agentstop.words.durations import spell
 from tests.support import browsers
 from tests.support.browsers import Window, window
 
@@ -60,24 +63,30 @@ class Stand:
 class _Server:
     """Stands for the API server."""
 
-    def __init__(self, rights: Rights) -> None:
+    def __init__(self, rights: Rights, objects: Mapping[str, Raw]) -> None:
         self._rights = rights
+        self._objects = objects
 
     async def call(self, method: str, where: str, query: Any = None, body: Any = None, *_: Any, **__: Any) -> Raw:
         if "selfsubjectaccessreviews" in where:
             return {"status": {"allowed": self._rights(body["spec"]["resourceAttributes"])}}
         if where.endswith("/events"):
             return {"items": []}
+        if where in self._objects:
+            return self._objects[where]
         raise ApiError(403, "Forbidden", f"nobody may {method} {where}")
 
 
 @asynccontextmanager
-async def stand(*tasks: Raw, rights: Rights = lambda _: True) -> AsyncIterator[Stand]:
+async def stand(
+    *tasks: Raw, rights: Rights = lambda _: True, objects: Mapping[str, Raw] = MappingProxyType({})
+) -> AsyncIterator[Stand]:
+    """Serve the pages of these tasks; `objects` are what else the API server has, by their paths."""
     index = TaskIndex()
     changes = Changes(index, OrderIndex())
     for each in tasks:
         changes.changed(KIND, None, each)
-    transport = cast("Transport", _Server(rights))
+    transport = cast("Transport", _Server(rights, objects))
     streams = Streams()
     core = Core(
         index=index,
@@ -258,6 +267,74 @@ async def test_a_task_that_is_deleted_is_said_to_be_gone(browser: Browser) -> No
         at.changes.changed(KIND, "DELETED", gone)
         await expect(shown.page.locator("#lost")).to_contain_text("not there any more")
         await expect(shown.page.locator("#connection")).to_have_text("Gone")
+
+
+async def test_a_page_that_was_called_old_can_still_be_gone(browser: Browser) -> None:
+    gone = task(1)
+    async with stand(gone) as at, looking(browser, at) as shown:
+        await shown.open(f"/tasks/{gone['metadata']['uid']}")
+        with blind(at):
+            await expect(shown.page.locator("#connection")).to_have_text("Not live")
+            at.changes.changed(KIND, "DELETED", gone)
+        await expect(shown.page.locator("#connection")).to_have_text("Gone")
+
+
+async def test_a_page_that_is_asked_for_something_else_while_it_waits_follows_that_alone(browser: Browser) -> None:
+    count = """
+        window.sources = [];
+        window.EventSource = class extends EventSource {
+            constructor(url) { super(url); window.sources.push(this); }
+        };"""
+    async with stand(task(1)) as at, looking(browser, at) as shown:
+        page = shown.page
+        await page.add_init_script(count)
+        await page.clock.install()
+        await shown.open("/")
+        await page.evaluate("() => { sources.at(-1).dispatchEvent(new Event('error')); }")
+        await page.evaluate("() => { window.dispatchEvent(new Event('online')); }")
+        await shown.live()
+        await page.clock.run_for(5000)
+        assert await page.evaluate("() => sources.length") == 2
+        assert await page.evaluate("() => sources.filter((each) => each.readyState !== 2).length") == 1
+
+
+async def test_the_browser_spells_durations_as_the_gateway_does(browser: Browser) -> None:
+    seconds = (0.0, 0.04, 0.3, 4.46, 9.9, 9.96, 42.0, 119.0, 190.0, 601.0, 8000.0, 200_000.0, 1_000_000.0)
+    async with stand() as at, looking(browser, at) as shown:
+        await shown.open("/")
+        spelt = await shown.page.evaluate(
+            "async ([where, all]) => all.map((await import(where)).spell)", [f"{STATIC_PREFIX}/clock.js", seconds]
+        )
+        assert spelt == [spell(each) for each in seconds]
+
+
+async def test_an_order_that_is_sent_twice_leads_to_the_one_that_was_made(browser: Browser) -> None:
+    where = "/apis/agentstop.dev/v1alpha1/namespaces/ns/stoporders/drill"
+    report = {"running": 1, "waiting": 0, "longestGraceSeconds": 5, "groupCount": 0, "problemCount": 0}
+    drill = {
+        "metadata": {"name": "drill", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"selector": {}, "drill": True},
+        "status": {"phase": "Drilled", "drill": report},
+    }
+    async with stand(objects={where: drill}) as at, looking(browser, at) as shown:
+        page = shown.page
+        sent: list[Any] = []
+
+        async def answer(route: Route) -> None:
+            sent.append((route.request.post_data_json or {})["name"])
+            if len(sent) == 1:
+                await route.abort()  # it was made, and the answer is lost
+            else:
+                await route.fulfill(status=409, json={"detail": "it exists already"})
+
+        await page.route("**/api/v1/**", answer)
+        await shown.open("/emergency/ns/drill")
+        await page.get_by_label("to confirm").fill("ns")
+        await page.get_by_role("button", name="Stop everything").click()
+        await expect(page.locator("#order-form [role=alert]")).to_contain_text("does not answer")
+        await page.get_by_role("button", name="Stop everything").click()
+        await expect(page).to_have_url(f"{at.url}/namespaces/ns/stoporders/{sent[0]}")
+        assert sent == [sent[0]] * 2
 
 
 @contextmanager

@@ -1,6 +1,11 @@
 // Requests to our own API, with the session of whoever looks at the page.
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status; // 0 where there was no answer
+  }
+}
 
 // Sends a request, and returns what is answered. Throws Refused, with a message for people.
 export async function send(url, body, { wait = null } = {}) {
@@ -24,8 +29,8 @@ export async function ask(url, options = {}) {
     found = null;
   }
   if (answer.ok) return found;
-  if (answer.status === 401) throw new Refused("Your session is over. Load this page again to log in.");
-  throw new Refused(found?.detail || text.trim() || `The gateway answers with status ${answer.status}`);
+  if (answer.status === 401) throw new Refused("Your session is over. Load this page again to log in.", 401);
+  throw new Refused(found?.detail || text.trim() || `The gateway answers with status ${answer.status}`, answer.status);
 }
 
 // Tells somebody something, whatever he looks at.

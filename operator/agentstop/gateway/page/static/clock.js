@@ -15,6 +15,7 @@ export function haltClock() {
 
 // The same as `spell` of the gateway's words.
 export function spell(seconds) {
+  if (seconds < 9.95) return `${seconds.toFixed(seconds < 0.1 ? 2 : 1)}s`;
   const whole = Math.round(seconds);
   if (whole < 120) return `${whole}s`;
   const scale = [[600, 60, "m", 1, "s"], [7200, 60, "m", 1, ""], [28800, 3600, "h", 60, "m"], [172800, 3600, "h", 1, ""], [691200, 86400, "d", 3600, "h"]];

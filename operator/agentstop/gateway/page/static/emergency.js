@@ -47,6 +47,11 @@ async function makeOrder(form, fields) {
   // With a name of its own, an order that is sent twice is one order.
   form.dataset.name ||= `emergency-${crypto.getRandomValues(new Uint32Array(2)).reduce((text, each) => text + each.toString(36), "")}`;
   body.name = form.dataset.name;
-  await send(form.dataset.url, body, { wait: 0 });
+  try {
+    await send(form.dataset.url, body, { wait: 0 });
+  } catch (error) {
+    if (error.status !== 409) throw error;
+    // It was made the first time, and that answer was lost.
+  }
   location.assign(form.dataset.page + body.name);
 }

@@ -12,6 +12,7 @@ const policy = window.trustedTypes
 
 let source = null;
 let silence = 0;
+let next = 0;
 let retry = RETRY_MS;
 let lastHeard = null;
 
@@ -21,19 +22,21 @@ export function startLive() {
   say("wait", "Connecting");
   connect();
   window.addEventListener("offline", () => lose("this machine is offline"));
-  window.addEventListener("online", reconnect);
-  window.addEventListener("pagehide", () => source?.close());
-  window.addEventListener("pageshow", (event) => event.persisted && reconnect());
+  window.addEventListener("online", connect);
+  window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", (event) => event.persisted && connect());
+}
+
+// Hears of the gateway no more, and tries no more: there is one stream at a time.
+function leave() {
+  clearTimeout(silence);
+  clearTimeout(next);
+  source?.close();
 }
 
 // Follows what the URL now asks for.
-export function reconnect() {
-  clearTimeout(silence);
-  source?.close();
-  connect();
-}
-
-function connect() {
+export function connect() {
+  leave();
   source = new EventSource(document.body.dataset.live + location.search);
   const mine = source;
   const on = (kind, act) =>
@@ -49,8 +52,7 @@ function connect() {
   on("beat", () => {});
   on("stale", ({ problem }) => lose(problem, { old: true }));
   on("gone", ({ problem }) => {
-    mine.close();
-    clearTimeout(silence);
+    leave();
     lose(problem, { over: true });
   });
   mine.addEventListener("error", () => mine === source && broke());
@@ -64,13 +66,15 @@ function hear() {
 }
 
 function broke() {
-  const closed = source.readyState === EventSource.CLOSED;
-  clearTimeout(silence);
-  source.close();
+  const mine = source;
+  const closed = mine.readyState === EventSource.CLOSED;
+  leave();
   lose("the gateway does not answer");
-  setTimeout(async () => {
+  next = setTimeout(async () => {
     // An answer that was an error may mean that the session is over: the page itself says more than a stream can.
-    if (closed && (await isRefused())) location.reload();
+    const refused = closed && (await isRefused());
+    if (mine !== source) return; // somebody has asked for something else meanwhile
+    if (refused) location.reload();
     else connect();
   }, retry * (0.75 + Math.random() / 2));
   retry = Math.min(retry * 1.5, MAX_RETRY_MS);
@@ -119,7 +123,7 @@ function lose(problem, { old = false, over = false } = {}) {
 
 function say(state, text) {
   const place = document.getElementById("connection");
-  if (!place || place.dataset.state === state) return;
+  if (!place || place.textContent === text) return; // a screen reader says again what is put in again
   place.dataset.state = state;
   place.textContent = text;
 }

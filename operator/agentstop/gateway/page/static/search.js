@@ -1,5 +1,5 @@
 // Search as you type. The URL says what is looked for, so that it can be shared, and the way back leads back.
-import { reconnect } from "./live.js";
+import { connect } from "./live.js";
 
 const TYPING_MS = 200;
 
@@ -30,7 +30,7 @@ export function startSearch() {
   });
   window.addEventListener("popstate", () => {
     fill(form);
-    reconnect();
+    connect();
   });
 }
 
@@ -38,7 +38,7 @@ function go(url, { replace = false } = {}) {
   if (url === location.pathname + location.search) return;
   if (replace) history.replaceState(null, "", url);
   else history.pushState(null, "", url);
-  reconnect();
+  connect();
 }
 
 function fill(form) {
