@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from aiohttp.test_utils import make_mocked_request
@@ -10,7 +11,7 @@ from agentstop.api.order import ORDER_KIND
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.transport import Transport
-from agentstop.gateway import page
+from agentstop.gateway import cookies, page
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.changes import Changes
@@ -21,6 +22,11 @@ from agentstop.gateway.streams import Streams
 from tests.unit.objects import Raw
 
 SOMEBODY = Caller("somebody", headers=(), own=True, identity="somebody")
+
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+COOKIE: Mapping[str, str] = MappingProxyType({"Cookie": f"{cookies.COOKIE}=secret"})
+"""Sent by a browser that has a session."""
 
 
 class _Callers:
@@ -80,9 +86,11 @@ class Stand:
         for each in raws:
             self.changes.changed(each["kind"], "MODIFIED", each)
 
-    def page(self, path: str, dialect: Dialect = page.DIALECT, **params: str) -> Call:
+    def page(
+        self, path: str, dialect: Dialect = page.DIALECT, headers: Mapping[str, str] = NO_HEADERS, **params: str
+    ) -> Call:
         """Return a request for a page."""
-        request = make_mocked_request("GET", path, headers={"Accept": "text/html"})
+        request = make_mocked_request("GET", path, headers={"Accept": "text/html", **headers})
         return Call(request=request, dialect=dialect, core=self.core, params=params, sender=SOMEBODY)
 
 

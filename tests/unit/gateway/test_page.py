@@ -1,17 +1,33 @@
 """What pages show and offer, and to whom."""
 
+import asyncio
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from aiohttp import web
 
 from agentstop.api.order import CLUSTER_ORDER_KIND
-from agentstop.gateway.errors import ForbiddenError, InvalidError, InvalidIdError, NotFoundError, UnavailableError
+from agentstop.gateway import page
+from agentstop.gateway.dialects.api.requests import selector
+from agentstop.gateway.errors import (
+    ForbiddenError,
+    InvalidError,
+    InvalidIdError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from agentstop.gateway.page import emergency
-from agentstop.gateway.page.emergency import ConfirmView, EmergencyView
+from agentstop.gateway.page.emergency import ConfirmView, EmergencyView, scope_of, typed_for
 from agentstop.gateway.page.holds import holds
 from agentstop.gateway.page.orders import OrderListView, OrderView
 from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.task import TaskView
+from agentstop.gateway.page.task_list import TaskListView
 from tests.unit.objects import Raw
 
-from .pages import Stand, order, task
+from .pages import COOKIE, Stand, order, task
 
 
 async def test_orders_may_come_while_a_page_is_made_of_them() -> None:
@@ -138,3 +154,83 @@ async def test_a_drill_is_confirmed_only_by_whoever_may_make_the_order(namespace
     shown = await ConfirmView(stand.page("/", namespace=namespace or "-", name="d")).show()
     assert ("order-form" in shown.parts["confirm"].html) is may
     assert ("You may make no such order" in shown.parts["confirm"].html) is not may
+
+
+@pytest.mark.parametrize(
+    ("spec", "typed"),
+    [
+        ({}, "ns"),
+        ({"agents": ["a", "b"]}, "ns/a,b"),
+        ({"taskNames": ["x", "y"]}, "ns/x,y"),
+        ({"selector": {"matchLabels": {"a": "b"}}, "taskNames": ["x"]}, "ns/x/a=b"),
+        ({"namespaceSelector": {"matchLabels": {"stage": "test"}}}, "ns/stage=test"),
+    ],
+)
+def test_what_is_typed_names_all_that_narrows_an_order(spec: Raw, typed: str) -> None:
+    assert typed_for(order("a", **spec)) == typed
+
+
+def test_everything_is_typed_only_for_everything() -> None:
+    assert typed_for(order("a", "", kind=CLUSTER_ORDER_KIND)) == "everything"
+    narrowed = order("a", "", kind=CLUSTER_ORDER_KIND, namespaceSelector={"matchLabels": {"stage": "test"}})
+    assert typed_for(narrowed) == "stage=test"
+
+
+async def test_a_selector_that_is_none_is_said_of_the_field_that_has_it() -> None:
+    with pytest.raises(InvalidError, match=r"^query\.labelSelector: "):
+        selector("half=1,")
+    with pytest.raises(InvalidError, match=r"^labels: ") as refused:
+        scope_of({"scope": "labels", "labels": "half=1,"})
+    assert refused.value.where == ("labels",)
+    shown = await TaskListView(Stand().page("/?labels=half=1,")).show()
+    assert "Labels: " in shown.parts["empty"].html
+    assert "query" not in shown.parts["empty"].html
+
+
+async def text_of(stand: Stand, path: str, **options: Any) -> str:
+    """Return a page as it is served."""
+    call = stand.page(path, **options)
+    route = next(each for each in call.dialect.routes if each.path == options.get("route", "/tasks/{id}"))
+    response = await route.handler(call)
+    assert isinstance(response, web.Response)
+    return str(response.text)
+
+
+async def test_a_page_is_followed_and_come_back_to_under_the_path_that_it_was_asked_for() -> None:
+    stand = Stand()
+    made = task("a")
+    made["spec"] = {"externalID": "run/1 %2F?"}
+    stand.tell(made)
+    path = "/tasks/run%2F1%20%252F%3F"
+    html = await text_of(stand, path, id="run/1 %2F?")
+    assert f'data-live="{path}/live"' in html
+    call = replace(stand.page(f"{path}?q=%C3%A4"), sender=None)
+    html = str(page.render(UnauthorizedError("who?"), call).text)
+    assert f'name="next" value="{path}?q=%C3%A4"' in html
+
+
+async def test_who_has_no_session_to_end_is_not_asked_to_log_out() -> None:
+    stand = Stand()
+    stand.tell(task("a"))
+    options = {"id": "AgentTask-ns-a", "headers": COOKIE}
+    assert "Log out" in await text_of(stand, "/tasks/AgentTask-ns-a", **options)
+    routes = tuple(each for each in page.DIALECT.routes if each.path != "/logout")
+    owners = replace(page.DIALECT, routes=routes)
+    assert "Log out" not in await text_of(stand, "/tasks/AgentTask-ns-a", **options, dialect=owners)
+
+
+@pytest.mark.parametrize(
+    ("finished", "reads"), [({}, 3), ({"phase": "Stopped", "finishedAt": "2026-01-01T00:00:00Z"}, 1)]
+)
+async def test_events_of_a_task_that_has_ended_are_not_read_over_and_over(
+    finished: Raw, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = Stand()
+    stand.tell(task("a", **finished))
+    view = TaskView(stand.page("/tasks/x", id="AgentTask-ns-a"))
+    loop = asyncio.get_running_loop()
+    for seconds in (0, 5, 10):
+        monkeypatch.setattr(loop, "time", lambda seconds=seconds: 1000.0 + seconds)
+        await view.show()
+    monkeypatch.undo()
+    assert len([where for _, where in stand.requests if where.endswith("/events")]) == reads

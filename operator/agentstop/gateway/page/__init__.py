@@ -26,14 +26,19 @@ def _frame(call: Call, **context: Any) -> dict[str, Any]:
     """Return what every page is framed by."""
     path = call.request.rel_url
     return {
-        "session": credential_of(call.request) is not None,
+        "session": credential_of(call.request) is not None and _has_logout(call.dialect),
         "known": call.sender is not None,
         "path": path.path,
-        "next": path.path_qs,
+        "next": path.raw_path_qs,
         "live": "",
         "orders": False,
         **context,
     }
+
+
+def _has_logout(dialect: Dialect) -> bool:
+    """Whether there is a session to end: an owner's gateway has none."""
+    return any(each.path == "/logout" for each in dialect.routes)
 
 
 def _show(make: Callable[[Call], Any], template: str) -> Handler:
@@ -46,7 +51,7 @@ def _show(make: Callable[[Call], Any], template: str) -> Handler:
             parts=shown.parts,
             rows=shown.rows or {},
             query=getattr(view, "query", None),
-            live=f"{call.request.rel_url.path.rstrip('/')}/live",
+            live=f"{call.request.rel_url.raw_path.rstrip('/')}/live",
             orders=await Rights(call).order(),
         )
         return rendering.document(template, **context)
@@ -96,7 +101,7 @@ def render(error: GatewayError, call: Call) -> web.Response:
     if isinstance(error, UnauthorizedError):
         sent = request.method == "POST" or credential_of(request) is not None
         problem = error.message if sent else None
-        where = request.rel_url.path_qs if request.method != "POST" else "/"
+        where = request.rel_url.raw_path_qs if request.method != "POST" else "/"
         context = _frame(call, title="Log in", problem=problem, next=where)
         return rendering.document("login.html", status=error.code, **context)
     title = HTTPStatus(error.code).phrase

@@ -73,7 +73,10 @@ def scope_of(query: Mapping[str, str]) -> Scope:
             labels = query.get("labels", "").strip()
             if not labels:
                 raise InvalidError("say which labels, as KEY=VALUE", where=("labels",))
-            selector_of(labels)
+            try:
+                selector_of(labels)
+            except ValueError as error:
+                raise InvalidError(f"labels: {error}", where=("labels",)) from None
             return Scope(namespace, {"selector": parse_selector(labels)})
     raise InvalidError("say what is to be stopped", where=("scope",))
 
@@ -81,8 +84,13 @@ def scope_of(query: Mapping[str, str]) -> Scope:
 def typed_for(order: Mapping[str, Any]) -> str:
     """Return what has to be typed to confirm an order."""
     spec = cleaned(spec_of(dict(order)))
-    what = "/".join(filter(None, (",".join(spec.get("agents") or ()), selector_words(spec.get("selector") or {}))))
-    return "/".join(filter(None, (namespace_of(dict(order)), what))) or EVERYTHING
+    narrowed = (
+        selector_words(spec.get("namespaceSelector") or {}),
+        ",".join(spec.get("taskNames") or ()),
+        ",".join(spec.get("agents") or ()),
+        selector_words(spec.get("selector") or {}),
+    )
+    return "/".join(filter(None, (namespace_of(dict(order)), *narrowed))) or EVERYTHING
 
 
 async def order(call: Call) -> web.StreamResponse:

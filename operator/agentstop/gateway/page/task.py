@@ -16,6 +16,7 @@ from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.task_list import facts_of, stop_button
 from agentstop.gateway.page.words import conditions_of, container_state, steps_of
 from agentstop.words import reasons
+from agentstop.words.durations import moment
 from agentstop.words.moments import moments_of
 from agentstop.words.tasks import clean, cleaned, created_at, spec_of, status_of, stop_of
 
@@ -24,6 +25,12 @@ MAX_DESCENDANTS: Final = 200
 
 EVENTS_SECONDS: Final = 3.0
 """Events are read so often at most."""
+
+LATE_SECONDS: Final = 30.0
+"""So long after a task's end its last Events may still come."""
+
+ENDED_EVENTS_SECONDS: Final = 60.0
+"""After that they are read so often at most: there may be other tools that write some, and nobody waits for them."""
 
 
 class TaskView:
@@ -52,7 +59,7 @@ class TaskView:
         entry = self._entry = await self._call.tasks.get(self._ref)
         task: dict[str, Any] = dict(entry.raw)
         now = datetime.now(UTC)
-        events = await self._read_events(entry)
+        events = await self._read_events(entry, now)
         moments = moments_of(task, events, now)
         line = [(each, moments[number - 1].at if number else None) for number, each in enumerate(moments)]
         may_stop = not entry.ended and not entry.stopping and await self._rights.stop(entry.namespace)
@@ -79,11 +86,13 @@ class TaskView:
             }
         )
 
-    async def _read_events(self, entry: Entry) -> Sequence[Any]:
-        now = asyncio.get_running_loop().time()
-        if now - self._events_at >= EVENTS_SECONDS:
+    async def _read_events(self, entry: Entry, now: datetime) -> Sequence[Any]:
+        at = asyncio.get_running_loop().time()
+        finished = moment(entry.status.get("finishedAt"))
+        over = finished is not None and (now - finished).total_seconds() > LATE_SECONDS
+        if at - self._events_at >= (ENDED_EVENTS_SECONDS if over else EVENTS_SECONDS):
             self._events = await events_of(self._call, entry)
-            self._events_at = now
+            self._events_at = at
         return self._events
 
     async def _family(self, entry: Entry) -> tuple[list[Mapping[str, Any]], int]:

@@ -88,9 +88,9 @@ class TaskListView:
         query = self.query
         problem = None
         try:
-            selector = selector_of(query.labels or None)
-        except InvalidError as error:
-            problem, selector = error.message.removeprefix("query.labelSelector: "), None
+            selector = selector_of(query.labels) if query.labels else None
+        except ValueError as error:
+            problem, selector = str(error), None
         words = query.q.casefold().split()
 
         def keep(entry: Entry) -> bool:

@@ -162,7 +162,7 @@ class _Subscription:
 async def follow(call: Call) -> web.StreamResponse:
     """GET /events."""
     wanted = requests.query(call, EventQuery)
-    keep = keep_by(wanted.agent, wanted.label_selector)
+    keep = keep_by(wanted.agent, requests.selector(wanted.label_selector))
     # What is known must be new, and a namespace that is named must be the caller's to list.
     await call.tasks.list_visible(lambda _: False, namespace=wanted.namespace or "")
     if call.request.method == "HEAD":

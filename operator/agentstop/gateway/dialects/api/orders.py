@@ -27,7 +27,6 @@ from agentstop.gateway.dialects.api.requests import (
     StopOrderRequest,
 )
 from agentstop.gateway.errors import ConflictError
-from agentstop.gateway.filters import selector_of
 from agentstop.gateway.orders import order_path, read_order
 from agentstop.gateway.tasks import MANAGER
 
@@ -47,7 +46,7 @@ class _Orders:
         """GET the orders of a namespace, or of all."""
         namespace = requests.namespace(call)
         wanted = requests.query(call, OrderListQuery)
-        selector_of(wanted.label_selector)
+        requests.selector(wanted.label_selector)
         query = {"limit": str(wanted.limit)}
         if wanted.label_selector is not None:
             query["labelSelector"] = wanted.label_selector

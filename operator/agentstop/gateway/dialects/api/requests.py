@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentstop.api.meta import AGENT_NAME, Model
 from agentstop.api.order import Operator
+from agentstop.api.order import Selector as TaskSelector
 from agentstop.api.task import MAX_SECONDS, Phase, PodPolicy
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.dialect import UUID, Call, is_task_id
 from agentstop.gateway.errors import InvalidError, InvalidIdError
+from agentstop.gateway.filters import selector_of
 from agentstop.gateway.tasks import MAX_WAIT_SECONDS
 
 M = TypeVar("M", bound=BaseModel)
@@ -206,6 +208,16 @@ def task_ref(call: Call) -> str:
     if not is_task_id(given):
         raise InvalidIdError("an id is a UID, or 1 to 253 printable characters", where=("path", "id"))
     return given
+
+
+def selector(labels: str | None) -> TaskSelector | None:
+    """Return the query's label selector. Raises InvalidError."""
+    if labels is None:
+        return None
+    try:
+        return selector_of(labels)
+    except ValueError as error:
+        raise InvalidError(f"query.labelSelector: {error}", where=("query", "labelSelector")) from None
 
 
 def namespace(call: Call) -> str:

@@ -27,7 +27,7 @@ async def show_all(call: Call) -> web.StreamResponse:
     """GET /tasks, page by page, newest first."""
     wanted = requests.query(call, TaskListQuery)
     before = _position(wanted.continue_)
-    matches = keep_by(wanted.agent, wanted.label_selector)
+    matches = keep_by(wanted.agent, requests.selector(wanted.label_selector))
 
     def keep(entry: Entry) -> bool:
         return (before is None or entry.position < before) and wanted.phase in {None, entry.phase} and matches(entry)
