@@ -130,6 +130,11 @@ class Dialect:
     """What the dialect calls a task, where that is not its UID."""
 
 
-def is_task_id(text: str) -> bool:
-    """Whether a text can be what a task is called: its UID, or anything printable that another platform has for it."""
-    return 0 < len(text) <= EXTERNAL_ID_MAX and text.isprintable()
+def task_id_of(text: str) -> str | None:
+    """Return what task a text means; None where none can be called so. Each dialect has an error of its own for that.
+
+    It is its UID, in small letters, or anything printable that another platform has for it.
+    """
+    if UUID.fullmatch(text.lower()):
+        return text.lower()
+    return text if 0 < len(text) <= EXTERNAL_ID_MAX and text.isprintable() else None

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from agentstop.api.meta import EARLIEST
 from agentstop.api.task import Phase
-from agentstop.gateway.dialect import UUID, Call, Dialect, Route, is_task_id
+from agentstop.gateway.dialect import UUID, Call, Dialect, Route, task_id_of
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import (
     ConflictError,
@@ -205,17 +205,16 @@ def render(error: GatewayError, call: Call) -> web.Response:
 
 async def _task_ref(call: Call) -> str:
     """Return the id in the path. Raises InvalidIdError where it is no UUID, and no other platform's id of a task."""
-    given = call.params["task_id"]
-    if UUID.fullmatch(given.lower()):
-        return given.lower()
     problem = InvalidIdError("must be a UUID", where=("taskId",))
-    if not is_task_id(given):
+    ref = task_id_of(call.params["task_id"])
+    if ref is None:
         raise problem
-    try:
-        await call.tasks.get(given)
-    except NotFoundError:
-        raise problem from None
-    return given
+    if not UUID.fullmatch(ref):
+        try:
+            await call.tasks.get(ref)
+        except NotFoundError:
+            raise problem from None
+    return ref
 
 
 def _keep_by(wanted: ListQuery) -> Callable[[Entry], bool]:

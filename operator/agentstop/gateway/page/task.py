@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import ForbiddenError, InvalidIdError
 from agentstop.gateway.families import Family, events_of, family_of
@@ -119,12 +119,10 @@ class TaskView:
 
 
 def _ref(call: Call) -> str:
-    given = call.params["id"]
-    if UUID.fullmatch(given.lower()):
-        return given.lower()
-    if not is_task_id(given):
+    ref = task_id_of(call.params["id"])
+    if ref is None:
         raise InvalidIdError("an id is a UID, or 1 to 253 printable characters", where=("path", "id"))
-    return given
+    return ref
 
 
 def _workload(task: dict[str, Any]) -> str:

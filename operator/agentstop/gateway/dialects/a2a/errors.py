@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agentstop.cluster.decoding import JsonObject
-from agentstop.gateway.dialect import Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.dialects.a2a.versions import Version, named_version
 from agentstop.gateway.errors import (
     ConflictError,
@@ -156,7 +156,7 @@ def _rpc_error(kind: Kind, message: str, envelope: Envelope) -> JsonObject:
 
 
 def _info(kind: Kind, task_id: str | None) -> dict[str, Any]:
-    metadata = {"taskId": task_id} if task_id is not None and is_task_id(task_id) else {}
+    metadata = {"taskId": task_id} if task_id is not None and task_id_of(task_id) is not None else {}
     return {"@type": ERROR_INFO, "reason": kind.reason, "domain": DOMAIN, "metadata": metadata}
 
 

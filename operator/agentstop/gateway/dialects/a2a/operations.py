@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from agentstop.cluster.decoding import JsonObject
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.dialects.a2a.errors import NotCancelableError, UnsupportedOperationError
 from agentstop.gateway.dialects.a2a.records import (
     State,
@@ -148,11 +148,10 @@ async def _send(stream: EventStream, event: JsonObject) -> None:
 
 
 def _ref(wanted: TaskParams) -> str:
-    if UUID.fullmatch(wanted.id.lower()):
-        return wanted.id.lower()
-    if not is_task_id(wanted.id):
+    ref = task_id_of(wanted.id)
+    if ref is None:
         raise NotFoundError("no task can have this id")
-    return wanted.id
+    return ref
 
 
 async def _readable(call: Call, wanted: TaskParams) -> Entry:

@@ -167,7 +167,7 @@ def _said(entry: Entry) -> str | None:
     if entry.stopping:
         who = entry.stop_record.get("requestedBy")
         asked = f", asked for by {who}" if isinstance(who, str) and who else ""
-        held = held_up({"status": dict(entry.status)})
+        held = held_up(dict(entry.raw))
         why = f" It is held up: {held.message}" if held is not None and held.message else ""
         return f"A stop is on its way{asked}. It is not proven yet that nothing of the task runs.{why}"
     if entry.ended and not entry.proven:

@@ -11,7 +11,7 @@ from agentstop.api.order import Operator
 from agentstop.api.order import Selector as TaskSelector
 from agentstop.api.task import MAX_SECONDS, Phase, PodPolicy
 from agentstop.gateway.bodies import parse_object, read_body
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.errors import InvalidError, InvalidIdError
 from agentstop.gateway.filters import selector_of
 from agentstop.gateway.tasks import MAX_WAIT_SECONDS
@@ -202,12 +202,10 @@ def _invalid(where: str, error: ValidationError) -> InvalidError:
 
 def task_ref(call: Call) -> str:
     """Return the task's id in the path: a UID, or what another platform calls it. Raises InvalidIdError."""
-    given = call.params["id"]
-    if UUID.fullmatch(given.lower()):
-        return given.lower()
-    if not is_task_id(given):
+    ref = task_id_of(call.params["id"])
+    if ref is None:
         raise InvalidIdError("an id is a UID, or 1 to 253 printable characters", where=("path", "id"))
-    return given
+    return ref
 
 
 def selector(labels: str | None) -> TaskSelector | None:

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.errors import (
     GatewayError,
     InvalidError,
@@ -29,12 +29,10 @@ class Wire(BaseModel):
 
 def task_ref(call: Call) -> str:
     """Return the id in the path. Raises NotFoundError for a malformed one, too: Blackbox has no other word for it."""
-    given = call.params["task_id"]
-    if UUID.fullmatch(given.lower()):
-        return given.lower()
-    if not is_task_id(given):
+    ref = task_id_of(call.params["task_id"])
+    if ref is None:
         raise NotFoundError("no task can have this id")
-    return given
+    return ref
 
 
 async def check_action(call: Call, wanted: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.dialects.wexa.ids import OBJECT_ID, project_id
 from agentstop.gateway.dialects.wexa.records import Task
 from agentstop.gateway.entry import Entry
@@ -53,11 +53,10 @@ class Body(BaseModel):
 def task_ref(given: str) -> str:
     """Return what a task is called. Raises InvalidIdError where no task can be called so."""
     small = given.lower()
-    if OBJECT_ID.fullmatch(small) or UUID.fullmatch(small):
-        return small
-    if not is_task_id(given):
+    ref = small if OBJECT_ID.fullmatch(small) else task_id_of(given)
+    if ref is None:
         raise InvalidIdError("the id is neither an ObjectId nor a UUID nor another platform's id", where=("path", "id"))
-    return given
+    return ref
 
 
 async def read_body(call: Call) -> Body:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agentstop.gateway.dialect import UUID, Call, is_task_id
+from agentstop.gateway.dialect import UUID, Call, task_id_of
 from agentstop.gateway.dialects.xpander.records import ListItem, Status
 from agentstop.gateway.errors import (
     ForbiddenError,
@@ -43,17 +43,16 @@ class ListQuery(BaseModel):
 
 async def task_ref(call: Call) -> str:
     """Return the id in the path. Raises InvalidIdError where it is no UUID, and no other platform's id of a task."""
-    given = call.params["task_id"]
-    if UUID.fullmatch(given.lower()):
-        return given.lower()
     problem = InvalidIdError("Input should be a valid UUID", where=("path", "task_id"))
-    if not is_task_id(given):
+    ref = task_id_of(call.params["task_id"])
+    if ref is None:
         raise problem
-    try:
-        await call.tasks.get(given)
-    except NotFoundError:
-        raise problem from None
-    return given
+    if not UUID.fullmatch(ref):
+        try:
+            await call.tasks.get(ref)
+        except NotFoundError:
+            raise problem from None
+    return ref
 
 
 def list_query(call: Call) -> ListQuery:
