@@ -12,6 +12,7 @@ from agentstop.words.tasks import (
     clean,
     containers_of,
     created_at,
+    kill_to_tell,
     longer_kill,
     status_of,
     stop_of,
@@ -94,10 +95,10 @@ def _add_stop(task: Object, now: datetime, add: Callable[..., None]) -> None:
         grace = f"grace {round((kill - signaled).total_seconds())}s; {stop.get('gracePeriodSeconds')}s came too late"
     busy = busy_kubelet(task)
     add(signaled, f"{'stop on its way to a busy kubelet' if busy else 'SIGTERM on its way'} ({grace})", "stop")
-    confirmed = moment(stop.get("confirmedAt"))
-    if kill is not None and not busy and (stop.get("verdict") == "Killed" or (confirmed is None and kill > now)):
-        add(kill, "grace period over: SIGKILL" if kill <= now else "SIGKILL, if something still runs then", "stop")
-    add(confirmed, f"proof that no process is left: {stop.get('verdict')}", "proof")
+    told = kill_to_tell(task, now)
+    if told is not None:
+        add(told, "grace period over: SIGKILL" if told <= now else "SIGKILL, if something still runs then", "stop")
+    add(moment(stop.get("confirmedAt")), f"proof that no process is left: {stop.get('verdict')}", "proof")
 
 
 def event_time(event: Object) -> tuple[datetime | None, int]:

@@ -5,7 +5,8 @@ from typing import Any, Final
 from agentstop.words.durations import spell
 
 _FORMS: Final = {"In": "{0} in ({1})", "NotIn": "{0} notin ({1})", "Exists": "{0}", "DoesNotExist": "!{0}"}
-_ENDS: Final = (("graceful", "graceful"), ("killed", "killed"), ("notStarted", "not started"), ("other", "other"))
+ENDS: Final = (("graceful", "graceful"), ("killed", "killed"), ("notStarted", "not started"), ("other", "other"))
+"""What an order counts of how its tasks ended, and how that is said."""
 
 
 def what_it_stops(spec: dict[str, Any]) -> str:
@@ -35,7 +36,7 @@ def what_became_of_it(status: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
     stopped = status.get("stopped") or {}
     if stopped:
-        found.append(("ended", ", ".join(f"{stopped.get(key, 0)} {word}" for key, word in _ENDS)))
+        found.append(("ended", ", ".join(f"{stopped.get(key, 0)} {word}" for key, word in ENDS)))
     if status.get("alreadyFinished"):
         found.append(("before", f"{status['alreadyFinished']} had ended before"))
     if status.get("refused"):

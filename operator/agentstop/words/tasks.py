@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.words.durations import moment
+from agentstop.words.durations import ago, moment
 
 Object = dict[str, Any]
 """An object as the API has it."""
@@ -111,6 +111,16 @@ def containers_of(task: Object) -> list[tuple[str, dict[str, Any]]]:
     return [(clean(pod["name"]), cleaned(each)) for pod in pods for each in pod.get("containers") or ()]
 
 
+def container_state(container: dict[str, Any], now: datetime) -> tuple[str, str]:
+    """Return what a container does, and what to make of it: runs, waits, good or bad."""
+    code, started = container.get("exitCode"), moment(container.get("startedAt"))
+    if code is not None:
+        return f"exit code {code}", "good" if code == 0 else "bad"
+    if started is not None:
+        return f"runs, for {ago(started, now)}", "runs"
+    return str(container.get("reason") or "not started"), "waits"
+
+
 def exit_codes(task: Object) -> list[int]:
     """Return the exit codes on record."""
     return [each["exitCode"] for _, each in containers_of(task) if each.get("exitCode") is not None]
@@ -153,6 +163,19 @@ def longer_kill(task: Object) -> datetime | None:
     if signaled is None or kill is None or asked is None:
         return None
     return kill if (kill - signaled).total_seconds() > int(asked) + SHORTEST_SECONDS + 1 else None
+
+
+def kill_to_tell(task: Object, now: datetime) -> datetime | None:
+    """Return when SIGKILL came, or comes if something still runs then; None where nothing can be said of it.
+
+    While a kubelet is busy, nobody knows when. Once the moment is there, whether it was sent is known by the verdict.
+    """
+    stop = stop_of(task)
+    kill = moment(stop.get("killAt"))
+    if kill is None or busy_kubelet(task):
+        return None
+    comes = not stop.get("confirmedAt") and not has_ended(task) and kill > now
+    return kill if comes or stop.get("verdict") == "Killed" else None
 
 
 def clean(text: Any) -> str:

@@ -25,7 +25,10 @@ from agentstop.gateway.page.orders import OrderListView, OrderView
 from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.task import TaskView
 from agentstop.gateway.page.task_list import TaskListView
-from tests.unit.objects import Raw
+from agentstop.gateway.page.words import steps_of
+from agentstop.words.moments import moments_of
+from agentstop.words.tasks import container_state
+from tests.unit.objects import Raw, at, when
 
 from .pages import COOKIE, Stand, order, task
 
@@ -234,3 +237,38 @@ async def test_events_of_a_task_that_has_ended_are_not_read_over_and_over(
         await view.show()
     monkeypatch.undo()
     assert len([where for _, where in stand.requests if where.endswith("/events")]) == reads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more", "told"),
+    [
+        (1, {}, True),
+        (9, {}, False),
+        (1, {"conditions": [{"type": "Reconciling", "status": "True", "reason": "KubeletBusy"}]}, False),
+        (9, {"phase": "Stopped", "verdict": "Killed", "confirmedAt": when(6)}, True),
+        (9, {"phase": "Stopped", "verdict": "Graceful", "confirmedAt": when(2)}, False),
+    ],
+    ids=["comes", "is due", "nobody knows when", "came", "was not needed"],
+)
+def test_the_steps_and_the_time_line_tell_of_a_kill_alike(seconds: float, more: Raw, told: bool) -> None:
+    stop = {"source": "User", "acceptedAt": when(0), "signaledAt": when(0), "killAt": when(5), "gracePeriodSeconds": 5}
+    stop |= {name: more[name] for name in ("verdict", "confirmedAt") if name in more}
+    status = {"phase": more.get("phase", "Stopping"), "conditions": more.get("conditions", []), "stop": stop}
+    stopping = task("a", **status)
+    assert any("SIGKILL:" in each.what for each in steps_of(stopping, at(seconds))) is told
+    moments = [each.what for each in moments_of(stopping, (), at(seconds))]
+    assert any(each.endswith("SIGKILL") or each.startswith("SIGKILL") for each in moments) is told
+
+
+@pytest.mark.parametrize(
+    ("container", "says"),
+    [
+        ({"exitCode": 0, "startedAt": when(0)}, ("exit code 0", "good")),
+        ({"exitCode": 137}, ("exit code 137", "bad")),
+        ({"startedAt": when(0)}, ("runs, for 42s", "runs")),
+        ({"reason": "ImagePullBackOff"}, ("ImagePullBackOff", "waits")),
+        ({}, ("not started", "waits")),
+    ],
+)
+def test_what_a_container_does(container: Raw, says: tuple[str, str]) -> None:
+    assert container_state(container, at(42)) == says

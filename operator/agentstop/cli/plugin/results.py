@@ -5,6 +5,7 @@ from typing import Final
 
 from agentstop.cli.plugin.output import COLOURS, paint, say
 from agentstop.words.durations import spell
+from agentstop.words.orders import ENDS
 from agentstop.words.tasks import (
     Object,
     clean,
@@ -54,8 +55,7 @@ def tell_order(order: Object) -> None:
         before = f"; {counted(finished)} had ended before" if finished else ""
         say(f"no task was running that matches{before}")
     else:
-        words = (("graceful", "graceful"), ("killed", "killed"), ("notStarted", "not started"), ("other", "other"))
-        counts = ", ".join(f"{stopped[key]} {word}" for key, word in words if stopped.get(key))
+        counts = ", ".join(f"{stopped[key]} {word}" for key, word in ENDS if stopped.get(key))
         halt, signal = status.get("haltSeconds"), status.get("signalSeconds")
         took = f" in {spell(float(halt))}" if halt is not None else ""
         sent = f"; the last SIGTERM was on its way after {spell(float(signal))}" if signal is not None else ""

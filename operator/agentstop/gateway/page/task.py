@@ -14,11 +14,11 @@ from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.rendering import part
 from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.task_list import facts_of, stop_button
-from agentstop.gateway.page.words import conditions_of, container_state, steps_of
+from agentstop.gateway.page.words import conditions_of, steps_of
 from agentstop.words import reasons
 from agentstop.words.durations import moment
 from agentstop.words.moments import moments_of
-from agentstop.words.tasks import clean, cleaned, created_at, spec_of, status_of, stop_of
+from agentstop.words.tasks import clean, cleaned, container_state, created_at, spec_of, status_of, stop_of
 
 MAX_DESCENDANTS: Final = 200
 """So many tasks below one are shown."""

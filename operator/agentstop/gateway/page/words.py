@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from agentstop.words.durations import ago, moment, spell
-from agentstop.words.tasks import Object, busy_kubelet, cleaned, has_ended, spec_of, status_of, stop_of
+from agentstop.words.durations import moment, spell
+from agentstop.words.tasks import Object, busy_kubelet, cleaned, has_ended, kill_to_tell, spec_of, status_of, stop_of
 
 CONDITIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Ready": {"True": "It is as it was asked to be", "False": "It is not as it was asked to be yet"},
@@ -72,7 +72,7 @@ def steps_of(task: Object, now: datetime) -> list[Step]:
             Step("It is proven that no process is left", None, "open"),
         ]
     accepted, signaled = moment(stop.get("acceptedAt")), moment(stop.get("signaledAt"))
-    confirmed, kill = moment(stop.get("confirmedAt")), moment(stop.get("killAt"))
+    confirmed, kill = moment(stop.get("confirmedAt")), kill_to_tell(task, now)
     verdict = stop.get("verdict")
     ended = has_ended(task)
     told = (
@@ -83,7 +83,7 @@ def steps_of(task: Object, now: datetime) -> list[Step]:
         steps.append(Step("Nothing of it had started", None, "done"))
     elif signaled is not None or not ended:
         steps.append(Step(told, signaled, "done" if signaled else "current"))
-    if kill is not None and (verdict == "Killed" or (not ended and signaled is not None)):
+    if kill is not None:
         over = kill <= now
         due = "" if over else f"in {spell((kill - now).total_seconds())}, if something still runs then"
         steps.append(
@@ -98,15 +98,3 @@ def steps_of(task: Object, now: datetime) -> list[Step]:
         what = "It is proven that no process is left" if ended else "Proof that no process is left"
         steps.append(Step(what, confirmed, "done" if ended else waiting, detail))
     return steps
-
-
-def container_state(container: Mapping[str, Any], now: datetime) -> tuple[str, str]:
-    """Return what a container does, and how that is shown: good, bad, runs or nothing."""
-    code, started = container.get("exitCode"), moment(container.get("startedAt"))
-    if code is None:
-        return (
-            (f"runs, for {ago(started, now)}", "runs")
-            if started
-            else (str(container.get("reason") or "not started"), "")
-        )
-    return f"exit code {code}", "good" if code == 0 else "bad"

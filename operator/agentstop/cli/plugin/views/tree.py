@@ -15,6 +15,7 @@ from agentstop.words.tasks import (
     Object,
     clean,
     cleaned,
+    container_state,
     held_up,
     name_of,
     namespace_of,
@@ -32,6 +33,7 @@ MARKS: Final = {
     "proof": ("✓", "green"),
     "warning": ("!", "red"),
 }
+_MOODS: Final = {"runs": "green", "waits": "yellow", "good": "green", "bad": "red"}
 CONDITION_COLOURS: Final = {("Ready", "True"): "green", ("Stopped", "True"): "cyan", ("Stalled", "True"): "red"}
 
 
@@ -120,11 +122,10 @@ def _add_workload(root: Tree, task: Object, now: datetime) -> None:
 
 def _container_label(container: dict[str, Any], now: datetime) -> Text:
     text = Text.assemble(("container ", "dim"), container["name"], "  ")
-    code, started = container.get("exitCode"), moment(container.get("startedAt"))
-    if code is None:
-        state = f"runs, for {ago(started, now)}" if started else container.get("reason") or "not started"
-        return text.append(state, "green" if started else "yellow")
-    text.append(f"exit code {code}", "green" if code == 0 else "red")
+    says, mood = container_state(container, now)
+    text.append(says, _MOODS[mood])
+    if mood in {"runs", "waits"}:
+        return text
     if container.get("signal"):
         text.append(f", signal {container['signal']}")
     if container.get("reason"):
