@@ -60,6 +60,16 @@ def test_options_override_the_context(tmp_path: Path) -> None:
     assert target.cluster["insecure-skip-tls-verify"] is True
 
 
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [("a:6443", "https://a:6443"), ("a/k8s/", "https://a/k8s"), ("[::1]:6443", "https://[::1]:6443")],
+)
+def test_a_server_without_a_scheme_is_meant_with_tls(tmp_path: Path, server: str, url: str) -> None:
+    path = write(tmp_path / "1", config("a", server=server))
+    assert find_target(Settings(kubeconfig=path)).server == url
+    assert find_target(Settings(kubeconfig=path, server=server)).server == url
+
+
 def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "k/config", config("a", {"tokenFile": "token"}, **{"certificate-authority": "ca.crt"}))
     (tmp_path / "k/token").write_text("secret\n", encoding="utf-8")

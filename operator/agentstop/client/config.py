@@ -42,6 +42,7 @@ class Target:
     """One API server, and as whom to speak to it."""
 
     server: str
+    """Its URL, with a scheme."""
     namespace: str
     context: str
     """Name of the context, for people."""
@@ -84,7 +85,7 @@ def find_target(settings: Settings) -> Target:
     if not server:
         raise ConfigError(f"context {name!r} of the kubeconfig names no server: look at kubectl config view")
     return Target(
-        server=str(server).rstrip("/"),
+        server=_with_scheme(str(server).rstrip("/")),
         namespace=settings.namespace or context.get("namespace") or "default",
         context=name or "none",
         cluster=cluster,
@@ -97,6 +98,11 @@ def find_target(settings: Settings) -> Target:
 def contexts(settings: Settings) -> list[str]:
     """Return the names of all contexts."""
     return sorted(_merge(settings.kubeconfig).get("contexts") or {})
+
+
+def _with_scheme(server: str) -> str:
+    """Return the server's URL: HOST:PORT alone, which kubectl takes too, is meant with TLS."""
+    return server if "://" in server else f"https://{server}"
 
 
 def _where(given: str | None) -> str:

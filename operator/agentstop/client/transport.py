@@ -19,7 +19,7 @@ class Transport:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._server = urlsplit(target.server if "://" in target.server else f"https://{target.server}")
+        self._server = urlsplit(target.server)
         if self._server.scheme not in {"http", "https"} or not self._server.hostname:
             raise ConfigError(f"the kubeconfig's server {target.server!r} is no URL such as https://HOST:PORT")
         self.prefix = self._server.path.rstrip("/")
