@@ -2,13 +2,17 @@
 
 import base64
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from agentstop.client import credentials
+from agentstop.client.client import Api
 from agentstop.client.config import Settings, find_target
 from agentstop.client.credentials import find_credentials
 from agentstop.client.errors import ConfigError
@@ -76,6 +80,40 @@ def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:
     target = find_target(Settings(kubeconfig=path))
     assert target.cluster["certificate-authority"] == str(tmp_path / "k/ca.crt")
     assert find_credentials(target, interactive=False).authorization == "Bearer secret"
+
+
+def test_a_token_in_a_file_is_read_anew_each_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "token"
+    api = Api(find_target(Settings(kubeconfig=write(tmp_path / "1", config("a", {"tokenFile": str(token)})))))
+    token.write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match="has no token in it"):
+        _ = api.credentials
+    token.write_text("old", encoding="utf-8")
+    assert api.credentials.authorization == "Bearer old"
+    token.write_text("new", encoding="utf-8")
+    assert api.credentials.authorization == "Bearer old"
+    shortly, later = (datetime.now(UTC) + timedelta(seconds=each) for each in (30, 60))
+    clock = mock.Mock(wraps=datetime)
+    monkeypatch.setattr(credentials, "datetime", clock)
+    clock.now.side_effect = lambda _: shortly
+    assert api.credentials.authorization == "Bearer old"
+    clock.now.side_effect = lambda _: later
+    assert api.credentials.authorization == "Bearer new"
+
+
+@pytest.mark.parametrize(("user", "renewable"), [({"tokenFile": "token"}, True), ({"token": "old"}, False)])
+def test_what_was_refused_is_asked_for_again_where_that_helps(
+    tmp_path: Path, user: dict[str, Any], renewable: bool
+) -> None:
+    (tmp_path / "token").write_text("old", encoding="utf-8")
+    api = Api(find_target(Settings(kubeconfig=write(tmp_path / "1", config("a", user)))))
+    assert api.credentials.authorization == "Bearer old"
+    (tmp_path / "token").write_text("new", encoding="utf-8")
+    # Somebody else may have been told of that one meanwhile.
+    assert api.forget("Bearer another") is renewable
+    assert api.credentials.authorization == "Bearer old"
+    assert api.forget("Bearer old") is renewable
+    assert api.credentials.authorization == ("Bearer new" if renewable else "Bearer old")
 
 
 def test_impersonation_of_the_kubeconfig(tmp_path: Path) -> None:

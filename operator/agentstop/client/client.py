@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from agentstop.client.config import Settings, Target, find_target
-from agentstop.client.credentials import Credentials, find_credentials
+from agentstop.client.credentials import Credentials, are_renewable, find_credentials
 from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.client.transport import Transport
 from agentstop.cluster.decoding import decode
@@ -47,6 +47,16 @@ class Api:
         """Who the user is; a plug-in is asked again once they have expired. Raises ConfigError."""
         return self._current()
 
+    def forget(self, refused: str | None) -> bool:
+        """Take in which Authorization the API server did not take; return whether there may be another one now.
+
+        The credentials are asked for again if these are still the ones.
+        """
+        with self._lock:
+            if self._credentials is not None and self._credentials.authorization == refused:
+                self._credentials = None
+        return are_renewable(self.target)
+
     def request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, kind: str = ""
     ) -> Object:
@@ -67,11 +77,12 @@ class Api:
     def _once(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, kind: str) -> Object:
         data = None if body is None else json.dumps(body).encode()
         for again in (True, False):
+            shown = self._current().authorization
             response = self._send(method, path, query, data, kind)
             content = response.read()
-            if response.status != 401 or not again or not self.target.user.get("exec"):
+            if response.status != 401 or not again or not self.forget(shown):
                 break
-            self._forget()
+            self._close()
         answer = _parsed(content)
         if response.status >= 400:
             raise ApiError(response.status, answer)
@@ -135,9 +146,8 @@ class Api:
                 self._credentials = find_credentials(self.target, interactive=self._interactive)
             return self._credentials
 
-    def _forget(self) -> None:
-        with self._lock:
-            self._credentials = None
+    def _close(self) -> None:
+        """Close this thread's connection, which may have shown a certificate."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()

@@ -23,6 +23,10 @@ EARLY: Final = timedelta(seconds=10)
 """A token is taken for expired this much before it is."""
 
 
+TOKEN_FILE_PERIOD: Final = timedelta(minutes=1)
+"""A token in a file is read anew this often, as client-go does: whoever writes it replaces it before it expires."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What is shown to the API server."""
@@ -43,9 +47,13 @@ def find_credentials(target: Target, *, interactive: bool) -> Credentials:
     """Return the user's credentials; a plug-in is run where the kubeconfig names one. Raises ConfigError."""
     user = target.user
     certificate, key = _bytes_of(user, "client-certificate"), _bytes_of(user, "client-key")
-    token = _read_text(user["tokenFile"]) if user.get("tokenFile") else user.get("token")
-    if token:
-        return Credentials(f"Bearer {token}", certificate, key)
+    if user.get("tokenFile"):
+        token = _read_text(user["tokenFile"])
+        if not token:
+            raise ConfigError(f"{user['tokenFile']}, which the kubeconfig names, has no token in it")
+        return Credentials(f"Bearer {token}", certificate, key, datetime.now(UTC) + TOKEN_FILE_PERIOD)
+    if user.get("token"):
+        return Credentials(f"Bearer {user['token']}", certificate, key)
     if user.get("username"):
         pair = f"{user['username']}:{user.get('password', '')}".encode()
         return Credentials(f"Basic {base64.b64encode(pair).decode()}", certificate, key)
@@ -55,6 +63,11 @@ def find_credentials(target: Target, *, interactive: bool) -> Credentials:
         name = user["auth-provider"].get("name")
         raise ConfigError(f"auth-provider {name!r} of the kubeconfig is not supported, by kubectl neither: use exec")
     return Credentials(None, certificate, key)
+
+
+def are_renewable(target: Target) -> bool:
+    """Whether the user's credentials may be others when they are asked for again."""
+    return bool(target.user.get("exec") or target.user.get("tokenFile"))
 
 
 def _bytes_of(entry: Mapping[str, Any], name: str) -> bytes | None:
