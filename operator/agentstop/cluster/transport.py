@@ -32,6 +32,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 Headers = Sequence[tuple[str, str]]
 """Headers of a request; one name may stand in several."""
 
+Renew = Callable[[str | None], bool]
+"""Is told, in a thread, which Authorization was refused, and returns whether another one is there now."""
+
 UNREACHABLE: Final = "Unreachable"
 TOO_LARGE: Final = "TooLarge"
 UNREADABLE: Final = "Unreadable"
@@ -59,12 +62,15 @@ class Transport:
         *,
         whole_errors: bool = False,
         headers: Headers = (),
+        renew: Renew | None = None,
         timings: Timings = TIMINGS,
     ) -> None:
         """`whole_errors` is for whoever reads no answers but those to what he sent himself.
 
-        `headers` are sent with every request, such as whom its user acts as.
+        `headers` are sent with every request, such as whom its user acts as. With `renew`, a request that the API
+        server did not take the credentials of is sent once more with other ones.
         """
+        self._renew = renew
         self._timings = timings
         self._headers = headers
         self._whole_errors = whole_errors
@@ -195,20 +201,29 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         if not API_PATH.fullmatch(where):
             raise ApiError(400, "BadRequest", f"{where} is no path of the API: a name in it holds what no name may")
-        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, **self._client.default_headers})
-        # What an agent has written may be small on the way and fill the memory here.
-        headers["Accept-Encoding"] = "identity"
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
-        headers.extend(self._headers)
-        headers.extend(more)
         url = f"{self._client.configuration.host}{where}"
         if query:
             url += f"?{urlencode(query)}"
-        # The generated calls build models of every answer, which costs more than the request: content is read raw.
-        answer = await self._client.rest_client.request(
-            method, url, headers=headers, body=body, _request_timeout=timeout
-        )
-        response: aiohttp.ClientResponse = answer.response
+
+        async def send() -> tuple[aiohttp.ClientResponse, str | None]:
+            headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, **self._client.default_headers})
+            # What an agent has written may be small on the way and fill the memory here.
+            headers["Accept-Encoding"] = "identity"
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], where, method, body)
+            shown = headers.get("Authorization")
+            headers.extend(self._headers)
+            headers.extend(more)
+            # The generated calls build models of every answer, which costs more than the request: content is read raw.
+            answer = await self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout
+            )
+            return answer.response, shown
+
+        response, shown = await send()
+        if response.status == 401 and self._renew is not None and await asyncio.to_thread(self._renew, shown):
+            # Who is not known was not listened to: nothing has been done yet.
+            response.release()
+            response, _ = await send()
         return response
 
 

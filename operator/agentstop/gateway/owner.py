@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from kubernetes.aio.client import Configuration
 
-from agentstop.cluster.transport import Headers
+from agentstop.cluster.transport import Headers, Renew
 from agentstop.gateway import cookies, page, sessions
 from agentstop.gateway.callers import Caller
 from agentstop.gateway.dialect import Dialect
@@ -55,14 +55,17 @@ class Owner:
         connect: Callable[[], Awaitable[Configuration]],
         ready: Callable[[int], None],
         acts_as: Headers = (),
+        renew: Renew | None = None,
     ) -> None:
         """`connect` returns the way to the API server with the owner's credentials; `acts_as` are headers on it.
 
-        `ready` is called with the port that is listened on, once all tasks are known.
+        `ready` is called with the port that is listened on, once all tasks are known. `renew` is asked for other
+        credentials where the API server does not take them any more.
         """
         self.connect = connect
         self.ready = ready
         self.acts_as = acts_as
+        self.renew = renew
         self.token: Final = secrets.token_urlsafe(32)
         self._secret: Final = secrets.token_urlsafe(32)
         self._used = False

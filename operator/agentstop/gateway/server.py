@@ -142,7 +142,9 @@ class Server:
     async def _connect(self, stack: AsyncExitStack) -> tuple[Transport, CallerAccess]:
         """Return the way to the API server, and what callers have of it; both end with the stack."""
         if self._owner is not None:
-            own = bare = Transport(await self._owner.connect(), whole_errors=True, headers=self._owner.acts_as)
+            own = bare = Transport(
+                await self._owner.connect(), whole_errors=True, headers=self._owner.acts_as, renew=self._owner.renew
+            )
         else:
             configuration = await load_configuration()
             own = Transport(configuration, whole_errors=True)

@@ -1,6 +1,7 @@
 """Requests of a process that may act for a while only, and what they tell of the time."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -68,6 +69,35 @@ async def test_what_is_no_object_is_read_as_it_is(limited: Transport, server: Se
     with pytest.raises(ApiError, match="no such pod"):
         await limited.text("/log")
     await limited.close()
+
+
+async def test_what_was_refused_is_sent_once_more_with_other_credentials(server: Server) -> None:
+    configuration = Configuration()
+    configuration.host = server.url
+    others: list[str] = []
+    refused: list[str | None] = []
+
+    def renew(shown: str | None) -> bool:
+        refused.append(shown)
+        if others:
+            configuration.api_key["BearerToken"] = others.pop()
+        return bool(refused[-1] != configuration.api_key["BearerToken"])
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        known = request.headers["Authorization"] == "Bearer new"
+        return web.json_response({}, status=200 if known else 401)
+
+    server.answer = answer
+    transport = Transport(configuration, renew=renew)
+    for other, accepted, times in (("Bearer new", True, 2), ("Bearer older", False, 2), (None, False, 1)):
+        configuration.api_key["BearerToken"] = "Bearer old"
+        others[:] = [other] if other else []
+        server.seen.clear()
+        with nullcontext() if accepted else pytest.raises(ApiError, match="401"):
+            await transport.call("PATCH", "/x", body={"a": 1})
+        assert [(each.method, each.body) for each in server.seen] == [("PATCH", {"a": 1})] * times
+    assert refused == ["Bearer old"] * 3
+    await transport.close()
 
 
 async def test_answers_tell_what_time_it_is(server: Server) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
 from agentstop.cli.plugin.options import connection_options
 from agentstop.cli.plugin.session import Session
-from agentstop.client.errors import ApiError, ConfigError
+from agentstop.client.errors import ApiError
 
 if TYPE_CHECKING:
     from agentstop.client.client import Api
@@ -41,6 +42,7 @@ def ui(session: Session, no_browser: bool, port: int) -> int:
     import asyncio
     import logging
 
+    from agentstop.client.authorization import Authorization
     from agentstop.cluster.connection import NoConnectionError, configuration_of
     from agentstop.gateway.owner import DIALECTS, Owner
     from agentstop.gateway.server import Options, Server, StartError
@@ -51,16 +53,7 @@ def ui(session: Session, no_browser: bool, port: int) -> int:
     acts_as = [("Impersonate-User", target.impersonate)] if target.impersonate else []
     acts_as += [("Impersonate-Group", each) for each in target.impersonate_groups]
 
-    shown = api.credentials.authorization
-
-    def authorization() -> str | None:
-        nonlocal shown
-        try:
-            shown = api.credentials.authorization
-        except ConfigError as error:
-            # The page goes on, and says what the API server thinks of what was shown last.
-            click.echo(f"agentstop: {error}", err=True)
-        return shown
+    authorization = Authorization(api, lambda problem: click.echo(f"agentstop: {problem}", err=True))
 
     def ready(listening: int) -> None:
         address = f"http://127.0.0.1:{listening}/?token={owner.token}"
@@ -71,7 +64,8 @@ def ui(session: Session, no_browser: bool, port: int) -> int:
     async def serve() -> None:
         await Server(Options(port=port, namespaces=namespaces), DIALECTS, owner).run()
 
-    owner = Owner(lambda: configuration_of(_kubeconfig(api), authorization), ready, acts_as)
+    connect = partial(configuration_of, _kubeconfig(api), authorization.current)
+    owner = Owner(connect, ready, acts_as, authorization.renew)
     try:
         asyncio.run(serve())
     except (NoConnectionError, StartError) as error:
