@@ -71,7 +71,7 @@ class CallerAccess:
                 method, where, query, body, content_type, timeout=REQUEST_SECONDS, headers=caller.headers
             )
         except ApiError as error:
-            raise error_of(error, own=self._whose if caller.own else None) from error
+            raise error_of(error, whose=self._whose if caller.own else None) from error
 
     async def may(self, caller: Caller, verb: str, namespace: str, resource: str = PLURAL) -> bool:
         """Whether the caller may do this to all tasks, or orders, of a namespace (empty: of all).

@@ -109,15 +109,15 @@ class UnavailableError(GatewayError):
         self.late = late
 
 
-def error_of(error: ApiError, *, own: str | None) -> GatewayError:
+def error_of(error: ApiError, *, whose: str | None) -> GatewayError:
     """Return what an answer of the API server to a caller's request means.
 
-    `own` is what the credentials on it are called where they are not the caller's own to send: that they are not taken
-    is no fault of the request's.
+    `whose` credentials were on it, in words; None for the caller's. That others are not taken is no fault of the
+    request's.
     """
     match error.code:
-        case 401 if own is not None:
-            return UnavailableError(f"the API server does not take {own}")
+        case 401 if whose is not None:
+            return UnavailableError(f"the API server does not take {whose}")
         case 401:
             return UnauthorizedError("the API server does not know this token")
         case 403:
