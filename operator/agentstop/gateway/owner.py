@@ -2,7 +2,9 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from hmac import compare_digest
 from http import HTTPStatus
@@ -12,9 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from kubernetes.aio.client import Configuration
 
-from agentstop.cluster.transport import Headers, Renew
+from agentstop.cluster.transport import Headers, Renew, Transport
 from agentstop.gateway import cookies, page, sessions
-from agentstop.gateway.callers import Caller
+from agentstop.gateway.access import CallerAccess
+from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.dialect import Dialect
 from agentstop.gateway.dialects import api
 from agentstop.gateway.errors import UnauthorizedError
@@ -26,7 +29,7 @@ OWNERS: Final = "the credentials of your kubeconfig"
 HOSTS: Final = ("127.0.0.1", "localhost")
 """Names by which the page is asked for. Any other leads here by a DNS entry that somebody else has made."""
 
-_LOGINS: Final = frozenset(each.path for each in sessions.ROUTES) | {"/login"}
+_LOGINS: Final = frozenset(each.path for each in sessions.ROUTES)
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
     # There is nothing to log in with: who has the token is in.
@@ -52,44 +55,64 @@ class Owner:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Configuration]],
+        configure: Callable[[], Awaitable[Configuration]],
         ready: Callable[[int], None],
         acts_as: Headers = (),
         renew: Renew | None = None,
     ) -> None:
-        """`connect` returns the way to the API server with the owner's credentials; `acts_as` are headers on it.
+        """`configure` returns the way to the API server with the owner's credentials; `acts_as` are headers on it.
 
         `ready` is called with the port that is listened on, once all tasks are known. `renew` is asked for other
         credentials where the API server does not take them any more.
         """
-        self.connect = connect
-        self.ready = ready
-        self.acts_as = acts_as
-        self.renew = renew
+        self._configure = configure
+        self._ready = ready
+        self._acts_as = acts_as
+        self._renew = renew
         self.token: Final = secrets.token_urlsafe(32)
         self._secret: Final = secrets.token_urlsafe(32)
         self._used = False
 
     @property
-    def guard(self) -> Middleware:
+    def callers(self) -> Callers:
+        """There is one alone."""
+        return self
+
+    @property
+    def guards(self) -> Sequence[Middleware]:
         """What each request has to pass before anything else looks at it."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not _is_ours(request):
                 return _refusal(HTTPStatus.MISDIRECTED_REQUEST, "This host name is not served here.")
-            if self._has_secret(request):
+            if _same(request.cookies.get(_cookie(request), ""), self._secret):
                 return await handler(request)
             if request.method == "GET" and request.path == "/" and self._takes(request.query.get("token", "")):
                 return self._let_in(request)
             return _refusal(HTTPStatus.FORBIDDEN, NOT_YOURS)
 
-        return guard
+        return (guard,)
+
+    async def connect(self, stack: AsyncExitStack) -> tuple[Transport, CallerAccess]:
+        """Return the way to the API server, on which all is the owner's; it ends with the stack.
+
+        Raises NoConnectionError.
+        """
+        configuration = await self._configure()
+        own = Transport(configuration, whole_errors=True, headers=self._acts_as, renew=self._renew)
+        stack.push_async_callback(own.close)
+        return own, CallerAccess(own, own, time.monotonic, whose=OWNERS)
+
+    def ready(self, port: int) -> None:
+        """Tell that the page can be opened."""
+        self._ready(port)
 
     def identify(self, request: web.BaseRequest, *, browsers: bool) -> Caller:  # noqa: ARG002  (all of it is for one)
-        """Return the owner. Raises UnauthorizedError, and ForbiddenError where another site's page sent the request."""
-        if not self._has_secret(request):
-            raise UnauthorizedError(NOT_YOURS)
+        """Return the owner, whose requests alone pass the guard.
+
+        Raises ForbiddenError where another site's page sent the request.
+        """
         if request.method not in cookies.SAFE_METHODS:
             cookies.check_origin(request)
         return YOU
@@ -107,9 +130,6 @@ class Owner:
 
     def refused(self, caller: Caller, address: str) -> None:
         """Do nothing: nobody can be shut out."""
-
-    def _has_secret(self, request: web.BaseRequest) -> bool:
-        return _same(request.cookies.get(_cookie(request), ""), self._secret)
 
     def _takes(self, token: str) -> bool:
         if self._used or not _same(token, self.token):

@@ -17,13 +17,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agentstop.api.task import KIND
-from agentstop.cluster.connection import allow_many_connections, load_configuration, without_credentials
+from agentstop.cluster.connection import allow_many_connections
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector
-from agentstop.cluster.transport import Transport
-from agentstop.gateway.access import GATEWAYS_OWN, CallerAccess
 from agentstop.gateway.app import Application
-from agentstop.gateway.callers import Callers, CredentialCallers
+from agentstop.gateway.audience import Audience, Everybody
+from agentstop.gateway.callers import CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
@@ -34,7 +33,6 @@ from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
-from agentstop.gateway.owner import OWNERS, Owner
 from agentstop.gateway.registry import DIALECTS
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
@@ -72,13 +70,14 @@ class Options:
 class Server:
     """One gateway process. `run` returns when it was asked to end, by signal or by `stop`."""
 
-    def __init__(self, options: Options, dialects: Sequence[Dialect] = DIALECTS, owner: Owner | None = None) -> None:
-        """With an owner, it serves nobody else, and acts with his credentials.
+    def __init__(
+        self, options: Options, dialects: Sequence[Dialect] = DIALECTS, audience: Audience | None = None
+    ) -> None:
+        """Without an audience it serves everybody whom its keys and the API server know.
 
         Raises StartError for files that cannot be read, CertificateError.
         """
         self._options = options
-        self._owner = owner
         self._dialects = dialects
         clock = time.monotonic
         # The page is at each host that has no dialect of its own: its buttons need our own API beside it.
@@ -92,7 +91,7 @@ class Server:
             self._certificate = Certificate(options.certificate, options.certificate_key)
         self._index = TaskIndex({each.name: each.alias for each in dialects if each.alias is not None}, clock)
         self._changes = Changes(self._index, OrderIndex(clock), options.namespaces)
-        self._callers: Callers = owner or CredentialCallers(keys, Throttle(clock), clock)
+        self._audience = audience or Everybody(CredentialCallers(keys, Throttle(clock), clock))
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -103,13 +102,13 @@ class Server:
         """Run until asked to end. Raises NoConnectionError, StartError."""
         allow_many_connections()
         async with AsyncExitStack() as stack:
-            own, access = await self._connect(stack)
+            own, access = await self._audience.connect(stack)
             streams = Streams()
             core = Core(
                 index=self._index,
                 changes=self._changes,
                 access=access,
-                callers=self._callers,
+                callers=self._audience.callers,
                 streams=streams,
                 wait=self._options.wait,
                 hooks=self._hooks,
@@ -125,8 +124,9 @@ class Server:
                 work.append(self._certificate.keep_current())
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
-            guards = () if self._owner is None else (self._owner.guard,)
-            runner = Runner(application.served(*guards), access_log=None, shutdown_timeout=FINISH_SECONDS)
+            runner = Runner(
+                application.served(*self._audience.guards), access_log=None, shutdown_timeout=FINISH_SECONDS
+            )
             logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -138,21 +138,6 @@ class Server:
             await self._stopping.wait()
             # Whoever waits for a proof is answered now, with the task as it is.
             self._index.close()
-
-    async def _connect(self, stack: AsyncExitStack) -> tuple[Transport, CallerAccess]:
-        """Return the way to the API server, and what callers have of it; both end with the stack."""
-        if self._owner is not None:
-            own = bare = Transport(
-                await self._owner.connect(), whole_errors=True, headers=self._owner.acts_as, renew=self._owner.renew
-            )
-        else:
-            configuration = await load_configuration()
-            own = Transport(configuration, whole_errors=True)
-            bare = Transport(without_credentials(configuration), whole_errors=True)
-            stack.push_async_callback(bare.close)
-        stack.push_async_callback(own.close)
-        whose = GATEWAYS_OWN if self._owner is None else OWNERS
-        return own, CallerAccess(own, bare, time.monotonic, whose=whose)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         options = self._options
@@ -176,8 +161,7 @@ class Server:
         gc.freeze()
         application.ready = True
         log.info("ready: %d tasks known", len(self._index))
-        if self._owner is not None:
-            self._owner.ready(runner.addresses[0][1])
+        self._audience.ready(runner.addresses[0][1])
 
 
 def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> WatchedFile[T] | None:
