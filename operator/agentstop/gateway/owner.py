@@ -49,8 +49,9 @@ YOU: Final = Caller("you", headers=(), own=True, identity="owner")
 class Owner:
     """Tells one browser from everything else that can reach loopback: other users, programs, and pages of other sites.
 
-    A token in the address, which counts once, becomes a cookie with another secret. A process list may show the token;
-    nothing shows the secret.
+    A token in the address, which counts once, becomes a cookie with another secret. A process list may show the token,
+    and never the secret. The browser alone has that one; but it sends cookies of a host to all of its ports, so that
+    whoever else serves a page on this machine learns the secret if the browser opens it at the same host.
     """
 
     def __init__(
