@@ -2,6 +2,10 @@
 
 aiohttp has none of its own: its keep-alive timer alone ends such a connection, after an hour, and that one has to be
 long, since a proxy keeps connections for its next request.
+
+aiohttp has no interface for one either. This stands on four names that aiohttp keeps to itself: `_request_count` and
+`_waiter` of a connection's handler, `_kwargs` of its server, and `_make_server` of its runner. The tests tell when an
+upgrade takes one away or gives it another meaning.
 """
 
 import asyncio
@@ -41,7 +45,7 @@ class _Handler(web.RequestHandler):
         super().connection_lost(exc)
 
     def _begin(self) -> None:
-        self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
+        self._head_timer = asyncio.get_running_loop().call_later(self._head_seconds, self.force_close)
 
     def _end(self) -> None:
         if self._head_timer is not None:
@@ -53,16 +57,11 @@ class _Server(web.Server):
     """Makes a handler for each connection."""
 
     def __init__(self, server: web.Server, head_seconds: float) -> None:
-        super().__init__(
-            server.request_handler,
-            request_factory=server.request_factory,
-            loop=server._loop,
-            **server._kwargs,
-        )
+        super().__init__(server.request_handler, request_factory=server.request_factory, **server._kwargs)
         self._head_seconds = head_seconds
 
     def __call__(self) -> web.RequestHandler:
-        return _Handler(self, loop=self._loop, head_seconds=self._head_seconds, **self._kwargs)
+        return _Handler(self, loop=asyncio.get_running_loop(), head_seconds=self._head_seconds, **self._kwargs)
 
 
 class Runner(web.AppRunner):

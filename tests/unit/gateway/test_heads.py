@@ -83,3 +83,16 @@ async def test_neither_a_body_nor_the_time_between_requests_counts() -> None:
         await asyncio.sleep(1.5 * SECONDS)
         writer.write(REQUEST)
         await answered(reader)
+
+
+async def test_the_names_that_are_aiohttps_own_are_there() -> None:
+    runner = Runner(web.Application())
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    # The one that we make is the one that is used.
+    assert type(server).__module__ == type(server()).__module__ == Runner.__module__
+    assert "_make_server" in vars(web.AppRunner)
+    assert "_kwargs" in vars(web.Server(_answer))  # type: ignore[arg-type]
+    assert {"_request_count", "_waiter"} <= set(web.RequestHandler.__slots__)
+    await runner.cleanup()
