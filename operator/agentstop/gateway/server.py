@@ -20,13 +20,13 @@ from agentstop.api.task import KIND
 from agentstop.cluster.connection import allow_many_connections
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector
+from agentstop.gateway import heads
 from agentstop.gateway.app import Application
 from agentstop.gateway.audience import Audience, Everybody
 from agentstop.gateway.callers import CredentialCallers
 from agentstop.gateway.changes import Changes
 from agentstop.gateway.dialect import Core, Dialect
 from agentstop.gateway.files import WatchedFile
-from agentstop.gateway.heads import Runner
 from agentstop.gateway.hooks import NO_HOOKS, read_hooks
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.index import TaskIndex
@@ -65,6 +65,8 @@ class Options:
     certificate_key: Path | None = None
     wait: float = 10.0
     """Seconds that a stop's answer waits for the proof."""
+    head_seconds: float = heads.SECONDS
+    """So long the head of a request may take; then its connection is closed."""
 
 
 class Server:
@@ -124,8 +126,11 @@ class Server:
                 work.append(self._certificate.keep_current())
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
-            runner = Runner(
-                application.served(*self._audience.guards), access_log=None, shutdown_timeout=FINISH_SECONDS
+            runner = heads.Runner(
+                application.served(*self._audience.guards),
+                head_seconds=self._options.head_seconds,
+                access_log=None,
+                shutdown_timeout=FINISH_SECONDS,
             )
             logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
             await runner.setup()
@@ -135,6 +140,7 @@ class Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
+                stack.callback(loop.remove_signal_handler, number)
             await self._stopping.wait()
             # Whoever waits for a proof is answered now, with the task as it is.
             self._index.close()
