@@ -1,5 +1,6 @@
 """`kubectl agentstop ui`: the page for one person, with his own kubeconfig, as the process that he runs."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from tests.gateway.conftest import People
 from tests.support import agents, browsers
 from tests.support.browsers import window
 from tests.support.clusters import Cluster, Feature
+from tests.support.kube import CLUSTER_ROLES
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -139,6 +141,34 @@ async def test_who_may_not_list_all_namespaces_sees_his_own(tmp_path: Path, mine
         await ask(session, address)
         assert f"shows {ns.name} alone" in program.text()
         assert "worker" in (await ask(session, address.with_path("/")))[1]
+
+
+@pytest.mark.on("apiserver")
+async def test_who_may_follow_tasks_alone_has_a_live_page_of_them(
+    tmp_path: Path, cluster: Cluster, people: People, ns: Namespace
+) -> None:
+    name = f"tasks-of-{ns.name}"
+    rule = {"apiGroups": ["agentstop.dev"], "resources": ["agenttasks"], "verbs": ["get", "list", "watch"]}
+    await cluster.kube.create(CLUSTER_ROLES, "", {"metadata": {"name": name}, "rules": [rule]})
+    await people.bind("joe", name)
+    await made(ns, "worker")
+    kubeconfig = cluster.kubeconfig_of(cluster.tokens["joe"])
+    async with shown(tmp_path, kubeconfig, "-n", ns.name) as (program, address), keeping_cookies() as session:
+        said = f"agentstop: the page does not show StopOrders of namespace {ns.name}: you may not list and watch them"
+        assert said in program.text().splitlines()
+        await ask(session, address)
+        async with session.get(address.with_path("/live")) as response, asyncio.timeout(30):
+            assert response.status == 200
+            kinds = [line.split()[1] async for line in first_events(response) if line.startswith("event:")]
+        assert (kinds[0], kinds[-1], "stale" in kinds) == ("patch", "beat", False)
+
+
+async def first_events(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    """Yield the lines of a stream up to that with which a page is told that it is live, or that it is not."""
+    async for line in response.content:
+        yield line.decode().rstrip()
+        if line.rstrip() in {b"event: beat", b"event: stale"}:
+            return
 
 
 def with_plug_in(kubeconfig: Path, token: str) -> Path:

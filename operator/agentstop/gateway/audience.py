@@ -8,6 +8,7 @@ from typing import Protocol
 from aiohttp.typedefs import Middleware
 
 from agentstop.cluster.connection import load_configuration, without_credentials
+from agentstop.cluster.reflector import Source
 from agentstop.cluster.transport import Transport
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Callers
@@ -29,6 +30,9 @@ class Audience(Protocol):
 
         Raises NoConnectionError.
         """
+
+    async def unseen(self, access: CallerAccess, sources: Sequence[Source]) -> Sequence[Source]:
+        """Return what of this is left out, since those who are served have no right to it."""
 
     def ready(self, port: int) -> None:
         """Take in that all tasks are known, and on which port is listened."""
@@ -53,6 +57,10 @@ class Everybody:
         bare = Transport(without_credentials(configuration), whole_errors=True)
         stack.push_async_callback(bare.close)
         return own, CallerAccess(own, bare, time.monotonic)
+
+    async def unseen(self, access: CallerAccess, sources: Sequence[Source]) -> Sequence[Source]:  # noqa: ARG002
+        """Leave out nothing: the gateway has its rights by its chart, and tells where one is missing."""
+        return ()
 
     def ready(self, port: int) -> None:
         """Do nothing: whoever asks is told by the probe."""

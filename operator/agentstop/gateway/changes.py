@@ -8,7 +8,7 @@ Source: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-mach
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +98,12 @@ class Changes:
     def source_of(self, kind: str, namespace: str) -> tuple[str, str]:
         """Return by which watch an object is told of."""
         return (kind, namespace) if (kind, namespace) in self._watches else (kind, "")
+
+    def leave_out(self, sources: Collection[Source]) -> None:
+        """Have these not watched; to be called before anything was told."""
+        self.sources = tuple(each for each in self.sources if each not in sources)
+        for each in sources:
+            del self._watches[each.kind, each.namespace]
 
     # What reflectors tell
 

@@ -14,13 +14,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from kubernetes.aio.client import Configuration
 
+from agentstop.cluster.reflector import Source
+from agentstop.cluster.resources import ORDERS
 from agentstop.cluster.transport import Headers, Renew, Transport
 from agentstop.gateway import cookies, page, sessions
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.dialect import Dialect
 from agentstop.gateway.dialects import api
-from agentstop.gateway.errors import UnauthorizedError
+from agentstop.gateway.errors import GatewayError, UnauthorizedError
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,13 @@ class Owner:
         stack.push_async_callback(own.close)
         return own, CallerAccess(own, own, time.monotonic, whose=OWNERS)
 
+    async def unseen(self, access: CallerAccess, sources: Sequence[Source]) -> Sequence[Source]:
+        """Return the orders that the owner may not follow, and log so: the page of the tasks is live without them."""
+        found = [each for each in sources if each.kind in ORDERS and not await _may_follow(access, each)]
+        for each in found:
+            log.warning("the page does not show %s: you may not list and watch them", each)
+        return found
+
     def ready(self, port: int) -> None:
         """Tell that the page can be opened."""
         self._ready(port)
@@ -142,6 +151,15 @@ class Owner:
         response = web.Response(status=303, headers={"Location": "/", **_HEADERS})
         response.set_cookie(_cookie(request), self._secret, path="/", httponly=True, samesite="Strict")
         return response
+
+
+async def _may_follow(access: CallerAccess, source: Source) -> bool:
+    plural = ORDERS[source.kind].plural
+    try:
+        return all([await access.may(YOU, verb, source.namespace, plural) for verb in ("list", "watch")])
+    except GatewayError:
+        # That is not known. Whoever follows them says so where they cannot be.
+        return True
 
 
 def _is_ours(request: web.BaseRequest) -> bool:

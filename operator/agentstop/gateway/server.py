@@ -105,6 +105,7 @@ class Server:
         allow_many_connections()
         async with AsyncExitStack() as stack:
             own, access = await self._audience.connect(stack)
+            self._changes.leave_out(await self._audience.unseen(access, self._changes.sources))
             streams = Streams()
             core = Core(
                 index=self._index,
