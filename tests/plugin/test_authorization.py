@@ -1,5 +1,8 @@
 """What is shown to the API server on the requests of the page, while credentials expire, are refused, or fail."""
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from agentstop.client.authorization import PAUSE_SECONDS, Authorization
 from agentstop.client.client import Api
 from agentstop.client.config import Target
-from agentstop.client.errors import ConfigError
+from agentstop.client.errors import ApiError, ConfigError
 
 PLUG_IN = """#!/bin/sh
 echo >> {runs}
@@ -80,6 +83,42 @@ def test_a_plug_in_whose_tokens_are_refused_all_is_not_asked_for_each_request(tm
     stand.token.unlink()
     assert (shown.renew("Bearer old"), shown.current(), stand.asked()) == (False, "Bearer old", 1)
     assert len(stand.said) == 1
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """An API server that takes the token "new" alone."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers["Authorization"] == "Bearer new" else 401)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield server
+        server.shutdown()
+        serving.join()
+
+
+def test_the_plugins_own_request_is_sent_once_more_with_what_is_in_the_file_by_now(
+    tmp_path: Path, server: HTTPServer
+) -> None:
+    token = tmp_path / "token"
+    url = f"http://127.0.0.1:{server.server_port}"
+    api = Api(Target(url, "default", "test", user={"tokenFile": str(token)}))
+    token.write_text("old")
+    with pytest.raises(ApiError) as caught:
+        api.get("/x")
+    assert (caught.value.code, api.credentials.authorization) == (401, "Bearer old")
+    token.write_text("new")
+    assert api.get("/x") == {}
 
 
 def test_a_token_of_the_kubeconfig_is_what_it_is(tmp_path: Path) -> None:
