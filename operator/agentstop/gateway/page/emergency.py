@@ -16,7 +16,8 @@ from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError
 from agentstop.gateway.filters import selector_of
 from agentstop.gateway.page.holds import holds
 from agentstop.gateway.page.live import Shown
-from agentstop.gateway.page.orders import OrderView, facts, report_of
+from agentstop.gateway.page.order_facts import facts, orders_path
+from agentstop.gateway.page.orders import OrderView, report_of
 from agentstop.gateway.page.rendering import HEADERS, part
 from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.tasks import NAMESPACE
@@ -44,7 +45,7 @@ class Scope:
     @property
     def url(self) -> str:
         """Where the API takes such orders."""
-        return f"/api/v1/namespaces/{self.namespace}/stoporders" if self.namespace else "/api/v1/clusterstoporders"
+        return f"/api/v1{orders_path(self.namespace)}"
 
     @property
     def page(self) -> str:
@@ -171,7 +172,7 @@ class ConfirmView(OrderView):
                     "emergency/confirm.html",
                     url=scope.url if may else None,
                     body=json.dumps(scope.spec),
-                    page=f"/namespaces/{namespace}/stoporders/" if namespace else "/clusterstoporders/",
+                    page=f"{orders_path(namespace)}/",
                     typed=typed_for(drill),
                     report=report,
                     order=facts(drill),

@@ -4,10 +4,10 @@ from agentstop.api.order import OrderPhase
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.errors import UnavailableError
+from agentstop.gateway.page.order_facts import facts, order_path
 from agentstop.gateway.page.rendering import Part, part
 from agentstop.gateway.page.rights import Rights
-from agentstop.words.orders import what_it_stops
-from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, spec_of, status_of
+from agentstop.words.tasks import name_of, namespace_of, phase_of, spec_of
 
 
 async def visible_orders(call: Call, rights: Rights) -> list[JsonObject]:
@@ -30,13 +30,6 @@ async def visible_orders(call: Call, rights: Rights) -> list[JsonObject]:
     return found
 
 
-def order_path(order: JsonObject) -> str:
-    """Return where an order is, on the page and below the prefix of the API."""
-    namespace = namespace_of(order)
-    where = f"/namespaces/{namespace}/stoporders" if namespace else "/clusterstoporders"
-    return f"{where}/{name_of(order)}"
-
-
 async def lift_url(order: JsonObject, rights: Rights) -> str | None:
     """Return how the caller can lift an order; None where there is nothing to lift, or he may not."""
     if not spec_of(order).get("hold") or not await rights.lift(order["kind"], namespace_of(order)):
@@ -54,19 +47,7 @@ async def holds(call: Call, rights: Rights) -> Part:
         return part("holds.html", holds=(), unknown=unknown)
     found = []
     for order in await visible_orders(call, rights):
-        spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
-        if not spec.get("hold") or spec.get("drill") or status.get("phase") == OrderPhase.LIFTED:
-            continue
-        found.append(
-            {
-                "name": name_of(order),
-                "path": order_path(order),
-                "where": f"in namespace {namespace_of(order)}" if namespace_of(order) else "in all namespaces",
-                "what": what_it_stops(spec),
-                "by": status.get("requestedBy"),
-                "why": ": ".join(filter(None, (spec.get("reason"), spec.get("message")))),
-                "since": created_at(order),
-                "lift": await lift_url(order, rights),
-            }
-        )
+        spec = spec_of(order)
+        if spec.get("hold") and not spec.get("drill") and phase_of(order) != OrderPhase.LIFTED:
+            found.append({**facts(order), "lift": await lift_url(order, rights)})
     return part("holds.html", holds=found, unknown=None)

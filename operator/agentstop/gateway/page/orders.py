@@ -2,21 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
 from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND, DrillReport, ListedTask
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.order_index import uid_of
 from agentstop.gateway.orders import read_order
-from agentstop.gateway.page.holds import holds, lift_url, order_path, visible_orders
+from agentstop.gateway.page.holds import holds, lift_url, visible_orders
 from agentstop.gateway.page.live import Shown
+from agentstop.gateway.page.order_facts import facts
 from agentstop.gateway.page.rendering import part
 from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.words import conditions_of
-from agentstop.words.durations import moment
-from agentstop.words.orders import what_became_of_it, what_it_stops
-from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
+from agentstop.words.orders import what_became_of_it
+from agentstop.words.tasks import cleaned, name_of, status_of
 
 MAX_ORDERS = 200
 """So many orders are listed, the newest ones."""
@@ -92,7 +91,7 @@ class OrderView:
         return Shown(
             {
                 "holds": await holds(self._call, self._rights),
-                "head": part("orders/head.html", order=facts(order), lift=await lift_url(order, self._rights)),
+                "head": part("orders/head.html", order={**facts(order), "lift": await lift_url(order, self._rights)}),
                 "progress": part("orders/progress.html", order=facts(order), told=what_became_of_it(status)),
                 "report": part("orders/report.html", report=report_of(order)),
                 "stalled": part("orders/stalled.html", tasks=stalled_of(order), count=status.get("stalledCount")),
@@ -110,29 +109,3 @@ def report_of(order: JsonObject) -> DrillReport | None:
 def stalled_of(order: JsonObject) -> list[ListedTask]:
     """Return the tasks whose stop is held up."""
     return [ListedTask.model_validate(each) for each in cleaned(status_of(order)).get("stalled") or ()]
-
-
-def facts(order: JsonObject) -> dict[str, Any]:
-    """Return what a row and the head of an order's page say."""
-    spec, status = cleaned(spec_of(order)), cleaned(status_of(order))
-    matched, left = status.get("matched") or 0, status.get("stopping") or 0
-    return {
-        "kind": order["kind"],
-        "name": name_of(order),
-        "namespace": namespace_of(order),
-        "path": order_path(order),
-        "phase": phase_of(order),
-        "drill": bool(spec.get("drill")),
-        "hold": bool(spec.get("hold")),
-        "what": what_it_stops(spec),
-        "where": f"in namespace {namespace_of(order)}" if namespace_of(order) else "in all namespaces",
-        "by": status.get("requestedBy") or "",
-        "why": ": ".join(filter(None, (spec.get("reason"), spec.get("message")))),
-        "grace": spec.get("gracePeriodSeconds"),
-        "matched": matched,
-        "left": left,
-        "done": matched - left,
-        "stalled": status.get("stalledCount") or 0,
-        "created": created_at(order),
-        "finished": moment(status.get("finishedAt")),
-    }

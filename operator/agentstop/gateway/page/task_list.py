@@ -151,8 +151,7 @@ def row(entry: Entry, *, may_stop: bool) -> Part:
 
 
 def _row(entry: Entry, *, may_stop: bool) -> Part:
-    task: dict[str, Any] = dict(entry.raw)
-    return part("list/row.html", task=facts_of(entry), stop=stop_button(entry) if may_stop else None, raw=task)
+    return part("list/row.html", task=facts_of(entry), stop=stop_button(entry) if may_stop else None)
 
 
 def facts_of(entry: Entry) -> Mapping[str, Any]:
