@@ -199,6 +199,26 @@ async def text_of(stand: Stand, path: str, **options: Any) -> str:
     return str(response.text)
 
 
+async def test_every_page_is_made_whole() -> None:
+    """A template that cannot be filled shows itself nowhere but in a page."""
+    stand = Stand()
+    wide, made = order("wide", "", kind=CLUSTER_ORDER_KIND, hold=True), order("a")
+    stand.tell(task("a"), made, wide)
+    stand.objects |= {f"{WHERE}/a": made, "/apis/agentstop.dev/v1alpha1/clusterstoporders/wide": wide}
+    stand.objects[f"{WHERE}/drill"] = order("drill", drill=True)
+    params = {"id": "AgentTask-ns-a", "namespace": "ns", "name": "a"}
+    routes = [each for each in page.DIALECT.routes if each.method == "GET" and "{digest}" not in each.path]
+    pages = [each for each in routes if not each.path.endswith("/live") and each.path != "/emergency/order"]
+    assert len(pages) >= 8
+    for route in pages:
+        at = {**params, "name": "drill"} if route.path.startswith("/emergency/") else params
+        at = {**at, "name": "wide"} if "clusterstoporders" in route.path else at
+        named: Any = {name: value for name, value in at.items() if f"{{{name}}}" in route.path}
+        response = await route.handler(stand.page(route.path.format(**at), **named))
+        assert isinstance(response, web.Response)
+        assert "</html>" in str(response.text), route.path
+
+
 async def test_a_page_is_followed_and_come_back_to_under_the_path_that_it_was_asked_for() -> None:
     stand = Stand()
     made = task("a")

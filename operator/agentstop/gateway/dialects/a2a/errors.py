@@ -32,9 +32,6 @@ from agentstop.gateway.errors import (
 ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 DOMAIN: Final = "a2a-protocol.org"
 
-RPC: Final = "a2a.rpc"
-"""Where a request over JSON-RPC keeps its envelope, for its answer."""
-
 
 class NotCancelableError(ConflictError):
     """The task has ended."""
@@ -67,6 +64,10 @@ class Envelope:
     request_id: str | int | None = None
     version: Version = Version.V1_0
     task_id: str | None = None
+
+
+RPC: Final = web.RequestKey("a2a.rpc", Envelope)
+"""Where a request over JSON-RPC keeps its envelope, for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
