@@ -8,10 +8,10 @@ from playwright.async_api import Browser, expect
 
 from agentstop.words.orders import what_it_stops
 from tests.gateway.api import ApiClient, made
-from tests.gateway.conftest import gateway_kubeconfig
+from tests.gateway.conftest import People, gateway_kubeconfig
 from tests.support import agents, browsers
 from tests.support.browsers import Window, window
-from tests.support.clusters import Cluster
+from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
@@ -19,10 +19,14 @@ from tests.support.operators import Operator
 from tests.support.orders import CLUSTER_ORDERS, ORDERS
 from tests.support.programs import free_port
 
-pytestmark = [
-    pytest.mark.on("playground"),
-    pytest.mark.skipif(browsers.missing() is not None, reason=browsers.missing() or ""),
-]
+pytestmark = pytest.mark.skipif(browsers.missing() is not None, reason=browsers.missing() or "")
+
+
+@pytest.fixture
+async def jane(gateway: Gateway, people: People) -> str:
+    """The API key of jane, who may do everything to tasks and orders, wherever they are."""
+    await people.bind("jane", "agentstop-admin", "")
+    return gateway.keys.add("jane")
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ async def shown(browser: Browser, gateway: Gateway, operator: Operator, jane: st
 
 
 async def test_somebody_logs_in_stops_a_task_by_keys_alone_and_sees_the_proof(
-    browser: Browser, ns: Namespace, operator: Operator, gateway: Gateway, jane: str
+    browser: Browser, cluster: Cluster, ns: Namespace, operator: Operator, gateway: Gateway, jane: str
 ) -> None:
     async with window(browser, gateway.url) as shown:
         page = shown.page
@@ -75,6 +79,8 @@ async def test_somebody_logs_in_stops_a_task_by_keys_alone_and_sees_the_proof(
         await expect(row.get_by_role("button")).to_have_count(0)
         stop = stop_of(await ns.task("worker"))
         assert (stop["reason"], stop["message"], stop["gracePeriodSeconds"]) == ("RunawayCost", "too dear", 9)
+        if Feature.RBAC in cluster.features:
+            assert stop["requestedBy"] == "jane"
         await expect(page.locator(".row", has_text="other")).to_contain_text("Running")
         await shown.is_fit()
 
@@ -183,8 +189,9 @@ async def test_an_emergency_stop_is_for_an_agent_for_labels_or_for_everything(ns
 
 
 async def test_a_lost_connection_is_said_at_once_and_what_is_old_is_not_called_live(
-    browser: Browser, cluster: Cluster, ns: Namespace, operator: Operator
+    browser: Browser, cluster: Cluster, ns: Namespace, operator: Operator, people: People
 ) -> None:
+    await people.bind("jane", "agentstop-edit")
     port = free_port()
     first = await Gateway.start(cluster, kubeconfig=gateway_kubeconfig(cluster), port=port)
     key = first.keys.add("jane")
