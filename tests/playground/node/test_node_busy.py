@@ -147,8 +147,8 @@ async def test_a_pod_waits_for_what_its_volumes_are_made_of(
     await cluster.create(pod("p", container(PATIENT, **MOUNTS), volumes=[volume]))
     await cluster.until_true(lambda: _told(cluster, "FailedMount"))
     assert "not found" in (await cluster.events("p"))["FailedMount"]
+    await cluster.until("p", lambda item: bool(main_status(item)["state"]))
     states = [main_status(item)["state"] for _, item in cluster.history["p"] if main_status(item)["state"]]
-    assert states
     assert all(state["waiting"]["reason"] == "ContainerCreating" for state in states)
     await cluster.put(resource, {"metadata": {"name": "late"}, "data": {"k": "eA=="}})
     await cluster.until("p", phase_is("Running"))
