@@ -1,6 +1,7 @@
 """A page that somebody looks at: what is sent of it, how often it is made, and when it is called old."""
 
 import asyncio
+import math
 import json
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,23 +12,28 @@ from markupsafe import Markup
 from agentstop.api.task import KIND
 from agentstop.gateway.errors import GatewayError, TooManyRequestsError, UnavailableError
 from agentstop.gateway.page import live
-from agentstop.gateway.page.live import LEAST_SECONDS, QUIET_SECONDS, SHARE, Shown, Timed, pause_after
+from agentstop.gateway.page.live import LEAST_SECONDS, QUIET_SECONDS, SHARE, Timed, pause_after
 from agentstop.gateway.page.rendering import Part
+from agentstop.gateway.page.view import Shown, View
 from agentstop.gateway.streams import EventStream
 
 from .pages import Stand, task
 
 
-class View:
+class OnePart(View):
     """A page of one part that a test decides on."""
 
-    period = 3600.0
-
-    def __init__(self) -> None:
+    def __init__(self, period: float = math.inf) -> None:
+        self._stays_true = period
         self.text = "first"
         self.problem: GatewayError | None = None
         self.made: list[float] = []
         self.during: Callable[[], None] = lambda: None
+
+    @property
+    def period(self) -> float:
+        """What the test says."""
+        return self._stays_true
 
     async def show(self) -> Shown:
         """Return the part."""
@@ -62,7 +68,7 @@ class Stream:
         self._stand.index.closing.set()
 
 
-async def followed(stand: Stand, view: View, after: Callable[[Stream], None]) -> Stream:
+async def followed(stand: Stand, view: OnePart, after: Callable[[Stream], None]) -> Stream:
     """Follow a page until `after` has left; it is called with each event that was sent."""
     stream = Stream(stand, after)
     following = live._Following(stand.page("/"), view, cast("EventStream", stream), asyncio.Event())
@@ -122,7 +128,7 @@ async def test_work_that_is_timed_is_cancelled_like_any_other() -> None:
 
 
 async def test_a_page_that_was_called_old_is_live_again_though_nothing_has_changed() -> None:
-    stand, view = Stand(), View()
+    stand, view = Stand(), OnePart()
     stand.changes.failed(KIND, "", "it is away")
 
     def after(stream: Stream) -> None:
@@ -147,8 +153,7 @@ async def test_a_page_that_cannot_be_made_is_called_old_once_and_not_tried_befor
     problem: GatewayError, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "LEAST_SECONDS", 0.01)
-    stand, view = Stand(), View()
-    view.period = 0.01
+    stand, view = Stand(), OnePart(period=0.01)
 
     def after(stream: Stream) -> None:
         if stream.kinds == ["patch"]:
@@ -167,7 +172,7 @@ async def test_a_page_that_cannot_be_made_is_called_old_once_and_not_tried_befor
 
 
 async def test_what_changes_while_a_page_is_made_for_the_first_time_is_shown() -> None:
-    stand, view = Stand(), View()
+    stand, view = Stand(), OnePart()
 
     def change() -> None:
         view.during = lambda: None

@@ -18,6 +18,7 @@ from agentstop.gateway.page.orders import OrderListView, OrderView
 from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.task import TaskView
 from agentstop.gateway.page.task_list import TaskListView
+from agentstop.gateway.page.view import View
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -41,16 +42,16 @@ def _has_logout(dialect: Dialect) -> bool:
     return any(each.path == "/logout" for each in dialect.routes)
 
 
-def _show(make: Callable[[Call], Any], template: str) -> Handler:
+def _show(make: Callable[[Call], View], template: str) -> Handler:
     async def show(call: Call) -> web.StreamResponse:
         view = make(call)
         shown = await view.show()
         context = _frame(
             call,
-            title=getattr(view, "title", ""),
+            title=view.title,
             parts=shown.parts,
             rows=shown.rows or {},
-            query=getattr(view, "query", None),
+            query=view.query,
             live=f"{call.request.rel_url.raw_path.rstrip('/')}/live",
             orders=await Rights(call).order(),
         )
@@ -59,7 +60,7 @@ def _show(make: Callable[[Call], Any], template: str) -> Handler:
     return show
 
 
-def _follow(make: Callable[[Call], Any]) -> Handler:
+def _follow(make: Callable[[Call], View]) -> Handler:
     async def follow(call: Call) -> web.StreamResponse:
         return await live.follow(call, make(call))
 
@@ -74,7 +75,7 @@ async def _login(call: Call) -> web.StreamResponse:
 
 
 def _pages() -> list[Route]:
-    pages: tuple[tuple[str, Callable[[Call], Any], str], ...] = (
+    pages: tuple[tuple[str, Callable[[Call], View], str], ...] = (
         ("/", TaskListView, "list.html"),
         ("/tasks/{id}", TaskView, "task.html"),
         ("/orders", OrderListView, "orders.html"),

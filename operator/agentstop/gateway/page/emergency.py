@@ -15,11 +15,10 @@ from agentstop.gateway.dialect import Call
 from agentstop.gateway.errors import ConflictError, ForbiddenError, InvalidError
 from agentstop.gateway.filters import selector_of
 from agentstop.gateway.page.holds import holds
-from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.order_facts import facts, orders_path
 from agentstop.gateway.page.orders import OrderView, report_of
 from agentstop.gateway.page.rendering import HEADERS, part
-from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.view import Shown, View
 from agentstop.gateway.tasks import NAMESPACE
 from agentstop.words.labels import parse_selector
 from agentstop.words.orders import selector_words
@@ -105,15 +104,13 @@ async def order(call: Call) -> web.StreamResponse:
     return web.Response(text=json.dumps(body), content_type="application/json", headers=HEADERS)
 
 
-class EmergencyView:
+class EmergencyView(View):
     """The form."""
 
-    period = 3600.0
-    title = "Emergency stop"
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._rights = Rights(call)
+    @property
+    def title(self) -> str:
+        """What it is for."""
+        return "Emergency stop"
 
     async def show(self) -> Shown:
         """Return the form, with the scopes that the caller may stop."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from aiohttp import web
 
@@ -19,7 +19,8 @@ from agentstop.gateway.errors import (
     TooManyRequestsError,
     UnavailableError,
 )
-from agentstop.gateway.page.rendering import Part, epoch
+from agentstop.gateway.page.rendering import epoch
+from agentstop.gateway.page.view import Shown, View
 from agentstop.gateway.streams import EventStream
 
 BEAT_SECONDS: Final = 4.0
@@ -39,27 +40,6 @@ LOOK_SECONDS: Final = 1.0
 """How often is looked at who looks, and at whether the cluster is seen."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Shown:
-    """What a page shows."""
-
-    parts: dict[str, Part] = field(default_factory=dict)
-    """By the ids of their elements."""
-    rows: dict[str, Part] | None = None
-    """Rows of the page's table, in their order, by their ids; None where it has none."""
-
-
-class View(Protocol):
-    """What a page is made of, for one caller."""
-
-    @property
-    def period(self) -> float:
-        """For how many seconds what it shows stays true where nothing changes."""
-
-    async def show(self) -> Shown:
-        """Return it as it is now. Raises GatewayError."""
 
 
 @dataclass(slots=True)

@@ -9,10 +9,9 @@ from agentstop.gateway.dialect import Call
 from agentstop.gateway.order_index import uid_of
 from agentstop.gateway.orders import read_order
 from agentstop.gateway.page.holds import holds, lift_url, visible_orders
-from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.order_facts import facts
 from agentstop.gateway.page.rendering import part
-from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.view import Shown, View
 from agentstop.gateway.page.words import conditions_of
 from agentstop.words.orders import what_became_of_it
 from agentstop.words.tasks import cleaned, name_of, status_of
@@ -21,15 +20,13 @@ MAX_ORDERS = 200
 """So many orders are listed, the newest ones."""
 
 
-class OrderListView:
+class OrderListView(View):
     """The orders that one caller may see."""
 
-    period = 3600.0
-    title = "Stop orders"
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._rights = Rights(call)
+    @property
+    def title(self) -> str:
+        """What they are."""
+        return "Stop orders"
 
     async def show(self) -> Shown:
         """Return the orders."""
@@ -47,18 +44,21 @@ class OrderListView:
         )
 
 
-class OrderView:
+class OrderView(View):
     """One order, for one caller."""
 
     def __init__(self, call: Call) -> None:
-        self._call = call
-        self._rights = Rights(call)
+        super().__init__(call)
         self._kind = ORDER_KIND if "namespace" in call.params else CLUSTER_ORDER_KIND
         self._place = call.params.get("namespace", ""), call.params["name"]
         self.order: JsonObject = {}
         self._read_at = float("-inf")
         self._read_after: str | None = None
-        self.period = 5.0
+
+    @property
+    def period(self) -> float:
+        """An order counts, and tells the seconds."""
+        return 5.0
 
     @property
     def title(self) -> str:

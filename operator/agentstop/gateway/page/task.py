@@ -10,10 +10,9 @@ from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import ForbiddenError, InvalidIdError
 from agentstop.gateway.families import Family, events_of, family_of
 from agentstop.gateway.page.holds import holds
-from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.rendering import part
-from agentstop.gateway.page.rights import Rights
 from agentstop.gateway.page.task_list import facts_of, stop_button
+from agentstop.gateway.page.view import Shown, View
 from agentstop.gateway.page.words import conditions_of, steps_of
 from agentstop.words import reasons
 from agentstop.words.durations import moment
@@ -33,13 +32,12 @@ ENDED_EVENTS_SECONDS: Final = 60.0
 """After that they are read so often at most: there may be other tools that write some, and nobody waits for them."""
 
 
-class TaskView:
+class TaskView(View):
     """One task, for one caller."""
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        super().__init__(call)
         self._ref = _ref(call)
-        self._rights = Rights(call)
         self._entry: Entry | None = None
         self._events: list[Any] = []
         self._events_at = float("-inf")

@@ -15,9 +15,8 @@ from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import InvalidError
 from agentstop.gateway.filters import selector_of
 from agentstop.gateway.page.holds import holds
-from agentstop.gateway.page.live import Shown
 from agentstop.gateway.page.rendering import Part, part
-from agentstop.gateway.page.rights import Rights
+from agentstop.gateway.page.view import Shown, View
 from agentstop.lifecycle.orders import selects
 from agentstop.words.durations import moment
 from agentstop.words.tasks import (
@@ -73,19 +72,21 @@ class Query(BaseModel):
         return f"/?{urlencode(left)}" if left else "/"
 
 
-class TaskListView:
+class TaskListView(View):
     """The list, for one caller."""
 
-    period = 3600.0
-
     def __init__(self, call: Call) -> None:
-        self._call = call
-        self.query = Query.of(call)
-        self._rights = Rights(call)
+        super().__init__(call)
+        self._query = Query.of(call)
+
+    @property
+    def query(self) -> Query:
+        """Its search and filters."""
+        return self._query
 
     async def show(self) -> Shown:
         """Return a page of the tasks, and what there is to choose from."""
-        query = self.query
+        query = self._query
         problem = None
         try:
             selector = selector_of(query.labels) if query.labels else None
