@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 TOLERANCE: Final = timedelta(seconds=2)
@@ -15,6 +16,14 @@ SECOND: Final = timedelta(seconds=1)
 def utc_now() -> datetime:
     """Return the moment that it is by this machine's clock."""
     return datetime.now(UTC)
+
+
+@lru_cache(maxsize=4)  # all answers of one second name the same one
+def _moment_of(date: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(date).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 class ServerClock:
@@ -48,9 +57,8 @@ class ServerClock:
 
     def hear(self, date: str | None, sent_at: datetime) -> None:
         """Take in the Date header of an answer that came just now, to a request of that local time."""
-        try:
-            theirs = parsedate_to_datetime(date or "").replace(tzinfo=UTC)
-        except ValueError:
+        theirs = _moment_of(date or "")
+        if theirs is None:
             return
         # The answer was written between the sending and now, at some moment of the second that it names.
         least, most = theirs - self._local(), theirs + SECOND - sent_at

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agentstop.api.meta import EARLIEST, format_time, parse_time
 from agentstop.api.task import Phase
@@ -81,7 +81,7 @@ class AgentExecution(BaseModel):
     id: str
     agent_id: str
     organization_id: str
-    input: Input = Input()
+    input: Input = Field(default_factory=Input)
     status: Status
     internal_status: str
     created_at: str
