@@ -256,6 +256,11 @@ def test_wrong_values_are_refused(values: Values, where: str) -> None:
         helm.render(gateway(**values))
 
 
+def test_hooks_without_the_keys_that_they_are_known_by_are_refused() -> None:
+    with pytest.raises(helm_python.HelmError, match=r"gateway\.hooks\.secretName needs gateway\.keys\.secretName"):
+        helm.render(gateway(hooks={"secretName": "hooks"}))
+
+
 def test_a_host_that_is_no_name_is_refused() -> None:
     with pytest.raises(helm_python.HelmValuesError, match=r"invalid propertyName 'https://api\.xpander\.ai'"):
         helm.render(gateway(hosts={"https://api.xpander.ai": "xpander"}))
