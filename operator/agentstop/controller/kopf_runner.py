@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Final
 
 import kopf
-from kopf._core.engines.peering import Identity
 
 from agentstop.api.meta import GROUP
 from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
@@ -15,7 +14,7 @@ from agentstop.api.task import PLURAL
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import TASKS
-from agentstop.controller.settings import NoMemories, operator_settings, scope
+from agentstop.controller.settings import arguments, operator_settings
 from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
@@ -88,10 +87,7 @@ class KopfRunner:
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=operator_settings(self._timings),
-            memories=NoMemories(),
-            # Its own way to a name asks for the user's, which not every user in a pod has.
-            identity=Identity("agentstop"),
-            **scope(self._namespaces),
+            **arguments(self._namespaces),
         )
         self._begun()
         await kopf.run_tasks(tasks, ignored=others)

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import kopf
-from kopf._core.reactor.inventory import ResourceMemories
 
 from agentstop.timings import TIMINGS, Timings
 
@@ -54,14 +53,6 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
-class NoMemories(ResourceMemories):
-    """Keeps nothing of any object: kopf's own memory of each would outweigh our record of it."""
-
-    async def recall(self, raw_body: Any, **options: Any) -> Any:
-        """Return a memory that is forgotten after use."""
-        return await super().recall(raw_body, **{**options, "ephemeral": True})
-
-
 def operator_settings(timings: Timings = TIMINGS) -> kopf.OperatorSettings:
     """Return the settings of kopf."""
     settings = kopf.OperatorSettings()
@@ -84,6 +75,8 @@ def operator_settings(timings: Timings = TIMINGS) -> kopf.OperatorSettings:
     return settings
 
 
-def scope(namespaces: Collection[str]) -> dict[str, Any]:
+def arguments(namespaces: Collection[str]) -> dict[str, Any]:
     """Return kopf's arguments for these namespaces; none are all."""
-    return {"namespaces": list(namespaces)} if namespaces else {"clusterwide": True}
+    # Its own way to an identity asks for the user's name, which not every user in a pod has.
+    where = {"namespaces": list(namespaces)} if namespaces else {"clusterwide": True}
+    return {"identity": "agentstop", **where}

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from agentstop.controller.handlers import Sessions
-from agentstop.controller.settings import NoMemories, operator_settings
+from agentstop.controller.settings import operator_settings
 from agentstop.controller.watch_health import WatchHealth
 from agentstop.timings import Timings
 from tests.support.programs import free_port
@@ -108,7 +108,7 @@ async def told(server: tuple[Server, str], done: Callable[[list[tuple[str | None
         events.append((type, name))
 
     running = asyncio.create_task(
-        kopf.operator(registry=registry, settings=operator_settings(), memories=NoMemories(), clusterwide=True)
+        kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True)
     )
     try:
         await until(lambda: running.done() or done(events), SECONDS, "told enough")
