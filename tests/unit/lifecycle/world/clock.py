@@ -27,4 +27,4 @@ class Clock:
 
 
 def whole(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat()[:19] + "Z"  # strftime takes many times as long

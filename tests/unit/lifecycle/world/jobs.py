@@ -1,5 +1,6 @@
 """A Job controller: which pods it makes and ends is Kubernetes' own rule, when it hears of things is the world's."""
 
+from collections import deque
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -31,7 +32,7 @@ class JobController:
         self._jobs: dict[str, Raw] = {}
         self._pods: dict[str, Raw] = {}
         self._heard = 0
-        self._marks: list[tuple[datetime, int]] = []
+        self._marks: deque[tuple[datetime, int]] = deque()
         """How long the history was, second by second."""
         self._failed_at: dict[str, datetime] = {}
         self._made = 0
@@ -47,11 +48,12 @@ class JobController:
     def second(self) -> None:
         """Let about a second's work be done."""
         now = self._clock.now
-        self._marks = [each for each in self._marks if each[0] >= now - timedelta(seconds=10)]
+        oldest, ripe = now - timedelta(seconds=10), now - timedelta(seconds=self.lag)
+        while self._marks and self._marks[0][0] < oldest:
+            self._marks.popleft()
         self._marks.append((now, len(self._server.history)))
         if self.runs:
-            ripe = [length for moment, length in self._marks if moment <= now - timedelta(seconds=self.lag)]
-            self._hear(ripe[-1] if ripe else 0)
+            self._hear(next((length for moment, length in reversed(self._marks) if moment <= ripe), 0))
             self.sync()
 
     def _hear(self, until: int) -> None:

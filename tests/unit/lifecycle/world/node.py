@@ -38,6 +38,8 @@ class Node:
     gone_at: datetime | None = None
     thrown_out: dict[str, str] = field(default_factory=dict)
     """By UID of a pod that was thrown out while it ran: why."""
+    last_told: dict[str, str] = field(default_factory=dict)
+    """By UID of a pod that has ended: the version of its object since which its status says so."""
 
     def __post_init__(self) -> None:
         self.register()
@@ -180,13 +182,17 @@ class Node:
             return
         if sandbox.busy(self.clock.now) and "startTime" in raw["status"]:
             return
-        if raw["status"]["phase"] not in {"Succeeded", "Failed"} or sandbox.finished:
+        finished = sandbox.finished
+        told = finished and self.last_told.get(uid) == raw["metadata"]["resourceVersion"]
+        if not told and (finished or raw["status"]["phase"] not in {"Succeeded", "Failed"}):
             status = sandbox.status(self.clock.now)
             kept = ["conditions"]
             if raw["status"]["phase"] in {"Succeeded", "Failed"}:
                 kept += ["phase", "reason", "message"]
             self._write(ref, status | {key: raw["status"][key] for key in kept if key in raw["status"]})
-        if sandbox.finished and "deletionTimestamp" in raw["metadata"] and IS_HEAVY not in raw:
+            if finished:
+                self.last_told[uid] = self.server.objects[ref]["metadata"]["resourceVersion"]
+        if finished and "deletionTimestamp" in raw["metadata"] and IS_HEAVY not in raw:
             self.server.delete(ref, uid, 0)
 
     def _write(self, ref: ObjectRef, status: dict[str, Any]) -> None:

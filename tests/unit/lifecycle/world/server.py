@@ -75,11 +75,11 @@ class Server:
 
         `fields` of its spec are the manager's from then on, and nobody else's.
         """
-        before = self.get(ref)
-        after = copied(before)
+        after = self.get(ref)
         edit(after)
+        before = self.objects[ref]
         if after == before:
-            return before
+            return after
         if IS_HEAVY in before and IS_HEAVY in after and len(str(after)) >= len(str(before)):
             raise too_large()
         if manager is not None:
