@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the cluster run in the same process (xdist's --dist loadgroup)."""
     for item in items:
         if item.path.parent == Path(__file__).parent and "site" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("chart releases" if item.path.stem == "test_releases" else "chart"))
+            item.add_marker(pytest.mark.xdist_group("chart"))
 
 
 @dataclass(frozen=True)

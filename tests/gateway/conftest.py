@@ -29,12 +29,8 @@ ON_BOTH = ("test_callers", "test_every_dialect", "test_api_tasks", "test_api_ord
 """Files whose tests ask all that a gateway asks of an API server: lists, watches, patches, and those that fail. What
 the others try is the gateway's own: what it takes a request for, and how it words the answer."""
 
-PARTS = {
-    "test_a2a": 1,
-    **dict.fromkeys(("test_wexa", "test_wexa_sdk", "test_xpander", "test_xpander_sdk"), 2),
-    **dict.fromkeys(("test_every_dialect", "test_blackbox", "test_callers"), 3),
-}
-"""Which files' tests share a cluster and a gateway: four parts with about as much to do each."""
+SECOND = ("test_a2a", "test_wexa", "test_wexa_sdk", "test_xpander", "test_xpander_sdk")
+"""Files whose tests share another cluster and gateway than the rest: two parts with about as much to do each."""
 
 RULES: list[Object] = [
     {
@@ -63,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
         if item.path.is_relative_to(HERE) and callspec is not None and "cluster" in callspec.params:
-            part = PARTS.get(item.path.stem, 0)
+            part = "vendors" if item.path.stem in SECOND else "others"
             item.add_marker(pytest.mark.xdist_group(f"gateway {callspec.params['cluster']} {part}"))
 
 

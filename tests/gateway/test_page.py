@@ -165,6 +165,7 @@ async def test_an_emergency_stop_shows_first_what_it_stops_and_holds_until_it_is
 
 async def test_an_emergency_stop_is_for_an_agent_for_labels_or_for_everything(ns: Namespace, shown: Window) -> None:
     page = shown.page
+    before = {each["metadata"]["uid"] for each in await ns.kube.list(CLUSTER_ORDERS)}
     await shown.open("/emergency")
     await page.get_by_label("Whatever has these labels").check()
     await page.locator("#scope-form [name=labels]").fill("team=(")
@@ -183,7 +184,8 @@ async def test_an_emergency_stop_is_for_an_agent_for_labels_or_for_everything(ns
         await page.get_by_label("to confirm").fill(typed)
         await page.locator("#order-form button.stop").click()
         await expect(page.locator("#progress")).to_contain_text(re.compile("nothing to stop|proven to have ended"))
-    orders = [each["spec"] for each in await ns.kube.list(CLUSTER_ORDERS)]
+    made = [each for each in await ns.kube.list(CLUSTER_ORDERS) if each["metadata"]["uid"] not in before]
+    orders = [each["spec"] for each in made]
     stopped = {what_it_stops(each) for each in orders if not each.get("drill")}
     assert stopped == {"everything of agent researcher", "everything with team=a,tier notin (test)", "everything"}
 

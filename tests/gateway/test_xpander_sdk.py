@@ -11,6 +11,7 @@ from tests.support.gateways import Client, Gateway
 from tests.support.kube import TASKS
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
+from tests.support.waiting import until
 
 SECONDS = 30.0
 
@@ -110,9 +111,13 @@ async def test_events_tell_each_change_until_the_end(ns: Namespace, operator: Op
 async def test_who_asks_for_the_head_of_a_stream_gets_no_more(
     ns: Namespace, operator: Operator, gateway: Gateway, sdk: Client
 ) -> None:
+    async def none_is_open() -> bool:
+        return "agentstop_gateway_streams 0.0" in (await gateway.ask("GET", "/metrics")).text
+
     uid = await made(ns, "a")
     await ns.running("a")
+    await until(none_is_open, SECONDS, "those of other tests closed")
     async with asyncio.timeout(SECONDS):
         answer = await sdk.ask("HEAD", f"/{ns.name}/agent-execution/{uid}/events")
     assert (answer.code, answer.text, answer.headers["Content-Type"]) == (200, "", "text/event-stream")
-    assert "agentstop_gateway_streams 0.0" in (await gateway.ask("GET", "/metrics")).text
+    assert await none_is_open()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import apiserver, clusters, shared
-from tests.support.clusters import Cluster
+from tests.support.clusters import Cluster, Feature
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.run import run_of
@@ -17,9 +17,12 @@ from tests.support.workloads import Workloads
 
 CLUSTERS = ("playground", "apiserver", "whole")
 
+LACKS = {"playground": frozenset({Feature.RBAC, Feature.KUBELET_COMMAND, Feature.MEMORY_LIMITS})}
+"""What a cluster never has: none is started for a test that needs it."""
 
-LONG = ("test_blindness", "test_busy_kubelets", "test_crowd", "test_nodes")
-"""Files whose exclusive tests have a cluster for themselves."""
+ALONE = ("test_busy_kubelets", "test_crowd")
+"""Files whose exclusive tests have a cluster for themselves: one takes long, the other leaves a full one behind. A
+cluster costs as much as many tests, so there are few."""
 
 
 class Use(enum.Enum):
@@ -53,7 +56,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cluster" not in metafunc.fixturenames:
         return
     given = metafunc.config.getoption("kubeconfig") is not None
-    names = [name for name in CLUSTERS if given or name != "whole"]
+    needed = {feature for mark in metafunc.definition.iter_markers("needs") for feature in mark.args}
+    names = [name for name in CLUSTERS if (given or name != "whole") and not needed & LACKS.get(name, frozenset())]
     use = _use(metafunc) if run_of(metafunc.config) is not None else Use.EXCLUSIVE
     places = [Place(name, use if name != "whole" else Use.EXCLUSIVE) for name in names]
     metafunc.parametrize("cluster", places, ids=names, indirect=True, scope="package")
@@ -72,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         place = callspec.params.get("cluster") if callspec is not None else None
         if isinstance(place, Place) and place.use is Use.EXCLUSIVE:
-            part = "" if place.kind == "whole" else item.path.stem if item.path.stem in LONG else "others"
+            part = "" if place.kind == "whole" else item.path.stem if item.path.stem in ALONE else "others"
             item.add_marker(pytest.mark.xdist_group(f"{place.kind} {part}".strip()))
         elif not isinstance(place, Place) and item.path.parent == HERE:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

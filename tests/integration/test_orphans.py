@@ -1,6 +1,5 @@
 """Pods that are the pods of no task: however that came about, and whoever was there to see it, they are ended."""
 
-import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +17,7 @@ from tests.support.waiting import until
 from .test_rights import GRANTED_SECONDS, Rights, start
 
 DISOWNED = {"metadata": {"ownerReferences": None}}
+COUNTED = "agentstop_orphaned_pods_ended_total"
 
 
 @pytest.fixture
@@ -57,16 +57,9 @@ async def told(ns: Namespace, pod: str, reason: str) -> Object:
     return found[0]
 
 
-async def number(operator: Operator, metric: str) -> float:
-    _, text = await operator.get("/metrics")
-    found = re.search(rf"^{metric} (\S+)$", text, re.MULTILINE)
-    assert found, metric
-    return float(found[1])
-
-
 @pytest.mark.exclusive
 async def test_a_task_that_is_deleted_without_its_pod(ns: Namespace, operator: Operator) -> None:
-    before = await number(operator, "agentstop_orphaned_pods_ended_total")
+    before = await operator.number(COUNTED)
     pod = await running(ns, script=agents.graceful(), grace=5)
     await orphan(ns)
     await ended(ns)
@@ -76,10 +69,10 @@ async def test_a_task_that_is_deleted_without_its_pod(ns: Namespace, operator: O
     left = await ns.pods.until("a", lambda each: each["status"].get("phase") in {"Failed", "Succeeded"}, what="ended")
     assert left["spec"]["activeDeadlineSeconds"] == 1
     assert "deletionTimestamp" not in left["metadata"]
-    assert await number(operator, "agentstop_orphaned_pods_ended_total") == before + 1
+    assert await operator.number(COUNTED) == before + 1
 
     async def none_left() -> bool:
-        return await number(operator, "agentstop_orphaned_pods") == 0
+        return await operator.number("agentstop_orphaned_pods") == 0
 
     await until(none_left, 20, "seen to no more")
 
@@ -221,7 +214,10 @@ async def test_an_orphan_that_may_not_be_ended(ns: Namespace, launch: Operators,
     await orphan(ns)
     event = await told(ns, "a", "DeleteForbidden")
     assert "forbidden" in event["note"]
-    _, text = await operator.get("/metrics")
-    assert 'agentstop_stops_stalled{reason="DeleteForbidden"} 1.0' in text
+
+    async def counted() -> bool:
+        return await operator.number('agentstop_stops_stalled{reason="DeleteForbidden"}') == 1
+
+    await until(counted, 20, "counted as stalled")
     await rights.change()
     await ended(ns, seconds=GRANTED_SECONDS)

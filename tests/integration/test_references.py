@@ -154,6 +154,7 @@ SANDBOX_KINDS = {each["metadata"]["name"]: each for each in definitions.sandboxe
 
 
 @pytest.mark.needs(Feature.OWN_SERVER)
+@pytest.mark.exclusive
 async def test_a_cluster_where_agent_sandbox_is_installed_later_and_removed_again(
     ns: Namespace, launch: Operators, cluster: Cluster, workloads: Workloads
 ) -> None:

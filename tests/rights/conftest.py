@@ -21,11 +21,8 @@ USERS = ("jane", "agent", "neighbour", "maker")
 """None of them has any right but those that a test gives."""
 
 
-PARTS = {
-    "test_after_attacks": "rights attacks",
-    **dict.fromkeys(("test_crowds", "test_numbers", "test_orphans", "test_padding", "test_threats"), "rights others"),
-}
-"""Which files' tests share an API server; the rest share another one."""
+ATTACKS = ("test_after_attacks",)
+"""Files whose tests share an API server; the rest share another one."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the API server run in one process (xdist's --dist loadgroup)."""
     for item in items:
         if item.path.parent == Path(__file__).parent and "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(PARTS.get(item.path.stem, "rights")))
+            item.add_marker(pytest.mark.xdist_group("rights attacks" if item.path.stem in ATTACKS else "rights"))
 
 
 @dataclass

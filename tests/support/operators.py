@@ -82,6 +82,16 @@ class Operator:
         except aiohttp.ClientError:
             return 0, ""
 
+    async def number(self, series: str) -> float:
+        """Return a number of its metrics, by name and labels as they are exposed; 0 where nothing has been counted yet.
+
+        Others count too, where they share the operator: compare with what it was before.
+        """
+        _, text = await self.get("/metrics")
+        assert series.partition("{")[0] in text, f"there is no metric {series}"
+        lines = text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{series} ")), 0.0)
+
     async def leads(self) -> bool:
         """Whether it says that it acts."""
         return "\nagentstop_leader 1.0" in (await self.get("/metrics"))[1]
