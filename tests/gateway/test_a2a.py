@@ -27,6 +27,7 @@ from tests.support import agents
 from tests.support import gateways as ours
 from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
+from tests.support.history import PATIENCE
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -187,7 +188,7 @@ async def test_a_paused_task_is_canceled(ns: Namespace, operator: Operator, a2a:
         assert state(found) == "WORKING"
         return said(found) == "The task is paused."
 
-    await until(says_so, 10, "the gateway has heard of the pause")
+    await until(says_so, PATIENCE, "the gateway has heard of the pause")
     assert state(await a2a.cancel_task(CancelTaskRequest(id=uid))) == "CANCELED"
 
 

@@ -11,6 +11,7 @@ from agentstop.words.reasons import answer as plugin_answer
 from tests.support import agents
 from tests.support.clusters import Feature
 from tests.support.gateways import Gateway
+from tests.support.history import PATIENCE
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -119,7 +120,7 @@ async def test_lists_have_selectors_and_pages(ns: Namespace, operator: Operator,
     async def labelled() -> bool:
         return await names("labelSelector=team") == {"t0", "t1"}
 
-    await until(labelled, 5.0, "labels known")
+    await until(labelled, PATIENCE, "labels known")
     assert await names("agent=a1") == {"t1", "t3"}
     assert await names("labelSelector=team%3Dx,tier!%3Dtest") == {"t1"}
     assert await names("phase=Running&agent=a0") == {"t0", "t2", "t4"}

@@ -19,6 +19,7 @@ from tests.gateway.conftest import People
 from tests.support import agents, browsers
 from tests.support.browsers import window
 from tests.support.clusters import Cluster, Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import CLUSTER_ROLES
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
@@ -127,7 +128,7 @@ async def test_it_opens_the_browser(tmp_path: Path, mine: Path) -> None:
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     async with shown(tmp_path, mine, no_browser=False, BROWSER=f"{browser} %s") as (_, address):
-        await until(opened.exists, 10, "the browser")
+        await until(opened.exists, PATIENCE, "the browser")
         assert opened.read_text() == str(address)
 
 

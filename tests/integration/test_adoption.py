@@ -4,6 +4,7 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import CONFIG_MAPS, Object
 from tests.support.laws import conditions_of, exit_code, status, stop_of
 from tests.support.namespaces import Namespace
@@ -190,4 +191,4 @@ async def test_a_pod_goes_with_the_task_that_owns_it(ns: Namespace, operator: Op
     last = await ns.pods.until_gone("a")
     assert "deletionTimestamp" in last["metadata"]
     if Feature.PROCESSES in ns.cluster.features:
-        await until(lambda: not ns.processes("a"), 10, "processes gone")
+        await until(lambda: not ns.processes("a"), PATIENCE, "processes gone")

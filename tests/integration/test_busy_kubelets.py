@@ -24,7 +24,7 @@ from tests.support.workloads import Workloads
 AFTERWARDS = 2.0
 """Seconds for which nothing may be seen of an agent whose task is Stopped."""
 
-SOON = 10.0
+SOON = 20.0
 """Seconds in which a stop is over that waits for nothing; a volume that is missing takes a kubelet two minutes."""
 
 REBOOTED_SECONDS = 40.0

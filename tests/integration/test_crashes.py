@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import Object
 from tests.support.laws import exit_code, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
@@ -309,7 +310,7 @@ async def test_an_operator_that_is_asked_to_end_in_the_middle_of_a_stop(ns: Name
     await ns.running("a")
     await ns.stop("a")
     operator.program.signal(signal.SIGTERM)
-    assert await operator.program.ended(5) == 0
+    assert await operator.program.ended() == 0
     assert not operator.mistakes()
     await launch.start(ns.name)
     task = await ns.ended("a")
@@ -361,4 +362,4 @@ async def test_an_operator_serves_its_own_namespaces_only(ns: Namespace, launch:
     assert not status(await ns.task("a"))
     await operator.program.end()
     await launch.start(ns.name)
-    await until(lambda: bool(ns.pods.names()), 10, "pod made")
+    await until(lambda: bool(ns.pods.names()), PATIENCE, "pod made")

@@ -160,7 +160,7 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(ns: Namespace, r
     # It would take minutes for the lease to run out.
     check_stopped_once(ns, "a", await ns.ended("a"))
     assert await second.leads()
-    assert await first.program.ended(5) == 0
+    assert await first.program.ended() == 0
     assert not first.mistakes()
 
 

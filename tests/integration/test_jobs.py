@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import JOBS, PODS, Object
 from tests.support.laws import changed_by_us, conditions_of, exit_codes, pods_of, stalled, status, stop_of
 from tests.support.namespaces import Namespace
@@ -157,7 +158,7 @@ async def test_a_job_that_has_not_been_able_to_start_is_stopped(
     made["spec"]["template"]["spec"]["nodeSelector"] = {"example.com/nowhere": "true"}
     job = await workloads.create(made)
     await workloads.adopt("a", job)
-    await until(lambda: len(ns.pods.names()) == 2, 10, "pods made")
+    await until(lambda: len(ns.pods.names()) == 2, PATIENCE, "pods made")
     await ns.stop("a")
     task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
@@ -334,7 +335,7 @@ async def test_a_pod_that_hangs_in_its_deletion_is_asked_once_more(
     made["spec"]["template"]["spec"]["nodeName"] = node.name
     job = await workloads.create(made)
     try:
-        await until(ns.pods.names, 10, "pod made")
+        await until(ns.pods.names, PATIENCE, "pod made")
         (name,) = ns.pods.names()
         await node.run(name)
         await workloads.adopt("a", job)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import NODE, Cluster, Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import TASKS
 from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
@@ -106,7 +107,7 @@ async def test_an_agent_that_ends_on_a_node_that_does_not_answer(
     async with dead_kubelet(cluster):
         await ns.stop("a")
         await ns.stalled("a", "NodeUnreachable")
-        await until(lambda: not ns.processes("a"), 10, "the agent's end")
+        await until(lambda: not ns.processes("a"), PATIENCE, "the agent's end")
     task = await ns.ended("a", BACK_SECONDS)
     assert (status(task)["phase"], exit_code(task)) == ("Stopped", 0)
 

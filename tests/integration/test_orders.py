@@ -14,6 +14,7 @@ import pytest
 from agentstop.api.meta import STOP_FINALIZER
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import EVENTS, NAMESPACES, PODS, TASKS, KubeError, Object
 from tests.support.laws import exit_code, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
@@ -437,7 +438,7 @@ async def test_a_task_made_while_the_operator_was_down_is_never_started(
 async def test_overlapping_orders_both_count_and_the_first_is_on_record(
     ns: Namespace, operator: Operator, orders: Orders
 ) -> None:
-    await make(ns, "both", agents.template(agents.graceful(2)), {"team": "a"})
+    await make(ns, "both", agents.template(agents.graceful(5), grace=30), {"team": "a"})
     await make(ns, "second", agents.template(agents.graceful(0.1)))
     for name in ("both", "second"):
         await ns.running(name)
@@ -456,7 +457,7 @@ async def test_overlapping_orders_both_count_and_the_first_is_on_record(
 async def test_a_later_order_for_less_time_is_on_record_and_changes_nothing(
     ns: Namespace, operator: Operator, orders: Orders
 ) -> None:
-    await make(ns, "a", agents.template(agents.graceful(3), grace=300))
+    await make(ns, "a", agents.template(agents.graceful(6), grace=300))
     await ns.running("a")
     first = await orders.make("first", gracePeriodSeconds=200)
     await first.until(lambda found: "signaledAt" in found, "signaled")
@@ -542,7 +543,7 @@ async def test_an_order_that_is_deleted_before_it_was_accepted_has_stopped_nothi
 async def test_an_order_has_no_finalizer_once_its_tasks_have_their_own_record(
     ns: Namespace, operator: Operator, orders: Orders
 ) -> None:
-    await make(ns, "a", agents.template(agents.graceful(3)))
+    await make(ns, "a", agents.template(agents.graceful(6), grace=30))
     await ns.running("a")
     order = await orders.make()
     await order.until(lambda found: "signaledAt" in found, "signaled")
@@ -550,7 +551,7 @@ async def test_an_order_has_no_finalizer_once_its_tasks_have_their_own_record(
     async def free() -> bool:
         return "finalizers" not in (await order.get())["metadata"]
 
-    await until(free, 10, "without a finalizer")
+    await until(free, PATIENCE, "without a finalizer")
     assert (await order.status())["phase"] == "Stopping"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import agents, definitions, manifests
 from tests.support.clusters import Cluster
+from tests.support.history import PATIENCE
 from tests.support.kube import CRDS, DEPLOYMENTS, PODS, REPLICA_SETS, Kind, Object
 from tests.support.laws import conditions_of, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
@@ -107,7 +108,7 @@ async def test_a_deployment_in_the_middle_of_a_rollout_is_stopped(
     async def two_sets() -> bool:
         return len(await ns.kube.list(REPLICA_SETS, ns.name)) == 2
 
-    await until(two_sets, 10, "second ReplicaSet made")
+    await until(two_sets, PATIENCE, "second ReplicaSet made")
     await ns.stop("a")
     task = await ns.ended("a")
     assert status(task)["phase"] == "Stopped"
@@ -270,7 +271,7 @@ class Crew:
 
     async def obey(self) -> None:
         """Do what the controller of such a kind does: end the pods that are too many."""
-        await until(self._asked_to_end, 10, "crew scaled to 0")
+        await until(self._asked_to_end, PATIENCE, "crew scaled to 0")
         for pod in await self._ns.kube.list(PODS, self._ns.name):
             await self._ns.kube.delete(PODS, self._ns.name, pod["metadata"]["name"], missing_ok=True)
         await self.say(0)

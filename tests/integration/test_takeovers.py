@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import NODE, Feature
+from tests.support.history import PATIENCE
 from tests.support.kube import CRON_JOBS, NODES, PODS, TASKS, Object
 from tests.support.laws import conditions_of, status, stop_of
 from tests.support.namespaces import Namespace
@@ -50,7 +51,7 @@ async def test_a_bare_pod_that_a_replica_set_takes_over(
     assert elsewhere(task)[0] == "WorkloadTakenOver"
     assert not ns.processes("bare")
     # Another agent runs, and this is what the condition is about.
-    await until(lambda: replacement(ns, made), 10, "the ReplicaSet has made another pod")
+    await until(lambda: replacement(ns, made), PATIENCE, "the ReplicaSet has made another pod")
 
 
 def replacement(ns: Namespace, made: Object) -> bool:

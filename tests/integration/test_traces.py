@@ -58,4 +58,4 @@ async def test_an_operator_ends_in_time_though_its_collector_hangs(
     await ns.running("a")
     await ns.stop("a")
     await ns.ended("a")
-    assert await operator.program.end(5) == 0
+    assert await operator.program.end() == 0

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.history import PATIENCE
+from tests.support.waiting import until
+
 from agentstop_playground.api_client import ApiClient
 from agentstop_playground.events import EventRecorder
 from agentstop_playground.node.context import NodeContext
@@ -64,7 +67,8 @@ async def test_it_is_started_again_once(tmp_path: Path) -> None:
     )
     worker = PodWorker(pod, context, lambda _: None)
     worker.step()
-    await asyncio.sleep(0.3)
+    await until(lambda: host.starts == 2, PATIENCE, "started again")
+    await asyncio.sleep(0.3)  # and no third time
     worker.close()
 
     (container,) = worker.containers

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 from tests.unit.objects import Raw
 
 SOURCE = Source("Pod", "", "a=b")
-SECONDS = 5.0
+SECONDS = 20.0
 
 EXPIRED = ApiError(410, "Expired", "too old resource version")
 AWAY = ApiError(0, "Unreachable", "the API server cannot be reached")

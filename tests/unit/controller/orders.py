@@ -26,7 +26,7 @@ from tests.support.waiting import until
 from tests.unit.objects import NOW, Raw, raw_order, raw_task, when
 
 ORDER = OrderKey("StopOrder", "ns", "o")
-PATIENCE = 5.0
+PATIENCE = 20.0
 REST_SECONDS = 0.01
 
 

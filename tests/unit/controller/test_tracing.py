@@ -28,6 +28,7 @@ from agentstop.controller.reporter import told_stop
 from agentstop.controller.spans import NO_TRACING, Tracing, span_id, trace_id
 from agentstop.controller.tracing import tracing_from
 from tests.support.collector import Collector, collecting
+from tests.support.history import PATIENCE
 from tests.support.programs import free_port
 from tests.support.waiting import until
 from tests.unit.objects import Raw, at, task, when
@@ -256,7 +257,7 @@ ENVIRONMENT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "given by the fixture"}
 async def test_a_collector_gets_it(collector: Collector) -> None:
     tracing = tracing_from(ENVIRONMENT)
     trace(tracing, RUNNING, STOPPING)
-    await until(lambda: len(collector.spans) == 2, 10, "the first spans arrive")
+    await until(lambda: len(collector.spans) == 2, PATIENCE, "the first spans arrive")
     trace(tracing, STOPPING, STOPPED)
     await tracing.close()
 
