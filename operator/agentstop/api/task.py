@@ -215,6 +215,8 @@ class PodEvidence(Model):
     """Boot ID of the node where only its reboot can prove the end: the pod was asked to go, or removed by force, while a container of it was being started."""  # noqa: E501
     grace_period_seconds: Seconds | None = None
     """The longest grace period that may run for it, where that is not Kubernetes' 30 seconds: removal by force shortens none, and its processes may outlive the pod for so long."""  # noqa: E501
+    restarts_slowly: bool | None = None
+    """Whether a container that has run may be in a slow start when the pod goes: its image is pulled, or a hook runs, each time that it is started again. No time proves the end of such a pod if it goes while no operator looks."""  # noqa: E501
     phase: str | None = None
     """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good, and Unknown that it is gone, or that others than its node said so, while a container of it may have been started."""  # noqa: E501
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))

@@ -30,7 +30,7 @@ ADVICE: Final = {
     " get pods -l agentstop.dev/task={name} -o jsonpath='{{..metadata.finalizers}}'",
     "NotConfirmed": "look at the kubelet of node {node}: the grace period is over, and it has not reported the end",
     "KubeletBusy": "see what the kubelet of node {node} waits for: kubectl -n {namespace} describe pod; it ends the"
-    " container once that is done. Where the pod was removed by force, only a reboot of the node proves the end, or its"
+    " container once that is done. Where the pod is gone, only a reboot of the node proves the end, or its"
     " taint node.kubernetes.io/out-of-service once it is shut down",
     "AwaitingNode": "wait: the pod went before its end was seen, and node {node} has to answer until every grace period"
     " is over that may run there, and a minute more",

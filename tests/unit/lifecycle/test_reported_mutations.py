@@ -10,6 +10,7 @@ from .world.reported_pods import (
     FailingProbe,
     NodeComesBack,
     OwnRules,
+    SlowRestart,
     SlowStart,
     SlowVolume,
     StopHook,
@@ -30,8 +31,26 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         LIE,
         Mutation(f"{RECORD}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
     ),
-    (SlowStart, LIE, Mutation(f"{PROOF}:proof_on_record", "unstarted(evidence)", "None")),
+    (SlowStart, LIE, Mutation(f"{PROOF}:proof_on_record", "may_be_starting(evidence)", "None")),
     (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not lives_on)", "True")),
+    (SlowRestart, LIE, Mutation(f"{RECORD}:ContainerRecord.restarting", "(unseen or self.is_probed)", "unseen")),
+    (
+        SlowRestart,
+        LIE,
+        Mutation(f"{RECORD}:ContainerRecord.restarting", "(unseen or self.is_probed)", "self.is_probed"),
+    ),
+    (
+        SlowRestart,
+        LIE,
+        Mutation(
+            f"{PROOF}:being_started", "pod.starting or pod.restarting(unseen=may_have_changed(entry))", "pod.starting"
+        ),
+    ),
+    (
+        SlowRestart,
+        LIE,
+        Mutation("workloads.pods.recorded:may_be_starting", "if evidence.restarts_slowly", "if False"),
+    ),
     (
         UnseenStart,
         LIE,

@@ -22,6 +22,7 @@ from agentstop.workloads.pods.proof import (
     late_reason,
     look_again_at,
     look_at_node,
+    may_have_changed,
     may_live_on,
     next_look,
     node_in_question,
@@ -31,7 +32,7 @@ from agentstop.workloads.pods.proof import (
     went_unseen,
 )
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
-from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.requests import Get
 
@@ -65,7 +66,8 @@ class OwnedPod:
     @property
     def evidence(self) -> PodEvidence:
         """What a task's status says of it."""
-        return self.pod.evidence(self.boot_id, cut_off=being_started(self.pod, self.entry) is not None)
+        cut_off = being_started(self.pod, self.entry) is not None
+        return self.pod.evidence(self.boot_id, cut_off=cut_off, unseen=may_have_changed(self.entry))
 
     @property
     def live(self) -> bool:
@@ -271,11 +273,12 @@ class OwnedPods:
         for each in self.seen:
             if each.certain and not each.pod.ended and (asked or not each.entry.absent):
                 started = each.pod.phase == RUNNING_PHASE and being_started(each.pod, each.entry) is None
+                started = started and not each.pod.restarts_slowly(unseen=may_have_changed(each.entry))
                 yield LeftPod(each.pod.node, started, each.pod.uid)
         for vanished in self.vanished:
             entry = group.pods.get(vanished.uid)
             if not has_ended(vanished) and (asked or entry is None or not entry.absent):
-                yield LeftPod(vanished.node, unstarted(vanished) is None, vanished.uid)
+                yield LeftPod(vanished.node, may_be_starting(vanished) is None, vanished.uid)
 
 
 def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister) -> OwnedPods:
@@ -301,7 +304,7 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
 def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister) -> PodEvidence:
     """Return what is on record of a pod that is gone, with its node's boot ID where only a reboot proves its end."""
     entry = group.pods.get(evidence.uid) if group is not None else None
-    if entry is None or not entry.absent or unstarted(evidence) is None:
+    if entry is None or not entry.absent or may_be_starting(evidence) is None:
         return evidence
     return evidence.but(boot_id=boot_id_of(evidence.node, evidence, entry.at, lister))
 
@@ -348,7 +351,7 @@ def _of_vanished(
         return None, None  # that a selector does not find it may only mean that it lost its labels
     due = entry.at + grace_on_record(evidence)
     proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=unreachable)
-    if proof is Proof.GONE and unstarted(evidence) is None and stop is not None and due <= stop.accepted_at:
+    if proof is Proof.GONE and may_be_starting(evidence) is None and stop is not None and due <= stop.accepted_at:
         return Proof.ENDED, None  # long before the stop, which therefore is no longer judged by it
     return proof, blocked
 
@@ -361,7 +364,9 @@ def _may_live_on(evidence: PodEvidence, group: PodGroup, lister: Lister) -> bool
     entry = group.pods.get(evidence.uid)
     if entry is None or not entry.absent or has_ended(evidence):
         return False
-    return evidence.phase == UNKNOWN_PHASE if unstarted(evidence) is not None else is_deleted(evidence.node, lister)
+    if may_be_starting(evidence) is not None:
+        return evidence.phase == UNKNOWN_PHASE
+    return is_deleted(evidence.node, lister)
 
 
 def unlooked(members: OwnedPods, group: PodGroup) -> Iterator[PodEvidence]:

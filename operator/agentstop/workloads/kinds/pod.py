@@ -22,6 +22,7 @@ from agentstop.workloads.pods.proof import (
     look_again_at,
     look_at_node,
     may_have_been_bound,
+    may_have_changed,
     may_live_on,
     next_look,
     node_in_question,
@@ -31,7 +32,7 @@ from agentstop.workloads.pods.proof import (
     went_unseen,
 )
 from agentstop.workloads.pods.record import PodRecord, State, read_pod
-from agentstop.workloads.pods.recorded import grace_on_record, has_ended, unstarted
+from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
 
@@ -211,7 +212,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
         )
     grace = grace_on_record(evidence)
     due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
-    started = unstarted(evidence) is None
+    started = may_be_starting(evidence) is None
     proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=was_unreachable(task, now))
     if node is not None and not started:
         known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, entry.at, lister)),))
@@ -260,7 +261,7 @@ def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
 def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, entry.at, lister) if awaits_boot(pod, entry) else None
-    evidence = pod.evidence(boot_id, cut_off=being_started(pod, entry) is not None)
+    evidence = pod.evidence(boot_id, cut_off=being_started(pod, entry) is not None, unseen=may_have_changed(entry))
     unreachable = was_unreachable(task, now)
     proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, unreachable=unreachable)
     ending = ending_of(pod, entry)

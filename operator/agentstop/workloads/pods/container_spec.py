@@ -27,6 +27,11 @@ def ends_late(container: Mapping[str, Any], role: Role) -> bool:
     return role is Role.SIDECAR or "preStop" in (container.get("lifecycle") or {})
 
 
+def is_probed(container: Mapping[str, Any]) -> bool:
+    """Whether its kubelet ends it when a probe of it fails."""
+    return any(container.get(each) is not None for each in _ENDING_PROBES)
+
+
 def probe_grace_seconds(container: Mapping[str, Any]) -> int:
     """Return the grace period with which it is ended when a probe of it fails; 0 where none has one of its own.
 

@@ -10,7 +10,7 @@ from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.objects import CacheEntry, Departure, Lister, ObjectRef
 from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
 from agentstop.workloads.pods.record import PodRecord, State
-from agentstop.workloads.pods.recorded import has_ended, unstarted
+from agentstop.workloads.pods.recorded import has_ended, may_be_starting
 from agentstop.workloads.requests import Get
 
 STALE: Final = timedelta(seconds=5)
@@ -135,18 +135,18 @@ def proof_by_boot(
     *,
     unreachable: bool = False,
 ) -> Finding:
-    """Say what is proven of a pod that was removed by force while its kubelet was starting `what` of it.
+    """Say what is proven of a pod that went while its kubelet may have been starting `what` of it.
 
-    Such a kubelet does not hear of the removal before the start is done: until then it pulls, waits or runs a hook, and
-    starts the container all the same. That the node answers proves nothing, however long; nor does it that somebody
-    deleted the Node object. Only the end of the machine does, or its reboot (another boot ID than `boot_id`, the one on
-    record).
+    Such a kubelet does not hear of a removal by force before the start is done: until then it pulls, waits or runs a
+    hook, and starts the container all the same. That the node answers proves nothing, however long; nor does it that
+    somebody deleted the Node object. Only the end of the machine does, or its reboot (another boot ID than `boot_id`,
+    the one on record).
     Source: https://github.com/kubernetes/kubernetes/issues/116032
     """
     if is_deleted(node, lister) and not unreachable:
         message = (
-            f"Node {node} was deleted while its kubelet was starting {what} of pod {pod}, which may run on or be"
-            f" started yet; shut the machine down, then boot it, or make a Node {node} with taint"
+            f"Node {node} was deleted while its kubelet may have been starting {what} of pod {pod}, which may run on or"
+            f" be started yet; shut the machine down, then boot it, or make a Node {node} with taint"
             " node.kubernetes.io/out-of-service"
         )
         return None, Reason(NODE_DELETED, message)
@@ -158,8 +158,8 @@ def proof_by_boot(
     if not known.seen.ready:
         return None, _unreachable(node)
     message = (
-        f"Pod {pod} was removed by force while the kubelet of node {node} was starting {what}, which may run on or be"
-        f" started yet; end it there, and reboot node {node}, or shut it down and taint it with"
+        f"Pod {pod} went while the kubelet of node {node} may have been starting {what}, which may run on or be started"
+        f" yet; end it there, and reboot node {node}, or shut it down and taint it with"
         " node.kubernetes.io/out-of-service"
     )
     return None, Reason(KUBELET_BUSY, message)
@@ -168,15 +168,22 @@ def proof_by_boot(
 def being_started(pod: PodRecord, entry: CacheEntry) -> str | None:
     """Return what a kubelet may be starting of a pod that is gone, in words, if there is anything.
 
-    That its kubelet had reported nothing of it says no more than that: it begins with a pod while its first report is
-    on the way, which takes long on a node that starts many.
+    That may be one that runs by the last that is known, where its image is pulled, or a hook runs, at each start. That
+    its kubelet had reported nothing of a pod says no more than that: it begins with one while its first report is on
+    the way, which takes long on a node that starts many.
     """
     if not entry.absent or pod.ended or pod.node is None or pod.unreadable is not None:
         return None
     if pod.taken_at is not None:
-        return f"container {pod.starting.name}" if pod.starting is not None else None
+        which = pod.starting or pod.restarting(unseen=may_have_changed(entry))
+        return f"container {which.name}" if which is not None else None
     asked_at = pod.deletion_requested_at or entry.at
     return "its containers" if pod.bound_at is None or pod.bound_at + UNHEARD < asked_at else None
+
+
+def may_have_changed(entry: CacheEntry) -> bool:
+    """Whether a pod may go, or went, in another state than the one in which it was seen last."""
+    return not entry.absent or entry.departure is not Departure.SEEN
 
 
 def may_have_been_bound(pod: PodRecord, entry: CacheEntry) -> bool:
@@ -186,12 +193,14 @@ def may_have_been_bound(pod: PodRecord, entry: CacheEntry) -> bool:
 
 
 def untraced(pod: PodRecord | None, on_record: PodEvidence | None, entry: CacheEntry) -> bool:
-    """Whether it has to be asked in which state a pod went that had no node by the last that is known of it."""
+    """Whether it has to be asked in which state a pod went: no time proves its end by the last that is known of it."""
     if not entry.absent or entry.departure is not Departure.UNSEEN:
         return False
     if pod is not None:
-        return may_have_been_bound(pod, entry)
-    return on_record is not None and on_record.node is None and not has_ended(on_record)
+        return may_have_been_bound(pod, entry) or being_started(pod, entry) is not None
+    if on_record is None or has_ended(on_record):
+        return False
+    return on_record.node is None or may_be_starting(on_record) is not None
 
 
 def proof_on_record(
@@ -203,7 +212,7 @@ def proof_on_record(
     """
     if evidence.node is None:
         return None, _node_unknown(evidence.name or evidence.uid)
-    what = unstarted(evidence)
+    what = may_be_starting(evidence)
     if what is None:
         return proof_by_node(evidence.node, due, lister, now, unreachable=unreachable)
     return proof_by_boot(
@@ -226,7 +235,7 @@ def awaits_boot(pod: PodRecord, entry: CacheEntry) -> bool:
     """
     if entry.absent:
         return being_started(pod, entry) is not None
-    return pod.starting is not None and (pod.deletion_requested_at or pod.stopped_in_place_at) is not None
+    return pod.starting is not None and pod.asked_to_go_at is not None
 
 
 def is_deleted(node: str | None, lister: Lister) -> bool:
@@ -392,7 +401,7 @@ def _due(pod: PodRecord, entry: CacheEntry) -> datetime:
     Removal by force shortens no grace period that runs: neither a longer one of a deletion before, nor that of a probe.
     A kubelet that was busy with a start when the pod was asked to go may have begun as late as at its removal.
     """
-    told_at = pod.deletion_requested_at or pod.stopped_in_place_at or entry.at
+    told_at = pod.asked_to_go_at or entry.at
     if pod.may_have_started_since(told_at):
         told_at = max(told_at, entry.at)
     due = told_at + timedelta(seconds=pod.longest_grace_seconds)

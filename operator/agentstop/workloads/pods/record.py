@@ -15,11 +15,19 @@ from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.pods.container_spec import (
     DEFAULT_GRACE_SECONDS,
     ends_late,
+    is_probed,
     probe_grace_seconds,
     started_at,
     starts_slowly,
 )
-from agentstop.workloads.pods.restarting import Restart, Role, restart_after, restarts_all
+from agentstop.workloads.pods.restarting import (
+    Restart,
+    Role,
+    may_restart,
+    restart_after,
+    restarts_all,
+    rules_restart_all,
+)
 
 STOP_MANAGER: Final = "agentstop-stop"
 """Field manager of the one change that stops a pod in place. The API server records it with its time in the pod's
@@ -82,8 +90,11 @@ class ContainerRecord:
     """Whether the kubelet starts it again after the end that it had, and by whose rule."""
     starts_slowly: bool
     ends_late: bool
+    is_probed: bool
     probe_grace_seconds: int
     """How it starts and ends, by the functions of these names."""
+    restarts_slowly: bool
+    """Whether it may be started again after some end, and that takes its time."""
     succeeded_before: datetime | None = None
     """When it ended with exit code 0 in the run before the one that is shown; None where its own rules want more."""
 
@@ -110,6 +121,18 @@ class ContainerRecord:
         again = self.finished_at is not None
         comes = self.state is State.WAITING or (self.state is State.TERMINATED and self.restart is not Restart.NO)
         return comes and self.role is not Role.EPHEMERAL and (self.starts_slowly or not again)
+
+    def restarting(self, *, unseen: bool) -> bool:
+        """Whether the kubelet may be starting it again though its state does not say so.
+
+        It ends a container whose probe has failed, and starts it again, without a word in between. `unseen` says that
+        the state may be an older one: the container may have ended since, or the pod got another sandbox, for which its
+        init containers run once more.
+        Source: SyncPod in kubernetes/kubernetes v1.36.2, pkg/kubelet/kuberuntime/kuberuntime_manager.go
+        """
+        if self.state is State.RUNNING:
+            return self.restarts_slowly and (unseen or self.is_probed)
+        return self.restarts_slowly and unseen and self.role is Role.INIT
 
     def ended_since(self, moment: datetime | None) -> bool:
         """Whether it ended after this moment, if there is one: no container of a pod that is to go is started again."""
@@ -249,12 +272,32 @@ class PodRecord:
         return any(container.ran for container in self.containers)
 
     @property
+    def asked_to_go_at(self) -> datetime | None:
+        """When it was deleted, or else stopped in place."""
+        return self.deletion_requested_at or self.stopped_in_place_at
+
+    @property
     def starting(self) -> ContainerRecord | None:
         """Return a container that a kubelet may be starting at this moment, if there is one."""
         if self.taken_at is None or self.ended:
             return None
-        asked_at = self.deletion_requested_at or self.stopped_in_place_at
-        return next((each for each in self.containers if each.starting and not each.ended_since(asked_at)), None)
+        starting = (each for each in self.containers if each.starting and not each.ended_since(self.asked_to_go_at))
+        return next(starting, None)
+
+    def restarting(self, *, unseen: bool) -> ContainerRecord | None:
+        """Return a container that a kubelet may be starting again though its state does not say so, if there is one.
+
+        `unseen` says that the pod may have changed since; but what was asked to go is not started again.
+        """
+        if self.taken_at is None or self.ended:
+            return None
+        later = unseen and self.asked_to_go_at is None
+        return next((each for each in self.containers if each.restarting(unseen=later)), None)
+
+    def restarts_slowly(self, *, unseen: bool) -> bool:
+        """Whether a container that has run may be in a slow start when the pod goes; for `unseen` see `restarting`."""
+        which = self.starting or self.restarting(unseen=unseen)
+        return which is not None and which.started_at is not None
 
     def may_have_started_since(self, moment: datetime) -> bool:
         """Whether a kubelet may have been starting any of its containers at this moment: that shows only later."""
@@ -316,10 +359,11 @@ class PodRecord:
             soonest_kill=min(kills, default=None),
         )
 
-    def evidence(self, boot_id: str | None = None, *, cut_off: bool = False) -> PodEvidence:
+    def evidence(self, boot_id: str | None = None, *, cut_off: bool = False, unseen: bool = True) -> PodEvidence:
         """Return what a task's status says of it, and of its node where that is needed.
 
-        `cut_off` says that it is gone, and that something of it may have been started since.
+        `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
+        or went, in another state than this.
         """
         told = self.ended or (self.phase not in ENDED_PHASES and not cut_off)
         # What somebody put in to debug the pod is no part of its work, and its end none of the stop's.
@@ -333,6 +377,7 @@ class PodRecord:
             grace_period_seconds=self.longest_grace_seconds
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
+            restarts_slowly=self.restarts_slowly(unseen=unseen) or None,
             phase=self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )
@@ -449,17 +494,20 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[
         ("containers", "containerStatuses", Role.MAIN),
         ("ephemeralContainers", "ephemeralContainerStatuses", Role.EPHEMERAL),
     )
-    everything = restarts_all(spec, status)
+    everything, any_time = restarts_all(spec, status), rules_restart_all(spec)
     for specs, statuses, role in groups:
         own = {each["name"]: each for each in spec.get(specs) or ()}
         for entry in status.get(statuses) or ():
             wanted = own.get(entry["name"], {})
             sidecar = role is Role.INIT and wanted.get("restartPolicy") == "Always"
-            seen = _container(entry, wanted, Role.SIDECAR if sidecar else role, policy)
+            again = any_time or may_restart(wanted, policy, role)
+            seen = _container(entry, wanted, Role.SIDECAR if sidecar else role, policy, again=again)
             yield replace(seen, restart=Restart.OWN_RULE) if everything and role is not Role.EPHEMERAL else seen
 
 
-def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, policy: str) -> ContainerRecord:
+def _container(
+    entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, policy: str, *, again: bool
+) -> ContainerRecord:
     state, details = next(iter((entry.get("state") or {"waiting": {}}).items()))
     details = details or {}
     kind = State(state)
@@ -480,7 +528,9 @@ def _container(entry: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, 
         restart=restart_after(wanted, policy, role, exit_code),
         starts_slowly=starts_slowly(wanted),
         ends_late=ends_late(wanted, role),
+        is_probed=is_probed(wanted),
         probe_grace_seconds=probe_grace_seconds(wanted),
+        restarts_slowly=again and role is not Role.EPHEMERAL and starts_slowly(wanted),
         succeeded_before=_succeeded_before(entry, wanted, policy, role) if kind is not State.WAITING else None,
     )
 

@@ -20,8 +20,8 @@ def grace_on_record(evidence: PodEvidence) -> timedelta:
     return timedelta(seconds=max(DEFAULT_GRACE_SECONDS if seconds is None else seconds, MIN_KUBELET_SECONDS))
 
 
-def unstarted(evidence: PodEvidence) -> str | None:
-    """Return what was not started yet by what is on record of a pod, in words, if there is anything.
+def may_be_starting(evidence: PodEvidence) -> str | None:
+    """Return what a kubelet may be starting by what is on record of a pod that went unseen, in words, if anything.
 
     Of a pod without containers on record its node had reported nothing yet, so that it may have been starting any of
     them; or it is one that has no room there, of which it is known whether they all had been started.
@@ -30,4 +30,5 @@ def unstarted(evidence: PodEvidence) -> str | None:
         return None
     if not evidence.containers:
         return "its containers" if evidence.phase != RUNNING_PHASE else None
-    return next((f"container {each.name}" for each in evidence.containers if each.started_at is None), None)
+    unstarted = next((f"container {each.name}" for each in evidence.containers if each.started_at is None), None)
+    return unstarted or ("its containers" if evidence.restarts_slowly else None)

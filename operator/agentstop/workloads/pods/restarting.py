@@ -44,6 +44,24 @@ def restart_after(container: Mapping[str, Any], pod_policy: str, role: Role, exi
     return Restart.OWN_RULE if _restarts(own, role, exit_code) else Restart.NO
 
 
+def may_restart(container: Mapping[str, Any], pod_policy: str, role: Role) -> bool:
+    """Whether there is any end after which a container is started again by its own policy, its rules or its pod's.
+
+    An init container counts that has succeeded: it runs once more where the pod's sandbox is made anew.
+    """
+    if role is Role.EPHEMERAL:
+        return False
+    own = container.get("restartPolicy")
+    return (own is not None and bool(container.get("restartPolicyRules"))) or (own or pod_policy) != "Never"
+
+
+def rules_restart_all(spec: Mapping[str, Any]) -> bool:
+    """Whether there is a rule by which the end of one container has all of a pod started again."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    rules = (rule for each in containers for rule in each.get("restartPolicyRules") or ())
+    return any(rule.get("action") == RESTART_ALL for rule in rules)
+
+
 def restarts_all(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether all containers of a pod are being started again because of the end of one of them."""
     for condition in status.get("conditions") or ():

@@ -35,8 +35,8 @@ class Process:
     """Seconds that its start hook takes: the kubelet neither hears nor says anything of its pod meanwhile."""
     pull: float = 0
     """Seconds that the pull of its image takes, as deaf as a hook; it is started afterwards, come what may."""
-    pulls_always: bool = False
-    """Whether that is so for every start, and not for the first alone."""
+    pull_again: float = 0
+    """The same for its later starts."""
     pre_stop: float = 0
     """Seconds that its stop hook takes, within the grace period: SIGTERM comes after it."""
     probe_grace: int | None = None
@@ -82,8 +82,9 @@ class Process:
 
     def begin(self, now: datetime) -> None:
         """Start it, or pull its image first."""
-        if self.pull and (self.pulls_always or not self.ever_ran):
-            self.pulled_at = now + timedelta(seconds=self.pull)
+        pull = self.pull_again if self.ever_ran else self.pull
+        if pull:
+            self.pulled_at = now + timedelta(seconds=pull)
         else:
             self.start(now)
 
@@ -152,6 +153,7 @@ def process_of(each: Mapping[str, Any], role: str, policy: str) -> Process:
     behaviour = each["behaviour"]
     own = each.get("restartPolicy")
     sidecar = role == "init" and own == "Always"
+    pull = behaviour.get("pull", 0)
     if own is None:
         own = "OnFailure" if role == "init" and policy == "Always" else policy
     return Process(
@@ -164,8 +166,8 @@ def process_of(each: Mapping[str, Any], role: str, policy: str) -> Process:
         codes=list(behaviour.get("codes") or ()),
         rules=tuple(each.get("restartPolicyRules") or ()),
         hook=behaviour.get("hook", 0),
-        pull=behaviour.get("pull", 0),
-        pulls_always=each.get("imagePullPolicy") == "Always",
+        pull=pull,
+        pull_again=behaviour.get("pull_again", pull) if each.get("imagePullPolicy") == "Always" else 0,
         pre_stop=behaviour.get("pre_stop", 0),
         probe_grace=(each.get("livenessProbe") or {}).get("terminationGracePeriodSeconds"),
     )

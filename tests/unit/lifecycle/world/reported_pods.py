@@ -39,6 +39,28 @@ class UnseenStart(Scripted):
         self.at(self.choose([0, 5, 9]), self.some_end)
 
 
+class SlowRestart(Scripted):
+    """A container ends, its image is pulled for it to be started again, and its pod is removed by force meanwhile."""
+
+    most = 30
+
+    def stage(self) -> None:
+        how = self.choose(["unseen", "unseen", "unseen", "seen", "probe", "probe"])
+        slow: Raw = {"imagePullPolicy": "Always", "pull_again": 250}
+        probe: Raw = {"livenessProbe": {"terminationGracePeriodSeconds": 2}} if how == "probe" else {}
+        again = self.choose(["Always", "OnFailure"])
+        main = self.container(lives=None if how == "probe" else 10, codes=[1], **slow, **probe)
+        self.work_on(main, alone=again == "Always", restartPolicy=again)
+        if how == "probe":
+            self.at(11, lambda: self.fail_probe("main"))
+        if how == "unseen":
+            self.at(self.choose([9, 10]), lambda: self.leave(6))
+        self.at(14, self.remove_by_force)
+        if how != "unseen" and self.choose([True, False]):
+            self.at(17, self.leave)
+        self.at(self.choose([5, 12, 20]), self.some_end)
+
+
 class SlowVolume(Scripted):
     """A volume comes after the stop."""
 
@@ -60,7 +82,7 @@ class FailingProbe(Scripted):
         again = self.choose(["Always", "Never"])
         self.work_on(probed, alone=again == "Always", restartPolicy=again)
         failed = self.choose([5, 8])
-        self.at(failed, self._fail)
+        self.at(failed, lambda: self.fail_probe("main"))
         gone = failed + self.choose([1, 2, 6])
         self.at(self.choose([0, gone - 1, gone - 1, gone - 2]), self.some_end)
         how = self.choose(["force", "force", "unseen", "unseen", "left"])
@@ -68,10 +90,6 @@ class FailingProbe(Scripted):
             self.at(gone, self.leave)
         if how != "left":
             self.at(gone, self.remove_by_force)
-
-    def _fail(self) -> None:
-        for sandbox in self.world.node.sandboxes.values():
-            sandbox.fail_probe("main", self.world.clock.now)
 
 
 class StopHook(Scripted):
@@ -224,6 +242,7 @@ class TaskGone(Scripted):
 PODS = (
     SlowStart,
     UnseenStart,
+    SlowRestart,
     SlowVolume,
     FailingProbe,
     StopHook,

@@ -91,11 +91,15 @@ class JobRules:
         for pod in status.workload.pods:
             truth = self._memory.truth(pod.uid)
             assert truth is not None or not any(each.exit_code is not None for each in pod.containers)
-            codes = {each.name: each.exit_code for each in truth.processes} if truth is not None else {}
+            processes = {each.name: each for each in truth.processes} if truth is not None else {}
             for each in pod.containers:
-                said = each.exit_code is not None and each.finished_at is not None
-                ran_again = codes.get(each.name) is None
-                assert not said or ran_again or each.exit_code == codes[each.name] or status.phase.terminal
+                if each.exit_code is None or each.finished_at is None:
+                    continue
+                last = processes[each.name]
+                ran_again = last.exit_code is None or (
+                    last.started_at is not None and last.started_at > each.finished_at
+                )
+                assert ran_again or each.exit_code == last.exit_code or status.phase.terminal
 
     def check_truth(self, tasks: list[Raw]) -> None:
         self._take_stock()

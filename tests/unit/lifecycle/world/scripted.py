@@ -151,11 +151,15 @@ class Scripted(Actors):
         for name in self.pods():
             self.world.delete_pod(name, 0)
 
-    def leave(self) -> None:
+    def leave(self, *seconds: int) -> None:
         """The operator is away for some seconds, and the API server may not remember what came about meanwhile."""
         self.world.gateway.forgetful = self.choose([False, True])
         self.world.crash_operator()
-        self.back_at = self.second + self.choose([1, 3, 6])
+        self.back_at = self.second + self.choose(seconds or (1, 3, 6))
+
+    def fail_probe(self, container: str) -> None:
+        for sandbox in self.world.node.sandboxes.values():
+            sandbox.fail_probe(container, self.world.clock.now)
 
     def processes(self) -> list[Process]:
         return [each for sandbox in self.world.node.sandboxes.values() for each in sandbox.processes]

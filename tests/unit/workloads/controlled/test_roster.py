@@ -12,7 +12,7 @@ from agentstop.workloads.controlled.roster import LeftPod, known_pods, missing, 
 from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
 from agentstop.workloads.pods.record import read_pod
-from agentstop.workloads.pods.recorded import unstarted
+from agentstop.workloads.pods.recorded import may_be_starting
 from agentstop.workloads.requests import FindPods, ListPods
 from tests.unit.objects import Raw, at, raw_pod, task, when
 from tests.unit.workloads.adopted import ACCEPTED, DEPLOYMENT_PODS, DEPLOYMENT_REF, observe, required_reads
@@ -46,7 +46,7 @@ def test_pods_are_recorded_by_their_nodes_without_those_that_are_shown() -> None
     assert uids == {(None, None): ["b"], ("n", None): ["d"], ("n", True): [UID, "c"]}
     known = list(known_pods(WorkloadStatus(api_version="v1", kind="X", name="x", uid="u", other_pods=found)))
     assert {(each.name, each.node, each.uid) for each in known} == {("", node, uid) for node, _, uid in left[:4]}
-    assert {each.uid for each in known if unstarted(each) is None} == {UID, "c"}
+    assert {each.uid for each in known if may_be_starting(each) is None} == {UID, "c"}
 
 
 def test_a_status_has_room_for_thousands() -> None:
@@ -168,7 +168,7 @@ def test_whether_it_was_started_is_on_record_as_well(phase: str) -> None:
     before = observe(stopping(), lister(*pods), 901).workload
     assert before is not None
     others = [each for each in known_pods(before) if not each.name]
-    assert [unstarted(each) is None for each in others] == [phase == "Running"] * 4
+    assert [may_be_starting(each) is None for each in others] == [phase == "Running"] * 4
 
     known = stopping()
     gone = replace(known, status=known.status.but(workload=before.but(pods=())))
