@@ -211,6 +211,8 @@ class PodEvidence(Model):
     """UID of the pod."""
     node: str | None = None
     """Node that the pod was bound to."""
+    resource_version: str | None = None
+    """Resource version in which the pod was seen without a node: if it goes while no operator looks, the API server is asked for the changes since then."""  # noqa: E501
     boot_id: str | None = Field(None, alias="bootID")
     """Boot ID of the node where only its reboot can prove the end: the pod was asked to go, or removed by force, while a container of it was being started."""  # noqa: E501
     grace_period_seconds: Seconds | None = None

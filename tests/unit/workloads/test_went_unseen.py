@@ -2,10 +2,11 @@
 
 import pytest
 
+from agentstop.api.task import WorkloadStatus
 from agentstop.cluster.object_store import ObjectStore
 from agentstop.lifecycle.observation import Proof, Task
 from agentstop.workloads.kinds.pod import POD
-from agentstop.workloads.objects import Departure
+from agentstop.workloads.objects import CacheEntry, Departure
 from agentstop.workloads.requests import Get, GetPod, Recall
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, raw_pod, task, when
 from tests.unit.workloads.adopted import SPEC, WORKLOAD, observe, required_reads
@@ -24,9 +25,10 @@ ON_RECORD: Raw = {"name": "x", "uid": POD_UID, "phase": "Pending", "containers":
 LONG_AFTER = 9000
 
 
-def stopping(phase: str = "Stopping") -> Task:
-    known = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID, "pods": [ON_RECORD]}
-    return task(None, {"phase": phase, "workload": known} | ({"stop": STOP} if phase == "Stopping" else {}))
+def stopping(phase: str = "Stopping", known: WorkloadStatus | None = None) -> Task:
+    pods = [ON_RECORD] if known is None else [each.wire() for each in known.pods]
+    workload = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": POD_UID, "pods": pods}
+    return task(None, {"phase": phase, "workload": workload} | ({"stop": STOP} if phase == "Stopping" else {}))
 
 
 def gone(*, seen: bool) -> ObjectStore:
@@ -59,6 +61,24 @@ def test_the_api_server_is_asked_how_it_went_once(seen: bool, since: str) -> Non
     store.recalled(POD_REF, (POD_UID,), (), at(6))
     assert store.lister.entries[POD_REF].departure is Departure.FORGOTTEN
     assert POD.required_reads(stopping(), store.lister, at(LONG_AFTER)) == ()
+
+
+def test_while_it_has_no_node_its_first_version_is_on_record() -> None:
+    """A task that was written after its pod went says nothing of when the pod was there."""
+    store, known = ObjectStore(), None
+    for version in (7, 8):  # a version of its own is no reason to write a status
+        store.see(POD_REF, raw_pod(**UNBOUND, version=version), NOW)
+        known = POD.observe(stopping(known=known), store.lister, NOW).workload
+        assert known is not None
+        assert known.pods[0].resource_version == "7"
+    again = ObjectStore()
+    again.see_absent(POD_REF, at(5))
+    assert POD.required_reads(stopping(known=known), again.lister, at(6)) == (Recall(POD_REF, (POD_UID,), "7"),)
+
+    store.see(POD_REF, raw_pod(version=9), NOW)
+    known = POD.observe(stopping(known=known), store.lister, NOW).workload
+    assert known is not None
+    assert known.pods[0].resource_version is None
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -134,3 +154,18 @@ def test_a_pod_that_only_lost_its_label_has_not_gone() -> None:
     store.recalled(JOB_PODS, ("a-uid",), [job_pod("a", **UNBOUND, version=9)], at(7))
 
     assert store.lister.groups[JOB_PODS].pods["a-uid"].departure is not Departure.SEEN
+
+
+def test_the_first_version_of_a_jobs_pod_is_on_record_too() -> None:
+    store, _ = of_a_job(seen=True)
+    pods = [ON_RECORD | {"name": "b", "uid": "b-uid", "resourceVersion": "5"}]
+    stopped = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD | {"pods": pods}, "stop": STOP})
+    store.see_member(JOB_PODS, job_pod("b", **UNBOUND, version=9), at(6))
+    found = observe(stopped, store.lister, 6).workload
+    assert found is not None
+    assert [each.resource_version for each in found.pods if each.uid == "b-uid"] == ["5"]
+
+    store.mark_pod_deleted(JOB_PODS, "b-uid", at(7))
+    store.lister.groups[JOB_PODS].pods["b-uid"] = CacheEntry(seen=None, absent=True, at=at(7))
+    store.list_pods(JOB_PODS, [], at(8))
+    assert Recall(JOB_PODS, ("a-uid", "b-uid"), "5") in required_reads(stopped, store.lister, 9)

@@ -55,6 +55,8 @@ class OwnedPod:
     entry: CacheEntry
     certain: bool = True
     """Whether it is known to be the workload's; what may be somebody else's is waited for, and left alone."""
+    known: PodEvidence | None = None
+    """What is on record of it."""
     boot_id: str | None = None
     """Boot ID of its node, where only a reboot can prove its end."""
 
@@ -67,7 +69,7 @@ class OwnedPod:
     def evidence(self) -> PodEvidence:
         """What a task's status says of it."""
         cut_off = being_started(self.pod, self.entry) is not None
-        return self.pod.evidence(self.boot_id, cut_off=cut_off, unseen=may_have_changed(self.entry))
+        return self.pod.evidence(self.known, self.boot_id, cut_off=cut_off, unseen=may_have_changed(self.entry))
 
     @property
     def live(self) -> bool:
@@ -248,7 +250,7 @@ class OwnedPods:
     def untraced(self, group: PodGroup, written: str) -> tuple[tuple[str, ...], str]:
         """Return those of which it has to be asked how they went, and the resource version since when.
 
-        `written` is that of the task: those that are on record alone were there when it was written.
+        `written` is that of the task: pods on record without a version of their own were there when it was written.
         """
         versions = {
             each.pod.uid: each.pod.resource_version for each in self.seen if untraced(each.pod, None, each.entry)
@@ -256,7 +258,7 @@ class OwnedPods:
         for each in self.vanished:
             entry = group.pods.get(each.uid)
             if entry is not None and untraced(None, each, entry):
-                versions[each.uid] = written
+                versions[each.uid] = each.resource_version or written
         return tuple(versions), min(versions.values(), key=version_order, default=written)
 
     def evidence(self) -> tuple[PodEvidence, ...]:
@@ -296,7 +298,7 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
         elif whose is not Whose.OTHERS:
             on_record = listed.pop(pod_uid, None)
             boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if awaits_boot(pod, entry) else None
-            seen.append(OwnedPod(pod, entry, certain=whose is Whose.OURS, boot_id=boot_id))
+            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id))
     vanished = tuple(_with_boot_id(each, group, lister) for each in listed.values())
     return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
 

@@ -157,11 +157,12 @@ def _on_record(task: Task) -> PodEvidence | None:
 
 
 def _recall(task: Task, ref: ObjectRef, pod: PodRecord | None) -> Recall:
-    """Return what asks how the task's pod went: since it was seen last, or since the task was written last."""
+    """Return what asks how the task's pod went since it was seen, or since the task was written."""
     if pod is not None:
         return Recall(ref, (pod.uid,), pod.resource_version)
-    assert task.status.workload is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
-    return Recall(ref, (task.status.workload.uid,), task.resource_version)
+    on_record = _on_record(task)
+    assert on_record is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
+    return Recall(ref, (on_record.uid,), on_record.resource_version or task.resource_version)
 
 
 def _in_the_way(task: Task, entry: CacheEntry) -> bool:
@@ -261,7 +262,9 @@ def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
 def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, entry.at, lister) if awaits_boot(pod, entry) else None
-    evidence = pod.evidence(boot_id, cut_off=being_started(pod, entry) is not None, unseen=may_have_changed(entry))
+    evidence = pod.evidence(
+        known, boot_id, cut_off=being_started(pod, entry) is not None, unseen=may_have_changed(entry)
+    )
     unreachable = was_unreachable(task, now)
     proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, unreachable=unreachable)
     ending = ending_of(pod, entry)

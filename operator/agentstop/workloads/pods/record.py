@@ -359,8 +359,15 @@ class PodRecord:
             soonest_kill=min(kills, default=None),
         )
 
-    def evidence(self, boot_id: str | None = None, *, cut_off: bool = False, unseen: bool = True) -> PodEvidence:
-        """Return what a task's status says of it, and of its node where that is needed.
+    def evidence(
+        self,
+        known: PodEvidence | None = None,
+        boot_id: str | None = None,
+        *,
+        cut_off: bool = False,
+        unseen: bool = True,
+    ) -> PodEvidence:
+        """Return what a task's status says of it, and of its node where that is needed; `known` is what it says by now.
 
         `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
         or went, in another state than this.
@@ -373,6 +380,7 @@ class PodRecord:
             name=self.name,
             uid=self.uid,
             node=self.node,
+            resource_version=self._first_version(known) if self.node is None and not self.ended else None,
             boot_id=boot_id,
             grace_period_seconds=self.longest_grace_seconds
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
@@ -381,6 +389,10 @@ class PodRecord:
             phase=self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )
+
+    def _first_version(self, known: PodEvidence | None) -> str:
+        """Return the version that is on record, so that no later one is a change to be written."""
+        return (known.resource_version if known is not None else None) or self.resource_version
 
 
 def read_pod(raw: Mapping[str, Any]) -> PodRecord:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
-from agentstop.api.task import KIND
+from agentstop.api.task import KIND, Phase
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
@@ -287,7 +287,7 @@ class World:
         for raw in self.tasks():
             # Nobody knows which node to look at, and nothing runs there any more by now.
             told = {each["reason"] for each in raw["status"].get("conditions") or () if each["status"] == "True"}
-            if NODE_UNKNOWN in told and raw["spec"].get("stopRequested"):
+            if NODE_UNKNOWN in told and raw["status"]["phase"] == Phase.STOPPING:
                 how = {**(raw["spec"].get("stop") or {}), "onUnconfirmed": "MarkStopped"}
                 self.patch_spec(raw["metadata"]["name"], stop=how)
 
