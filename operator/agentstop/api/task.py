@@ -267,7 +267,7 @@ class WorkloadStatus(Model):
     )
     """Its pods with their containers' exit codes, at most 32."""
     pod_count: int = Field(0, ge=0)
-    """How many pods the workload has or had."""
+    """How many pods the workload has or had: those that are or were seen, or where none was, as many as its controller counts."""  # noqa: E501
     other_pods: tuple[OtherPods, ...] | None = Field(
         None, max_length=MAX_OTHER_PODS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
     )

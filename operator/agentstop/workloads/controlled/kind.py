@@ -283,6 +283,8 @@ class Controlled:
         for part in parts:
             if part.gone:
                 continue  # nobody but us ends its pods
+            if part.owner.settled and part.hidden:
+                return _hidden_pods(part)
             left = [each for each in part.members.live if each.pod.deletion_at is None]
             if not left and (part.owner.settled or part.members.live):
                 continue
@@ -302,7 +304,7 @@ class Controlled:
         left = [each for part in parts for each in part.members.left(part.group, asked=asked)]
         others, left_count = other_pods(left, {each.uid for each in shown})
         left_count += missing(before, (each.pod.uid for part in parts for each in part.members.seen))
-        count = sum(len(part.members.seen) + len(part.members.vanished) for part in parts)
+        count = sum(len(part.members.seen) + len(part.members.vanished) + part.hidden for part in parts)
         if owner is None:
             # What made the pods is gone; they may still be going, and how they end is on record all the same.
             if before is None:
@@ -342,6 +344,14 @@ def _unknown_pods(ref: ObjectRef, count: int) -> Reason:
     message = (
         f"{count} pods of {ref.kind} {ref.name} are not on record, since there were too many, and were not found again:"
         " they may have lost their labels; look for them among the pods of the namespace, and end them"
+    )
+    return Reason("PodsUnknown", message)
+
+
+def _hidden_pods(part: PodOwner) -> Reason:
+    message = (
+        f"{part.ref.kind} {part.ref.name} counts {part.hidden} pods that have not ended, and none is found by its"
+        " labels; look for them among the pods of the namespace, and end them"
     )
     return Reason("PodsUnknown", message)
 

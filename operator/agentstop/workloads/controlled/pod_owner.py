@@ -50,9 +50,14 @@ class PodOwner:
         return self.gone or self.owner.halted
 
     @property
+    def hidden(self) -> int:
+        """How many pods its controller counts where none was ever seen: they may have lost their labels."""
+        return self.owner.running if self.members.empty and not self.gone else 0
+
+    @property
     def quiet(self) -> bool:
-        """Whether its controller has done as it was asked, and none of its known pods may have processes left."""
-        return self.halted and (self.gone or self.owner.settled) and not self.members.live
+        """Whether its controller has done as it was asked, and no pod that is known or counted may be left."""
+        return self.halted and (self.gone or self.owner.settled) and not self.members.live and not self.hidden
 
     @property
     def accounted_for(self) -> bool:
@@ -159,9 +164,15 @@ def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime
             return None, None
         proofs.append(proof)
     found = [proof for proof in proofs if proof is not None]
-    if not found:
-        return (Proof.ENDED if task.status.started_at is not None else Proof.NEVER_STARTED), None
-    return min(found, key=STRENGTH.index), None
+    return (min(found, key=STRENGTH.index) if found else _proof_without_pods(task)), None
+
+
+def _proof_without_pods(task: Task) -> Proof:
+    """Return what is proven where no pod was ever seen: those that its controller had counted may have run."""
+    if task.status.started_at is not None:
+        return Proof.ENDED
+    known = task.status.workload
+    return Proof.GONE if known is not None and known.pod_count else Proof.NEVER_STARTED
 
 
 def of_the_stop(members: OwnedPods, stop: StopStatus | None) -> OwnedPods:

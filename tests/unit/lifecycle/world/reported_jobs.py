@@ -2,7 +2,6 @@
 
 from .job_actors import REF, check_stays_ended
 from .jobs import JOB
-from .known import Known
 from .scripted import Scripted
 from .server import Raw
 from .world import World
@@ -76,8 +75,7 @@ class Unlabelled(_OnJob):
         self.at(8, self.choose([self.plain_stop, self.plain_stop, self.pause]))
 
     def _unlabel(self) -> None:
-        if not self.leads_to(Known.UNMET) and self.is_unmet():
-            self.at(self.second + 1, self._unlabel)
+        if self.is_too_early(self._unlabel):
             return
         for name in self.pods():
             self.world.change_pod(name, labels={})

@@ -8,7 +8,6 @@ from typing import Any
 
 from .actors import Actors, Choose
 from .job_actors import REF
-from .known import KNOWN, Known
 from .process import Process
 from .server import Raw
 from .world import World
@@ -68,10 +67,6 @@ class Scripted(Actors):
     def at(self, second: int, deed: Deed) -> None:
         self.plan.setdefault(second, []).append(deed)
 
-    def leads_to(self, fault: Known) -> bool:
-        """Whether this history may lead to a mistake, since that is mended."""
-        return fault not in KNOWN
-
     # What is staged
 
     def container(self, name: str = "main", **behaviour: Any) -> Raw:
@@ -99,7 +94,7 @@ class Scripted(Actors):
             self.world.create_task("task", task | {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "task"}})
 
     def is_too_early(self, deed: Deed) -> bool:
-        """Put off what takes pods away that no operator has ever seen: nothing leads to them."""
+        """Put off what takes pods away that no operator has ever seen: nothing leads to them (test_limits.py)."""
         if self.is_unmet():
             self.at(self.second + 1, deed)
             return True
