@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agentstop.api.order import ListedTask
-from agentstop.api.task import WorkloadStatus
+from agentstop.api.task import OnUnconfirmed, WorkloadStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
@@ -25,7 +25,15 @@ from agentstop.lifecycle.observation import Observation, Reason, Task
 from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.pods.orphans import ORPHANED, ending_of_orphan, is_orphan, reason_of_orphan, stand_in
+from agentstop.workloads.pods.orphans import (
+    ORPHANED,
+    ending_of_orphan,
+    given_up,
+    is_orphan,
+    reason_of_orphan,
+    stand_in,
+    with_way_out,
+)
 from agentstop.workloads.pods.record import PodRecord
 
 log = logging.getLogger(__name__)
@@ -94,6 +102,7 @@ class Orphans:
         self._filled = filled
         self._clock = clock
         self._known: dict[OrphanKey, _Orphan] = {}
+        self._given_up: set[OrphanKey] = set()
         event_handler.tell_of_pods(self.seen)
         cache.tasks.listen(self._changed)
 
@@ -114,7 +123,7 @@ class Orphans:
         key = OrphanKey(pod.namespace, pod.name, pod.uid)
         if key in self._known:
             self._queue.add(key, priority=priority_of_orphan(key, self._cache.lister))
-        elif is_orphan(pod, *self._claimants(pod)):
+        elif key not in self._given_up and is_orphan(pod, *self._claimants(pod)):
             self._known[key] = _Orphan(self._clock(), pod.task or "")
             self._cache.keep(ref)
             self._queue.add_after(key, self._timings.orphan_settling.total_seconds())
@@ -186,6 +195,10 @@ class Orphans:
                 orphan.workload = seen.workload
                 if seen.proof is not None:
                     return True
+                if self._is_given_up(ref, pod, seen):
+                    self._given_up.add(key)
+                    self._say(key, pod, given_up(pod))
+                    return True
                 halt = ending_of_orphan(pod, self._namesake(pod))
                 new = await this.send_new(POD.plan_requests(task, halt, lister, now))
                 orphan.asked = orphan.asked or new
@@ -194,6 +207,16 @@ class Orphans:
                     break
             this.check()
         return False
+
+    def _is_given_up(self, ref: ObjectRef, pod: PodRecord, seen: Observation) -> bool:
+        """Whether the task of its name that there is by now says that the end of what is gone needs no proof."""
+        task, entry = self._namesake(pod), self._cache.lister.entries[ref]
+        if task is None or task.gone or not task.spec.stop_requested or not entry.absent:
+            return False
+        due = max(entry.at + timedelta(seconds=seen.own_grace_seconds), seen.killed_by or entry.at)
+        stop = task.spec.stop
+        marked = stop is not None and stop.on_unconfirmed is OnUnconfirmed.MARK_STOPPED
+        return marked and due + MARGIN <= self._clock()
 
     async def _look_for_task(self, key: TaskKey) -> None:
         """Have the caches say what the API server says of a task."""
@@ -225,7 +248,8 @@ class Orphans:
             orphan.stalled = None
         elif orphan.stalled is None or orphan.stalled[0] != problem.reason:
             orphan.stalled = problem.reason, now
-            self._say(key, pod, problem)
+            gone = self._cache.lister.entries[ObjectRef("Pod", key.namespace, key.name)].absent
+            self._say(key, pod, with_way_out(problem, pod) if gone else problem)
         self._stalls.put(key, orphan.stalled)
 
     def _say(self, key: OrphanKey, pod: PodRecord, word: Reason) -> None:

@@ -368,6 +368,35 @@ async def test_a_pod_that_is_gone_is_not_followed_for_ever(bench: Bench) -> None
     assert not bench.cache.objects.knows(POD_REF)
 
 
+UNPROVEN: Raw = {"stopRequested": True, "stop": {"onUnconfirmed": "MarkStopped"}, "podTemplate": {"spec": {}}}
+
+
+@pytest.mark.parametrize("spec", [UNPROVEN, UNPROVEN | {"stopRequested": False}, UNPROVEN | {"stop": {}}, None])
+async def test_somebody_may_say_that_nothing_is_left_of_what_cannot_be_proven(bench: Bench, spec: Raw | None) -> None:
+    """By a task of its name: the pod's own is gone, and nobody can write it."""
+    bench.pod = raw_pod(metadata=FREE, spec={"nodeName": None}, status={"phase": "Pending", "containerStatuses": None})
+    bench.see(bench.pod)
+    bench.cache.objects.mark_stale(POD_REF)
+    bench.cache.objects.see_absent(POD_REF, bench.now)
+    bench.cache.objects.recalled(POD_REF, (POD_UID,), (), bench.now)
+    await bench.work()
+    assert bench.stalled() == {"NodeUnknown": 1}
+
+    if spec is not None:
+        bench.task = raw_task(spec, uid="another")
+        bench.event_handler.changed(KIND, "ADDED", bench.task)
+    await bench.work(TIMINGS.overdue_recheck)
+    assert bench.known, "not before its grace period is over"
+    await bench.work(timedelta(seconds=30) + MARGIN)
+
+    over = spec is UNPROVEN
+    assert bool(bench.known) is not over
+    assert (bench.stalled() == {}) is over
+    assert ([reason for _, reason in bench.notes] == ["NodeUnknown", "StopUnverified"]) is over
+    bench.orphans.sweep()
+    assert bool(bench.known) is not over
+
+
 async def test_what_a_task_adopts_is_an_orphan_when_that_one_goes(bench: Bench) -> None:
     bench.begin(known_task=raw_task(ADOPTS, name="b", uid="b"))
     assert bench.known == []

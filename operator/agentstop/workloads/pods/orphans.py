@@ -15,6 +15,7 @@ from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.pods.record import PodRecord
 
 ORPHANED: Final = "OrphanedPod"
+UNVERIFIED: Final = "StopUnverified"
 
 _SPEC: Final = AgentTaskSpec.model_construct(pod_template={})
 
@@ -92,3 +93,18 @@ def reason_of_orphan(pod: PodRecord) -> Reason:
     """Return what is said of an orphan that is being ended."""
     message = f"Pod {pod.name} has label agentstop.dev/task: {pod.task} and is the pod of no AgentTask; it is ended"
     return Reason(ORPHANED, message)
+
+
+def with_way_out(problem: Reason, pod: PodRecord) -> Reason:
+    """Return what keeps the end of an orphan that is gone from being proven, with what somebody can do."""
+    message = (
+        f"{problem.message}; or, once no process of it is left, create AgentTask {pod.task} with"
+        " spec.stopRequested: true and spec.stop.onUnconfirmed: MarkStopped"
+    )
+    return Reason(problem.reason, message)
+
+
+def given_up(pod: PodRecord) -> Reason:
+    """Return what is said of an orphan whose end is not proven, and not waited for any more."""
+    message = f"Pod {pod.name} is gone, nothing proves its end, and AgentTask {pod.task} says that nothing has to"
+    return Reason(UNVERIFIED, message)
