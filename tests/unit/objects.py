@@ -9,7 +9,8 @@ from agentstop.api.task import KIND
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, Rejection
-from agentstop.workloads.pods.record import PodRecord, read_pod
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import PodRecord
 
 Raw = dict[str, Any]
 

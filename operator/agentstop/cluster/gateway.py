@@ -1,23 +1,19 @@
 """The one gateway to the API server."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION
-from agentstop.api.task import KIND
 from agentstop.cluster import access_reviews
-from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
+from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.discovery import Discovery, check_scalable
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName, hint_of, pause_after
+from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.lightener import Lightener
 from agentstop.cluster.pages import Page, pages, read_all
 from agentstop.cluster.redact import private_texts
 from agentstop.cluster.resources import (
-    ORDERS,
     APIResource,
     by_scale,
     collection,
@@ -28,10 +24,10 @@ from agentstop.cluster.resources import (
     task_ref,
 )
 from agentstop.cluster.suspending import suspend
-from agentstop.cluster.transport import UNREADABLE, Transport
+from agentstop.cluster.transport import Transport
+from agentstop.cluster.watching import Watches, all_of, by_label
 from agentstop.timings import TIMINGS, Timings
-from agentstop.workloads.lightening import HEAVY, IS_HEAVY
-from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
+from agentstop.workloads.objects import ObjectRef, WatchTarget
 from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
@@ -57,20 +53,6 @@ MANAGER: Final = "agentstop"
 """Field manager of all changes but those that stop, pause or resume a workload."""
 
 PAUSE_MANAGER: Final = "agentstop-pause"
-
-BOOKMARK: Final = "BOOKMARK"
-"""Type of an event that brings nothing but a newer resource version.
-
-Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks
-"""
-
-UNREAD: Final = "UNREAD"
-UNREAD_ENDING: Final = "UNREAD_ENDING"
-"""In the place of an event type: an object that is too large to be read now has changed; the same, and it is to end."""
-
-ABSENT: Final = "ABSENT"
-LISTED: Final = "LISTED"
-"""In the place of an event type: there is no such object; these are all pods that there are."""
 
 _MANAGERS: Final = {
     Meaning.STOP: STOP_MANAGER,
@@ -100,7 +82,7 @@ class Gateway:
         self._timings = timings
         self._discovery = Discovery(lambda where: self.call("GET", where))
         self._lightener = Lightener(transport, self._discovery)
-        self._reading_heavy = asyncio.Lock()
+        self._watches = Watches(transport, timings, self._discovery, self._look)
 
     async def send(self, request: Request) -> JsonObject:
         """Carry out a workload's request and return the object as it is after it, or a Status."""
@@ -117,7 +99,7 @@ class Gateway:
             case FindPods(pods, uids):
                 return await self._find_pods(pods.namespace, frozenset(uids))
             case Recall():
-                return await self._recall(request)
+                return await self._watches.recall(request)
             case Create(ref, body):
                 try:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
@@ -228,34 +210,9 @@ class Gateway:
             found["items"] += [pod_of(each) for each in page.all_items() if each["metadata"].get("uid") in uids]
         return found
 
-    async def _recall(self, request: Recall) -> JsonObject:
-        """Return the states in which pods went since a resource version. Raises ApiError, 410, where that is too old.
-
-        A watch by label says DELETED of a pod that lost its label, too. What is really deleted has no grace left.
-        """
-        target, left = request.ref, set(request.uids)
-        by_label = isinstance(target, PodsOf)
-        selector = _by_label(target.selector) if isinstance(target, PodsOf) else _by_name(target)
-        where = collection(ObjectRef("Pod", target.namespace, ""))
-        query = _watching(selector, request.since, self._timings.recall_seconds)
-        silence = self._timings.recall_silence_seconds
-        found: JsonObject = {"items": []}
-        async with aclosing(self._transport.lines(where, query, silence, lambda: None)) as events:
-            async for line in events:
-                kind, last = _read(line)
-                metadata = last["metadata"]
-                if kind != "DELETED" or metadata["uid"] not in left:
-                    continue
-                if not by_label or metadata.get("deletionGracePeriodSeconds") == 0:
-                    left.discard(metadata["uid"])
-                    found["items"].append(last)
-                if not left:
-                    break
-        return found
-
     def pages(self, kind: str, namespace: str, selector: str) -> AsyncIterator[Page]:
         """Yield lists that together are all tasks, orders or pods of a namespace (empty: of all), with these labels."""
-        return pages(self._transport, _all_of(kind, namespace), _by_label(selector))
+        return pages(self._transport, all_of(kind, namespace), by_label(selector))
 
     async def objects(self, place: APIResource, namespace: str = "") -> AsyncIterator[JsonObject]:
         """Yield all objects at a place, in one namespace or (empty) in all."""
@@ -288,7 +245,7 @@ class Gateway:
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[JsonObject]:
         """Return namespace, name and resource version of all tasks or pods."""
         found: list[JsonObject] = []
-        async for page in pages(self._transport, _all_of(kind, namespace), _by_label(selector), _METADATA_ONLY):
+        async for page in pages(self._transport, all_of(kind, namespace), by_label(selector), _METADATA_ONLY):
             for item in page.items():
                 metadata = item.get("metadata")
                 if isinstance(metadata, dict) and all(isinstance(metadata.get(each), str) for each in _IDENTITY):
@@ -304,123 +261,22 @@ class Gateway:
         where = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/{name}"
         await self._transport.call("PATCH", where, {}, body, _MERGE)
 
-    async def watch(self, target: WatchTarget) -> AsyncIterator[tuple[str, JsonObject]]:
-        """Yield what there is now, then (event type, object) as it changes; ends with the watch, to be begun anew.
+    def watch(self, target: WatchTarget) -> AsyncIterator[tuple[str, JsonObject]]:
+        """Follow one object, or the pods of a workload, as `Watches.watch` does."""
+        return self._watches.watch(target)
 
-        What there is of one object comes as ADDED, or as (ABSENT, {}); pods come all at once as (LISTED, list), read.
-        """
-        if isinstance(target, PodsOf):
-            where = collection(ObjectRef("Pod", target.namespace, ""))
-            selector = {"labelSelector": target.selector}
-            listed = await read_all(self._transport, where, selector, pod_of)
-            yield LISTED, listed
-        else:
-            place = await self._discovery.place(target)
-            where, selector = place.collection(target.namespace), _by_name(target)
-            listed = await read_all(self._transport, where, selector)
-            if not listed["items"]:
-                yield ABSENT, {}
-            for item in listed["items"]:
-                yield await self._with_scale(target, "ADDED", item)
-        query = _watching(selector, listed["metadata"]["resourceVersion"], self._timings.watch_seconds)
-        async for line in self._transport.lines(where, query, self._timings.watch_silence_seconds, lambda: None):
-            if len(line) > HEAVY_BYTES:
-                async with self._reading_heavy:
-                    begun = time.monotonic()
-                    kind, found = _read(line)
-                    await asyncio.sleep(pause_after(time.monotonic() - begun))
-            else:
-                kind, found = _read(line)
-            if kind == BOOKMARK:
-                continue
-            if isinstance(target, PodsOf) or kind == "DELETED":
-                yield kind, found
-            else:
-                yield await self._with_scale(target, kind, found)
-
-    async def _with_scale(self, ref: ObjectRef, kind: str, raw: JsonObject) -> tuple[str, JsonObject]:
-        """Return an event with what the scale says: without it, an object seems to want no pods and to have none."""
-        if not by_scale(ref) or not (await self._discovery.place(ref)).scales:
-            return kind, raw
-        try:
-            return kind, await self._look(ref)
-        except ApiError as error:
-            if not error.absent:
-                raise
-            return "DELETED", raw
-
-    async def events(
+    def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
     ) -> AsyncIterator[tuple[str, JsonObject]]:
-        """Yield the events of tasks, orders or pods after a resource version, bookmarks too, while one watch lasts.
-
-        Of large objects comes only what they are called and their version, as UNREAD or UNREAD_ENDING: they are to be
-        read by `get_one`.
-        `accepted` is called when the API server has accepted the watch. An event that is an error raises ApiError.
-        """
-        where = _all_of(kind, namespace)
-        query = _watching(_by_label(selector), version, self._timings.reflected_seconds)
-        async for line in self._transport.lines(where, query, self._timings.reflected_silence_seconds, accepted):
-            hint = hint_of(line) if len(line) > HEAVY_BYTES else None
-            if hint is not None:
-                what = {**hint.name._asdict(), "resourceVersion": hint.version}
-                yield UNREAD_ENDING if hint.ending else UNREAD, {"metadata": what}
-            else:
-                yield _read(line)
+        """Follow tasks, orders or pods, as `Watches.events` does."""
+        return self._watches.events(kind, namespace, selector, version, accepted)
 
     async def get_one(self, kind: str, name: NamespacedName) -> JsonObject:
         """Return a task, order or pod as it is now."""
-        return await self.call("GET", f"{_all_of(kind, name.namespace)}/{name.name}")
+        return await self.call("GET", f"{all_of(kind, name.namespace)}/{name.name}")
 
     async def call(
         self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> JsonObject:
         """Make one request and return the object that the API server answers with."""
         return await self._transport.call(method, where, query, body)
-
-
-def _watching(selector: Mapping[str, str], version: str, seconds: int) -> dict[str, str]:
-    return {
-        **selector,
-        "watch": "true",
-        "allowWatchBookmarks": "true",
-        "resourceVersion": version,
-        "timeoutSeconds": str(seconds),
-    }
-
-
-def _read(line: bytes) -> tuple[str, JsonObject]:
-    """Return what a watch's line says. Raises ApiError where that is an error."""
-    kind, found = event_of(line)
-    if kind == "ERROR":
-        raise ApiError(found.get("code", 0), found.get("reason", "Unknown"), found.get("message", "no message"))
-    if len(line) > HEAVY:
-        found[IS_HEAVY] = True
-    return kind, found
-
-
-def event_of(line: bytes) -> tuple[str, JsonObject]:
-    """Return type and object of a watch's line. Raises ApiError where it has none."""
-    try:
-        event = decode(line)
-    except UnreadableError as error:
-        raise ApiError(0, UNREADABLE, f"a line of a watch cannot be read: {error}") from None
-    if isinstance(event, dict):
-        kind, found = event.get("type"), event.get("object")
-        if isinstance(kind, str) and isinstance(found, dict):
-            return kind, found
-    raise ApiError(0, UNREADABLE, "a line of a watch is no event")
-
-
-def _all_of(kind: str, namespace: str) -> str:
-    if kind in ORDERS:
-        return ORDERS[kind].collection(namespace)
-    return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
-
-
-def _by_name(ref: ObjectRef) -> dict[str, str]:
-    return {"fieldSelector": f"metadata.name={ref.name}"}
-
-
-def _by_label(selector: str) -> dict[str, str]:
-    return {"labelSelector": selector} if selector else {}

@@ -7,7 +7,8 @@ from typing import Final
 
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.watching import ABSENT, LISTED
 from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef, PodsOf, WatchTarget
 from agentstop.workloads.requests import Get, ListPods

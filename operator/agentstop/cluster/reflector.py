@@ -13,9 +13,10 @@ from typing import Final, NamedTuple, Protocol
 from agentstop.api.order import CLUSTER_ORDER_KIND
 from agentstop.cluster.decoding import JsonObject, is_object
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.large_objects import FairQueue, NamespacedName, pause_after
 from agentstop.cluster.transport import UNREACHABLE, UNREADABLE
+from agentstop.cluster.watching import BOOKMARK, UNREAD, UNREAD_ENDING
 from agentstop.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)

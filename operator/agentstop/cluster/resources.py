@@ -11,7 +11,8 @@ from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.kinds.scalable import SCALED
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.node import NodeRecord, read_node
-from agentstop.workloads.pods.record import PodRecord, read_pod
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.registry import kind_called
 from agentstop.workloads.unreadable import told, unreadable
 

@@ -14,9 +14,9 @@ import aiohttp
 
 from agentstop.cluster.decoding import JsonObject, Listing, UnreadableError, decode, is_object
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, event_of
 from agentstop.cluster.reflector import GONE
 from agentstop.cluster.transport import lines
+from agentstop.cluster.watching import BOOKMARK, event_of
 from agentstop.controller.watch_health import Watched, WatchHealth, is_watch, watch_of
 from agentstop.timings import TIMINGS, Timings
 

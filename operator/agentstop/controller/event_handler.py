@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
-from agentstop.cluster.gateway import LISTED
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Enqueuer, Priority
+from agentstop.cluster.watching import LISTED
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, WatchTarget

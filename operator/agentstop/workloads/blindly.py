@@ -7,7 +7,8 @@ from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.pods.record import ENDED_PHASES, read_controller
+from agentstop.workloads.pods.reading import read_controller
+from agentstop.workloads.pods.record import ENDED_PHASES
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Patch

@@ -7,7 +7,8 @@ from agentstop.api.meta import TASK_LABEL
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.pods.node import NodeRecord, read_node
-from agentstop.workloads.pods.record import PodRecord, read_controller, read_pod
+from agentstop.workloads.pods.reading import read_controller, read_pod
+from agentstop.workloads.pods.record import PodRecord
 
 MAX_TEXT: Final = 200
 

@@ -11,9 +11,10 @@ from kubernetes.aio.client import Configuration
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import ABSENT, UNREAD, UNREAD_ENDING, Gateway
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.large_objects import HEAVY_BYTES, NamespacedName
 from agentstop.cluster.transport import Transport
+from agentstop.cluster.watching import ABSENT, UNREAD, UNREAD_ENDING
 from agentstop.timings import TIMINGS
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Create, Delete, Get, Meaning, Patch

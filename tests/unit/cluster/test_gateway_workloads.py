@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import ABSENT, LISTED, Gateway
+from agentstop.cluster.gateway import Gateway
+from agentstop.cluster.watching import ABSENT, LISTED
 from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule, WatchTarget
 from agentstop.workloads.requests import (
     AccessReview,

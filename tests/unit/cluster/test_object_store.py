@@ -7,7 +7,8 @@ import pytest
 from agentstop.cluster.object_store import MAX_GONE, ObjectStore
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import CacheEntry, ObjectRef, PodGroup, Rejection, Right
-from agentstop.workloads.pods.record import PodRecord, read_pod
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import PodRecord
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, when
 from tests.unit.workloads.owners import JOB_PODS, JOB_REF, job_pod, raw_owner, suspended_job
 

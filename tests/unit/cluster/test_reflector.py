@@ -11,10 +11,11 @@ import pytest
 
 from agentstop.cluster.decoding import Listing
 from agentstop.cluster.errors import ApiError
-from agentstop.cluster.gateway import BOOKMARK, UNREAD, UNREAD_ENDING, Gateway
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Reflector, Source
+from agentstop.cluster.watching import BOOKMARK, UNREAD, UNREAD_ENDING
 from agentstop.timings import Timings
 from tests.support.waiting import until
 from tests.unit.objects import Raw

@@ -23,27 +23,31 @@ from .world.walks import walks
 
 LIE = "is a lie|it runs though its task was Paused"
 PROOF, RECORD, POD = "workloads.pods.proof", "workloads.pods.record", "workloads.kinds.pod"
+CONTAINER, READING = "workloads.pods.container", "workloads.pods.reading"
+DEPARTURES = "workloads.pods.departures"
 
 BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "what is not None", "False")),
     (
         SlowStart,
         LIE,
-        Mutation(f"{RECORD}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
+        Mutation(f"{CONTAINER}:ContainerRecord.starting", "(self.starts_slowly or not again)", "again"),
     ),
     (SlowStart, LIE, Mutation(f"{PROOF}:proof_on_record", "may_be_starting(evidence)", "None")),
     (SlowStart, LIE, Mutation(f"{POD}:_present", "(proof is not None or not lives_on)", "True")),
-    (SlowRestart, LIE, Mutation(f"{RECORD}:ContainerRecord.restarting", "(unseen or self.is_probed)", "unseen")),
+    (SlowRestart, LIE, Mutation(f"{CONTAINER}:ContainerRecord.restarting", "(unseen or self.is_probed)", "unseen")),
     (
         SlowRestart,
         LIE,
-        Mutation(f"{RECORD}:ContainerRecord.restarting", "(unseen or self.is_probed)", "self.is_probed"),
+        Mutation(f"{CONTAINER}:ContainerRecord.restarting", "(unseen or self.is_probed)", "self.is_probed"),
     ),
     (
         SlowRestart,
         LIE,
         Mutation(
-            f"{PROOF}:being_started", "pod.starting or pod.restarting(unseen=may_have_changed(entry))", "pod.starting"
+            f"{DEPARTURES}:being_started",
+            "pod.starting or pod.restarting(unseen=may_have_changed(entry))",
+            "pod.starting",
         ),
     ),
     (
@@ -77,8 +81,8 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (StopHook, "killAt says", Mutation("workloads.pods.container_spec:ends_late", '"preStop" in', '"nothing" in')),
     (DeletedNode, LIE, Mutation(f"{PROOF}:_order_effect", "unreachable or due + SETTLING <= now", "True")),
     (DeletedNode, LIE, Mutation(f"{PROOF}:proof_by_boot", "is_deleted(node, lister) and not unreachable", "False")),
-    (DeletedNode, LIE, Mutation(f"{PROOF}:may_live_on", "or pod.collected or is_deleted(pod.node, lister)", "")),
-    (DeletedNode, LIE, Mutation(f"{PROOF}:_due", "pod.may_have_started_since(told_at)", "False")),
+    (DeletedNode, LIE, Mutation(f"{DEPARTURES}:may_live_on", "or pod.collected or is_deleted(pod.node, lister)", "")),
+    (DeletedNode, LIE, Mutation(f"{DEPARTURES}:due_of", "pod.may_have_started_since(told_at)", "False")),
     (DeletedNode, LIE, Mutation(f"{RECORD}:PodRecord.ended", "self.collected", "False")),
     (
         DeletedNodeInAHurry,
@@ -91,10 +95,14 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     ),
     (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
-    (ThrownOut, "Graceful, but killed", Mutation(f"{RECORD}:_evicted_at", "disruption.at if", "None if")),
+    (ThrownOut, "Graceful, but killed", Mutation(f"{RECORD}:Disruption.evicted_at", "self.at if", "None if")),
     (ThrownOut, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "self.evicted_by or over_at", "over_at")),
     (ThrownOut, "thrown out", Mutation("workloads.pods.outcome:ending_of", "thrown_out is not None", "False")),
-    (ThrownOut, "thrown out", Mutation(f"{RECORD}:_disruption", 'condition.get("status") != "True"', "True")),
+    (
+        ThrownOut,
+        "thrown out",
+        Mutation(f"{READING}:_disruption", 'condition.get("status") != "True"', "True"),
+    ),
     (
         OwnRules,
         "start it again",

@@ -7,7 +7,7 @@ from agentstop.cluster.resources import reader_of
 from agentstop.lifecycle.effects import Start, Terminate
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import LiveRead, Request
 from tests.unit.objects import NAMESPACE, Raw, at, ended, task, when

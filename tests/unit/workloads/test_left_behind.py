@@ -10,7 +10,7 @@ from agentstop.workloads.kinds.sandbox import SANDBOX_API, sandbox_selector
 from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
 from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.requests import Delete, Get, GetPod, ListPods, Meaning, Patch
 from tests.unit.objects import NAMESPACE, Raw, at, raw_pod, task, when
 

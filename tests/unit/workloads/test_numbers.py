@@ -13,7 +13,8 @@ from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.pods.node import NodeRecord, read_node
-from agentstop.workloads.pods.record import PodRecord, read_pod
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import Delete
 from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, entry, lister, raw_pod, task, when
 

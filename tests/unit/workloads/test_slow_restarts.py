@@ -8,7 +8,7 @@ from agentstop.lifecycle.observation import Observation, Proof, Task
 from agentstop.workloads.controlled.owned_pods import owned_pods_of
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Departure, Lister, PodGroup
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.restarting import Role, may_restart, rules_restart_all
 from agentstop.workloads.requests import Recall
 from tests.unit.objects import (

@@ -11,26 +11,11 @@ from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import LeftPod
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, version_order
-from agentstop.workloads.pods.proof import (
-    STALE,
-    Finding,
-    awaits_boot,
-    being_started,
-    boot_id_of,
-    busy_reason,
-    is_deleted,
-    late_reason,
-    look_again_at,
-    look_at_node,
-    may_have_changed,
-    may_live_on,
-    next_look,
-    node_in_question,
-    proof_of,
-    proof_on_record,
-    untraced,
-    went_unseen,
-)
+from agentstop.workloads.pods.departures import being_started, may_have_changed, may_live_on, untraced
+from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
+from agentstop.workloads.pods.node import is_deleted
+from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
+from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
 from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS

@@ -8,7 +8,8 @@ from typing import Any
 from agentstop.api.meta import parse_number, parse_time
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.workloads.lightening import IS_HEAVY
-from agentstop.workloads.pods.record import STOP_MANAGER, Controller, read_controller
+from agentstop.workloads.pods.reading import read_controller
+from agentstop.workloads.pods.record import STOP_MANAGER, Controller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,28 +10,21 @@ from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
-from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
-from agentstop.workloads.pods.proof import (
-    STALE,
-    awaits_boot,
+from agentstop.workloads.pods.container import State
+from agentstop.workloads.pods.departures import (
     being_started,
-    boot_id_of,
-    busy_reason,
-    is_deleted,
-    late_reason,
-    look_again_at,
-    look_at_node,
     may_have_been_bound,
     may_have_changed,
     may_live_on,
-    next_look,
-    node_in_question,
-    proof_of,
-    proof_on_record,
     untraced,
-    went_unseen,
 )
-from agentstop.workloads.pods.record import PodRecord, State, read_pod
+from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
+from agentstop.workloads.pods.node import is_deleted
+from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
+from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
+from agentstop.workloads.pods.proof import proof_of, proof_on_record
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentstop.api.meta import parse_time
+from agentstop.workloads.objects import Lister
 
 OUT_OF_SERVICE_TAINT: Final = "node.kubernetes.io/out-of-service"
 """Taint by which an administrator declares that a node is shut down and its pods may be taken for gone.
@@ -61,3 +62,15 @@ def read_node(raw: Mapping[str, Any]) -> NodeRecord:
         boot_id=(raw.get("status", {}).get("nodeInfo") or {}).get("bootID"),
         out_of_service=any(taint.get("key") == OUT_OF_SERVICE_TAINT for taint in taints),
     )
+
+
+def is_deleted(node: str | None, lister: Lister) -> bool:
+    """Whether there is no Node of this name any more, by the last look."""
+    entry = lister.node(node) if node is not None else None
+    return entry is not None and entry.absent
+
+
+def is_out_of_service(node: str | None, lister: Lister) -> bool:
+    """Whether the Node of this name was declared out of service, by the last look."""
+    entry = lister.node(node) if node is not None else None
+    return entry is not None and isinstance(entry.seen, NodeRecord) and entry.seen.out_of_service

@@ -6,7 +6,8 @@ from typing import Final
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
 from agentstop.workloads.objects import CacheEntry
-from agentstop.workloads.pods.record import LOST_CONTAINER, ContainerRecord, Disruption, PodRecord
+from agentstop.workloads.pods.container import LOST_CONTAINER, ContainerRecord
+from agentstop.workloads.pods.record import Disruption, PodRecord
 from agentstop.workloads.pods.restarting import Restart, Role
 
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"

@@ -8,11 +8,12 @@ from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
-from agentstop.cluster.gateway import LISTED, Gateway
+from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.resources import pod_of
+from agentstop.cluster.watching import LISTED
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import Executor

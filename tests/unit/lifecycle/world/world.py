@@ -7,10 +7,11 @@ from typing import Any
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
 from agentstop.api.task import KIND, Phase
 from agentstop.cluster.errors import ApiError
+from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.pods.proof import KUBELET_BUSY, NODE_UNKNOWN
+from agentstop.workloads.pods.proof import NODE_UNKNOWN
 from agentstop.workloads.requests import Get, Request
 
 from .clock import Clock

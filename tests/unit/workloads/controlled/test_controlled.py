@@ -8,7 +8,7 @@ from agentstop.lifecycle.effects import Start
 from agentstop.lifecycle.observation import Presence, Proof
 from agentstop.workloads.objects import Boot, CacheEntry, Lister, ObjectRef, Rejection, Right, WatchTarget
 from agentstop.workloads.pods.node import read_node
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import (
     AccessReview,

@@ -20,7 +20,8 @@ from agentstop.workloads.controlled.owned_pods import (
 from agentstop.workloads.controlled.record import read_owner
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pods.node import read_node
-from agentstop.workloads.pods.record import Controller, PodRecord, read_pod
+from agentstop.workloads.pods.reading import read_pod
+from agentstop.workloads.pods.record import Controller, PodRecord
 from agentstop.workloads.requests import Get
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, end, ended, raw_pod, running, waiting, when
 from tests.unit.workloads.owners import controller, job_pod

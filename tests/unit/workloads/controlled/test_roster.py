@@ -11,7 +11,7 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.roster import LeftPod, known_pods, missing, other_pods, restored, shortened
 from agentstop.workloads.kinds.scalable import read_scaled
 from agentstop.workloads.objects import CacheEntry, Lister, PodGroup
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.recorded import may_be_starting
 from agentstop.workloads.requests import FindPods, ListPods
 from tests.unit.objects import Raw, at, raw_pod, task, when

@@ -11,7 +11,7 @@ from agentstop.lifecycle.observation import Observation, Presence, Proof, Task
 from agentstop.workloads.kinds.sandbox import SANDBOX_API, SANDBOX_LABEL, sandbox_selector
 from agentstop.workloads.kinds.sandbox_claim import CLAIM_API
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
-from agentstop.workloads.pods.record import read_pod
+from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import Delete, Get, ListPods, LiveRead, Meaning, Patch, Request
 from tests.unit.objects import NAMESPACE, Raw, at, ended, raw_pod, task, when

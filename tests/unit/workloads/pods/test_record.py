@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.workloads.pods.record import STOP_MANAGER, State
+from agentstop.workloads.pods.container import State
+from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.pods.recorded import has_ended
 from agentstop.workloads.pods.restarting import Role
 from tests.unit.objects import at, end, ended, never_found, pod, running, waiting, when

@@ -8,8 +8,8 @@ from agentstop.api.task import PodEvidence
 from agentstop.lifecycle.observation import Observation, Proof
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
+from agentstop.workloads.pods.lateness import next_look
 from agentstop.workloads.pods.node import SETTLING, SILENCE, NodeRecord
-from agentstop.workloads.pods.proof import next_look
 from agentstop.workloads.pods.recorded import grace_on_record
 from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, pod, raw_pod, running, task, when
 from tests.unit.workloads.adopted import SPEC, WORKLOAD, observe
