@@ -11,6 +11,7 @@ import helm_python
 import pytest
 import yaml
 
+from agentstop.api.crd import crds
 from tests.support import helm, manifests
 from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.kube import CRDS, DEPLOYMENTS, EVENTS, JOBS, PODS, TASKS, Kind, KubeError, Object, missing_ignored
@@ -152,7 +153,7 @@ async def test_installed_tested_uninstalled_and_installed_elsewhere(site: Site) 
         await site.cluster.kube.create(TASKS, "default", TASK)
         await releases.uninstall()
         await nothing_left(site)
-    assert len(await site.definitions()) == 3
+    assert len(await site.definitions()) == len(crds())
     assert [each["metadata"]["name"] for each in await site.tasks("default")] == ["kept"]
     with helm.connected(site.cluster.kubeconfig, ELSEWHERE) as releases:
         with pytest.raises(helm_python.HelmReleaseError, match="invalid ownership metadata"):
@@ -187,7 +188,7 @@ async def test_an_upgrade_changes_the_definitions_and_a_rollback_changes_them_ba
         await releases.rollback()
         assert "ttlSecondsAfterFinished" not in await fields(site)
         await releases.upgrade(values=together(values, {"crds": {"enabled": False}}))
-        assert len(await site.definitions()) == 3
+        assert len(await site.definitions()) == len(crds())
         await releases.upgrade(values=values)
         assert "ttlSecondsAfterFinished" in await fields(site)
     # For a moment after a change of their definition, they can't be read.
@@ -230,7 +231,7 @@ async def test_definitions_that_kubectl_applied_are_taken_over(site: Site) -> No
 async def test_definitions_go_with_the_release_if_wanted(site: Site) -> None:
     with helm.connected(site.cluster.kubeconfig) as releases:
         await releases.install(values=together(site.values, QUIET, {"crds": {"keep": False}}))
-        assert len(await site.definitions()) == 3
+        assert len(await site.definitions()) == len(crds())
         await releases.uninstall()
 
     async def gone() -> bool:

@@ -20,7 +20,17 @@ from tests.support.kube import Object
 
 from .options import EVERYTHING, GATEWAY, MATRIX, Values
 
-NAMESPACED = {"", "apps", "batch", "agentstop.dev", "agents.x-k8s.io", "extensions.agents.x-k8s.io", "events.k8s.io"}
+NAMESPACED = {
+    "",
+    "apps",
+    "batch",
+    "agentstop.dev",
+    "agents.x-k8s.io",
+    "extensions.agents.x-k8s.io",
+    "events.k8s.io",
+    "metrics.k8s.io",
+    "coordination.k8s.io",
+}
 OUTSIDE = {
     "nodes",
     "namespaces",
@@ -299,8 +309,8 @@ def test_crds_are_kept_annotated_or_left_out_as_told() -> None:
         objects = helm.render({"crds": values})
         return [e["metadata"].get("annotations") for e in objects if e["kind"] == "CustomResourceDefinition"]
 
-    assert annotations(keep=False) == [None] * 3
-    assert annotations(annotations={"a": "b"}) == [{"a": "b", "helm.sh/resource-policy": "keep"}] * 3
+    assert annotations(keep=False) == [None] * len(crds())
+    assert annotations(annotations={"a": "b"}) == [{"a": "b", "helm.sh/resource-policy": "keep"}] * len(crds())
     assert annotations(enabled=False) == []
 
 

@@ -15,10 +15,13 @@ SEE = {"get", "list", "watch"}
 IN_NAMESPACES = {
     "agentstop.dev/agenttasks": SEE | {"patch", "delete"},
     "agentstop.dev/agenttasks/status": {"update"},
+    "agentstop.dev/taskusages": SEE | {"patch"},
     "agentstop.dev/stoporders": SEE | {"patch", "delete"},
     "agentstop.dev/stoporders/status": {"update"},
     "/pods": SEE | {"create", "patch", "delete"},
     "events.k8s.io/events": {"create", "patch"},
+    "metrics.k8s.io/pods": {"get"},
+    "coordination.k8s.io/leases": {"get"},
     "batch/jobs": SEE | {"patch"},
     "agents.x-k8s.io/sandboxes": SEE | {"patch"},
     "extensions.agents.x-k8s.io/sandboxclaims": SEE,
@@ -31,7 +34,7 @@ OUTSIDE = {
     "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
     **{
         f"apiextensions.k8s.io/customresourcedefinitions {plural}.agentstop.dev": {"get"}
-        for plural in ("agenttasks", "stoporders", "clusterstoporders")
+        for plural in ("agenttasks", "stoporders", "clusterstoporders", "taskusages")
     },
 }
 
@@ -139,18 +142,23 @@ USERS: dict[str, tuple[set[str], set[str]]] = {
 }
 """Of each role, the verbs on tasks and on orders."""
 
+REPORT = {"agentstop.dev/taskusages": {"get", "create", "patch"}}
+"""What whoever counts may do: nothing to tasks, and what counts nothing is no part of any other role."""
+
 PARTS: dict[str, set[str]] = {"view": {"view", "edit", "admin"}, "edit": {"edit", "admin"}, "admin": {"admin"}}
 """Of each role that is a part of others, which these are."""
 
 
 def test_the_roles_of_users() -> None:
     found = users()
-    assert found.keys() == USERS.keys() | {f"aggregate-to-{name}" for name in PARTS}
+    assert found.keys() == USERS.keys() | {"report"} | {f"aggregate-to-{name}" for name in PARTS}
+    assert table(found["report"]) == REPORT
     for name, (tasks, orders) in USERS.items():
         assert table(found[name]) == {
             "agentstop.dev/agenttasks": tasks,
             "agentstop.dev/stoporders": orders,
             "agentstop.dev/clusterstoporders": orders,
+            "agentstop.dev/taskusages": SEE,
         }
 
 
@@ -161,7 +169,12 @@ def test_where_only_some_namespaces_are_served_there_are_roles_in_these() -> Non
         role = made[f"agentstop-{name}"]
         assert role["metadata"]["namespace"] == "team-a"
         assert not list(aggregated(role))
-        assert table(role) == {"agentstop.dev/agenttasks": tasks, "agentstop.dev/stoporders": orders}
+        assert table(role) == {
+            "agentstop.dev/agenttasks": tasks,
+            "agentstop.dev/stoporders": orders,
+            "agentstop.dev/taskusages": SEE,
+        }
+    assert table(made["agentstop-report"]) == REPORT
     assert [each["metadata"]["name"] for each in found if each["kind"] == "ClusterRole"] == [
         "agentstop-system-agentstop"
     ]
@@ -176,7 +189,7 @@ def test_whom_the_roles_are_given_to() -> None:
     found = users()
     assert not any(list(aggregated(found[name])) for name in USERS)
     assert {name: set(aggregated(found[f"aggregate-to-{name}"])) for name in PARTS} == PARTS
-    assert users(rbac={"aggregateRoles": False}).keys() == USERS.keys()
+    assert users(rbac={"aggregateRoles": False}).keys() == USERS.keys() | {"report"}
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -188,6 +201,7 @@ def test_orders_for_all_namespaces_are_given_to_no_other_role_unless_a_value_say
             "agentstop.dev/agenttasks": tasks,
             "agentstop.dev/stoporders": orders,
             "agentstop.dev/clusterstoporders": orders if given else SEE,
+            "agentstop.dev/taskusages": SEE,
         }
 
 

@@ -60,6 +60,7 @@ SANDBOX_CLAIMS = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxclaims
 SANDBOX_TEMPLATES = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxtemplates")
 WARM_POOLS = Kind("/apis/extensions.agents.x-k8s.io/v1beta1", "sandboxwarmpools")
 TASKS = Kind("/apis/agentstop.dev/v1alpha1", "agenttasks")
+USAGES = Kind("/apis/agentstop.dev/v1alpha1", "taskusages")
 CRDS = Kind("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 ROLES = Kind("/apis/rbac.authorization.k8s.io/v1", "roles")
 ROLE_BINDINGS = Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings")

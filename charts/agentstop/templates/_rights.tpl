@@ -125,6 +125,10 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 - apiGroups: [agentstop.dev]
   resources: [agenttasks/status]
   verbs: [update]
+# What was counted of tasks, and the owner reference by which it goes with its task.
+- apiGroups: [agentstop.dev]
+  resources: [taskusages]
+  verbs: [get, list, watch, patch]
 - apiGroups: [agentstop.dev]
   resources: [stoporders]
   verbs: [get, list, watch, patch, delete]
@@ -138,6 +142,14 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Of a task that is silent for too long: whether its pods use a processor.
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [get]
+# The Leases that tasks are tethered to.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get]
 # The kinds that can be adopted. A Deployment's pods are found through its ReplicaSets, a claim's through its Sandbox.
 - apiGroups: [batch]
   resources: [jobs]
@@ -178,7 +190,11 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 # Its own definitions: to say so in the log where they are another version's.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  resourceNames: [agenttasks.agentstop.dev, clusterstoporders.agentstop.dev, stoporders.agentstop.dev]
+  resourceNames:
+  - agenttasks.agentstop.dev
+  - clusterstoporders.agentstop.dev
+  - stoporders.agentstop.dev
+  - taskusages.agentstop.dev
   verbs: [get]
 {{- if not .Values.watchNamespaces }}
 # Orders for all namespaces, and the namespaces' labels that they select by.

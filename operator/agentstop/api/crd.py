@@ -13,6 +13,7 @@ from agentstop.api.order import (
     StopOrder,
 )
 from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
+from agentstop.api.usage import DEFAULT_CURRENCY, USAGE_KIND, USAGE_PLURAL, TaskUsage
 
 UNSEEN: Final = {"observedGeneration": 0}
 """Status of an object that no operator has looked at. Generations begin with 1, so kstatus reads it as InProgress; an
@@ -44,6 +45,10 @@ TASK_RULES: Final = (
     rule(
         "oldSelf.?spec.?externalID.hasValue() == self.?spec.?externalID.hasValue()",
         "spec.externalID is immutable: create a new task instead",
+    ),
+    rule(
+        "!oldSelf.?spec.?tether.hasValue() || self.?spec.?tether.hasValue()",
+        "spec.tether cannot be taken off: create a new task instead",
     ),
     rule(
         "!self.?spec.?paused.orValue(false) || self.?spec.?workloadRef.?kind.orValue('') != 'Pod'",
@@ -131,6 +136,39 @@ def order_rules(*optional: str) -> tuple[dict[str, str | bool], ...]:
     )
 
 
+def _grows(name: str, zero: str, read: str = "{}") -> dict[str, str | bool]:
+    now, before = (read.format(f"{which}.spec.?{name}.orValue({zero})") for which in ("self", "oldSelf"))
+    return rule(f"{now} >= {before}", f"spec.{name} cannot go down or be removed: it counts all that the task has used")
+
+
+USAGE_RULES: Final = (
+    *(_grows(name, "0") for name in ("promptTokens", "completionTokens", "totalTokens", "turns")),
+    # As doubles: what the pattern lets through has 15 digits, which a double keeps apart.
+    _grows("cost", "'0'", "double({})"),
+    rule(
+        f"oldSelf.spec.?currency.orValue('{DEFAULT_CURRENCY}') == self.spec.?currency.orValue('{DEFAULT_CURRENCY}')",
+        "spec.currency is immutable: costs of two currencies cannot be added up",
+    ),
+    rule(
+        "!oldSelf.spec.?lastActivityAt.hasValue() || (self.spec.?lastActivityAt.hasValue()"
+        " && timestamp(self.spec.lastActivityAt) >= timestamp(oldSelf.spec.lastActivityAt))",
+        "spec.lastActivityAt cannot go back or be removed",
+    ),
+    rule("self.metadata.name.size() <= 63", "metadata.name must be the name of a task, of at most 63 characters"),
+)
+"""Rules of TaskUsage at the schema's root."""
+
+USAGE_COLUMNS: Final = (
+    _column("Cost", "string", ".spec.cost", "What the task has cost so far."),
+    _column("Currency", "string", ".spec.currency", "The currency of it."),
+    _column("Tokens", "integer", ".spec.totalTokens", "How many tokens it has used."),
+    _column("Turns", "integer", ".spec.turns", "How many times it has asked a model."),
+    _column("Active", "date", ".spec.lastActivityAt", "When it last did something that was counted."),
+    _column("Reported-By", "string", ".spec.reportedBy", "Who counts.", wide=True),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the first report."),
+)
+
+
 def structural(model: type[Model]) -> dict[str, Any]:
     """Return the model's schema in the form that a CRD takes: no references, no null alternatives, no titles.
 
@@ -177,10 +215,17 @@ def _without_defaults(schema: Any) -> Any:
     return schema
 
 
+def _status(properties: Mapping[str, Any]) -> dict[str, Any]:
+    if "status" not in properties:
+        return {}
+    return {"status": _without_defaults(properties["status"]) | {"default": dict(UNSEEN)}}
+
+
 def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: dict[str, Any]) -> dict[str, Any]:
     """Return a CRD; `version` has what is particular to the kind, and `scope`, which goes to the top."""
     root = structural(model)
     properties = root["properties"]
+    selectable = version["selectable"]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -201,9 +246,9 @@ def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: d
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    **({"subresources": {"status": {}}} if "status" in properties else {}),
                     "additionalPrinterColumns": list(version["columns"]),
-                    "selectableFields": [{"jsonPath": each} for each in version["selectable"]],
+                    **({"selectableFields": [{"jsonPath": each} for each in selectable]} if selectable else {}),
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
@@ -214,7 +259,7 @@ def _crd(model: type[Model], kind: str, plural: str, short_name: str, version: d
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": properties["spec"],
-                                "status": _without_defaults(properties["status"]) | {"default": dict(UNSEEN)},
+                                **_status(properties),
                             },
                             "x-kubernetes-validations": list(version["rules"]),
                         }
@@ -247,7 +292,13 @@ def cluster_order_crd() -> dict[str, Any]:
     return _crd(ClusterStopOrder, CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, "csorder", parts)
 
 
+def usage_crd() -> dict[str, Any]:
+    """Return the CRD of TaskUsage. It has no status: nobody answers to what was counted."""
+    parts = {"scope": "Namespaced", "columns": USAGE_COLUMNS, "selectable": (), "rules": USAGE_RULES}
+    return _crd(TaskUsage, USAGE_KIND, USAGE_PLURAL, "tusage", parts | {"required": ("spec",)})
+
+
 def crds() -> dict[str, dict[str, Any]]:
     """Return all CRDs by the name of the file that holds each in `crds/`."""
-    made = (task_crd(), order_crd(), cluster_order_crd())
+    made = (task_crd(), order_crd(), cluster_order_crd(), usage_crd())
     return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in made}

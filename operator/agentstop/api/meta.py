@@ -77,6 +77,15 @@ Time = Annotated[
 ]
 """A moment; RFC 3339 in UTC with microseconds on the wire."""
 
+MAX_SECONDS: Final = 31_536_000
+"""One year: the most that any duration may ask for, in seconds."""
+
+Seconds = Annotated[int, Field(json_schema_extra={"format": "int32"})]
+"""A duration in whole seconds."""
+
+NAME_PATTERN: Final = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+"""What names look like. They become part of a path of the API: with a slash or dots alone, one could lead elsewhere."""
+
 
 def rule(expression: str, message: str, **more: str | bool) -> dict[str, str | bool]:
     """Return one CEL rule of a CRD schema.
@@ -137,6 +146,8 @@ class ConditionType(StrEnum):
     """The stop is proven; false while it is under way, absent where none was accepted."""
     CONTROLLED_ELSEWHERE = "ControlledElsewhere"
     """Somebody else's controller has the workload, and may make another one in its place; absent where none has."""
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    """A limit of the budget is reached; false with reason Warning from warnPercent on, absent without a budget."""
 
 
 class Condition(Model):

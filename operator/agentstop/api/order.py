@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
-from agentstop.api.task import CAMEL_CASE, MAX_SECONDS, PodPolicy, Seconds
+from agentstop.api.meta import API_VERSION, HARMLESS, MAX_SECONDS, Condition, Model, Seconds, Time, rule, schema
+from agentstop.api.task import CAMEL_CASE, PodPolicy
 
 ORDER_KIND: Final = "StopOrder"
 ORDER_PLURAL: Final = "stoporders"

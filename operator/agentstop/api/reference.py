@@ -26,7 +26,7 @@ def _kind(crd: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {names['kind']}\n"
     api_version = f"{crd['spec']['group']}/{version['name']}"
     yield f"`{api_version}`, short name `{names['shortNames'][0]}`. {schema['description']}\n"
-    for part in ("spec", "status"):
+    for part in (each for each in ("spec", "status") if each in schema["properties"]):
         yield f"### {part}\n"
         yield "| field | type | meaning |"
         yield "|---|---|---|"

@@ -1,18 +1,28 @@
 """AgentTask: one run of an agent, and the switch that stops it."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, HARMLESS, Condition, Model, Time, rule, schema
+from agentstop.api.budget import LIMITED, Budget, Tether
+from agentstop.api.meta import (
+    API_VERSION,
+    HARMLESS,
+    MAX_SECONDS,
+    NAME_PATTERN,
+    Condition,
+    Model,
+    Seconds,
+    Time,
+    rule,
+    schema,
+)
 from agentstop.api.podtemplate import pod_template_schema
+from agentstop.api.usage import Spent, UsageStatus
 
 KIND: Final = "AgentTask"
 PLURAL: Final = "agenttasks"
-
-MAX_SECONDS: Final = 31_536_000
-"""One year: the most that any duration may ask for, in seconds."""
 
 MAX_LISTED_PODS: Final = 32
 """So many pods are listed in a status; `podCount` has the true number."""
@@ -71,6 +81,9 @@ class StopSource(StrEnum):
     STOP_ORDER = "StopOrder"
     DEADLINE = "Deadline"
     DELETION = "Deletion"
+    BUDGET = "Budget"
+    IDLE = "Idle"
+    TETHER = "Tether"
 
 
 class Verdict(StrEnum):
@@ -83,9 +96,6 @@ class Verdict(StrEnum):
     GONE = "Gone"
     UNVERIFIED = "Unverified"
 
-
-Seconds = Annotated[int, Field(json_schema_extra={"format": "int32"})]
-"""A duration in whole seconds."""
 
 CAMEL_CASE: Final = rule(
     "self.matches('^[A-Z][A-Za-z0-9]*$')", "must be one CamelCase word of letters and digits, such as RunawayCost"
@@ -113,9 +123,8 @@ class StopRequest(Model):
     """What to do when it cannot be proven that the processes are gone, for example because the node does not answer. Wait (the default) keeps the task in Stopping until there is proof; MarkStopped moves it to Stopped with verdict Unverified, a margin after its grace period."""  # noqa: E501
 
 
-NAME_PATTERN: Final = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 API_VERSION_PATTERN: Final = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]+$"
-"""What names look like. They become part of a path of the API: with a slash or dots alone, one could lead elsewhere."""
+"""What API versions look like; like names, they become part of a path of the API."""
 
 
 class WorkloadRef(Model):
@@ -179,6 +188,13 @@ class AgentTaskSpec(Model):
     """true ends the workload's processes until it is false again: a pod is made anew then, a Job or Sandbox is resumed, and what was scaled to 0 gets its former number back."""  # noqa: E501
     active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds that the task may run, counted from the start of its first container without the time that it was paused; then it is stopped with source Deadline."""  # noqa: E501
+    budget: Budget | None = Field(None, json_schema_extra=schema(LIMITED))
+    """What the task may spend, and for how long it may be silent; the usage comes from the TaskUsage of the same name. May be changed while the task runs."""  # noqa: E501
+    tether: Tether | None = Field(
+        None,
+        json_schema_extra=schema(rule("self == oldSelf", "tether cannot be changed: create a new task instead")),
+    )
+    """A Lease that the task must not outlive. May be given to a task that runs, and is never changed or taken off."""
     ttl_seconds_after_finished: Seconds | None = Field(None, ge=0, le=MAX_SECONDS)
     """Seconds after its end when the task object is deleted, and with it a pod that the operator made. Without it the task stays. Where the operator runs with --min-ttl-seconds, a task that was stopped stays that long at least."""  # noqa: E501
     deletion_policy: DeletionPolicy = Field(DeletionPolicy.ORPHAN)
@@ -299,7 +315,7 @@ class StopStatus(Model):
     """The record of the accepted stop. Who, why and when never change."""
 
     source: StopSource
-    """What the stop came from: User, StopOrder, Parent, Deadline or Deletion."""
+    """What the stop came from: User, StopOrder, Parent, Deadline, Deletion, Budget, Idle or Tether."""
     order: OrderRef | None = None
     """The order that a stop with source StopOrder follows."""
     origin: str | None = None
@@ -326,6 +342,10 @@ class StopStatus(Model):
     """Seconds from acceptance to confirmation."""
     verdict: Verdict | None = None
     """How the stop ended, by the evidence."""
+    usage_at_acceptance: Spent | None = None
+    """What the task had spent when the stop was accepted, as far as it was reported."""
+    usage_after: Spent | None = None
+    """What was reported on top of that since: work that was under way, and reports that came late."""
 
 
 class ChildrenStatus(Model):
@@ -362,6 +382,8 @@ class AgentTaskStatus(Model):
     """How many times the workload was started: each pause that is over counts once more."""
     grace_period_seconds: Seconds | None = None
     """How many seconds a stop would leave between SIGTERM and SIGKILL as things are: what spec.stop says, or else the pods' own, within the administrator's --max-grace-period-seconds. Absent while nothing runs, and once a stop is on record."""  # noqa: E501
+    usage: UsageStatus | None = None
+    """What the task has spent; absent where nobody has reported it."""
     stop: StopStatus | None = None
     """The record of the accepted stop."""
     workload: WorkloadStatus | None = None
@@ -371,7 +393,7 @@ class AgentTaskStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         (), max_length=16, json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"])
     )
-    """Ready, Reconciling and Stalled, as kstatus reads them, and Stopped."""
+    """Ready, Reconciling and Stalled, as kstatus reads them, Stopped, and BudgetExceeded."""
 
 
 class AgentTask(Model):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Self
 import yaml
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from agentstop.api.meta import Model
-from agentstop.api.task import MAX_SECONDS, PodPolicy
+from agentstop.api.meta import MAX_SECONDS, Model
+from agentstop.api.task import PodPolicy
 
 KEPT_SECONDS: Final = 604_800
 """Orders that hooks make are kept for a week after their end, where nothing else is said."""

@@ -23,6 +23,15 @@ WHOLE: dict[str, Any] = {
     "pausedSeconds": 12.5,
     "finishedAt": "2026-01-01T12:00:09.123456Z",
     "attempts": 2,
+    "usage": {
+        "cost": "12.410000",
+        "currency": "USD",
+        "totalTokens": 842500,
+        "turns": 118,
+        "lastActivityAt": "2026-01-01T12:00:00.250000Z",
+        "asOf": "2026-01-01T12:00:09.123456Z",
+        "family": {"cost": "40.02", "currency": "USD", "totalTokens": 842501, "turns": 119},
+    },
     "stop": {
         "source": "Parent",
         "origin": "planner",
@@ -36,6 +45,8 @@ WHOLE: dict[str, Any] = {
         "gracePeriodSeconds": 30,
         "durationSeconds": 8.123,
         "verdict": "Graceful",
+        "usageAtAcceptance": {"cost": "12.41", "currency": "USD", "totalTokens": 842500, "turns": 118},
+        "usageAfter": {"cost": "0.31", "currency": "USD", "totalTokens": 100, "turns": 1},
     },
     "workload": {
         "apiVersion": "v1",

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentstop.api.meta import AGENT_NAME, Model
+from agentstop.api.meta import AGENT_NAME, MAX_SECONDS, Model
 from agentstop.api.order import Operator
 from agentstop.api.order import Selector as TaskSelector
-from agentstop.api.task import MAX_SECONDS, Phase, PodPolicy
+from agentstop.api.task import Phase, PodPolicy
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.errors import InvalidError, InvalidIdError
