@@ -13,7 +13,7 @@ from agentstop.api.order import (
     StopOrder,
 )
 from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
-from agentstop.api.usage import DEFAULT_CURRENCY, USAGE_KIND, USAGE_PLURAL, TaskUsage
+from agentstop.api.usage import USAGE_KIND, USAGE_PLURAL, TaskUsage
 
 UNSEEN: Final = {"observedGeneration": 0}
 """Status of an object that no operator has looked at. Generations begin with 1, so kstatus reads it as InProgress; an
@@ -145,10 +145,6 @@ USAGE_RULES: Final = (
     *(_grows(name, "0") for name in ("promptTokens", "completionTokens", "totalTokens", "turns")),
     # As doubles: what the pattern lets through has 15 digits, which a double keeps apart.
     _grows("cost", "'0'", "double({})"),
-    rule(
-        f"oldSelf.spec.?currency.orValue('{DEFAULT_CURRENCY}') == self.spec.?currency.orValue('{DEFAULT_CURRENCY}')",
-        "spec.currency is immutable: costs of two currencies cannot be added up",
-    ),
     rule(
         "!oldSelf.spec.?lastActivityAt.hasValue() || (self.spec.?lastActivityAt.hasValue()"
         " && timestamp(self.spec.lastActivityAt) >= timestamp(oldSelf.spec.lastActivityAt))",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from agentstop.api.meta import API_VERSION, Model, Time
+from agentstop.api.meta import API_VERSION, Model, Time, rule, schema
 
 USAGE_KIND: Final = "TaskUsage"
 USAGE_PLURAL: Final = "taskusages"
@@ -37,7 +37,13 @@ class TaskUsageSpec(Model):
     """Tokens in all. Where it is less than promptTokens and completionTokens together, or absent, these count."""
     cost: str | None = Field(None, min_length=1, max_length=MAX_DECIMAL, pattern=DECIMAL)
     """What the work has cost so far, in currency: a decimal number as text, such as "12.41", with at most 9 digits before the point and 6 after it."""  # noqa: E501
-    currency: str = Field(DEFAULT_CURRENCY, min_length=3, max_length=3, pattern=CURRENCY)
+    currency: str = Field(
+        DEFAULT_CURRENCY,
+        min_length=3,
+        max_length=3,
+        pattern=CURRENCY,
+        json_schema_extra=schema(rule("self == oldSelf", "is immutable: costs of two currencies cannot be added up")),
+    )
     """The currency of cost, as its code of three letters. Cannot be changed. A budget in another one is not compared with it."""  # noqa: E501
     turns: Count | None = Field(None, ge=0, le=MAX_COUNT)
     """How many times the agent has asked a model."""
