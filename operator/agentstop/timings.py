@@ -31,6 +31,8 @@ class Timings:
     """How long a watch of all objects of a kind lasts before it is renewed."""
     reflected_silence_seconds: float = 35.0
     """After how long a silent one is taken for dead: a connection that died without a word is found out soon."""
+    optional_retries_seconds: tuple[float, ...] = (0.2, 1.0, 3.0)
+    """The same of a kind that not every cluster has: somebody may install it at any time."""
     watch_seconds: int = 60
     """How long a watch of one object, or of one workload's pods, lasts before it is renewed."""
     watch_silence_seconds: float = 65.0

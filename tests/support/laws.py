@@ -14,7 +14,7 @@ AFTER_ACCEPTANCE = frozenset({"Stopping", "Stopped"})
 MAY_BE_PAUSED = frozenset({"Pausing", "Paused", "Stopping", "Stopped"})
 """Phases in which a task may say since when nothing of it runs."""
 
-FIXED = ("source", "origin", "order", "requestedBy", "reason", "message", "acceptedAt")
+FIXED = ("source", "origin", "order", "requestedBy", "reason", "message", "acceptedAt", "usageAtAcceptance")
 """Fields of an accepted stop that never change."""
 
 BY_PEOPLE = frozenset({"User", "StopOrder"})
@@ -151,13 +151,18 @@ def _one(task: Object) -> None:
         assert ("order" in stop) == (stop["source"] == "StopOrder"), f"which order it was: {stop}"
 
 
+def _unless_late(task: Object) -> Object:
+    """Return the status of a task that has ended without what may come later: what it has used may be reported late."""
+    late = {name: value for name, value in status(task).items() if name not in {"observedGeneration", "usage"}}
+    stop = {name: value for name, value in stop_of(task).items() if name != "usageAfter"}
+    return {**late, "stop": stop}
+
+
 def _step(before: Object, after: Object) -> None:
     was, now = status(before).get("phase", "Pending"), status(after).get("phase", "Pending")
     if was in TERMINAL:
         assert now == was, f"phase went from {was} to {now}"
-        first, second = (
-            {k: v for k, v in status(each).items() if k != "observedGeneration"} for each in (before, after)
-        )
+        first, second = map(_unless_late, (before, after))
         assert first == second, f"the status of an ended task changed: {first} -> {second}"
     if was == "Stopping":
         assert now in AFTER_ACCEPTANCE, f"phase went from {was} to {now}"

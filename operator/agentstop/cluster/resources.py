@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
+from agentstop.api.usage import USAGE_KIND, USAGE_PLURAL
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.kinds.scalable import SCALED
 from agentstop.workloads.objects import ObjectRef
@@ -56,8 +57,15 @@ ORDERS: Final[Mapping[str, APIResource]] = {
 }
 """Kinds of orders. None of them is a workload."""
 
+USAGES: Final = APIResource(TASKS, USAGE_PLURAL)
+"""What was counted of tasks. No workload either."""
 
-_ORDERS: Final[Mapping[str, str]] = {ORDER_KIND: ORDER_PLURAL, CLUSTER_ORDER_KIND: CLUSTER_ORDER_PLURAL}
+
+_PLURALS: Final[Mapping[str, str]] = {
+    ORDER_KIND: ORDER_PLURAL,
+    CLUSTER_ORDER_KIND: CLUSTER_ORDER_PLURAL,
+    USAGE_KIND: USAGE_PLURAL,
+}
 
 
 def reader_of(ref: ObjectRef) -> Reader:
@@ -100,8 +108,8 @@ def task_ref(namespace: str, name: str) -> ObjectRef:
 
 
 def own_path(ref: ObjectRef) -> str:
-    """Return the path of a task or an order."""
-    place = APIResource(TASKS, _ORDERS.get(ref.kind, PLURAL))
+    """Return the path of an object of ours."""
+    place = APIResource(TASKS, _PLURALS.get(ref.kind, PLURAL))
     return f"{place.collection(ref.namespace)}/{ref.name}"
 
 

@@ -8,12 +8,13 @@ from typing import Final
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
+from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
 from agentstop.cluster.discovery import Discovery
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.large_objects import HEAVY_BYTES, hint_of, pause_after
 from agentstop.cluster.pages import read_all
-from agentstop.cluster.resources import ORDERS, by_scale, collection, pod_of
+from agentstop.cluster.resources import ORDERS, USAGES, by_scale, collection, pod_of
 from agentstop.cluster.transport import UNREADABLE, Transport
 from agentstop.timings import Timings
 from agentstop.workloads.lightening import HEAVY, IS_HEAVY
@@ -181,6 +182,8 @@ def all_of(kind: str, namespace: str) -> str:
     """Return where all tasks, orders or pods of a namespace are (empty: of all)."""
     if kind in ORDERS:
         return ORDERS[kind].collection(namespace)
+    if kind == USAGE_KIND:
+        return USAGES.collection(namespace)
     return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
 
 

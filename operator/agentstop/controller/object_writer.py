@@ -7,7 +7,7 @@ from agentstop.api.meta import API_VERSION, STOP_FINALIZER
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.lifecycle.effects import AddFinalizer, DeleteObject, ObjectEffect
+from agentstop.lifecycle.effects import AddFinalizer, DeleteObject, ObjectEffect, PauseTask
 from agentstop.workloads.objects import ObjectRef
 
 
@@ -64,6 +64,10 @@ class ObjectWriter:
         """Carry out one effect; return whether the object is still there for others."""
         if isinstance(effect, DeleteObject):
             await self._gateway.delete_own(own.ref, own.uid, own.resource_version)
+            return True
+        if isinstance(effect, PauseTask):
+            version = {"uid": own.uid, "resourceVersion": own.resource_version}
+            self._take_in(await self._gateway.patch_own(own.ref, {"metadata": version, "spec": {"paused": True}}))
             return True
         found = (await self._gateway.get_own(own.ref))["metadata"]
         kept = [each for each in found.get("finalizers") or () if each != STOP_FINALIZER]

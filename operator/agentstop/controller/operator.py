@@ -101,7 +101,8 @@ class Operator:
         """Begin to reflect, if that has not begun yet; reflectors go on by themselves, whatever happens to kopf."""
         if not self._reflecting:
             self._reflecting = True
-            self._background += [asyncio.create_task(each.run(), name="reflector") for each in wiring.reflectors]
+            reflectors = (*wiring.reflectors, *wiring.optional_reflectors)
+            self._background += [asyncio.create_task(each.run(), name="reflector") for each in reflectors]
 
     async def _learn(self, wiring: Wiring) -> None:
         """Read the orders before the tasks: nothing may start that one of them holds.
@@ -131,6 +132,7 @@ class Operator:
         """Wait until the caches are filled, and compare them with the cluster from time to time."""
         for each in wiring.reflectors:
             await each.listed.wait()
+        await wiring.usages.settled.wait()
         self._settle(wiring)
         look = warn_of_others(wiring.gateway)
         while True:

@@ -15,6 +15,8 @@ from agentstop.controller.last_resort import LastResort
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.retry import RetryError
 from agentstop.controller.task_pass import Means, TaskPass
+from agentstop.controller.usage_handler import UsageHandler
+from agentstop.controller.usage_owners import UsageOwners
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
@@ -42,6 +44,7 @@ class Reconciler:
         object_watcher: ObjectWatcher,
         reporter: Reporter,
         orders: StopOrderIndex,
+        usages: UsageHandler,
         clock: Callable[[], datetime],
         *,
         limits: Limits = LIMITS,
@@ -53,7 +56,8 @@ class Reconciler:
         self._reporter = reporter
         self._orders = orders
         self._clock = clock
-        self._means = Means(cache, gateway, executor, orders, reporter, self._observe, clock, limits, timings)
+        self._owners = UsageOwners(usages.store, gateway)
+        self._means = Means(cache, gateway, executor, orders, usages, reporter, self._observe, clock, limits, timings)
         self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
         self._last_resort = LastResort(cache, gateway, self._writer, clock, limits, timings)
 
@@ -92,6 +96,7 @@ class Reconciler:
             return
         await self._write(key, task, decision)
         this.check()
+        await self._owners.own(task)
         self._follow(key, self._cache.tasks.get(key))
         if decision.wake_at is not None and self._cache.tasks.get(key) is not None:
             self._queue.add_after(key, (decision.wake_at - self._clock()).total_seconds())

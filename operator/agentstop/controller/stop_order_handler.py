@@ -58,7 +58,12 @@ class StopOrderHandler:
         self._gateway = gateway
         self._clock = clock
         self.book = StopOrderIndex(self._ask, trust_requested_by=trust_requested_by)
+        self._tell_of_namespace: Callable[[str | None, JsonObject], None] = lambda _, __: None
         cache.tasks.listen(self._changed)
+
+    def tell_of_namespaces(self, tell: Callable[[str | None, JsonObject], None]) -> None:
+        """Have this function called with each event of a namespace."""
+        self._tell_of_namespace = tell
 
     async def learn(self, namespaces: Collection[str] = ()) -> None:
         """Read the orders that stand, before any task is decided on: nothing may start that one of them holds.
@@ -127,6 +132,7 @@ class StopOrderHandler:
 
     def namespace(self, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in the event of a namespace: its labels may decide whether an order means its tasks."""
+        self._tell_of_namespace(kind, raw)
         name = raw["metadata"]["name"]
         if kind == "DELETED":
             self.book.namespaces.pop(name, None)

@@ -12,10 +12,13 @@ from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.controller.executor import Executor, Pass
+from agentstop.controller.processors import look
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.retry import RetryError
+from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
+from agentstop.lifecycle.facts import Life
 from agentstop.lifecycle.family import MAX_GENERATIONS, family_of, unknown_ancestor
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.timings import Timings
@@ -40,6 +43,7 @@ class Means:
     gateway: Gateway
     executor: Executor
     orders: StopOrderIndex
+    usages: UsageHandler
     reporter: Reporter
     observe: Observe
     clock: Callable[[], datetime]
@@ -57,6 +61,7 @@ class TaskPass(Pass):
         self._kind = kind_of(task)
         self._listed: set[str] = set()
         """Names of the tasks whose children were read in this pass."""
+        self._life = Life.UNASKED
         self.task = task
 
     async def decide_and_send(self) -> Decision:
@@ -75,7 +80,12 @@ class TaskPass(Pass):
             self.task = task = means.cache.tasks.get(self._key) or self.task
             family = family_of(task, means.cache.tasks.family_lister(self._key.namespace))
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
-            decision = decide(task, seen, now, family, order_effect, means.limits, means.timings)
+            decision = decide(
+                task, seen, now, family, order_effect, means.limits, means.timings, means.usages.facts(task, self._life)
+            )
+            if decision.in_doubt and self._life is Life.UNASKED:
+                await self._look_for_life(task, now)
+                continue
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and family.children is not None and await self._list_children():
                 continue
@@ -85,6 +95,13 @@ class TaskPass(Pass):
                 means.reporter.tell(task, decision)
                 told = True
         return decision
+
+    async def _look_for_life(self, task: Task, now: datetime) -> None:
+        """Look whether a task that seems to be idle uses a processor, once in a pass."""
+        usages = self._means.usages
+        self._life = await look(self._means.gateway, [task, *usages.relatives(task)])
+        if self._life is Life.ALIVE:
+            usages.saw_life(task, now)
 
     def _requests(self, decision: Decision, now: datetime) -> list[Request]:
         task, lister = self.task, self._means.cache.lister

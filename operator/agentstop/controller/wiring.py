@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import kopf
 from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
+from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.clock import ServerClock
 from agentstop.cluster.election import Election
@@ -34,6 +36,7 @@ from agentstop.controller.stalls import Stalls
 from agentstop.controller.stop_order_handler import StopOrderHandler, priority_of_order
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
 from agentstop.controller.tracing import tracing_from
+from agentstop.controller.usage_handler import UsageHandler
 from agentstop.controller.workers import Workers
 from agentstop.lifecycle.orders import OrderKey
 
@@ -103,6 +106,9 @@ class Wiring:
             max_grace_seconds=options.limits.max_grace_seconds,
             timings=timings,
         )
+        counted = [Source(USAGE_KIND, namespace) for namespace in options.namespaces or ("",)]
+        self.usages = UsageHandler(self.cache, self.queue, now, counted, timings)
+        self.orders.tell_of_namespaces(self.usages.namespace)
         self.reconciler = Reconciler(
             self.cache,
             gateway,
@@ -111,6 +117,7 @@ class Wiring:
             object_watcher,
             Reporter(self.events, self.metrics, tracing),
             self.orders.book,
+            self.usages,
             now,
             limits=options.limits,
             timings=timings,
@@ -126,6 +133,10 @@ class Wiring:
             )
             for namespace in options.namespaces or ("",)
             for kind, selector in ((KIND, ""), ("Pod", TASK_LABEL))
+        ]
+        patient = replace(timings, reflect_retries_seconds=timings.optional_retries_seconds)
+        self.optional_reflectors = [
+            Reflector(gateway, each, self.usages, self.usages, self.usages.reached, patient) for each in counted
         ]
         self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self.orphans.sweep)
         self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())

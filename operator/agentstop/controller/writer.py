@@ -17,7 +17,7 @@ from agentstop.controller.object_writer import ObjectWriter, OwnObject, overtake
 from agentstop.controller.reporter import Reporter
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision
-from agentstop.lifecycle.effects import ObjectEffect
+from agentstop.lifecycle.effects import ObjectEffect, PauseTask
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef
@@ -125,6 +125,8 @@ class Writer:
 
         if not await self._objects.tidy(current, effects):
             self._queue.retry(key)
+        elif PauseTask() in effects:
+            self._queue.add(key)  # its own event brings nothing new
 
     def _gone(self, ref: ObjectRef) -> None:
         self._cache.tasks.mark_gone(TaskKey(ref.namespace, ref.name))

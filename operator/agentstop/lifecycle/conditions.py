@@ -50,12 +50,12 @@ def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: da
     busy = status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
     stalled = Reason("TasksStalled", f"The stop of {status.stalled_count} tasks is held up; see status.stalled")
     held_up = busy and status.stalled_count > 0
-    wanted = [
+    wanted: list[tuple[ConditionType, bool | str, Reason]] = [
         (ConditionType.READY, not busy, word),
         (ConditionType.RECONCILING, busy and not held_up, word),
         (ConditionType.STALLED, held_up, stalled if held_up else word),
     ]
-    return _dated(wanted, previous, now)
+    return dated(wanted, previous, now)
 
 
 def conditions(
@@ -79,7 +79,7 @@ def conditions(
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
-    wanted: list[tuple[ConditionType, bool, Reason]] = [
+    wanted: list[tuple[ConditionType, bool | str, Reason]] = [
         (ConditionType.READY, done and stalled is None, word if stalled is None else stalled),
         (ConditionType.RECONCILING, not done and not failed and stalled is None, waits or word),
         (ConditionType.STALLED, failed or stalled is not None, stalled or word),
@@ -88,12 +88,13 @@ def conditions(
         wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
     if elsewhere is not None:
         wanted.append((ConditionType.CONTROLLED_ELSEWHERE, goes_on, elsewhere))
-    return _dated(wanted, previous, now)
+    return dated(wanted, previous, now)
 
 
-def _dated(
-    wanted: Sequence[tuple[ConditionType, bool, Reason]], previous: Sequence[Condition], now: datetime
+def dated(
+    wanted: Sequence[tuple[ConditionType, bool | str, Reason]], previous: Sequence[Condition], now: datetime
 ) -> tuple[Condition, ...]:
+    """Return conditions, each with since when its status is as it is."""
     since = {(condition.type, condition.status): condition.last_transition_time for condition in previous}
     return tuple(
         Condition(

@@ -5,17 +5,19 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
-from agentstop.lifecycle import transitions
+from agentstop.lifecycle import accounts, automatic, idle, transitions
+from agentstop.lifecycle.budget import pauses
 from agentstop.lifecycle.decision import LIMITS, Decision, DecisionInput, Limits, next_status
-from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, RemoveFinalizer, Start
+from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, PauseTask, RemoveFinalizer, Start
 from agentstop.lifecycle.ended import ended_by_itself
 from agentstop.lifecycle.events import halted_again, notes_between
 from agentstop.lifecycle.expiry import after_the_end
+from agentstop.lifecycle.facts import NO_FACTS, Facts
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
-from agentstop.lifecycle.pausing import RUNNING, pausing
-from agentstop.lifecycle.record import deadline_at
+from agentstop.lifecycle.pausing import PAUSED, RUNNING, pausing
+from agentstop.lifecycle.record import source_of
 from agentstop.lifecycle.stopping import halt, stopping, unprotected
 from agentstop.timings import TIMINGS, Timings
 
@@ -34,16 +36,26 @@ def decide(
     order_effect: OrderEffect = FREE,
     limits: Limits = LIMITS,
     timings: Timings = TIMINGS,
+    facts: Facts = NO_FACTS,
 ) -> Decision:
     """Decide on a task, within what the cluster's administrator allows.
 
     Nothing but the arguments goes into the decision, so it can be made again at any time and after any crash: the
     effects are safe to repeat, and what was done already shows in `seen`.
     """
-    case = DecisionInput(task, seen, now, family, order_effect, limits, timings)
-    if case.phase.terminal:
-        return _over(case)
-    decision = ended_by_itself(case) or stopping(case) or pausing(case) or _live(case)
+    case = DecisionInput(task, seen, now, family, order_effect, limits, timings, facts)
+    decision = _over(case) if case.phase.terminal else _going(case)
+    wakes = (decision.wake_at, accounts.look_again_at(case))
+    return replace(decision, wake_at=min(filter(None, wakes), default=None))
+
+
+def _going(case: DecisionInput) -> Decision:
+    """A task that has not ended."""
+    task = case.task
+    if _awaits_facts(case):
+        return Decision(status=task.status, wake_at=case.now + case.timings.overdue_recheck)
+    decision = ended_by_itself(case) or stopping(case) or _over_budget(case) or pausing(case) or _live(case)
+    decision = replace(decision, status=accounts.accounted(case, decision.status), in_doubt=_in_doubt(case))
     transitions.check(case.phase, decision.status.phase)
     if decision.status.phase.terminal:
         after = _after_the_end(case, decision.status)
@@ -53,7 +65,7 @@ def decide(
 
 def _over(case: DecisionInput) -> Decision:
     """A task that has ended stays as it ended; what is left is to keep it so, and to tidy up."""
-    status = case.task.status.but(observed_generation=case.task.generation)
+    status = accounts.accounted(case, case.task.status.but(observed_generation=case.task.generation))
     after = _after_the_end(case, status)
     if status.phase is not Phase.STOPPED or status.stop is None:
         return after
@@ -84,6 +96,39 @@ def _after_the_end(case: DecisionInput, status: AgentTaskStatus) -> Decision:
     return Decision(status=status, afterwards=afterwards, wake_at=wake_at)
 
 
+def _awaits_facts(case: DecisionInput) -> bool:
+    """Whether a stop of ours has ended it, and its budget may be why, of which nothing is known since a crash."""
+    ending, status = case.seen.ending, case.task.status
+    ours = ending is not None and ending.by_stop and status.stop is None and source_of(case) is None
+    held = case.task.to_be_paused or case.phase in {Phase.PAUSING, Phase.PAUSED}
+    return ours and case.facts.unknown and case.budget is not None and not held
+
+
+def _in_doubt(case: DecisionInput) -> bool:
+    budget = case.budget
+    return budget is not None and case.task.status.stop is None and idle.in_doubt(case, budget)
+
+
+def _over_budget(case: DecisionInput) -> Decision | None:
+    """A task that has to be paused by its budget; None where it has not, or where that is asked for already.
+
+    Its own `paused` is set, so that whoever has it go on says so there, and a limit that is raised starts nothing.
+    """
+    if not pauses(case) or (case.seen.presence is Presence.UNKNOWN and case.seen.blocked is None):
+        return None
+    phase, status = case.phase, case.task.status
+    word = Reason(status.reason or "", status.message or "") if status.reason else STARTING[False]
+    if phase is Phase.PAUSED:
+        word = PAUSED
+    elif phase is Phase.PENDING and case.seen.started_at is not None:
+        phase, word = Phase.RUNNING, RUNNING
+    return Decision(
+        status=next_status(case, phase, word, stalled=case.seen.blocked),
+        afterwards=(PauseTask(),),
+        wake_at=case.now + case.timings.start_recheck,
+    )
+
+
 def _live(case: DecisionInput) -> Decision:
     """A task that nobody has asked to stop or to pause."""
     task, seen, family = case.task, case.seen, case.family
@@ -97,7 +142,7 @@ def _live(case: DecisionInput) -> Decision:
     word = problem or seen.waiting or STARTING[task.spec.pod_template is None]
     if seen.started_at is not None or phase in {Phase.RUNNING, Phase.PAUSING}:
         phase, word = Phase.RUNNING, RUNNING
-    wakes = (case.now + case.timings.start_recheck if stalled else deadline_at(case), seen.look_again_at)
+    wakes = (case.now + case.timings.start_recheck if stalled else automatic.look_again_at(case), seen.look_again_at)
     return Decision(
         status=next_status(case, phase, word, stalled=stalled),
         effects=(Start(),) if startable else (),

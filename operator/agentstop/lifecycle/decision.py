@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from agentstop.api.budget import Budget, BudgetScope
 from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy, StopRequest, StopSource, StopStatus
 from agentstop.lifecycle.conditions import MADE_BY_CRON_JOB, conditions
 from agentstop.lifecycle.effects import ObjectEffect, WorkloadEffect
 from agentstop.lifecycle.events import Note
+from agentstop.lifecycle.facts import NO_FACTS, Facts
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
+from agentstop.lifecycle.usage import Usage
 from agentstop.timings import TIMINGS, Timings
 
 MARGIN: Final = timedelta(seconds=10)
@@ -56,6 +59,16 @@ class DecisionInput:
     order_effect: OrderEffect = FREE
     limits: Limits = LIMITS
     timings: Timings = TIMINGS
+    facts: Facts = NO_FACTS
+
+    @property
+    def budget(self) -> Budget | None:
+        """What the task may spend: its own budget, or else its namespace's."""
+        return self.task.spec.budget or self.facts.default_budget
+
+    def counted(self, budget: Budget) -> Usage | None:
+        """Return what counts for a budget; None where nothing was reported."""
+        return self.facts.family_usage if budget.scope is BudgetScope.FAMILY else self.facts.usage
 
     @property
     def phase(self) -> Phase:
@@ -125,6 +138,8 @@ class Decision:
     """What to tell people once it is done."""
     wake_at: datetime | None = None
     """When to decide again, if nothing happens before."""
+    in_doubt: bool = False
+    """Whether it has to be found out first if the workload uses a processor."""
 
 
 def next_status(

@@ -44,5 +44,10 @@ class DeleteObject:
     """Delete the object: its time to live is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class PauseTask:
+    """Set `paused` on the task: a limit of its budget asks for that, and a person takes it back."""
+
+
 WorkloadEffect = Start | Terminate
-ObjectEffect = AddFinalizer | RemoveFinalizer | DeleteObject
+ObjectEffect = AddFinalizer | RemoveFinalizer | DeleteObject | PauseTask

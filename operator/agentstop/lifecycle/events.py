@@ -60,6 +60,7 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         goes_on, reason, message = elsewhere
         severity, action = (Severity.WARNING, Action.OBSERVE) if goes_on else (Severity.NORMAL, Action.STOP)
         notes.append(Note(severity, reason, action, message))
+    notes += _about_the_budget(before, after)
     held_up = _holds(after, ConditionType.STALLED)
     if held_up and held_up != _holds(before, ConditionType.STALLED) and not after.phase.terminal:
         action = Action.STOP if after.phase is Phase.STOPPING else Action.START
@@ -68,6 +69,23 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
         severity = Severity.NORMAL if after.phase is Phase.COMPLETED else Severity.WARNING
         notes.append(Note(severity, after.reason or after.phase, Action.OBSERVE, after.message or ""))
     return tuple(notes)
+
+
+_BUDGET_WORTH_TELLING: Final = frozenset(
+    {"CostExceeded", "TokensExceeded", "TurnsExceeded", "Idle", "Warning", "CurrencyDiffers", "DefaultBudgetInvalid"}
+)
+
+
+def _about_the_budget(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Note]:
+    """Return what is to be told of the budget. What it then does is told by itself."""
+    found = find_condition(after.conditions, ConditionType.BUDGET_EXCEEDED)
+    former = find_condition(before.conditions, ConditionType.BUDGET_EXCEEDED)
+    if found is None or found.reason not in _BUDGET_WORTH_TELLING:
+        return []
+    if former is not None and former.reason == found.reason:
+        return []
+    reason = "BudgetWarning" if found.reason == "Warning" else found.reason
+    return [Note(Severity.WARNING, reason, Action.OBSERVE, found.message)]
 
 
 def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Note]:

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from agentstop.api.meta import stalled
+from agentstop.api.budget import BudgetAction, BudgetScope
+from agentstop.api.meta import ConditionType, find_condition, stalled
 from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
 from agentstop.lifecycle.observation import Reason, Task
 
 MAX_GENERATIONS: Final = 32
 """So many ancestors a task may have."""
+
+OF_ONE_TASK: Final = frozenset(
+    {StopSource.USER, StopSource.STOP_ORDER, StopSource.DEADLINE, StopSource.BUDGET, StopSource.IDLE, StopSource.TETHER}
+)
+"""Sources of stops that begin at a task and come down to all that descend from it."""
+
+BY_PERSONS: Final = frozenset({StopSource.USER, StopSource.STOP_ORDER})
 
 
 class FamilyLister(Protocol):
@@ -55,6 +63,8 @@ class Family:
     """How many tasks descend from it."""
     holding: Reason | None = None
     """Which of the descendants is held up, and by what."""
+    over_budget: str | None = None
+    """The ancestor whose budget pauses its family now, if one's does."""
 
     @property
     def all_ended(self) -> bool:
@@ -75,7 +85,17 @@ def family_of(task: Task, family_lister: FamilyLister) -> Family:
         unknown=unknown_ancestor(task, family_lister) is not None,
         children=children,
         holding=holding,
+        over_budget=next((each.name for each in ancestors(task, family_lister) if pauses_family(each)), None),
     )
+
+
+def pauses_family(task: Task) -> bool:
+    """Whether the budget of a task pauses all that descends from it."""
+    budget = task.spec.budget
+    if budget is None or budget.scope is not BudgetScope.FAMILY or budget.action is not BudgetAction.PAUSE:
+        return False
+    found = find_condition(task.status.conditions, ConditionType.BUDGET_EXCEEDED)
+    return found is not None and found.status == "True" and not task.status.phase.terminal
 
 
 def descendants(task: Task, family_lister: FamilyLister) -> Iterator[Task]:
@@ -132,8 +152,8 @@ def _begun(parent: Task, child: Task, family_lister: FamilyLister) -> Inherited 
     """Return the stop that begins at this parent, as far as this child of it is concerned."""
     record, request = parent.status.stop, parent.spec.stop
     source = record.source if record is not None else None
-    if parent.spec.stop_requested or source in {StopSource.USER, StopSource.STOP_ORDER, StopSource.DEADLINE}:
-        by_person = parent.spec.stop_requested if source is None else source is not StopSource.DEADLINE
+    if parent.spec.stop_requested or source in OF_ONE_TASK:
+        by_person = parent.spec.stop_requested if source is None else source in BY_PERSONS
         own = record or request
         return Inherited(
             origin=parent.name,

@@ -40,10 +40,15 @@ class Task:
     """When the object was made, in whole seconds."""
 
     @property
-    def to_be_paused(self) -> bool:
-        """Whether nothing of it is to run for now. An adopted pod cannot be paused: nobody would make it again."""
+    def pausable(self) -> bool:
+        """Whether it can be paused. An adopted pod cannot: nobody would make it again."""
         ref = self.spec.workload_ref
-        return self.spec.paused and (ref is None or ref.kind != "Pod")
+        return ref is None or ref.kind != "Pod"
+
+    @property
+    def to_be_paused(self) -> bool:
+        """Whether nothing of it is to run for now."""
+        return self.spec.paused and self.pausable
 
 
 class Presence(StrEnum):

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
+from agentstop.lifecycle.automatic import automatic_stop
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS, WHOLE_SECOND
 
@@ -18,17 +19,8 @@ def source_of(case: DecisionInput) -> StopSource | None:
         return StopSource.STOP_ORDER
     if case.family.stop is not None:
         return StopSource.PARENT
-    due = deadline_at(case)
-    return StopSource.DEADLINE if due is not None and due <= case.now else None
-
-
-def deadline_at(case: DecisionInput) -> datetime | None:
-    """Return when the time that the task may run is over; None while it is paused, and where there is no limit."""
-    status, seconds = case.task.status, case.task.spec.active_deadline_seconds
-    started_at = status.started_at or case.seen.started_at
-    if started_at is None or seconds is None or case.phase is Phase.PAUSED:
-        return None
-    return min(started_at, case.now) + timedelta(seconds=seconds + status.paused_seconds)
+    automatic = automatic_stop(case)
+    return automatic.source if automatic is not None else None
 
 
 def accepted(case: DecisionInput) -> StopStatus | None:
@@ -42,7 +34,9 @@ def accepted(case: DecisionInput) -> StopStatus | None:
     if seen.signaled_at is not None and seen.ending is not None and seen.ending.by_stop and not held:
         # A crash came between signal and record: what the signal left behind on the workload is the evidence.
         moments.append(seen.signaled_at)
-    record = StopStatus(source=source, accepted_at=min(moments))
+    usage = case.facts.usage
+    spent = usage.spent() if usage is not None else None
+    record = StopStatus(source=source, accepted_at=min(moments), usage_at_acceptance=spent)
     inherited = case.family.stop
     if source is StopSource.USER:
         request = case.request
@@ -62,6 +56,9 @@ def accepted(case: DecisionInput) -> StopStatus | None:
             reason=inherited.reason,
             message=inherited.message,
         )
+    automatic = automatic_stop(case)
+    if automatic is not None and automatic.source is source:
+        return record.but(reason=case.request.reason or automatic.reason, message=automatic.message)
     return record
 
 

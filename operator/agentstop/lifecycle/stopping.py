@@ -18,6 +18,9 @@ ACCEPTED: Final = {
     StopSource.PARENT: Reason("ParentStopped", "Task was stopped with its parent"),
     StopSource.DEADLINE: Reason("DeadlineExceeded", "Task was stopped at its deadline"),
     StopSource.DELETION: Reason("TaskDeleted", "Task was stopped because it was deleted"),
+    StopSource.BUDGET: Reason("BudgetExceeded", "Task was stopped by its budget"),
+    StopSource.IDLE: Reason("Idle", "Task was stopped because it was idle"),
+    StopSource.TETHER: Reason("TetherLost", "Task was stopped because nobody keeps its tether"),
 }
 """What the status says of a stop, by its source."""
 
@@ -97,6 +100,8 @@ def _word(task: Task, record: StopStatus) -> Reason:
     word = ACCEPTED[record.source]
     if record.source is StopSource.DEADLINE and task.spec.active_deadline_seconds is not None:
         return Reason(word.reason, f"{word.message} of {task.spec.active_deadline_seconds} seconds")
+    if record.source in {StopSource.BUDGET, StopSource.IDLE, StopSource.TETHER} and record.message:
+        return Reason(word.reason, f"{word.message}: {record.message}")
     if record.order is not None:
         return Reason(word.reason, f"Task was stopped by {record.order.kind} {record.order.name}")
     if record.source is StopSource.PARENT:

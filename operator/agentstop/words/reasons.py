@@ -69,6 +69,9 @@ _SILENT: Final = frozenset({"NodeUnreachable", "NodeDeleted", "NodeUnknown", "No
 
 _SOURCES: Final = {
     "Deadline": "it ran for longer than its activeDeadlineSeconds",
+    "Budget": "it reached a limit of its budget",
+    "Idle": "it was idle for longer than its budget allows",
+    "Tether": "nobody kept the Lease that it is tethered to",
     "Deletion": "its task, or that of its parent, was deleted",
 }
 

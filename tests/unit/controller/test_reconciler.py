@@ -23,6 +23,7 @@ from agentstop.controller.reconciler import Reconciler
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.retry import RetryError
 from agentstop.controller.task_pass import ROUNDS
+from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads import registry
 from agentstop.workloads.objects import Lister, ObjectRef
@@ -64,6 +65,7 @@ class Bench:
             cast("ObjectWatcher", self),
             Reporter(cast("EventRecorder", self), metrics),
             StopOrderIndex(lambda _: None),
+            UsageHandler(self.cache, self.queue, self.clock),
             self.clock,
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import KIND
+from agentstop.api.usage import USAGE_KIND
 from agentstop.workloads.objects import ObjectRef
 
 from .gateway import Fault
@@ -239,8 +240,8 @@ class Actors:
 
     def operator_works(self) -> None:
         if self.choose([True, True, False]) and self.world.operator is not None:
-            self.world.operator.watch("Pod")
-            self.world.operator.watch(KIND)
+            for kind in ("Pod", KIND, USAGE_KIND):
+                self.world.operator.watch(kind)
         faults = [self.choose([Fault.NONE, Fault.NONE, *Fault]) for _ in range(self.choose([1, 2, 4]))]
         self.world.work(self.choose([1, 2, 3]), faults)
 

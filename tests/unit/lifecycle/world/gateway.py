@@ -9,6 +9,7 @@ from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import PAUSE_MANAGER
 from agentstop.cluster.resources import pod_of
+from agentstop.controller.processors import METRICS
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule
 from agentstop.workloads.pods.record import STOP_MANAGER
@@ -31,6 +32,8 @@ from agentstop.workloads.requests import (
 )
 
 from .server import Raw, Server
+
+MERGED = ("finalizers", "ownerReferences")
 
 
 class Fault(StrEnum):
@@ -65,6 +68,8 @@ class ModelGateway:
         """Verbs on pods and nodes that are refused."""
         self.forgetful = False
         """Whether the API server remembers no change that was before this moment."""
+        self.millicores: int | None = None
+        """How much of a processor every pod uses; None where nobody measures that."""
         self.requests = 0
         """How many requests of any kind were made."""
         self.writes = 0
@@ -87,7 +92,14 @@ class ModelGateway:
         return self._carried(lambda: self._server.get(ObjectRef(KIND, namespace, name)))
 
     async def get_own(self, ref: ObjectRef) -> Raw:
-        return await self.get_task(ref.namespace, ref.name)
+        return self._carried(lambda: self._server.get(ObjectRef(ref.kind, ref.namespace, ref.name)))
+
+    async def call(self, method: str, where: str) -> Raw:
+        """Answer as metrics.k8s.io does."""
+        assert (method, where.startswith(METRICS)) == ("GET", True)
+        if self.millicores is None:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        return {"containers": [{"usage": {"cpu": f"{self.millicores}m"}}]}
 
     async def list_children(self, namespace: str, name: str) -> AsyncIterator[Raw]:
         def carry_out() -> Raw:
@@ -100,14 +112,18 @@ class ModelGateway:
         return self._carried(lambda: self._server.write_status(task), write=True)
 
     async def patch_own(self, own: ObjectRef, body: Mapping[str, Any]) -> Raw:
-        ref = ObjectRef(KIND, own.namespace, own.name)
+        ref = ObjectRef(own.kind, own.namespace, own.name)
+
+        def edit(raw: Raw) -> None:
+            raw["spec"].update(body.get("spec") or {})
+            raw["metadata"].update({name: body["metadata"][name] for name in MERGED if name in body["metadata"]})
 
         def carry_out() -> Raw:
             metadata = self._server.get(ref)["metadata"]
             wanted = body["metadata"]
             if any(wanted[key] != metadata[key] for key in ("uid", "resourceVersion")):
                 raise ApiError(409, "Conflict", f"{ref} has been modified")
-            return self._server.change(ref, lambda raw: raw["metadata"].update(finalizers=list(wanted["finalizers"])))
+            return self._server.change(ref, edit)
 
         return self._carried(carry_out, write=True)
 

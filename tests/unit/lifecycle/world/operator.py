@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from agentstop.api.task import KIND
+from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
@@ -12,6 +13,7 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Priority, WorkQueue
+from agentstop.cluster.reflector import Source
 from agentstop.cluster.resources import pod_of
 from agentstop.cluster.watching import LISTED
 from agentstop.controller.event_handler import EventHandler
@@ -25,6 +27,7 @@ from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import Resync
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
+from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.kind import WorkloadKind
@@ -36,6 +39,7 @@ from .server import NAMESPACE, Change, Raw, Server, labelled, selects
 
 METRICS = Metrics({}, lambda: 0, lambda: ())
 RETRY = timedelta(seconds=2)
+USAGES = Source(USAGE_KIND, NAMESPACE)
 
 Result = TypeVar("Result")
 
@@ -141,6 +145,7 @@ class Process:
         self.events = ModelEvents()
         queue = cast("WorkQueue[TaskKey | OrphanKey]", self.queue)
         self.event_handler = EventHandler(self.cache, queue, METRICS, clock)
+        self.usages = UsageHandler(self.cache, queue, clock, [USAGES])
         self.mistakes = 0
         """So many of the next decisions fail, for a mistake in the operator."""
         executor = Executor(self.cache, cast("Gateway", gateway), queue, clock)
@@ -152,6 +157,7 @@ class Process:
             cast("ObjectWatcher", self.object_watcher),
             Reporter(cast("EventRecorder", self.events), METRICS),
             StopOrderIndex(lambda _: None),
+            self.usages,
             clock,
         )
         self.reconciler.process = self
@@ -172,7 +178,7 @@ class Process:
         self.resync = Resync(self.cache, cast("Gateway", gateway), self.event_handler, (NAMESPACE,), self.orphans.sweep)
         self._key: TaskKey | OrphanKey | None = None
         self._listed: set[str] = set()
-        self._positions: dict[str, int | None] = {KIND: None, "Pod": None}
+        self._positions: dict[str, int | None] = {KIND: None, "Pod": None, USAGE_KIND: None}
 
     # Watches
 
@@ -181,9 +187,12 @@ class Process:
         position = self._positions[kind]
         if position is None:
             for ref, raw in list(self._server.objects.items()):
-                if ref.kind == kind and (kind == KIND or labelled(raw)):
+                if ref.kind == kind and (kind != "Pod" or labelled(raw)):
                     self._take_in(ref, None, raw)
             self._positions[kind] = len(self._server.history)
+            if kind == USAGE_KIND:
+                self.usages.reached(USAGES, "")
+                return
             self._listed.add(kind)
             self.orphans.sweep()
             return
@@ -232,7 +241,9 @@ class Process:
         self.object_watcher.positions = dict.fromkeys(self.object_watcher.positions)
 
     def _take_in(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
-        if ref.kind == KIND:
+        if ref.kind == USAGE_KIND:
+            self.usages.changed(USAGE_KIND, kind, raw)
+        elif ref.kind == KIND:
             self.event_handler.task(kind, raw)
         else:
             self.event_handler.object(ref, kind, raw)

@@ -1,6 +1,7 @@
 """The rules of the design's section 4, held against the truth of the world."""
 
 from datetime import timedelta
+from typing import Any
 
 from agentstop.api.meta import TASK_LABEL
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource, StopStatus, Verdict
@@ -116,7 +117,10 @@ class Rules:
         assert before.wire() != after.wire(), "rule 10: written without a change"
         assert after.phase is before.phase or after.phase in EDGES[before.phase], "an edge that does not exist"
         if before.phase.terminal:
-            assert after == before.but(observed_generation=after.observed_generation), "rule 3: changed after the end"
+            late: dict[str, Any] = {"observed_generation": after.observed_generation, "usage": after.usage}
+            if before.stop is not None and after.stop is not None:
+                late["stop"] = before.stop.but(usage_after=after.stop.usage_after)
+            assert after == before.but(**late), "rule 3: changed after the end"
             return
         self._check_record(before, after)
         if after.phase in ENDED_BY_ITSELF:
@@ -129,7 +133,7 @@ class Rules:
         stop, was = after.stop, before.stop
         if was is not None:
             assert stop is not None, "rule 9: the record is gone"
-            for name in ("source", "origin", "requested_by", "reason", "message", "accepted_at"):
+            for name in ("source", "origin", "requested_by", "reason", "message", "accepted_at", "usage_at_acceptance"):
                 assert getattr(stop, name) == getattr(was, name), f"rule 9: {name} changed"
             assert was.signaled_at in {None, stop.signaled_at}, "rule 9: signaledAt changed"
             if was.grace_period_seconds is not None:

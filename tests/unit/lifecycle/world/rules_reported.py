@@ -57,6 +57,7 @@ class ReportedRules:
             assert not stands or let_go, "a pause helps along, and its controller counts that"
         ends = isinstance(request, Delete) or request.meaning is Meaning.STOP
         asked = stopped or task.spec.paused or task.deleting or task.spec.active_deadline_seconds is not None
+        asked = asked or task.spec.budget is not None
         if ends and status.phase is Phase.RUNNING and not asked:
             self._check_main_is_over(request.uid, task)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
 from agentstop.api.task import KIND, Phase
+from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.family import inherited_stop
@@ -24,6 +25,7 @@ from .operator import Process
 from .queues import JobQueue
 from .replica_sets import ReplicaSet
 from .rules import Rules
+from .rules_budgets import BudgetRules
 from .rules_families import FamilyRules
 from .rules_jobs import JobRules
 from .rules_pausing import PauseRules
@@ -49,6 +51,7 @@ class World:
         self.memory = Memory(self.server, self.node)
         self.rules = Rules(self.memory, self.clock)
         self.pause_rules = PauseRules(self.memory, self.clock)
+        self.budget_rules = BudgetRules(self.server, self.memory)
         self.family_rules = FamilyRules(self.server, self.memory)
         self.job_rules = JobRules(self.server, self.memory, self.jobs)
         self.reported_rules = ReportedRules(self.server, self.memory, self.replica_set, self.clock)
@@ -65,7 +68,8 @@ class World:
             assert isinstance(request, Get), "something is changed for nobody"
             return
         family_lister = self.operator.cache.tasks.family_lister(NAMESPACE)
-        self.rules.check_request(request, task, inherits=inherited_stop(task, family_lister) is not None)
+        other = inherited_stop(task, family_lister) is not None or self.budget_rules.asks_for_an_end(task)
+        self.rules.check_request(request, task, inherits=other)
         self.pause_rules.check_request(request, task)
         self.job_rules.check_request(request, task)
         self.reported_rules.check_request(request, task)
@@ -216,6 +220,7 @@ class World:
         for _ in range(4):
             self.operator.watch("Pod")
             self.operator.watch(KIND)
+            self.operator.watch(USAGE_KIND)
             self.operator.follow()
             done = self.work(MAX_PASSES)
             if self.operator is None:
@@ -242,6 +247,7 @@ class World:
         for written in self.memory.written():
             self.rules.check_written(written)
             self.pause_rules.check_written(written)
+            self.budget_rules.check_written(written)
             self.family_rules.check_written(written)
             self.job_rules.check_written(written)
             self.reported_rules.check_written(written)
