@@ -25,6 +25,7 @@ FOLLOWED = (
     "README.md",
     "docs/workloads.md",
     "docs/pausing.md",
+    "docs/budgets.md",
     "docs/families.md",
     "docs/stop-orders.md",
     "docs/playground.md",

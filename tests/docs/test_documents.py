@@ -21,6 +21,7 @@ REASONS = (
     ("docs/workloads.md", "## Reasons", 1),
     ("docs/families.md", "## What does not work", 0),
     ("docs/stop-orders.md", "## Reasons", 0),
+    ("docs/budgets.md", "## Reasons", 1),
 )
 """The tables of reasons: document, heading, column."""
 
@@ -54,6 +55,8 @@ ORDINARY = {
     "ParentStopped",
     "DeadlineExceeded",
     "TaskDeleted",
+    "BudgetExceeded",
+    "TetherLost",
     "Stopped",
 }
 """Reasons of a task that goes its way: nothing is to be done."""

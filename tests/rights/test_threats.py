@@ -5,7 +5,7 @@ import pytest
 from agentstop.api.meta import STOP_FINALIZER
 from tests.support import agents, installed, manifests
 from tests.support.clusters import Cluster
-from tests.support.kube import JSON_PATCH, PODS, ROLES, TASKS, Kind, KubeError, Object
+from tests.support.kube import JSON_PATCH, PODS, ROLES, TASKS, USAGES, Kind, KubeError, Object
 from tests.support.laws import exit_code, stalled, status, stop_of
 from tests.support.namespaces import Namespace, pod_ref
 from tests.support.waiting import until
@@ -149,6 +149,28 @@ async def test_a_finalizer_that_is_taken_off_saves_nobody(ns: Namespace, users: 
 
 async def _no_process_is_left(ns: Namespace, pod: str) -> None:
     await until(lambda: not ns.processes(pod), 30, f"no process of {pod}")
+
+
+async def test_an_agent_reports_nothing_of_itself(ns: Namespace, users: Users) -> None:
+    """Who counts can do nothing else; and the operator's own rights are enough to hold a task to its budget."""
+    await ns.create_task("a", agents.template(agents.graceful()), budget={"maxCost": "5"})
+    await ns.running("a")
+    agent, counter = await users.bind("agent", "agentstop-edit"), await users.bind("maker", "agentstop-report")
+    used = {"metadata": {"name": "a"}, "apiVersion": "agentstop.dev/v1alpha1", "kind": "TaskUsage"}
+    await refused(agent.create(USAGES, ns.name, {**used, "spec": {"cost": "0"}}))
+    await counter.create(USAGES, ns.name, {**used, "spec": {"cost": "1"}})
+    await refused(agent.merge(USAGES, ns.name, "a", {"spec": {"cost": "1"}}))
+    await refused(agent.delete(USAGES, ns.name, "a"))
+    await refused(counter.delete(USAGES, ns.name, "a"))
+    await refused(counter.merge(TASKS, ns.name, "a", {"spec": {"stopRequested": True}}))
+
+    async def owned() -> bool:
+        return bool((await ns.kube.get(USAGES, ns.name, "a"))["metadata"].get("ownerReferences"))
+
+    await until(owned, 20, "an owner")
+    await counter.merge(USAGES, ns.name, "a", {"spec": {"cost": "5.01"}})
+    last = await ended_in(ns, "Graceful")
+    assert (stop_of(last)["source"], stop_of(last)["message"]) == ("Budget", "5.01 of 5.00 USD")
 
 
 # In its namespace

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
-from typing import Any
+from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, parse_time
 from agentstop.api.task import KIND
@@ -14,6 +14,8 @@ from agentstop.cluster.object_store import is_newer
 from agentstop.lifecycle.family import descendants
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.usage import Usage, read_usage
+
+NO_ONE: Final[Mapping[str, Usage]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,18 @@ class UsageStore:
         record = self._records.get(TaskKey(task.namespace, task.name))
         return record.usage if record is not None and record.belongs_to(task) else None
 
-    def usage_of_family(self, task: Task, family_lister: FamilyLister) -> Usage | None:
-        """Return what was reported of a task and of all that descends from it; None where nothing was."""
+    def usage_of_family(
+        self, task: Task, family_lister: FamilyLister, gone: Mapping[str, Usage] = NO_ONE
+    ) -> Usage | None:
+        """Return what was reported of a task and of all that descends from it; None where nothing was.
+
+        `gone` is what those had used that descended from one of the descendants, by the UID of that.
+        """
         total = self.usage_of(task)
-        for each in descendants(task, family_lister) if self._records else ():
-            usage = self.usage_of(each)
-            if usage is not None:
-                total = usage if total is None else total.plus(usage)
+        for each in descendants(task, family_lister) if self._records or gone else ():
+            for usage in (self.usage_of(each), gone.get(each.uid)):
+                if usage is not None:
+                    total = usage if total is None else total.plus(usage)
         return total
 
 

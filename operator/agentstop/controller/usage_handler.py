@@ -13,6 +13,7 @@ from agentstop.api.budget import Budget, BudgetScope
 from agentstop.api.meta import ConditionType, find_condition
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.default_budgets import DefaultBudgets
+from agentstop.cluster.departed import Departed
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Enqueuer, Priority
@@ -60,6 +61,7 @@ class UsageHandler:
         if not self._awaited:
             self.settled.set()
         self.store = UsageStore()
+        self._departed = Departed(cache.tasks, self.store)
         self.default_budgets = DefaultBudgets()
         cache.tasks.listen(self._task_changed)
 
@@ -109,12 +111,11 @@ class UsageHandler:
         """Return what is known of a task's usage and budget."""
         default = self.default_budgets.budget(task.namespace) if task.spec.budget is None else None
         budget = task.spec.budget or default
-        lister = self._cache.tasks.family_lister(task.namespace)
         whole = budget is not None and budget.scope is BudgetScope.FAMILY
         problem = self.default_budgets.problem(task.namespace) if task.spec.budget is None else None
         return Facts(
             usage=self.store.usage_of(task),
-            family_usage=self.store.usage_of_family(task, lister) if whole else None,
+            family_usage=self._departed.family_usage(task) if whole and self.settled.is_set() else None,
             unknown=not self.settled.is_set(),
             problem=problem,
             default_budget=default,

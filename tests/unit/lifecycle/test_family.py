@@ -77,6 +77,30 @@ def test_those_below_come_nearest_first() -> None:
     assert names(descendants(tree.tasks["a"], tree)) == ["b", "c", "d"]
 
 
+# Budgets
+
+
+@pytest.mark.parametrize("source", ["Budget", "Idle", "Tether"])
+def test_what_the_system_stops_goes_with_all_below_and_is_no_persons_doing(source: str) -> None:
+    stop = {"source": source, "reason": "CostExceeded", "message": "5 of 4", "acceptedAt": when(0)}
+    tree = TaskTree(member("a", status={"phase": "Stopping", "stop": stop}), member("b", "a", status=STARTED))
+    assert tree.family("b").stop == Inherited(origin="a", by_person=False, reason="CostExceeded", message="5 of 4")
+
+
+def test_a_familys_budget_pauses_all_below_for_as_long_as_it_is_exceeded() -> None:
+    exceeded = {"type": "BudgetExceeded", "status": "True", "reason": "CostExceeded", "lastTransitionTime": when(0)}
+    budget: Raw = {"maxCost": "1", "scope": "Family", "action": "Pause"}
+
+    def over(budget: Raw, condition: Raw) -> str | None:
+        above = member("a", spec={"budget": budget}, status=STARTED | {"conditions": [condition]})
+        return TaskTree(above, member("b", "a"), member("c", "b")).family("c").over_budget
+
+    assert over(budget, exceeded) == "a"
+    assert over(budget, exceeded | {"status": "False"}) is None
+    assert over(budget | {"scope": "Task"}, exceeded) is None
+    assert over(budget | {"action": "Observe"}, exceeded) is None
+
+
 # Stops that come down
 
 

@@ -1,0 +1,57 @@
+"""What the processors say of a task that seems to be idle."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from agentstop.cluster.errors import ApiError
+from agentstop.cluster.gateway import Gateway
+from agentstop.controller.processors import METRICS, look, millicores
+from agentstop.lifecycle.facts import Life
+from tests.unit.objects import Raw, task
+
+PODS = [{"name": name, "uid": name} for name in ("p", "q")]
+WORKLOAD: Raw = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "pods": PODS}
+ABSENT = ApiError(404, "NotFound", "not there")
+
+
+class Measured:
+    """A gateway that answers for pods by name."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.served: Any = answers.pop("served", {})
+        self.answers = answers
+
+    async def call(self, _: str, where: str) -> Raw:
+        answer = self.served if where == METRICS else self.answers.get(where.rpartition("/")[2], ABSENT)
+        if isinstance(answer, ApiError):
+            raise answer
+        return {"containers": [{"name": "agent", "usage": {"cpu": answer, "memory": "1Mi"}}]}
+
+
+@pytest.mark.parametrize(
+    ("measured", "life"),
+    [
+        (Measured(served=ABSENT), Life.NOT_SERVED),
+        (Measured(served=ApiError(403, "Forbidden", "no")), Life.NOT_SERVED),
+        (Measured(served=ApiError(503, "ServiceUnavailable", "away")), Life.UNKNOWN),
+        (Measured(), Life.UNKNOWN),
+        (Measured(p="2500000n", q="7m"), Life.QUIET),
+        (Measured(p="2500000n"), Life.QUIET),
+        (Measured(p="4m", q="7m"), Life.ALIVE),
+        (Measured(p=ApiError(500, "InternalError", "?"), q="1"), Life.ALIVE),
+        (Measured(p=ApiError(500, "InternalError", "?")), Life.UNKNOWN),
+    ],
+)
+def test_life(measured: Measured, life: Life) -> None:
+    known = task({"podTemplate": {}}, {"workload": WORKLOAD})
+    assert asyncio.run(look(cast("Gateway", measured), [known])) is life
+
+
+def test_quantities_of_processors() -> None:
+    for text, wanted in (("250m", 250), ("1", 1000), ("0.5", 500), ("12345678n", 12), ("1500u", 2), ("0", 0)):
+        assert millicores({"usage": {"cpu": text}}) == wanted
+    strange: list[Any] = [None, {}, {"usage": None}, {"usage": {"cpu": "x"}}, {"usage": {"cpu": 10**30}}, []]
+    for wrong in strange:
+        assert millicores(wrong) == 0
