@@ -14,6 +14,7 @@ from agentstop.controller.writer import Writer
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.decision import Decision, DecisionInput, Limits, by_person
 from agentstop.lifecycle.events import notes_between
+from agentstop.lifecycle.facts import Facts
 from agentstop.lifecycle.family import family_of
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import OrderEffect
@@ -39,10 +40,12 @@ class LastResort:
         cache: Cache,
         gateway: Gateway,
         writer: Writer,
+        facts: Callable[[Task], Facts],
         clock: Callable[[], datetime],
         limits: Limits,
         timings: Timings,
     ) -> None:
+        self._facts = facts
         self._limits = limits
         self._timings = timings
         self._cache = cache
@@ -79,7 +82,9 @@ class LastResort:
         try:
             family = family_of(task, self._cache.tasks.family_lister(key.namespace))
             nothing = Observation(presence=Presence.UNKNOWN)
-            case = DecisionInput(task, nothing, now, family, order_effect, self._limits, self._timings)
+            case = DecisionInput(
+                task, nothing, now, family, order_effect, self._limits, self._timings, self._facts(task)
+            )
             stop = accepted(case)
             return stop, by_person(case, stop)
         except Exception as error:  # noqa: BLE001  (whatever it is: the workload is ended, if nothing more)

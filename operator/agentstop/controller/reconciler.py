@@ -59,7 +59,7 @@ class Reconciler:
         self._owners = UsageOwners(usages.store, gateway)
         self._means = Means(cache, gateway, executor, orders, usages, reporter, self._observe, clock, limits, timings)
         self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
-        self._last_resort = LastResort(cache, gateway, self._writer, clock, limits, timings)
+        self._last_resort = LastResort(cache, gateway, self._writer, usages.facts, clock, limits, timings)
 
     async def reconcile(self, key: TaskKey) -> None:
         """Make one pass over a task. Raises RetryError where it has to be made again.
