@@ -171,6 +171,10 @@ async def test_an_agent_reports_nothing_of_itself(ns: Namespace, users: Users) -
     await counter.merge(USAGES, ns.name, "a", {"spec": {"cost": "5.01"}})
     last = await ended_in(ns, "Graceful")
     assert (stop_of(last)["source"], stop_of(last)["message"]) == ("Budget", "5.01 of 5.00 USD")
+    await ns.create_task("b", agents.template(agents.graceful()), budget={"maxTurns": 1, "action": "Pause"})
+    await ns.running("b")
+    await counter.create(USAGES, ns.name, {**used, "metadata": {"name": "b"}, "spec": {"turns": 1}})
+    assert (await ns.phase("b", "Paused"))["spec"]["paused"] is True
 
 
 # In its namespace
@@ -289,7 +293,7 @@ FORBIDDEN = (
 
 
 async def test_a_stolen_token_of_the_operator(ns: Namespace, users: Users) -> None:
-    """It reads no secret, gets into no pod and gives no rights; it neither makes tasks nor changes them."""
+    """It reads no secret, gets into no pod and gives no rights; it makes no tasks, and may no more than pause them."""
     await started(ns)
     thief = await users.client(installed.USER)
     for group, resource, verb in FORBIDDEN:
@@ -300,8 +304,12 @@ async def test_a_stolen_token_of_the_operator(ns: Namespace, users: Users) -> No
         assert not answer["status"].get("allowed"), f"{verb} {resource}"
     await refused(thief.list(SECRETS, ns.name))
     await refused(thief.create(ROLES, ns.name, {"metadata": {"name": "x"}, "rules": []}))
-    for change in (STOP, {"spec": {"paused": True}}, {"metadata": {"labels": {"x": "y"}}}):
+    pause, resume = {"spec": {"paused": True}}, {"spec": {"paused": False}}
+    for change in (STOP, {"spec": {"paused": True, "agent": "x"}}, {"metadata": {"labels": {"x": "y"}}}):
         await refused(thief.merge(TASKS, ns.name, "a", change))
+    await thief.merge(TASKS, ns.name, "a", pause)
+    await refused(thief.merge(TASKS, ns.name, "a", resume))
+    await ns.phase("a", "Paused")
 
 
 async def test_a_stolen_token_only_takes_labels_off_a_task(ns: Namespace, users: Users) -> None:
