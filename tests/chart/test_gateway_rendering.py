@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import yaml
 from agentstop.cli.operate import build_parser
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.keys import PREFIX, digest_of, read_keys
+from agentstop.gateway.meter.config import MeterFile, read_meter
+from agentstop.gateway.meter.prices import read_prices
 from agentstop.gateway.registry import DIALECTS
 from tests.gateway.conftest import RULES
 from tests.support import helm
@@ -49,7 +52,7 @@ def test_nothing_of_it_is_there_by_default() -> None:
 def test_it_understands_its_command() -> None:
     plain = options(gateway())
     assert (plain.bind_address, plain.port, plain.wait) == ("0.0.0.0", 8090, 10)  # noqa: S104
-    assert (plain.keys, plain.hooks, plain.hosts, plain.tls_cert, plain.tls_key) == (None,) * 5
+    assert (plain.keys, plain.hooks, plain.hosts, plain.meter, plain.tls_cert, plain.tls_key) == (None,) * 6
     assert plain.namespace == []
     told = options({**GATEWAY, "watchNamespaces": ["team-a", "team-b"], "logging": {"format": "plain"}})
     assert (told.bind_address, told.wait, told.log_format) == ("::", 5, "plain")
@@ -80,6 +83,23 @@ def test_its_files_are_those_that_are_mounted() -> None:
     config = one(helm.render(GATEWAY), "ConfigMap", at[str(told.hosts.parent)]["configMap"]["name"])
     assert read_hosts(config["data"][told.hosts.name], ["xpander"]) == {"api.xpander.ai": "xpander"}
     assert not pod(gateway()).keys() & {"volumes"}
+
+
+def test_the_meter_has_its_file_and_its_prices() -> None:
+    told, volumes = options(GATEWAY), {each["name"]: each for each in pod(GATEWAY)["volumes"]}
+    config = one(helm.render(GATEWAY), "ConfigMap", volumes["meter"]["configMap"]["name"])
+    file = read_meter(config["data"][told.meter.name])
+    assert (file.currency, file.keys, file.write_seconds, file.limits.tasks) == ("EUR", ("collector",), 2.0, 50)
+    prices = file.prices_beside(told.meter)
+    assert str(prices) == "/etc/agentstop/prices/prices.json"
+    assert volumes["prices"]["configMap"]["items"] == [{"key": "map.json", "path": "prices.json"}]
+    models = {"gpt-4o": {"input_cost_per_token": 2.5e-06}}
+    values = gateway(meter={"enabled": True, "prices": {"models": models}})
+    config = one(helm.render(values), "ConfigMap", "agentstop-gateway-meter")
+    assert read_meter(config["data"]["meter.yaml"]) == MeterFile(prices="prices.json")
+    price = read_prices(config["data"]["prices.json"]).find(None, "gpt-4o")
+    assert price is not None
+    assert price.prompt == Decimal("0.0000025")
 
 
 def test_no_secret_is_made_by_the_chart() -> None:

@@ -20,7 +20,8 @@ from .conftest import PATIENCE, Place
 from .documents import ROOT, blocks, table_below
 from .test_commands import differences
 
-PAGES = sorted(path.name for path in (ROOT / "docs").glob("gateway*.md"))
+METERING = "docs/metering.md"
+PAGES = [*sorted(path.name for path in (ROOT / "docs").glob("gateway*.md")), Path(METERING).name]
 LITERAL = "http://127.0.0.1:8090"
 VALUES = "# values.yaml\n"
 ONCE_RUNNING = "docs/gateway.md"
@@ -30,7 +31,11 @@ def run(place: Place, gateway: Gateway, key: str, script: str) -> str:
     environment = {**os.environ, "KUBECONFIG": str(place.kubeconfig), "KEY": key}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     done = subprocess.run(
-        ["sh", "-ec", script.replace(LITERAL, gateway.url)],
+        [
+            "sh",
+            "-ec",
+            script.replace(LITERAL, gateway.url).replace("default/researcher", f"{place.namespace}/researcher"),
+        ],
         env=environment,
         cwd=ROOT,
         text=True,
@@ -46,7 +51,13 @@ async def test_a_reader_who_follows_it_sees_what_it_says(page: str, place: Place
     hooks = tmp_path / "hooks.yaml"
     manifests = (block.text for block in blocks(ROOT / "docs/gateway-hooks.md") if block.language == "yaml")
     hooks.write_text(next(manifests), encoding="utf-8")
-    gateway = await Gateway.start(place.cluster, kubeconfig=place.kubeconfig, options=["--hooks", str(hooks)])
+    metering = blocks(ROOT / METERING)
+    meter = tmp_path / "meter.yaml"
+    meter.write_text(next(each.text for each in metering if each.language == "yaml"), encoding="utf-8")
+    prices = next(each.text for each in metering if "input_cost_per_token" in each.text)
+    (tmp_path / "prices.json").write_text(prices, encoding="utf-8")
+    options = ["--hooks", str(hooks), "--meter", str(meter)]
+    gateway = await Gateway.start(place.cluster, kubeconfig=place.kubeconfig, options=options)
     # The name that the key of the hook has; others ask for no name.
     key = gateway.keys.add("jane", name="alertmanager")
     try:

@@ -25,7 +25,15 @@ USERS = ("jane", "joe", GATEWAY_USER)
 
 HERE = Path(__file__).parent
 
-ON_BOTH = ("test_callers", "test_every_dialect", "test_api_tasks", "test_api_orders", "test_api_events", "test_hooks")
+ON_BOTH = (
+    "test_callers",
+    "test_every_dialect",
+    "test_api_tasks",
+    "test_api_orders",
+    "test_api_events",
+    "test_hooks",
+    "test_meter",
+)
 """Files whose tests ask all that a gateway asks of an API server: lists, watches, patches, and those that fail. What
 the others try is the gateway's own: what it takes a request for, and how it words the answer."""
 

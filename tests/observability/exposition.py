@@ -12,6 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.stalls import Stalls
 from agentstop.gateway.index import TaskIndex
+from agentstop.gateway.meter.counters import Counters
 from agentstop.gateway.metrics import Metrics as GatewayMetrics
 from agentstop.gateway.streams import Streams
 from tests.unit.objects import NOW, raw_task, when
@@ -56,6 +57,9 @@ def registered_of_gateway() -> GatewayMetrics:
     """Return the gateway's metrics, in which everything has happened once."""
     metrics = GatewayMetrics(TaskIndex(), Streams())
     metrics.answered("xpander", 200, 0.1)
+    counters = Counters(metrics.registry, lambda: 0)
+    counters.points("metrics", "taken", 1)
+    counters.wrote("ok")
     return metrics
 
 

@@ -31,6 +31,24 @@ app.kubernetes.io/component: gateway
 {{- ternary "https" "http" (not (empty .Values.gateway.tls.secretName)) -}}
 {{- end -}}
 
+{{/* Name of the ConfigMap with what the meter reads. */}}
+{{- define "agentstop.gatewayMeterName" -}}
+{{- printf "%s-meter" (include "agentstop.gatewayName" . | trunc 57 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/* The meter's file. */}}
+{{- define "agentstop.gatewayMeter" -}}
+{{- $meter := .Values.gateway.meter -}}
+{{- $file := dict "currency" $meter.currency "writeSeconds" $meter.writeSeconds "limits" $meter.limits -}}
+{{- with $meter.keys }}{{ $_ := set $file "keys" . }}{{ end -}}
+{{- if $meter.prices.configMapName -}}
+{{- $_ := set $file "prices" "/etc/agentstop/prices/prices.json" -}}
+{{- else if $meter.prices.models -}}
+{{- $_ := set $file "prices" "prices.json" -}}
+{{- end -}}
+{{- toYaml $file -}}
+{{- end -}}
+
 {{/* What the gateway's arguments and volumes are for: YAML of `args`, `volumes` and `volumeMounts`, each a list. */}}
 {{- define "agentstop.gatewayFiles" -}}
 {{- $args := list -}}
@@ -49,6 +67,14 @@ app.kubernetes.io/component: gateway
 {{- if .Values.gateway.hosts -}}
 {{- $args = append $args "--hosts=/etc/agentstop/hosts/hosts.yaml" -}}
 {{- $volumes = append $volumes (dict "name" "hosts" "configMap" (dict "name" (include "agentstop.gatewayName" .))) -}}
+{{- end -}}
+{{- if .Values.gateway.meter.enabled -}}
+{{- $args = append $args "--meter=/etc/agentstop/meter/meter.yaml" -}}
+{{- $volumes = append $volumes (dict "name" "meter" "configMap" (dict "name" (include "agentstop.gatewayMeterName" .))) -}}
+{{- with .Values.gateway.meter.prices.configMapName -}}
+{{- $item := dict "key" $.Values.gateway.meter.prices.configMapKey "path" "prices.json" -}}
+{{- $volumes = append $volumes (dict "name" "prices" "configMap" (dict "name" . "optional" true "items" (list $item))) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.gateway.tls.secretName -}}
 {{- $args = concat $args (list "--tls-cert=/etc/agentstop/tls/tls.crt" "--tls-key=/etc/agentstop/tls/tls.key") -}}

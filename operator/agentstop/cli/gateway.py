@@ -55,6 +55,12 @@ def add_parser(verbs: Any, about: str) -> None:
         help="which webhooks may stop what, such as Alertmanager's; without it there are none",
     )
     parser.add_argument(
+        "--meter",
+        type=Path,
+        metavar="FILE",
+        help="count what agents spend, from OpenTelemetry, LiteLLM and reports, as this file says",
+    )
+    parser.add_argument(
         "--wait",
         type=_wait,
         default=10.0,
@@ -95,6 +101,7 @@ def serve(options: argparse.Namespace) -> int:
         keys=options.keys,
         hosts=options.hosts,
         hooks=options.hooks,
+        meter=options.meter,
         certificate=options.tls_cert,
         certificate_key=options.tls_key,
         wait=options.wait,

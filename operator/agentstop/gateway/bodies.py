@@ -17,15 +17,20 @@ BODY_SECONDS: Final = 10.0
 """So long a client has to send a body."""
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
-    """Return the body of a request. Raises TooLargeError, SlowClientError."""
+async def read_body(request: web.BaseRequest, most: int = MAX_BODY_BYTES) -> bytes:
+    """Return the body of a request, unpacked. Raises TooLargeError, SlowClientError, InvalidError."""
     if not request.body_exists:
         return b""
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise TooLargeError(f"the body has more than {MAX_BODY_BYTES} bytes") from None
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    raise TooLargeError(f"the body has more than {most} bytes")
+            return bytes(body)
+    except web.RequestPayloadError:
+        raise InvalidError("the body is not packed as its headers say", where=("body",)) from None
     except TimeoutError:
         raise SlowClientError(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
 

@@ -13,10 +13,11 @@ from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.callers import Caller, Callers
 from agentstop.gateway.changes import Changes
-from agentstop.gateway.errors import GatewayError, InvalidError, UnauthorizedError
+from agentstop.gateway.errors import GatewayError, InvalidError, NoSuchPageError, UnauthorizedError
 from agentstop.gateway.files import WatchedFile
 from agentstop.gateway.hooks import HooksFile
 from agentstop.gateway.index import Alias, TaskIndex
+from agentstop.gateway.meter.meter import Meter
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.tasks import Tasks
 
@@ -39,6 +40,8 @@ class Core:
     """How many seconds the answer to a stop waits for the proof."""
     hooks: WatchedFile[HooksFile] | None = None
     """Which webhooks there are; none without a file of them."""
+    meter: Meter | None = None
+    """What counts the usage of tasks; there is none without its file."""
 
     async def settle(self, caller: Caller, address: str) -> Caller:
         """Return a caller, once it is settled who that is. Raises UnauthorizedError and others.
@@ -79,6 +82,13 @@ class Call:
     def tasks(self) -> Tasks:
         """The tasks, as the caller has them."""
         return Tasks(self.core.index, self.core.access, self.caller, wait=self.core.wait, dialect=self.dialect.name)
+
+    @property
+    def meter(self) -> Meter:
+        """What counts the usage of tasks. Raises NoSuchPageError where there is none."""
+        if self.core.meter is None:
+            raise NoSuchPageError("this gateway counts nothing: it runs without --meter")
+        return self.core.meter
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -39,6 +39,10 @@ class NoJsonError(InvalidError):
     """The body is no JSON at all: nothing can be said of what is in it."""
 
 
+class UnreadTypeError(InvalidError):
+    """The body is of a type that is not read here."""
+
+
 class InvalidIdError(InvalidError):
     """The id in the path is none: it is malformed, so that no task can have it."""
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TypeVar
 
 from agentstop.api.task import KIND
 from agentstop.cluster.decoding import JsonObject
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 Changed = Callable[[Entry | None, Entry | None], None]
 """Is told of a task as it was and as it is: None where there was none, or is none any more."""
+
+T = TypeVar("T")
 
 Alias = Callable[[str], str]
 """Returns what a dialect calls a task, from its UID."""
@@ -117,6 +120,13 @@ class TaskIndex:
                 waiting.discard(turn)
                 if not waiting and self._waiting.get(uid) is waiting:
                     del self._waiting[uid]
+
+    async def soon(self, find: Callable[[], T | None], seconds: float) -> T | None:
+        """Return what is found now, or once the watch has had the time to tell of tasks that were just made."""
+        deadline = self._clock() + seconds
+        while not (found := find()) and (left := deadline - self._clock()) > 0:
+            await self.arrival(left)
+        return found
 
     async def arrival(self, seconds: float) -> None:
         """Wait until any task is there that was not, for so many seconds at most."""

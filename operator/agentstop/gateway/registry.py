@@ -4,12 +4,14 @@ from typing import Final
 
 from agentstop.gateway import page
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects import a2a, api, blackbox, hooks, maia, wexa, xpander
+from agentstop.gateway.dialects import a2a, api, blackbox, hooks, litellm, maia, otlp, wexa, xpander
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
     page.DIALECT,
     api.DIALECT,
     hooks.DIALECT,
+    otlp.DIALECT,
+    litellm.DIALECT,
     xpander.DIALECT,
     wexa.DIALECT,
     maia.DIALECT,

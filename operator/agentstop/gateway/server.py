@@ -21,6 +21,7 @@ from agentstop.cluster.connection import allow_many_connections
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector
 from agentstop.gateway import heads
+from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.app import Application
 from agentstop.gateway.audience import Audience, Everybody
 from agentstop.gateway.callers import CredentialCallers
@@ -31,6 +32,9 @@ from agentstop.gateway.hooks import NO_HOOKS, read_hooks
 from agentstop.gateway.hosts import read_hosts
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
+from agentstop.gateway.meter.config import MeterFile, read_meter
+from agentstop.gateway.meter.meter import Meter
+from agentstop.gateway.meter.prices import NO_PRICES, Prices, read_prices
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
 from agentstop.gateway.registry import DIALECTS
@@ -61,6 +65,7 @@ class Options:
     keys: Path | None = None
     hosts: Path | None = None
     hooks: Path | None = None
+    meter: Path | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
     wait: float = 10.0
@@ -86,6 +91,7 @@ class Server:
         names = [each.name for each in dialects if each.prefix]
         keys = _watched(options.keys, read_keys, NO_KEYS)
         self._hooks = _watched(options.hooks, read_hooks, NO_HOOKS)
+        self._meter_file, self._prices = _metering(options.meter)
         no_hosts: Mapping[str, str] = {}
         self._hosts = _watched(options.hosts, partial(read_hosts, dialects=names), no_hosts)
         self._certificate: Certificate | None = None
@@ -107,6 +113,8 @@ class Server:
             own, access = await self._audience.connect(stack)
             self._changes.leave_out(await self._audience.unseen(access, self._changes.sources))
             streams = Streams()
+            metrics = Metrics(self._index, streams)
+            meter = self._meter(access, metrics)
             core = Core(
                 index=self._index,
                 changes=self._changes,
@@ -115,8 +123,9 @@ class Server:
                 streams=streams,
                 wait=self._options.wait,
                 hooks=self._hooks,
+                meter=meter,
             )
-            application = Application(core, self._dialects, Metrics(self._index, streams), self._hosts)
+            application = Application(core, self._dialects, metrics, self._hosts)
             gateway = ClusterGateway(own)
             changes = self._changes
             changes.expect()
@@ -125,8 +134,12 @@ class Server:
             work.append(access.keep_warm())
             if self._certificate is not None:
                 work.append(self._certificate.keep_current())
+            if meter is not None:
+                work.append(meter.run())
             background = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_cancel, background)
+            if meter is not None:
+                stack.push_async_callback(meter.flush)
             runner = heads.Runner(
                 application.served(*self._audience.guards),
                 head_seconds=self._options.head_seconds,
@@ -145,6 +158,11 @@ class Server:
             await self._stopping.wait()
             # Whoever waits for a proof is answered now, with the task as it is.
             self._index.close()
+
+    def _meter(self, access: CallerAccess, metrics: Metrics) -> Meter | None:
+        if self._meter_file is None:
+            return None
+        return Meter(self._meter_file, self._prices, self._index, access, metrics.registry)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         options = self._options
@@ -180,9 +198,20 @@ def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> Watched
         raise StartError(f"{path} cannot be used: {error}") from error
 
 
+def _metering(path: Path | None) -> tuple[MeterFile | None, WatchedFile[Prices] | None]:
+    """Return what the meter's file says, and the prices that it names."""
+    if path is None:
+        return None, None
+    try:
+        file = read_meter(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} cannot be used: {error}") from error
+    return file, _watched(file.prices_beside(path), read_prices, NO_PRICES)
+
+
 def _is_no_clients_mistake(record: logging.LogRecord) -> bool:
     """Whether a line is worth its place in the log: what is no HTTP is answered with 400, and anybody may send it."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -286,7 +286,7 @@ class Tasks:
         Whoever may read one of several with the same name from elsewhere is told of those that he may read: what
         somebody else does in a namespace of his own stands in nobody's way.
         """
-        found = self._called(ref) or await self._arriving(ref)
+        found = await self._index.soon(lambda: self._called(ref), ARRIVAL_SECONDS)
         if not found:
             self._be_current()
             raise NotFoundError("there is no such task")
@@ -299,16 +299,6 @@ class Tasks:
             names = ", ".join(f"{each.namespace}/{each.name} ({each.uid})" for each in readable[:10])
             raise ConflictError(f"{len(readable)} tasks have this id; use the UID of one of them: {names}")
         return readable[0]
-
-    async def _arriving(self, ref: TaskRef) -> list[Entry]:
-        """Return the tasks that are called so once the watch has had the time to tell of those that were just made."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + ARRIVAL_SECONDS
-        while (left := deadline - loop.time()) > 0:
-            await self._index.arrival(left)
-            if found := self._called(ref):
-                return found
-        return []
 
     def _called(self, ref: TaskRef) -> list[Entry]:
         if isinstance(ref, NamespacedName):

@@ -3,10 +3,10 @@
 from typing import Final
 
 from agentstop.gateway.dialect import Dialect
-from agentstop.gateway.dialects.api import document, events, orders, tasks
+from agentstop.gateway.dialects.api import document, events, orders, tasks, usage
 from agentstop.gateway.dialects.api.problems import render
 
-OPERATIONS: Final = (*tasks.OPERATIONS, *orders.OPERATIONS, *events.OPERATIONS)
+OPERATIONS: Final = (*tasks.OPERATIONS, *orders.OPERATIONS, *usage.OPERATIONS, *events.OPERATIONS)
 
 DIALECT: Final = Dialect(
     name="api",

@@ -36,7 +36,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "description": "The namespace.",
         "schema": {"type": "string", "maxLength": 63, "pattern": NAMESPACE},
     },
-    "name": {"description": "The order's name.", "schema": {"type": "string", "maxLength": 253, "pattern": NAME}},
+    "name": {"description": "The name.", "schema": {"type": "string", "maxLength": 253, "pattern": NAME}},
 }
 
 Json = dict[str, Any]

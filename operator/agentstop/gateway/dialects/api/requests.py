@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentstop.api.meta import AGENT_NAME, MAX_SECONDS, Model
+from agentstop.api.meta import AGENT_NAME, MAX_SECONDS, Model, Time
 from agentstop.api.order import Operator
 from agentstop.api.order import Selector as TaskSelector
 from agentstop.api.task import Phase, PodPolicy
+from agentstop.api.usage import CURRENCY, MAX_COUNT
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.errors import InvalidError, InvalidIdError
@@ -102,6 +103,29 @@ class StopRequest(Request):
     """Why, for people."""
     grace_period_seconds: int | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds between SIGTERM and SIGKILL."""
+
+
+class UsageReport(Request):
+    """What was spent since the last report."""
+
+    prompt_tokens: int = Field(0, ge=0, le=MAX_COUNT)
+    """Tokens that went into models."""
+    completion_tokens: int = Field(0, ge=0, le=MAX_COUNT)
+    """Tokens that came out of models."""
+    turns: int = Field(0, ge=0, le=MAX_COUNT)
+    """How many times a model was asked."""
+    cost: str | None = Field(None, min_length=1, max_length=32, pattern=r"^[0-9]{1,9}(\.[0-9]{1,18})?$")
+    """What it cost, as a decimal number; without it, tokens are priced by the model."""
+    currency: str | None = Field(None, min_length=3, max_length=3, pattern=CURRENCY)
+    """The currency of cost: the one in which the gateway counts."""
+    model: str | None = Field(None, min_length=1, max_length=253)
+    """Which model was asked, as the file of prices has it."""
+    at: Time | None = None
+    """When it was spent; now, where it is not said."""
+    id: str | None = Field(None, min_length=1, max_length=253)
+    """The same whenever the same report is sent again: it is counted once then."""
+    reported_by: str | None = Field(None, min_length=1, max_length=253)
+    """Who counts, for people."""
 
 
 class Empty(Request):
@@ -223,6 +247,14 @@ def namespace(call: Call) -> str:
     given = call.params.get("namespace", "")
     if "namespace" in call.params and not (len(given) <= 63 and re.fullmatch(NAMESPACE, given)):
         raise InvalidIdError("this can be no namespace", where=("path", "namespace"))
+    return given
+
+
+def name(call: Call) -> str:
+    """Return the name in the path. Raises InvalidIdError."""
+    given = call.params["name"]
+    if not (len(given) <= 253 and re.fullmatch(NAME, given)):
+        raise InvalidIdError("this can be no name", where=("path", "name"))
     return given
 
 
