@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 from collections.abc import Callable
 
 from .actors import Actors, Choose
@@ -9,6 +10,9 @@ from .world import World
 
 FACTOR = float(os.environ.get("AGENTSTOP_TEST_WALKS", "1"))
 """How many times as many histories are walked as usual; more find more."""
+
+FRESH = 2**32
+"""Below this are the seeds that are drawn anew in each run."""
 
 People = Callable[[World, Choose], Actors]
 
@@ -25,8 +29,8 @@ def walk(people: People, seed: int) -> None:
 
 
 def walks(people: People, group: int, groups: int, most: int) -> None:
-    """Walk one group of histories. To see one of them: walk(PEOPLE, SEED)."""
-    for seed in range(group, int(most * FACTOR), groups):
+    """Walk one group of histories, and one that nobody has walked yet. To see one of them: walk(PEOPLE, SEED)."""
+    for seed in (*range(group, int(most * FACTOR), groups), secrets.randbelow(FRESH)):
         try:
             walk(people, seed)
         except AssertionError as error:
