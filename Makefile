@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hostile lint format crds podspec chart bench image lock clean
+.PHONY: help setup demo test coverage hostile lint format crds podspec chart bench image lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,11 @@ demo: $(READY) ## Play seven stops on real processes; KUBECONFIG=FILE plays them
 
 test: $(READY) ## Run all tests; ARGS="-k name" selects, ARGS="--kubeconfig FILE" adds a whole cluster.
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+coverage: $(READY) ## Print how much of the operator and the gateway the unit tests run, in percent.
+	@mkdir -p $(OUT)
+	@COVERAGE_FILE=$(OUT)/coverage $(BIN)/coverage run -m pytest -q tests/unit
+	@COVERAGE_FILE=$(OUT)/coverage $(BIN)/coverage report --skip-covered --sort cover
 
 lint: $(READY) ## Check style, types, layers, YAML, and that what is generated is in step with its source.
 	$(BIN)/ruff check
