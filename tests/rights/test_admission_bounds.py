@@ -99,36 +99,37 @@ async def test_what_is_usual_is_not_too_much(ns: Namespace, users: Users) -> Non
     await agent.merge(PODS, ns.name, "x", {"metadata": {"annotations": {"a": "b"}}})
 
 
-LARGE: Object = {
-    "labels": {f"l{number}": "" for number in range(2000)},
-    "annotations": {f"a{number}": "x" * 20 for number in range(5000)},
-    "finalizers": [f"example.com/f{number}" for number in range(20)],
-}
+def large(times: int) -> Object:
+    """Return the metadata of what is so many times as large as the policies allow, or about that."""
+    return {
+        "labels": {f"l{number}": "" for number in range(200 * times)},
+        "annotations": {f"a{number}": "x" * 20 for number in range(500 * times)},
+        "finalizers": [f"example.com/f{number}" for number in range(20)],
+    }
 
 
-@pytest.mark.parametrize("fields", [nested(200), WIDE], ids=["deep", "wide"])
+@pytest.mark.parametrize(("fields", "times"), [(nested(200), 3), (WIDE, 10)], ids=["deep", "wide"])
 async def test_what_is_too_large_already_is_stopped_and_made_smaller(
-    ns: Namespace, users: Users, fields: Object
+    ns: Namespace, users: Users, fields: Object, times: int
 ) -> None:
     """It was there before the policy, or an administrator made it."""
     agent = await users.grant("agent", TASK_RIGHTS, ORDER_RIGHTS)
     jane = await users.bind("jane", "agentstop-stop")
+    finalizers = large(times)["finalizers"]
     for name in ("a", "b"):
         body = task(name)
-        body["metadata"] |= LARGE | managed(fields, "agentstop.dev/v1alpha1")
+        body["metadata"] |= large(times) | managed(fields, "agentstop.dev/v1alpha1")
         await ns.kube.create(TASKS, ns.name, body)
     made = await jane.merge(TASKS, ns.name, "a", {"spec": {"stopRequested": True, "stop": {"reason": "Incident"}}})
     assert (stamp_of(made), made["spec"]["stop"]["reason"]) == ("jane", "Incident")
     await jane.merge(TASKS, ns.name, "a", {"spec": {"stop": {"gracePeriodSeconds": 1}}})
 
     await refused(agent.merge(TASKS, ns.name, "b", {"metadata": {"labels": {"one-more": ""}}}))
-    await refused(
-        agent.merge(TASKS, ns.name, "b", {"metadata": {"finalizers": [*LARGE["finalizers"], "example.com/x"]}})
-    )
+    await refused(agent.merge(TASKS, ns.name, "b", {"metadata": {"finalizers": [*finalizers, "example.com/x"]}}))
     clear = [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
     await agent.call("PATCH", TASKS.path(ns.name, "b"), clear, content_type=JSON_PATCH)
     await agent.merge(TASKS, ns.name, "b", {"metadata": {"labels": {"l1": None}}})
-    await agent.merge(TASKS, ns.name, "b", {"metadata": {"finalizers": LARGE["finalizers"][1:]}})
+    await agent.merge(TASKS, ns.name, "b", {"metadata": {"finalizers": finalizers[1:]}})
     await agent.merge(TASKS, ns.name, "b", {"spec": {"agent": "x"}})
     await agent.merge(TASKS, ns.name, "b", {"metadata": {"labels": None, "annotations": None, "finalizers": None}})
 
@@ -188,7 +189,7 @@ async def test_a_pod_that_is_too_large_already_is_made_smaller_and_ended(
     ns: Namespace, users: Users, operator: Operator
 ) -> None:
     agent = await users.grant("agent", ("", "pods", EDIT))
-    metadata = LARGE | {"finalizers": []} | managed(nested(200), "v1")
+    metadata = large(10) | {"finalizers": []} | managed(nested(200), "v1")
     await ns.create_pod("x", agents.pod_spec(agents.graceful()), **metadata)
     await refused(agent.merge(PODS, ns.name, "x", {"metadata": {"labels": {"one-more": ""}}}))
     await agent.merge(PODS, ns.name, "x", {"metadata": {"managedFields": [{}], "labels": {"l1": None}}})
