@@ -95,6 +95,13 @@ class Timings:
     order_recheck: timedelta = timedelta(seconds=2)
     """How often an order that stops is decided on though nothing was heard: not all that it waits for is told."""
 
+    # Tethers
+
+    tether_rest_seconds: float = 0.5
+    """How long the Lease of a tether rests after it was read: it is read no more often, whatever asks for it."""
+    tether_reread_seconds: float = 10.0
+    """After how long a Lease is read again that may not be read, or on which a task hangs though it is lost."""
+
     # The end, and other replicas
 
     finish_seconds: float = 2.0

@@ -146,6 +146,8 @@ class ConditionType(StrEnum):
     """The stop is proven; false while it is under way, absent where none was accepted."""
     CONTROLLED_ELSEWHERE = "ControlledElsewhere"
     """Somebody else's controller has the workload, and may make another one in its place; absent where none has."""
+    TETHERED = "Tethered"
+    """The Lease of the task's tether is renewed; absent where it has no tether."""
     BUDGET_EXCEEDED = "BudgetExceeded"
     """A limit of the budget is reached; false with reason Warning from warnPercent on, absent without a budget."""
 

@@ -21,3 +21,7 @@ class ConfigError(Exception):
 
 class UnreachableError(Exception):
     """No answer came."""
+
+
+class TetherError(Exception):
+    """The Lease of a tether cannot be had. One line, with what to do."""

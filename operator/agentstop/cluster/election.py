@@ -17,7 +17,7 @@ from agentstop.cluster import lease
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.lease import ObservedLease
-from agentstop.cluster.resources import APIResource
+from agentstop.cluster.resources import LEASES
 from agentstop.cluster.transport import Transport
 from agentstop.timings import TIMINGS, Timings
 
@@ -36,8 +36,6 @@ REQUEST_SHARE: Final = 1 / 5
 
 GIVE_BACK_TRIES: Final = 3
 """So often is a lease given back that changes meanwhile: a renewal that was not answered in time may arrive late."""
-
-LEASES: Final = APIResource("/apis/coordination.k8s.io/v1", "leases")
 
 
 def own_identity() -> str:
@@ -68,7 +66,10 @@ class Election:
         changed: Callable[[bool], None],
         clock: Callable[[], datetime],
         timings: Timings = TIMINGS,
+        unanswered: Callable[[], None] = lambda: None,
     ) -> None:
+        """`unanswered` is called when a request for the lease got no answer that says anything of it."""
+        self._unanswered = unanswered
         self._timings = timings
         self._transport = transport
         self._seat = seat
@@ -129,7 +130,7 @@ class Election:
                     return
             except ApiError as error:
                 if error.code != 409:
-                    self._say(f"the lease {self._where} cannot be read or taken: {error}")
+                    self._failed(f"the lease {self._where} cannot be read or taken", error)
             await asyncio.sleep(poll)
 
     async def _take(self, slack: float) -> bool:
@@ -157,7 +158,7 @@ class Election:
                 if error.code in {404, 409} and await self._is_another_s():
                     log.error("this replica leads no more: %s has the lease", self._term.holder or "nobody")
                     return
-                self._say(f"the lease {self._where} is not renewed: {error}")
+                self._failed(f"the lease {self._where} is not renewed", error)
             if self._leader_guard.left() <= 0:
                 log.error("this replica leads no more: the lease could not be renewed in time")
                 return
@@ -206,6 +207,11 @@ class Election:
     @property
     def _where(self) -> str:
         return f"{self._seat.namespace}/{self._seat.name}"
+
+    def _failed(self, what: str, error: ApiError) -> None:
+        self._say(f"{what}: {error}")
+        if error.code == 0 or error.code >= 500:
+            self._unanswered()
 
     def _say(self, text: str) -> None:
         """Log something that may happen again and again, once."""

@@ -35,6 +35,7 @@ from agentstop.workloads.requests import (
     Delete,
     FindPods,
     Get,
+    GetLease,
     GetPod,
     GetTemplate,
     Lighten,
@@ -89,7 +90,7 @@ class Gateway:
         match request:
             case Get(ref, link):
                 return await self._look(ref, link=link)
-            case GetPod(ref) | GetTemplate(ref):
+            case GetPod(ref) | GetTemplate(ref) | GetLease(ref):
                 return await self.call("GET", path(ref))
             case AccessReview():
                 return await self._ask_right(request)

@@ -6,11 +6,10 @@ Source: https://kubernetes.io/docs/concepts/architecture/leases/
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from agentstop.api.meta import format_time
-
-API_VERSION: Final = "coordination.k8s.io/v1"
+from agentstop.cluster.resources import LEASE_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def body(
     spec: Mapping[str, Any] = old.get("spec") or {}
     changes = spec.get("holderIdentity") != identity
     return {
-        "apiVersion": API_VERSION,
+        "apiVersion": LEASE_VERSION,
         "kind": "Lease",
         "metadata": {**(old.get("metadata") or {}), "name": name, "namespace": namespace},
         "spec": {

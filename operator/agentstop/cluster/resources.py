@@ -8,6 +8,7 @@ from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
 from agentstop.api.usage import USAGE_KIND, USAGE_PLURAL
+from agentstop.words.leases import LEASES_PLURAL, LEASES_ROOT
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.kinds.scalable import SCALED
 from agentstop.workloads.objects import ObjectRef
@@ -44,10 +45,14 @@ class APIResource(NamedTuple):
         return f"{self.prefix}/namespaces/{namespace}/{self.plural}" if namespace else f"{self.prefix}/{self.plural}"
 
 
+LEASES: Final = APIResource(LEASES_ROOT, LEASES_PLURAL)
+LEASE_VERSION: Final = "coordination.k8s.io/v1"
+
 PLACES: Final[Mapping[tuple[str, str], APIResource]] = {
     ("v1", "Pod"): APIResource("/api/v1", "pods", strategic=True),
     ("batch/v1", "Job"): APIResource("/apis/batch/v1", "jobs", strategic=True),
     (API_VERSION, KIND): APIResource(TASKS, PLURAL),
+    (LEASE_VERSION, "Lease"): LEASES,
 }
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""
 
@@ -105,6 +110,11 @@ def is_node(ref: ObjectRef) -> bool:
 def task_ref(namespace: str, name: str) -> ObjectRef:
     """Return a task as an object."""
     return ObjectRef(KIND, namespace, name, API_VERSION)
+
+
+def lease_ref(namespace: str, name: str) -> ObjectRef:
+    """Return a Lease as an object."""
+    return ObjectRef("Lease", namespace, name, LEASE_VERSION)
 
 
 def own_path(ref: ObjectRef) -> str:

@@ -72,6 +72,7 @@ class Operator:
             *wiring.workers.start(URGENT_WORKERS, urgent_only=True),
             *wiring.order_workers.start(URGENT_WORKERS, urgent_only=True),
             *wiring.order_workers.start(WORKERS, urgent_only=False),
+            *wiring.tether_workers.start(WORKERS, urgent_only=False),
             asyncio.create_task(self._work(wiring), name="beginning"),
         ]
 

@@ -1,6 +1,7 @@
 """One task, one pass, and what comes of it: what was sent is written down, and followed from then on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from agentstop.cluster.cache import Cache
@@ -10,6 +11,7 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Enqueuer
+from agentstop.cluster.tethers import TetherIndex
 from agentstop.controller.executor import Executor
 from agentstop.controller.last_resort import LastResort
 from agentstop.controller.reporter import Reporter
@@ -20,6 +22,7 @@ from agentstop.controller.usage_owners import UsageOwners
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
+from agentstop.lifecycle.facts import Facts, Life
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.lifecycle.orders import FREE
 from agentstop.timings import TIMINGS, Timings
@@ -45,6 +48,7 @@ class Reconciler:
         reporter: Reporter,
         orders: StopOrderIndex,
         usages: UsageHandler,
+        tethers: TetherIndex,
         clock: Callable[[], datetime],
         *,
         limits: Limits = LIMITS,
@@ -56,10 +60,16 @@ class Reconciler:
         self._reporter = reporter
         self._orders = orders
         self._clock = clock
+
+        def facts(task: Task, life: Life = Life.UNASKED) -> Facts:
+            return replace(usages.facts(task, life), lease=tethers.lease_of(task))
+
         self._owners = UsageOwners(usages.store, gateway)
-        self._means = Means(cache, gateway, executor, orders, usages, reporter, self._observe, clock, limits, timings)
+        self._means = Means(
+            cache, gateway, executor, orders, usages, facts, reporter, self._observe, clock, limits, timings
+        )
         self._writer = Writer(cache, gateway, queue, reporter, orders.selected_by, clock, timings)
-        self._last_resort = LastResort(cache, gateway, self._writer, usages.facts, clock, limits, timings)
+        self._last_resort = LastResort(cache, gateway, self._writer, facts, clock, limits, timings)
 
     async def reconcile(self, key: TaskKey) -> None:
         """Make one pass over a task. Raises RetryError where it has to be made again.

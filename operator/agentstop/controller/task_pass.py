@@ -18,7 +18,7 @@ from agentstop.controller.retry import RetryError
 from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
-from agentstop.lifecycle.facts import Life
+from agentstop.lifecycle.facts import Facts, Life
 from agentstop.lifecycle.family import MAX_GENERATIONS, family_of, unknown_ancestor
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.timings import Timings
@@ -44,6 +44,7 @@ class Means:
     executor: Executor
     orders: StopOrderIndex
     usages: UsageHandler
+    facts: Callable[[Task, Life], Facts]
     reporter: Reporter
     observe: Observe
     clock: Callable[[], datetime]
@@ -80,9 +81,8 @@ class TaskPass(Pass):
             self.task = task = means.cache.tasks.get(self._key) or self.task
             family = family_of(task, means.cache.tasks.family_lister(self._key.namespace))
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
-            decision = decide(
-                task, seen, now, family, order_effect, means.limits, means.timings, means.usages.facts(task, self._life)
-            )
+            facts = means.facts(task, self._life)
+            decision = decide(task, seen, now, family, order_effect, means.limits, means.timings, facts)
             if decision.in_doubt and self._life is Life.UNASKED:
                 await self._look_for_life(task, now)
                 continue

@@ -20,6 +20,7 @@ from agentstop.cluster.leader_guard import LeaderGuard
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.reflector import Reflector, Source
+from agentstop.cluster.tethers import LeaseKey, TetherIndex
 from agentstop.cluster.transport import Transport
 from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.events import EventRecorder
@@ -35,6 +36,7 @@ from agentstop.controller.resync import Resync
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.stop_order_handler import StopOrderHandler, priority_of_order
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
+from agentstop.controller.tethers import Tethers
 from agentstop.controller.tracing import tracing_from
 from agentstop.controller.usage_handler import UsageHandler
 from agentstop.controller.workers import Workers
@@ -55,6 +57,7 @@ class Wiring:
         self.cache = Cache(trust_requested_by=options.trust_requested_by)
         self.queue: WorkQueue[TaskKey | OrphanKey] = WorkQueue(self._priority_of, timings=timings)
         self.order_queue: WorkQueue[OrderKey] = WorkQueue(self._priority_of_order, timings.order_rest_seconds, timings)
+        self.tether_queue: WorkQueue[LeaseKey] = WorkQueue(timings=timings)
         stalls = Stalls()
         self.cache.tasks.listen(stalls.changed)
         self.metrics = Metrics(self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls, timings)
@@ -72,6 +75,8 @@ class Wiring:
         self.events = EventRecorder(gateway, now, lambda: len(self.queue) > 0, timings)
         tracing = tracing_from(os.environ)
         stack.push_async_callback(tracing.close)
+        tether_index = TetherIndex()
+        self.tethers = Tethers(self.cache, tether_index, gateway, self.tether_queue, self.queue, now, timings)
         executor = Executor(self.cache, gateway, self.queue, now)
         self.orphans = Orphans(
             self.cache,
@@ -118,6 +123,7 @@ class Wiring:
             Reporter(self.events, self.metrics, tracing),
             self.orders.book,
             self.usages,
+            tether_index,
             now,
             limits=options.limits,
             timings=timings,
@@ -141,6 +147,7 @@ class Wiring:
         self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self.orphans.sweep)
         self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())
         self.order_workers = Workers(self.order_queue, self._reconcile_order)
+        self.tether_workers = Workers(self.tether_queue, self._reconcile_tether)
         self.election = self._election(stack)
 
     def registry(self) -> kopf.OperatorRegistry:
@@ -159,6 +166,7 @@ class Wiring:
             lambda leads: self.lead(leads=leads),
             self.clock.now,
             self._options.timings,
+            self.tethers.unanswered,
         )
         self.metrics.leader.set(0)
         stack.push_async_callback(election.release)
@@ -169,6 +177,7 @@ class Wiring:
         self.metrics.leader.set(leads)
         if leads:
             self.orphans.sweep()
+            self.tethers.sweep()
         self.order_reconciler.lead(leads=leads)
         for key, task in self.cache.tasks.items() if leads else ():
             self.queue.add(key, priority=priority_of(task))
@@ -185,6 +194,12 @@ class Wiring:
         leads = self.leader_guard.holds
         if leads:
             await self.order_reconciler.reconcile(key)
+        return leads
+
+    async def _reconcile_tether(self, key: LeaseKey) -> bool:
+        leads = self.leader_guard.holds
+        if leads:
+            await self.tethers.reconcile(key)
         return leads
 
     async def _reconcile(self, key: TaskKey | OrphanKey) -> bool:

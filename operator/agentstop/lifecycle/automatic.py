@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import Phase, StopSource
-from agentstop.lifecycle import budget
+from agentstop.lifecycle import budget, tether
 from agentstop.lifecycle.decision import DecisionInput
 
 
@@ -49,5 +49,10 @@ def _by_budget(case: DecisionInput) -> AutomaticStop | None:
     return AutomaticStop(reached.source, reached.word.reason, reached.word.message) if reached is not None else None
 
 
-_STOPS: Final[tuple[Callable[[DecisionInput], AutomaticStop | None], ...]] = (_by_deadline, _by_budget)
+def _by_tether(case: DecisionInput) -> AutomaticStop | None:
+    why = tether.lost(case.task, case.facts.lease, case.now)
+    return AutomaticStop(StopSource.TETHER, why.reason, why.message) if why is not None else None
+
+
+_STOPS: Final[tuple[Callable[[DecisionInput], AutomaticStop | None], ...]] = (_by_deadline, _by_budget, _by_tether)
 """All of them; the first that strikes is the record. A stop that somebody asked for goes before any."""

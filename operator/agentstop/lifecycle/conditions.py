@@ -69,13 +69,14 @@ def conditions(
     busy: bool = False,
     elsewhere: Reason | None = None,
     goes_on: bool = True,
+    tether: tuple[bool | str, Reason] | None = None,
 ) -> tuple[Condition, ...]:
     """Return the conditions of a task in this phase.
 
     `stalled` names what holds it up, if anything does, and `waits` what comes first where nothing does; `busy` says
     that work is under way in a phase that is settled otherwise; `elsewhere` names another controller of the workload,
-    and `goes_on` says whether that makes others of its kind by itself. A condition keeps its transition time for as
-    long as its status stays the same.
+    and `goes_on` says whether that makes others of its kind by itself; `tether` says whether its Lease is renewed. A
+    condition keeps its transition time for as long as its status stays the same.
     """
     done = phase in {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.COMPLETED} and not busy
     failed = phase is Phase.FAILED
@@ -88,6 +89,8 @@ def conditions(
         wanted.append((ConditionType.STOPPED, phase is Phase.STOPPED, word if stalled is None else stalled))
     if elsewhere is not None:
         wanted.append((ConditionType.CONTROLLED_ELSEWHERE, goes_on, elsewhere))
+    if tether is not None:
+        wanted.append((ConditionType.TETHERED, *tether))
     return dated(wanted, previous, now)
 
 

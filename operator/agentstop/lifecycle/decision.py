@@ -13,6 +13,7 @@ from agentstop.lifecycle.facts import NO_FACTS, Facts
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
+from agentstop.lifecycle.tether import tethered
 from agentstop.lifecycle.usage import Usage
 from agentstop.timings import TIMINGS, Timings
 
@@ -193,6 +194,7 @@ def next_status(
             busy=busy,
             elsewhere=elsewhere,
             goes_on=seen.goes_on,
+            tether=tethered(case.task, case.facts.lease, case.now),
         ),
     )
     return status.but(**changes) if changes else status

@@ -7,6 +7,7 @@ from typing import Final
 
 from agentstop.api.budget import Budget
 from agentstop.lifecycle.observation import Reason
+from agentstop.lifecycle.tether import Lease
 from agentstop.lifecycle.usage import Usage
 
 
@@ -24,7 +25,7 @@ class Life(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was counted of a task, and what else bears on its budget."""
+    """What was counted of a task and what else bears on its budget, and what keeps its tether."""
 
     usage: Usage | None = None
     """What was reported of the task; None where nothing was."""
@@ -41,6 +42,8 @@ class Facts:
     """When a container of what descends from it was last started or has ended; only where its family's usage counts."""
     alive_at: datetime | None = None
     """When its pods were last seen to use a processor."""
+    lease: Lease | None = None
+    """What was read of the Lease of its tether; None before it was read, and for a task that has none."""
 
 
 NO_FACTS: Final = Facts()

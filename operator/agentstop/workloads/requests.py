@@ -72,6 +72,14 @@ class GetTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class GetLease:
+    """Read a Lease that tasks are tethered to. It is no workload: what it means is not the cache's to know."""
+
+    verb: ClassVar[str] = "get"
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Create the object."""
 
@@ -166,4 +174,4 @@ class Lighten:
 
 
 LiveRead = Get | ListPods | GetPod | FindPods | Recall | GetTemplate | AccessReview
-Request = LiveRead | Create | Patch | Suspend | Lighten | Delete
+Request = LiveRead | GetLease | Create | Patch | Suspend | Lighten | Delete

@@ -16,6 +16,7 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
 from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Priority, WorkQueue
+from agentstop.cluster.tethers import TetherIndex
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import MAX_CREATES, Executor, Pass
 from agentstop.controller.metrics import Metrics
@@ -66,6 +67,7 @@ class Bench:
             Reporter(cast("EventRecorder", self), metrics),
             StopOrderIndex(lambda _: None),
             UsageHandler(self.cache, self.queue, self.clock),
+            TetherIndex(),
             self.clock,
         )
 

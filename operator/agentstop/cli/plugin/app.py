@@ -23,6 +23,7 @@ SECTIONS: Final = {
         "stop": "stop tasks for good, and prove it",
         "pause": "end the processes of tasks until they are resumed",
         "resume": "let paused tasks run again",
+        "tether": "have tasks live only as long as a command, or until Ctrl-C",
         "wait": "wait until tasks have ended",
         "order": "stop orders: for many tasks, held, or as a drill",
     },

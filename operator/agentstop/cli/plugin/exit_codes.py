@@ -22,6 +22,10 @@ class Exit(IntEnum):
     """The API server does not let this user do it."""
     NOT_FOUND = 6
     """There is no such task or order."""
+    NOT_RUN = 126
+    """The command of `tether` cannot be run; as a shell says it, like the next one."""
+    NO_COMMAND = 127
+    """There is no such command."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

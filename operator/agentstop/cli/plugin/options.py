@@ -118,7 +118,11 @@ def selection_options(function: Function) -> Function:
 
 def filter_options(function: Function) -> Function:
     """Add names and selectors of tasks."""
-    function = click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")(function)
+    return namespaced_options(click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")(function))
+
+
+def namespaced_options(function: Function) -> Function:
+    """Add names and selectors of tasks of one namespace."""
     function = click.option(
         "--agent",
         "agents",

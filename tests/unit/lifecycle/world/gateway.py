@@ -19,6 +19,7 @@ from agentstop.workloads.requests import (
     Delete,
     FindPods,
     Get,
+    GetLease,
     GetPod,
     GetTemplate,
     Lighten,
@@ -175,7 +176,7 @@ class ModelGateway:
                 return {"spec": {"resourceAttributes": wanted}, "status": {"allowed": allowed}}
             case GetTemplate(ref):
                 return self._server.get(ObjectRef(KIND, ref.namespace, ref.name))
-            case Get(ref) | GetPod(ref):
+            case Get(ref) | GetPod(ref) | GetLease(ref):
                 return self._server.get(ref)
             case ListPods(pods):
                 return {"items": [pod_of(each) for each in self._server.selected(pods)]}

@@ -15,6 +15,7 @@ from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.reflector import Source
 from agentstop.cluster.resources import pod_of
+from agentstop.cluster.tethers import TetherIndex
 from agentstop.cluster.watching import LISTED
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
@@ -158,6 +159,7 @@ class Process:
             Reporter(cast("EventRecorder", self.events), METRICS),
             StopOrderIndex(lambda _: None),
             self.usages,
+            TetherIndex(),
             clock,
         )
         self.reconciler.process = self
