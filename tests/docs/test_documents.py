@@ -20,6 +20,7 @@ REASONS = (
     ("docs/lifecycle.md", "## Reasons", 1),
     ("docs/workloads.md", "## Reasons", 1),
     ("docs/families.md", "## What does not work", 0),
+    ("docs/tethers.md", "## Reasons", 0),
     ("docs/stop-orders.md", "## Reasons", 0),
     ("docs/budgets.md", "## Reasons", 1),
 )

@@ -393,7 +393,7 @@ class AgentTaskStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         (), max_length=16, json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"])
     )
-    """Ready, Reconciling and Stalled, as kstatus reads them, Stopped, and BudgetExceeded."""
+    """Ready, Reconciling and Stalled, as kstatus reads them, Stopped, BudgetExceeded, and Tethered."""
 
 
 class AgentTask(Model):
