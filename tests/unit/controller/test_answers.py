@@ -107,9 +107,7 @@ async def told(server: tuple[Server, str], done: Callable[[list[tuple[str | None
     async def on_order(type: str | None, name: str, **_: Any) -> None:  # noqa: A002  (kopf's name)
         events.append((type, name))
 
-    running = asyncio.create_task(
-        kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True)
-    )
+    running = asyncio.create_task(kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True))
     try:
         await until(lambda: running.done() or done(events), SECONDS, "told enough")
         assert not running.done(), "kopf has ended"

@@ -1,8 +1,8 @@
 """A page that somebody looks at: what is sent of it, how often it is made, and when it is called old."""
 
 import asyncio
-import math
 import json
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
