@@ -14,9 +14,9 @@ from tests.support.workloads import Workloads
 GRACE = 2
 """The pods' own grace period in seconds, which is on record."""
 
-SOON = 45.0
-"""The grace period, 10 seconds for a kubelet to settle, and as long again for it to report and to be looked at.
-Where no grace period is on record, it takes Kubernetes' own 30 seconds besides."""
+SOON = 85.0
+"""The grace period, 10 seconds for a kubelet to settle, 50 in which one that says nothing counts as ready (some report
+every 5 minutes where nothing changes), and time to look. With no grace period on record it takes 28 seconds more."""
 
 
 async def deleted_meanwhile(ns: Namespace, launch: Operators, *kinds: Kind) -> None:
