@@ -32,10 +32,6 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 1.0
 """Pause after a renewal that failed: once a network is back, the Lease must not wait for long."""
 
-REQUEST_SHARE: Final = 1 / 5
-MOST_REQUEST_SECONDS: Final = 10.0
-"""How long one renewal may take, as a share of the Lease's time, and at most."""
-
 LEASES_PATH: Final = f"{leases.LEASES_ROOT}/namespaces/{{}}/{leases.LEASES_PLURAL}"
 TASKS_PATH: Final = "/apis/agentstop.dev/v1alpha1/namespaces/{}/agenttasks"
 
@@ -80,8 +76,7 @@ class Tether:
         """Why the Lease is renewed no more though the tether is open, if so: somebody else deleted it."""
         target = target or find_target(Settings(kubeconfig=kubeconfig, context=context, namespace=namespace))
         self.namespace = namespace or target.namespace
-        seconds = min(max(duration * REQUEST_SHARE, RETRY_SECONDS), MOST_REQUEST_SECONDS)
-        self._api = Api(target, request_seconds=seconds, interactive=False)
+        self._api = Api(target, request_seconds=leases.answer_seconds(duration), interactive=False)
         self._say = say
         self._clock = clock
         self._said = ""

@@ -18,6 +18,7 @@ from agentstop.controller.retry import RetryError
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.lifecycle.tether import UNREADABLE, Lease, holds, is_lost, lapses_at, tethered
 from agentstop.timings import TIMINGS, Timings
+from agentstop.words import leases
 from agentstop.workloads.requests import GetLease
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class Tethers:
 
     async def _read(self, key: LeaseKey, before: Lease | None) -> Lease:
         raw: JsonObject | None = None
+        asked_at = self._clock()
         try:
             raw = await self._gateway.send(GetLease(lease_ref(*key)))
         except ApiError as error:
@@ -105,8 +107,12 @@ class Tethers:
             if not error.absent:
                 self._failed_at[key] = self._clock()
                 raise RetryError(error) from error
+        lease = read_lease(key, raw, before, self._clock())
+        if (lease.read_at - asked_at).total_seconds() >= leases.answer_seconds(lease.duration.total_seconds()):
+            # An API server that hangs answers in the end, with what was before: whoever renews did not wait so long.
+            self._failed_at[key] = lease.read_at
         failures = filter(None, (self._failed_at.get(key), self._unanswered_at))
-        return replace(read_lease(key, raw, before, self._clock()), excused_at=max(failures, default=None))
+        return replace(lease, excused_at=max(failures, default=None))
 
     def _unreadable(self, key: LeaseKey, before: Lease | None, error: ApiError) -> Lease:
         """Return what is known of a Lease that we have no right to read."""

@@ -22,8 +22,17 @@ MOST_SECONDS: Final = 3600
 DEFAULT_SECONDS: Final = 60
 """How long a Lease lasts that does not say it, and how long one that is not there is waited for."""
 
+_ANSWER_SHARE: Final = 1 / 5
+_LEAST_ANSWER_SECONDS: Final = 1.0
+_MOST_ANSWER_SECONDS: Final = 10.0
+
 MOST_WORDS: Final = 128
 """Characters of a holder's name that are shown."""
+
+
+def answer_seconds(duration: float) -> float:
+    """Return how long a holder waits for the answer to a renewal before it tries again, by the Lease's time."""
+    return min(max(duration * _ANSWER_SHARE, _LEAST_ANSWER_SECONDS), _MOST_ANSWER_SECONDS)
 
 
 def is_tether(lease: Object) -> bool:

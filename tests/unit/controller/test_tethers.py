@@ -71,6 +71,7 @@ class Bench:
         self.tasks: dict[str, Raw] = {}
         self.leases: dict[str, Raw] = {}
         self.away = self.forbidden = False
+        self.hangs_seconds = 0.0
         self.reads: Counter[str] = Counter()
         self.stopped: dict[str, datetime] = {}
         self._version = 0
@@ -105,9 +106,12 @@ class Bench:
             raise AWAY
         if self.forbidden:
             raise ApiError(403, "Forbidden", "leases is forbidden")
-        if name not in self.leases:
+        found = self.leases.get(name)
+        self.now += timedelta(seconds=self.hangs_seconds)
+        self.hangs_seconds = 0.0
+        if found is None:
             raise ApiError(404, "NotFound", "no such lease")
-        return self.leases[name]
+        return found
 
     # What happens
 
@@ -299,6 +303,19 @@ def test_an_api_server_that_was_away_gives_a_holder_its_time_once_more(bench: Be
     assert not bench.stopped
     bench.pass_time(6)
     assert bench.stopped["a"] - back <= timedelta(seconds=DURATION) + 2 * LATE  # nobody renewed it after all
+
+
+@pytest.mark.parametrize("seconds", [1.0, 8.0])
+def test_an_api_server_that_hangs_and_then_answers_counts_as_away(bench: Bench, seconds: float) -> None:
+    bench.renew()
+    bench.add()
+    bench.pass_time(1)
+    bench.hangs_seconds = seconds  # with the next answer, in which the Lease has run out
+    bench.pass_time(2 * DURATION - 2)
+    assert bool(bench.stopped) == (seconds < 3)  # a holder would have waited for so long
+    bench.renew()
+    bench.pass_time(DURATION - 2)
+    assert bool(bench.stopped) == (seconds < 3)
 
 
 def test_an_election_that_got_no_answer_counts_as_well(bench: Bench) -> None:
