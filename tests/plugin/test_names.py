@@ -16,12 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_names_are_those_of_the_api() -> None:
     assert (names.GROUP, names.API_VERSION) == (meta.GROUP, meta.API_VERSION)
-    ours = {kind.kind: kind for kind in (names.TASK, names.ORDER, names.CLUSTER_ORDER)}
-    for definition in crds().values():
-        kind = ours.pop(definition["spec"]["names"]["kind"])
-        assert kind.plural == definition["spec"]["names"]["plural"]
-        assert kind.cluster_wide == (definition["spec"]["scope"] == "Cluster")
-    assert not ours
+    found = {each["spec"]["names"]["kind"]: each["spec"] for each in crds().values()}
+    for kind in (names.TASK, names.ORDER, names.CLUSTER_ORDER):
+        assert kind.plural == found[kind.kind]["names"]["plural"]
+        assert kind.cluster_wide == (found[kind.kind]["scope"] == "Cluster")
 
 
 def test_phases_are_those_of_the_api() -> None:
