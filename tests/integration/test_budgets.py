@@ -237,7 +237,7 @@ async def test_a_namespace_gives_its_tasks_a_budget(ns: Namespace, operator: Ope
     await ns.running("own")
     await ns.running("none")
     task = await stood(ns, "none", ("Unknown", "DefaultBudgetInvalid"))
-    assert "there is no field maxturns" in next(
+    assert 'there is no field "maxturns"' in next(
         each["message"] for each in status(task)["conditions"] if each["type"] == "BudgetExceeded"
     )
     await annotate("maxTurns: 5")

@@ -1,5 +1,6 @@
 """The budgets that namespaces give to tasks that have none: an annotation, as JSON or YAML."""
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +14,23 @@ from agentstop.lifecycle.observation import Reason
 MAX_CHARACTERS: Final = 4096
 """So long may the annotation be: a budget takes a few hundred."""
 
+MAX_BRACKETS: Final = 16
+"""So many may be opened: a budget in JSON has one, and reading thousands takes seconds."""
+
+MAX_SHOWN: Final = 100
+"""Of so many characters of a name that is none the task's condition tells."""
+
 _KNOWN: Final = frozenset(field.alias or name for name, field in Budget.model_fields.items())
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no aliases: each may stand for several of those before it, and merged they would fill any memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node. Raises ConstructorError where it is an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(problem_mark=self.get_mark())
+        return super().compose_node(parent, index)
 
 
 class DefaultBudgets:
@@ -59,17 +76,19 @@ def read_budget(text: str) -> Budget:
     """Return the budget that a text says. Raises ValueError, in one line, where it is none."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, and {MAX_CHARACTERS} at most are read")
+    if sum(map(text.count, "[{")) > MAX_BRACKETS:
+        raise ValueError("it is no object with fields such as maxCost, but nested")
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _Loader)  # noqa: S506  (it is a safe one)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         at = f" in line {where.line + 1}" if where is not None else ""
-        raise ValueError(f"it is neither JSON nor YAML{at}") from None
+        raise ValueError(f"it is neither JSON nor YAML without aliases{at}") from None
     if not isinstance(raw, dict):
         raise ValueError("it is no object with fields such as maxCost")
     unknown = sorted(str(name) for name in raw.keys() - _KNOWN)
     if unknown:
-        raise ValueError(f"there is no field {unknown[0]} in a budget")
+        raise ValueError(f"there is no field {json.dumps(unknown[0][:MAX_SHOWN])} in a budget")
     try:
         budget = Budget.model_validate(raw)
     except ValidationError as error:

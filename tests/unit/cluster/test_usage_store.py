@@ -15,6 +15,11 @@ from tests.unit.objects import NOW, Raw, at, raw_task, when
 
 BUDGET = "agentstop.dev/default-budget"
 
+MANY_TIMES_ITSELF = "a0: &a0\n  k: 1\n" + "".join(
+    f"a{number}: &a{number}\n  <<:\n" + f"  - *a{number - 1}\n" * 9 for number in range(1, 30)
+)
+"""Without a bound, it is merged into more than any memory holds."""
+
 
 def raw_usage(name: str, version: int = 1, *, owner: str | None = None, made: float = 0, **spec: object) -> Raw:
     kind = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask", "name": name, "uid": owner}
@@ -118,6 +123,24 @@ def test_after_a_restart_the_record_says_what_those_used_that_are_gone() -> None
 
 
 @pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("0001-01-01T00:00:00+12:00", "1970-01-01T00:00:00.000000Z"),
+        ("0000-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z"),
+        ("2016-12-31T23:59:60Z", "1970-01-01T00:00:00.000000Z"),
+        ("2025-01-01T02:00:00+02:00", "2025-01-01T00:00:00.000000Z"),
+        ("9999-12-31T23:59:59-12:00", "2026-01-01T12:00:00.000000Z"),
+    ],
+)
+def test_no_moment_that_is_reported_keeps_anything_from_being_written(told: str, meant: str) -> None:
+    record = UsageStore().put(raw_usage("x", lastActivityAt=told), NOW)
+    assert record is not None
+    assert record.usage.status(NOW, None).wire()["lastActivityAt"] == meant
+    assert record.usage.last_activity_at is not None
+    assert record.usage.last_activity_at.tzname() == "UTC", "it is shown as UTC"
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{", "neither JSON nor YAML"),
@@ -125,14 +148,16 @@ def test_after_a_restart_the_record_says_what_those_used_that_are_gone() -> None
         ("[]", "no object"),
         ("{}", "limits nothing"),
         ("action: Pause", "limits nothing"),
-        ("maxcost: '1'", "no field maxcost"),
+        ("maxcost: '1'", 'no field "maxcost"'),
+        ('"a\\nb": 1', "no field"),
+        pytest.param(MANY_TIMES_ITSELF, "without aliases in line 6", id="merged"),
         ("maxCost: '0'", "more than 0"),
         ("maxCost: NaN", "maxCost"),
         ("maxCost: 5", "maxCost"),
         ("maxTurns: -1", "maxTurns"),
         ("{maxTurns: 5, action: Kill}", "action"),
         ("!!python/object:os.system x", "neither"),
-        ("[" * 3000, "neither"),
+        ("[" * 3000, "nested"),
         ("x" * 5000, "4096 at most"),
     ],
 )
