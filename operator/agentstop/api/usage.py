@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from agentstop.api.meta import API_VERSION, Model, Time, rule, schema
+from agentstop.api.meta import API_VERSION, Model, Time, parse_time, rule, schema
 
 USAGE_KIND: Final = "TaskUsage"
 USAGE_PLURAL: Final = "taskusages"
@@ -47,7 +47,7 @@ class TaskUsageSpec(Model):
     """The currency of cost, as its code of three letters. Cannot be changed. A budget in another one is not compared with it."""  # noqa: E501
     turns: Count | None = Field(None, ge=0, le=MAX_COUNT)
     """How many times the agent has asked a model."""
-    last_activity_at: Time | None = None
+    last_activity_at: Annotated[Time | None, BeforeValidator(parse_time)] = None
     """When the agent last did something that was counted. Never goes back."""
     reported_by: str | None = Field(None, min_length=1, max_length=253)
     """Who counts, for people; such as litellm."""

@@ -1,7 +1,7 @@
 """What was spent: reading it, adding it up, and how it is written down."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -72,7 +72,7 @@ def read_usage(spec: TaskUsageSpec, heard_at: datetime) -> Usage:
         currency=spec.currency,
         tokens=max(spec.total_tokens or 0, (spec.prompt_tokens or 0) + (spec.completion_tokens or 0)),
         turns=spec.turns or 0,
-        last_activity_at=min(at, heard_at) if at is not None else None,
+        last_activity_at=min(at, heard_at).astimezone(UTC) if at is not None else None,
     )
 
 
