@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from agentstop.gateway.meter.evidence import Direct, Evidence, Part, Point, Subj
 from agentstop.gateway.meter.limits import Left, left_of
 from agentstop.gateway.meter.subjects import Subjects
 from agentstop.gateway.meter.tally import MAX_GROUPS
-from agentstop.gateway.meter.usage import Spent
+from agentstop.gateway.meter.usage import Spent, changed, is_written
 
 JANE = impersonated("jane", "jane", ())
 JOE = impersonated("joe", "joe", ())
@@ -94,6 +95,20 @@ def test_what_failed_is_tried_again_with_the_same_change() -> None:
     ((_, account),) = found.take_due(3.1)
     assert account.change is not None
     assert (account.change is first, account.change.number) == (False, 2)
+
+
+def test_what_one_caller_reports_is_not_taken_for_written_with_what_another_one_does() -> None:
+    found = accumulator()
+    for each in (JANE, JOE):
+        found.note(task("a"), each, "otlp", spent(), 0.0)
+    usage: dict[str, Any] = {}
+    changes = [account.change for _, account in found.take_due(0.0) if account.change is not None]
+    assert len(changes) == 2
+    for change in reversed(changes):  # the first one was not answered at first
+        assert not is_written(usage, change)
+        usage = changed(usage, change, "USD")
+    assert usage["spec"]["turns"] == 2
+    assert all(is_written(usage, each) for each in changes)
 
 
 def test_what_is_told_twice_counts_once_and_a_part_of_a_span_before_the_whole() -> None:

@@ -13,7 +13,7 @@ from agentstop.gateway.entry import Entry
 from agentstop.gateway.meter.amounts import MONEY, NOTHING, Amounts
 from agentstop.gateway.meter.evidence import Evidence, Point, Total
 from agentstop.gateway.meter.limits import Left
-from agentstop.gateway.meter.seen import Seen
+from agentstop.gateway.meter.seen import Seen, digest
 from agentstop.gateway.meter.tally import MAX_SERIES, Tally
 from agentstop.gateway.meter.usage import Change
 
@@ -142,7 +142,9 @@ class Accumulator:
                 continue
             if account.change is None:
                 self._number += 1
-                account.change = Change(account.tally, account.at, account.reporter, self._writer, self._number)
+                # What another account writes of the same task must not tell that this was written.
+                writer = f"{self._writer}/{digest(account.caller.identity)[:8]}"
+                account.change = Change(account.tally, account.at, account.reporter, writer, self._number)
                 account.tally, account.at, account.estimate = Tally(), None, NOTHING
             found.append((key, account))
         return found
