@@ -1,5 +1,6 @@
 """The sums behind a usage: what is told in any order, twice, and by several gateways is counted once."""
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentstop.gateway.meter.amounts import Amounts
 from agentstop.gateway.meter.evidence import Direct, Evidence, Part, Point, Total
 from agentstop.gateway.meter.tally import MAX_SERIES, Tally, read_tally
-from agentstop.gateway.meter.usage import Change, changed, is_written
+from agentstop.gateway.meter.usage import TALLY_ANNOTATION, Change, changed, is_written
 
 PRICE = Decimal("0.00000015")
 
@@ -172,3 +174,26 @@ def test_it_is_read_as_it_was_written(found: list[Life]) -> None:
 def test_what_is_no_tally_is_none() -> None:
     for text in (None, "", "[]", "{}", '{"groups": 1}', '{"groups": [["a", [1], 2]]}', "[" * 100_000):
         assert not read_tally(text)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"groups": [["p", [1e999, 0, 0, "0"], [0, 0, 0, "0"]]]},
+        {"groups": [["p", [-5, 0, 0, "0"], [0, 0, 0, "0"]]]},
+        {"groups": [["p", [0, 0, 0, "9e999999"], [0, 0, 0, "9e999999"]]]},
+        {"series": [["s", -1, 1e999, 1, 1]]},
+        {"series": [["s", -1, 1, -(10**15), 1]]},
+        {"rest": "1e70"},
+        {"rest": "1e99999999999999999999"},
+        {"rest": "NaN"},
+        {"floor": 1e999},
+        {"writers": {"w": 1e999}},
+    ],
+)
+def test_what_others_wrote_in_its_place_keeps_nothing_from_being_added(wrong: dict[str, Any]) -> None:
+    text = json.dumps({"groups": [], "series": [], "floor": -1, "rest": "0", "writers": {}, **wrong})
+    found = {"metadata": {"annotations": {TALLY_ANNOTATION: text}}, "spec": {"turns": 3}}
+    more = tally_of(Evidence(Direct(Amounts(1, 2, 1, Decimal("0.5"))), None))
+    spec = changed(found, Change(more, None, "otlp", "w", 1), "USD")["spec"]
+    assert (spec["promptTokens"], spec["completionTokens"], spec["turns"], spec["cost"]) == (1, 2, 4, "0.5")

@@ -228,12 +228,18 @@ class Meter:
                 self._accumulator.settled(key, self._clock())
             else:
                 log.debug("usage of task %s/%s not written yet: %s", entry.namespace, entry.name, error.message)
-                self.counters.wrote("failed")
-                pause = min(2.0 ** min(account.failures - 2, 10), MAX_PAUSE_SECONDS)
-                self._accumulator.failed(key, self._clock() + pause * random.uniform(0.5, 1.0))  # noqa: S311
+                self._failed(key, account)
+        except Exception as error:  # noqa: BLE001  (what it was about must not wait for ever)
+            log.error("usage of task %s/%s not written: %r", entry.namespace, entry.name, error)
+            self._failed(key, account)
         else:
             self.counters.wrote("ok")
             self._accumulator.settled(key, self._clock())
         finally:
             self._slots.release()
             self._news.set()
+
+    def _failed(self, key: Key, account: Account) -> None:
+        self.counters.wrote("failed")
+        pause = min(2.0 ** min(account.failures - 2, 10), MAX_PAUSE_SECONDS)
+        self._accumulator.failed(key, self._clock() + pause * random.uniform(0.5, 1.0))  # noqa: S311

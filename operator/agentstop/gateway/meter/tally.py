@@ -19,7 +19,11 @@ MAX_GROUPS: Final = 64
 MAX_SERIES: Final = 128
 """So many counters of one task are remembered. What is forgotten first has not gone up for the longest time."""
 
-MAX_WRITERS: Final = 8
+MAX_SUM: Final = 10**30
+"""So much at most can have been added up: with more, which somebody else wrote, nothing could be reckoned."""
+
+MAX_WRITERS: Final = 16
+"""Of so many that write the newest number is kept: of each gateway, one for each of its callers."""
 
 T = TypeVar("T")
 
@@ -52,7 +56,7 @@ class Tally:
     rest: Decimal = NOTHING_SPENT
     """What was spent and is too little to be written into the usage."""
     writers: dict[str, int] = field(default_factory=dict)
-    """The newest write of each gateway: one that was not answered tells by it whether it took place."""
+    """The newest write of each that writes: one that was not answered tells by it whether it took place."""
 
     def __bool__(self) -> bool:
         return bool(self.groups or self.series or self.direct)
@@ -158,14 +162,14 @@ def read_tally(text: str | None) -> Tally:
         return Tally(
             groups=groups,
             series={
-                str(series): (names[int(number)], Point(int(start), False, int(tokens), int(calls)))
+                str(series): (names[int(number)], Point(_count(start), False, _count(tokens), _count(calls)))
                 for series, number, start, tokens, calls in found["series"]
             },
             floor=int(found["floor"]),
             rest=_money(found["rest"]),
             writers={str(name): int(number) for name, number in found["writers"].items()},
         )
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError):
+    except (KeyError, ValueError, ArithmeticError, TypeError, AttributeError, IndexError, RecursionError):
         return Tally()
 
 
@@ -175,7 +179,14 @@ def _row(amounts: Amounts) -> list[Any]:
 
 def _amounts(row: Iterable[Any]) -> Amounts:
     prompt, completion, turns, cost = row
-    return Amounts(int(prompt), int(completion), int(turns), _money(cost))
+    return Amounts(_count(prompt), _count(completion), _count(turns), _money(cost))
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= MAX_SUM:
+        raise ValueError("no amount")
+    return number
 
 
 def _money(text: str) -> Decimal:
@@ -183,7 +194,7 @@ def _money(text: str) -> Decimal:
         found = Decimal(text)
     except InvalidOperation:
         raise ValueError("no decimal") from None
-    if not found.is_finite() or found < 0:
+    if not found.is_finite() or not 0 <= found <= MAX_SUM:
         raise ValueError("no amount")
     return found
 
