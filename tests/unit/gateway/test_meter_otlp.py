@@ -238,6 +238,6 @@ def test_a_call_that_cannot_be_counted_says_why(change: dict[str, Any]) -> None:
 def test_bodies_of_litellm_come_in_three_forms() -> None:
     one = json.dumps(CALL).encode()
     assert [len(litellm.read_calls(body)) for body in (one, b"[" + one + b"]", one + b"\n" + one)] == [1, 1, 2]
-    for body in (b"", b"{", b"x\ny", b"\xff", b"[" * 100_000):
+    for body in (b"", b"{", b"x\ny", b"\xff", b"[" * 100_000, b"{}\n" + b"[" * 100_000, b"1e" + b"9" * 20):
         with pytest.raises(ValueError):  # noqa: PT011  (it is worded by whoever answers)
             litellm.read_calls(body)

@@ -50,6 +50,7 @@ def test_what_was_read_from_a_cache_costs_less() -> None:
         ('{"m": {"output_cost_per_token": NaN}}', "it has NaN"),
         ('{"m": {"output_cost_per_token": true}}', "must be a number"),
         ("[" * 100_000, "it is n"),
+        ('{"m": {"input_cost_per_token": 1e99999999999999999999}}', "it has a number"),
     ],
 )
 def test_what_is_no_map_of_prices_says_why(text: str, problem: str) -> None:

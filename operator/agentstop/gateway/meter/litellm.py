@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from agentstop.api.usage import MAX_COUNT
@@ -39,15 +39,22 @@ def read_calls(body: bytes) -> list[Any]:
     """Return the calls of a body: an array, a single one, or one a line. Raises ValueError where it is no JSON."""
     text = body.decode()
     try:
-        found = json.loads(text, parse_float=Decimal)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        found = _read(text)
     except json.JSONDecodeError:
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2:
             raise
-        return [json.loads(line, parse_float=Decimal) for line in lines]
+        return [_read(line) for line in lines]
     return found if isinstance(found, list) else [found]
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except InvalidOperation:
+        raise ValueError("a number with too many digits") from None
 
 
 def of_calls(calls: list[Any], price_of: PriceOf) -> Iterator[Told | str]:

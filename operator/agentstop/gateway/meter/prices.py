@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 from agentstop.gateway.meter.amounts import MONEY, NOTHING_SPENT
@@ -83,6 +83,8 @@ def read_prices(text: str) -> Prices:
         found: Any = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    except InvalidOperation:
+        raise ValueError("it has a number that no price can be") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON (line {error.lineno})") from None
     if not isinstance(found, dict):
