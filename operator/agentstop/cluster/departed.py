@@ -23,6 +23,10 @@ class Departed:
         self._used: dict[str, Usage] = {}
         tasks.listen(self._changed)
 
+    def anew(self) -> None:
+        """Reckon anew: of what was reported nothing was known before, and all of it was taken for gone."""
+        self._used.clear()
+
     def family_usage(self, task: Task) -> Usage | None:
         """Return what a task and all that descends from it have used, those that are gone included."""
         live = self._live(task)
@@ -44,10 +48,12 @@ class Departed:
         parent = self._tasks.get(TaskKey(key.namespace, ref.name)) if ref is not None else None
         if parent is None or (own is None and gone == Usage()):
             return
-        if parent.uid not in self._used and _family_of(parent) is not None:
-            self._used[parent.uid] = _excess(_family_of(parent), self._live(parent))  # what went now is in it
-            return
-        self._used[parent.uid] = self._used.get(parent.uid, Usage()).plus(gone).plus(own or Usage())
+        went = gone.plus(own or Usage())
+        if parent.uid not in self._used:
+            # What went now is in the record, which others that are there have outrun since.
+            live = self._live(parent)
+            self._used[parent.uid] = _excess(_family_of(parent), went if live is None else live.plus(went))
+        self._used[parent.uid] = self._used[parent.uid].plus(went)
 
 
 def _family_of(task: Task) -> Spent | None:

@@ -53,6 +53,8 @@ class UsageHandler:
         self._clock = clock
         self._timings = timings
         self._awaited = {each.namespace for each in sources}
+        self._unread = set(self._awaited)
+        """Namespaces of which nothing that was reported was ever known."""
         self._failed: set[str] = set()
         self._told: OrderedDict[str, None] = OrderedDict()
         self._alive: dict[str, datetime] = {}
@@ -89,6 +91,9 @@ class UsageHandler:
 
     def reached(self, source: Source, _version: str) -> None:
         """Take in that all that was reported in a namespace is known."""
+        if source.namespace in self._unread:
+            self._unread.discard(source.namespace)
+            self._departed.anew()
         self._settle(source.namespace)
 
     def heard(self, _kind: str, namespace: str) -> None:
@@ -115,7 +120,7 @@ class UsageHandler:
         problem = self.default_budgets.problem(task.namespace) if task.spec.budget is None else None
         return Facts(
             usage=self.store.usage_of(task),
-            family_usage=self._departed.family_usage(task) if whole and self.settled.is_set() else None,
+            family_usage=self._departed.family_usage(task) if whole and not self._unread else None,
             unknown=not self.settled.is_set(),
             problem=problem,
             default_budget=default,

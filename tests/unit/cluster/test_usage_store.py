@@ -122,6 +122,17 @@ def test_after_a_restart_the_record_says_what_those_used_that_are_gone() -> None
     assert place.turns(planner) == 32
 
 
+def test_a_deletion_takes_nothing_off_what_the_others_have_used_since_the_record() -> None:
+    place = Place()
+    family = {"totalTokens": 0, "turns": 10}
+    planner = place.task("planner", status={"usage": {"turns": 0, "asOf": when(0), "family": family}})
+    for name in ("a", "b"):
+        place.task(name, parent="planner")
+        place.store.put(raw_usage(name, owner=f"uid-{name}", turns=8), NOW)
+    place.cache.tasks.drop(TaskKey("ns", "b"))
+    assert place.turns(planner) == 16
+
+
 @pytest.mark.parametrize(
     ("told", "meant"),
     [

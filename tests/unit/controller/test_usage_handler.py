@@ -51,13 +51,28 @@ class Place:
         self.handler = UsageHandler(self.cache, self.queue, lambda: NOW, [SOURCE])
         self._version = 10
 
-    def task(self, name: str, budget: Raw | None = None, parent: str | None = None, seen: float | None = None) -> None:
+    def task(
+        self,
+        name: str,
+        budget: Raw | None = None,
+        parent: str | None = None,
+        seen: float | None = None,
+        family: int | None = None,
+    ) -> None:
         spec: Raw = {"podTemplate": {}} | ({"budget": budget} if budget else {})
         spec |= {"parentRef": {"name": parent}} if parent else {}
         usage = {"usage": {"turns": 1, "asOf": (NOW - timedelta(seconds=seen)).isoformat()}} if seen is not None else {}
+        if family is not None:
+            usage = {"usage": {"turns": 0, "asOf": when(0), "family": {"turns": family}}}
         raw = raw_task(spec, {"phase": "Running", "conditions": [CONDITION] if budget else [], **usage})
         raw["metadata"] |= {"name": name, "uid": f"uid-{name}", "resourceVersion": self.version()}
         self.cache.tasks.put(raw, NOW)
+
+    def family_turns(self, name: str) -> int | None:
+        task = self.cache.tasks.get(TaskKey("ns", name))
+        assert task is not None
+        usage = self.handler.facts(task).family_usage
+        return usage.turns if usage is not None else None
 
     def version(self) -> str:
         self._version += 1
@@ -125,6 +140,23 @@ def test_a_cluster_without_the_kind_is_one_in_which_nothing_was_reported() -> No
         place.handler.failed(USAGE_KIND, "", "the server could not find the requested resource")
     assert place.queue.taken() == [("a", Priority.NORMAL)]
     assert not place.handler.facts(task).unknown
+
+
+def test_what_becomes_known_late_is_not_counted_beside_its_record() -> None:
+    place = Place()
+    place.task("planner", {"maxTurns": 30, "scope": "Family"}, family=20)
+    for name in ("a", "b", "c"):
+        place.task(name, parent="planner")
+    place.cache.tasks.drop(TaskKey("ns", "c"))  # before anything that was reported is known
+    place.handler.failed(USAGE_KIND, "", "no answer")
+    for name in ("a", "b"):
+        place.report(name, turns=9)
+        assert place.family_turns("planner") is None
+    place.handler.reached(SOURCE, "1")
+    assert place.family_turns("planner") == 20
+    place.report("a", turns=10)
+    place.handler.reached(SOURCE, "2")  # the watch is begun anew
+    assert place.family_turns("planner") == 21
 
 
 def test_the_budget_of_a_namespace_is_for_tasks_without_one() -> None:
