@@ -1,5 +1,6 @@
 """Whether the pods of a task use a processor, by metrics.k8s.io; asked once where a task seems to be idle."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterable
@@ -23,6 +24,12 @@ Source: https://github.com/kubernetes/metrics/blob/v0.36.0/pkg/apis/metrics/v1be
 MOST_PODS: Final = 16
 """So many pods of a task are asked about: one that works is enough, and among so many one that should does."""
 
+AT_ONCE: Final = 32
+"""Of so many tasks of a family the processors are looked at side by side."""
+
+LOOK_SECONDS: Final = 2.0
+"""So long the look takes at most: a stop that somebody asks for meanwhile waits for it."""
+
 _QUANTITY: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(n|u|m||k)")
 _MILLICORES: Final = {
     "n": Decimal("0.000001"),
@@ -33,29 +40,48 @@ _MILLICORES: Final = {
 }
 
 
-async def look(gateway: Gateway, tasks: Iterable[Task]) -> Life:
-    """Return what the processors say of tasks that seem to be idle together."""
+async def look(gateway: Gateway, tasks: Iterable[Task], seconds: float = LOOK_SECONDS) -> Life:
+    """Return what the processors say of tasks that seem to be idle together: one that works is enough."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _look(gateway, tasks)
+    except TimeoutError:
+        return Life.UNKNOWN
+
+
+async def _look(gateway: Gateway, tasks: Iterable[Task]) -> Life:
     try:
         await gateway.call("GET", METRICS)
     except ApiError as error:
         return Life.NOT_SERVED if error.code in {403, 404} else Life.UNKNOWN
-    measured = [await _measure(gateway, each) for each in tasks]
-    found = [each for each in measured if each is not None]
-    return life_of(sum(found)) if found else Life.UNKNOWN
+    found: set[Life] = set()
+    asked = [(task, names) for task in tasks if (names := _running(task))]
+    for first in range(0, len(asked), AT_ONCE):
+        some = asked[first : first + AT_ONCE]
+        found.update(await asyncio.gather(*(_life(gateway, task, names) for task, names in some)))
+        if Life.ALIVE in found:
+            return Life.ALIVE
+    return Life.QUIET if found == {Life.QUIET} else Life.UNKNOWN
 
 
-async def _measure(gateway: Gateway, task: Task) -> int | None:
-    """Return how many thousandths of a processor the pods of a task use; None where nobody has measured them."""
+def _running(task: Task) -> list[str]:
     pods = task.status.workload.pods if task.status.workload is not None else ()
-    used = None
-    for name in [each.name for each in pods if each.phase not in {"Succeeded", "Failed"}][:MOST_PODS]:
+    return [each.name for each in pods if each.phase not in {"Pending", "Succeeded", "Failed"}][:MOST_PODS]
+
+
+async def _life(gateway: Gateway, task: Task, names: Iterable[str]) -> Life:
+    """Return what the processors say of one task. What cannot be read may be the pod that works."""
+    used, failed = None, False
+    for name in names:
         try:
             answer = await gateway.call("GET", f"{METRICS}/namespaces/{task.namespace}/pods/{name}")
         except ApiError as error:
             log.debug("what pod %s/%s uses is not known: %s", task.namespace, name, error)
+            failed = failed or not error.absent
             continue
         used = (used or 0) + sum(map(millicores, answer.get("containers") or ()))
-    return used
+    life = life_of(used) if used is not None else Life.UNKNOWN
+    return Life.UNKNOWN if failed and life is Life.QUIET else life
 
 
 def millicores(container: Any) -> int:

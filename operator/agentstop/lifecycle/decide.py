@@ -55,7 +55,9 @@ def _going(case: DecisionInput) -> Decision:
     if _awaits_facts(case):
         return Decision(status=task.status, wake_at=case.now + case.timings.overdue_recheck)
     decision = ended_by_itself(case) or stopping(case) or _over_budget(case) or pausing(case) or _live(case)
-    decision = replace(decision, status=accounts.accounted(case, decision.status), in_doubt=_in_doubt(case))
+    goes_on = decision.status.stop is None and not decision.status.phase.terminal
+    in_doubt = goes_on and _in_doubt(case)
+    decision = replace(decision, status=accounts.accounted(case, decision.status), in_doubt=in_doubt)
     transitions.check(case.phase, decision.status.phase)
     if decision.status.phase.terminal:
         after = _after_the_end(case, decision.status)
@@ -106,7 +108,7 @@ def _awaits_facts(case: DecisionInput) -> bool:
 
 def _in_doubt(case: DecisionInput) -> bool:
     budget = case.budget
-    return budget is not None and case.task.status.stop is None and idle.in_doubt(case, budget)
+    return budget is not None and idle.in_doubt(case, budget)
 
 
 def _over_budget(case: DecisionInput) -> Decision | None:

@@ -9,6 +9,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.processors import METRICS, look, millicores
 from agentstop.lifecycle.facts import Life
+from agentstop.lifecycle.observation import Task
 from tests.unit.objects import Raw, task
 
 PODS = [{"name": name, "uid": name} for name in ("p", "q")]
@@ -42,11 +43,39 @@ class Measured:
         (Measured(p="4m", q="7m"), Life.ALIVE),
         (Measured(p=ApiError(500, "InternalError", "?"), q="1"), Life.ALIVE),
         (Measured(p=ApiError(500, "InternalError", "?")), Life.UNKNOWN),
+        (Measured(p=ApiError(500, "InternalError", "?"), q="1m"), Life.UNKNOWN),
     ],
 )
 def test_life(measured: Measured, life: Life) -> None:
     known = task({"podTemplate": {}}, {"workload": WORKLOAD})
     assert asyncio.run(look(cast("Gateway", measured), [known])) is life
+
+
+def member(*pods: str, phase: str = "Running") -> Task:
+    listed = [{"name": name, "uid": name, "phase": phase} for name in pods]
+    return task({"podTemplate": {}}, {"workload": {**WORKLOAD, "pods": listed}})
+
+
+def test_a_family_is_quiet_only_where_each_of_its_tasks_is() -> None:
+    many = [member(f"p{number}") for number in range(100)]
+    waiting: dict[str, Any] = {f"p{number}": "2m" for number in range(100)}
+
+    def life(tasks: list[Task], **answers: Any) -> Life:
+        return asyncio.run(look(cast("Gateway", Measured(**waiting, **answers)), tasks))
+
+    assert life(many) is Life.QUIET, "each of them waits, however many they are"
+    assert life([*many, member("busy")], busy="800m") is Life.ALIVE
+    assert life([*many, member("new")]) is Life.UNKNOWN, "nobody has measured it yet"
+    assert life([*many, member("later", phase="Pending")]) is Life.QUIET
+
+
+def test_a_look_that_takes_too_long_says_nothing() -> None:
+    class Hanging(Measured):
+        async def call(self, verb: str, where: str) -> Raw:
+            await asyncio.Event().wait()
+            return await super().call(verb, where)
+
+    assert asyncio.run(look(cast("Gateway", Hanging()), [member("p")], seconds=0.01)) is Life.UNKNOWN
 
 
 def test_quantities_of_processors() -> None:

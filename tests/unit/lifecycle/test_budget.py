@@ -226,6 +226,9 @@ def test_silence_takes_two_signals() -> None:
     assert unknown.wake_at > at(100)
     alive = silent(Life.UNASKED, facts={"alive_at": at(90)})
     assert (alive.in_doubt, alive.wake_at) == (False, at(150))
+    stopped = silent(Life.UNASKED, stopRequested=True)
+    assert stopped.status.manually_stopped
+    assert not stopped.in_doubt, "no stop waits for a look at processors"
 
 
 def test_without_metrics_a_change_of_a_container_is_a_sign_of_life() -> None:
