@@ -13,7 +13,7 @@ from agentstop.gateway.meter.accumulator import Accumulator, Taken
 from agentstop.gateway.meter.amounts import Amounts
 from agentstop.gateway.meter.bucket import Bucket
 from agentstop.gateway.meter.evidence import Direct, Evidence, Part, Point, Subject, Total
-from agentstop.gateway.meter.limits import Left, left_of
+from agentstop.gateway.meter.limits import SMALL, Headroom, Left
 from agentstop.gateway.meter.subjects import Subjects
 from agentstop.gateway.meter.tally import MAX_GROUPS
 from agentstop.gateway.meter.usage import Spent, changed, is_written
@@ -178,7 +178,27 @@ def test_what_is_left_is_the_least_of_all_budgets_that_count() -> None:
     child = index.get("uid-child")
     assert child is not None
     # The family has used its tokens up already: nothing is to be written at once for that any more.
-    assert left_of(child, index, usages.get) == Left(Decimal("0.5"), None, 5)
+    assert Headroom(index, usages.get, lambda: 0.0).left_of(child) == Left(Decimal("0.5"), None, 5)
+
+
+def test_a_large_family_is_not_added_up_each_time_that_one_of_it_is_written() -> None:
+    index, asked, now = known_index(), [0], [0.0]
+    for number in range(SMALL):
+        index.changed("AgentTask", None, dict(task(f"t{number}", spec={"parentRef": {"name": "parent"}}).raw))
+
+    def spent_of(uid: str) -> Spent | None:
+        asked[0] += 1
+        return Spent(Decimal("0.5"), 10, 1) if uid == "uid-parent" else None
+
+    headroom = Headroom(index, spent_of, lambda: now[0])
+    for entry in index.all():
+        assert headroom.left_of(entry).cost == (None if entry.name == "other" else Decimal("1.5"))
+    once = SMALL + 2 + 1  # the child has a budget of its own
+    assert asked[0] == once
+    now[0] = 1.0
+    for entry in index.all():
+        headroom.left_of(entry)
+    assert asked[0] == 2 * once
 
 
 def test_tasks_are_found_by_their_names_and_by_their_pods() -> None:

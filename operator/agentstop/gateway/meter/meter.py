@@ -24,7 +24,7 @@ from agentstop.gateway.meter.bucket import Bucket
 from agentstop.gateway.meter.config import MeterFile
 from agentstop.gateway.meter.counters import Counters
 from agentstop.gateway.meter.evidence import Evidence, Subject
-from agentstop.gateway.meter.limits import left_of
+from agentstop.gateway.meter.limits import Headroom
 from agentstop.gateway.meter.prices import NO_PRICES, Prices
 from agentstop.gateway.meter.pricing import Namer, Pricing
 from agentstop.gateway.meter.subjects import Subjects
@@ -90,7 +90,7 @@ class Meter:
             secrets.token_hex(4),
             file.write_seconds,
             file.limits.tasks,
-            lambda entry: left_of(entry, index, self._writer.spent),
+            Headroom(index, self._writer.spent, clock).left_of,
         )
         self._bucket = Bucket(file.limits.points_per_second, clock)
         self.counters = Counters(registry, lambda: float(self._accumulator.unwritten))
