@@ -8,7 +8,7 @@ from agentstop.api.meta import stalled
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.queue import Enqueuer, Priority
-from agentstop.lifecycle.family import ancestors, descendants, pauses_family
+from agentstop.lifecycle.family import ancestors, descendants, is_over_budget
 from agentstop.lifecycle.observation import Task
 from agentstop.timings import TIMINGS, Timings
 
@@ -50,7 +50,7 @@ def _downwards(task: Task | None) -> Any:
     status = task.status
     asked = task.spec.stop_requested or task.deleting or task.gone
     grace = task.spec.stop.grace_period_seconds if task.spec.stop is not None else None
-    return task.uid, asked, grace, status.stop is not None, status.phase.terminal, pauses_family(task)
+    return task.uid, asked, grace, status.stop is not None, status.phase.terminal, is_over_budget(task)
 
 
 def _upwards(task: Task | None) -> Any:

@@ -79,7 +79,8 @@ class TaskPass(Pass):
                 self.check()
                 continue
             self.task = task = means.cache.tasks.get(self._key) or self.task
-            family = family_of(task, means.cache.tasks.family_lister(self._key.namespace))
+            default = means.usages.default_budgets.budget(task.namespace)
+            family = family_of(task, means.cache.tasks.family_lister(task.namespace), default)
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
             facts = means.facts(task, self._life)
             decision = decide(task, seen, now, family, order_effect, means.limits, means.timings, facts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from agentstop.api.budget import BudgetAction, BudgetScope
+from agentstop.api.budget import Budget, BudgetAction, BudgetScope
 from agentstop.api.meta import ConditionType, find_condition, stalled
 from agentstop.api.task import ChildrenStatus, DeletionPolicy, Phase, PodPolicy, StopSource
 from agentstop.lifecycle.observation import Reason, Task
@@ -76,8 +76,12 @@ ALONE: Final = Family()
 """A task without relatives."""
 
 
-def family_of(task: Task, family_lister: FamilyLister) -> Family:
-    """Return what a task's family means to it. Bounded, whatever loops the references make."""
+def family_of(task: Task, family_lister: FamilyLister, default: Budget | None = None) -> Family:
+    """Return what a task's family means to it. Bounded, whatever loops the references make.
+
+    `default` is the budget of those that have none of their own.
+    """
+    pausing = (each.name for each in ancestors(task, family_lister) if _pauses_family(each, default))
     children, holding = _below(task, family_lister)
     return Family(
         stop=inherited_stop(task, family_lister),
@@ -85,15 +89,19 @@ def family_of(task: Task, family_lister: FamilyLister) -> Family:
         unknown=unknown_ancestor(task, family_lister) is not None,
         children=children,
         holding=holding,
-        over_budget=next((each.name for each in ancestors(task, family_lister) if pauses_family(each)), None),
+        over_budget=next(pausing, None),
     )
 
 
-def pauses_family(task: Task) -> bool:
-    """Whether the budget of a task pauses all that descends from it."""
-    budget = task.spec.budget
+def _pauses_family(task: Task, default: Budget | None) -> bool:
+    budget = task.spec.budget or default
     if budget is None or budget.scope is not BudgetScope.FAMILY or budget.action is not BudgetAction.PAUSE:
         return False
+    return is_over_budget(task)
+
+
+def is_over_budget(task: Task) -> bool:
+    """Whether a task that has not ended has reached a limit of its budget, as its status says."""
     found = find_condition(task.status.conditions, ConditionType.BUDGET_EXCEEDED)
     return found is not None and found.status == "True" and not task.status.phase.terminal
 

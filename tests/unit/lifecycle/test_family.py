@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agentstop.api.budget import Budget
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.family import ALONE, MAX_GENERATIONS, Family, Inherited, ancestors, descendants, family_of
 from agentstop.lifecycle.observation import Observation, Presence, Task
@@ -38,8 +39,8 @@ class TaskTree:
     def children(self, name: str) -> list[Task]:
         return [each for each in self.tasks.values() if each.spec.parent_ref and each.spec.parent_ref.name == name]
 
-    def family(self, name: str) -> Family:
-        return family_of(self.tasks[name], self)
+    def family(self, name: str, default: Budget | None = None) -> Family:
+        return family_of(self.tasks[name], self, default)
 
 
 def member(
@@ -91,14 +92,18 @@ def test_a_familys_budget_pauses_all_below_for_as_long_as_it_is_exceeded() -> No
     exceeded = {"type": "BudgetExceeded", "status": "True", "reason": "CostExceeded", "lastTransitionTime": when(0)}
     budget: Raw = {"maxCost": "1", "scope": "Family", "action": "Pause"}
 
-    def over(budget: Raw, condition: Raw) -> str | None:
-        above = member("a", spec={"budget": budget}, status=STARTED | {"conditions": [condition]})
-        return TaskTree(above, member("b", "a"), member("c", "b")).family("c").over_budget
+    def over(budget: Raw | None, condition: Raw, default: Budget | None = None) -> str | None:
+        spec: Raw = {"budget": budget} if budget is not None else {}
+        above = member("a", spec=spec, status=STARTED | {"conditions": [condition]})
+        return TaskTree(above, member("b", "a"), member("c", "b")).family("c", default).over_budget
 
     assert over(budget, exceeded) == "a"
     assert over(budget, exceeded | {"status": "False"}) is None
     assert over(budget | {"scope": "Task"}, exceeded) is None
     assert over(budget | {"action": "Observe"}, exceeded) is None
+    namespaces = Budget.model_validate(budget)
+    assert over(None, exceeded, namespaces) == "a"
+    assert over(budget | {"action": "Observe"}, exceeded, namespaces) is None, "it has one of its own"
 
 
 # Stops that come down
