@@ -15,7 +15,7 @@ from agentstop.gateway.meter.bucket import Bucket
 from agentstop.gateway.meter.evidence import Direct, Evidence, Part, Point, Subject, Total
 from agentstop.gateway.meter.limits import SMALL, Headroom, Left
 from agentstop.gateway.meter.subjects import Subjects
-from agentstop.gateway.meter.tally import MAX_GROUPS
+from agentstop.gateway.meter.tally import MAX_GROUPS, MAX_SERIES
 from agentstop.gateway.meter.usage import Spent, changed, is_written
 
 JANE = impersonated("jane", "jane", ())
@@ -128,10 +128,24 @@ def test_there_is_room_for_so_much_and_no_more() -> None:
     assert found.note(task("a"), JOE, "otlp", spent(), 0.0) is Taken.YES
     assert found.note(task("b"), JANE, "otlp", spent(), 0.0) is Taken.FULL
     results = [
-        found.note(task("a"), JANE, "otlp", Evidence(Part(Amounts(1), span=True), None, None, f"p{each}"), 0.0)
-        for each in range(MAX_GROUPS + 1)
+        found.note(task("a"), JANE, "otlp", Evidence(Total(f"s{each}", Point(1, False, 1, 1)), None, None, "p"), 0.0)
+        for each in range(MAX_SERIES + 1)
     ]
-    assert results == [Taken.YES] * MAX_GROUPS + [Taken.CROWDED]
+    assert results == [Taken.YES] * MAX_SERIES + [Taken.CROWDED]
+
+
+def test_processes_that_are_made_up_crowd_nobody_out() -> None:
+    found = accumulator()
+    for number in range(10 * MAX_GROUPS):
+        nothing = Evidence(Part(Amounts(), span=True), None, None, f"p{number}")
+        assert found.note(task("a"), JANE, "otlp", nothing, 0.0) is Taken.YES
+    for _ in range(2):
+        real = Evidence(Part(Amounts(5, 5, 1), span=True), None, None, "proxy")
+        assert found.note(task("a"), JANE, "otlp", real, 0.0) is Taken.YES
+    ((_, account),) = found.take_due(0.0)
+    assert account.change is not None
+    assert account.change.tally.size == MAX_GROUPS + 1
+    assert changed(None, account.change, "USD")["spec"]["turns"] == 2
 
 
 def test_there_is_room_for_so_much_of_all_tasks_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ async def take(call: Call) -> web.StreamResponse:
     def read(body: bytes) -> list[litellm.Told | str]:
         return list(litellm.of_calls(litellm.read_calls(body), pricing))
 
-    async with meter.body():
+    async with meter.body(call.caller):
         body = await read_body(call.request, MAX_BODY_BYTES)
         try:
             found = await meter.read(len(body), lambda: read(body))

@@ -59,7 +59,7 @@ async def _take(call: Call, kind: type[Request], signal: str) -> Outcome:
         request = wire.read(body, kind, content_type)
         return otlp.number_of_points(request), list(_told(request, pricing))
 
-    async with meter.body():
+    async with meter.body(call.caller):
         body = await read_body(call.request, MAX_BODY_BYTES)
         try:
             number, told = await meter.read(len(body), lambda: read(body))

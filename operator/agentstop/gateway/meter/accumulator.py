@@ -36,7 +36,7 @@ class Taken(Enum):
     FULL = auto()
     """Too much waits to be written: it may be sent again."""
     CROWDED = auto()
-    """One task has more counters or processes than are kept apart."""
+    """One task has more counters than are kept apart: the next export has what they counted."""
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ import logging
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 
 MAX_BODIES: Final = 4
 """So many are read at one time: together with what they are unpacked to, some 100 MB at most."""
+
+MAX_BODIES_OF_ONE: Final = 2
+"""So many of one caller: whoever sends slowly must not keep all others from being heard."""
 
 SMALL_BYTES: Final = 16 * 1024
 """A body up to here is read at once; a larger one in a thread, so that no stop waits for it."""
@@ -95,7 +99,7 @@ class Meter:
         self._bucket = Bucket(file.limits.points_per_second, clock)
         self.counters = Counters(registry, lambda: float(self._accumulator.unwritten))
         self._namer = Namer()
-        self._bodies = 0
+        self._bodies: Counter[str] = Counter()
         self._reading = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._news = asyncio.Event()
@@ -115,15 +119,17 @@ class Meter:
             raise ForbiddenError("this key is none of those that the meter's file names")
 
     @asynccontextmanager
-    async def body(self) -> AsyncIterator[None]:
+    async def body(self, caller: Caller) -> AsyncIterator[None]:
         """Have room for a body while it is read. Raises TooManyRequestsError where there is none."""
-        if self._bodies >= MAX_BODIES:
+        if self._bodies.total() >= MAX_BODIES or self._bodies[caller.identity] >= MAX_BODIES_OF_ONE:
             raise TooManyRequestsError("too many requests with signals come at once", retry_after=1)
-        self._bodies += 1
+        self._bodies[caller.identity] += 1
         try:
             yield
         finally:
-            self._bodies -= 1
+            self._bodies[caller.identity] -= 1
+            if not self._bodies[caller.identity]:
+                del self._bodies[caller.identity]
 
     async def read(self, size: int, how: Callable[[], T]) -> T:
         """Return what a function makes of a body of so many bytes; one large body at a time."""
@@ -181,7 +187,7 @@ class Meter:
                     self._news.set()
                     raise TooManyRequestsError("too much waits to be written", retry_after=1)
                 if result is Taken.CROWDED:
-                    outcome.problems.append("there are too many counters or processes of one task")
+                    outcome.problems.append("there are too many counters of one task")
                 else:
                     outcome.taken += 1
         self._news.set()

@@ -16,6 +16,9 @@ from agentstop.gateway.meter.evidence import Direct, Evidence, Part, Point, Tota
 MAX_GROUPS: Final = 64
 """So many processes of one task are kept apart."""
 
+OTHERS: Final = ""
+"""The group of all processes beyond that. An agent can make up any number, and must not crowd out what others saw."""
+
 MAX_SERIES: Final = 128
 """So many counters of one task are remembered. What is forgotten first has not gone up for the longest time."""
 
@@ -70,7 +73,7 @@ class Tally:
         """Whether there is room for this, too."""
         if isinstance(evidence.what, Total):
             return evidence.what.series in self.series or len(self.series) < MAX_SERIES
-        return isinstance(evidence.what, Direct) or evidence.group in self.groups or len(self.groups) < MAX_GROUPS
+        return True
 
     def note(self, evidence: Evidence) -> None:
         """Take in what is to be added."""
@@ -80,7 +83,8 @@ class Tally:
                 if former is None or former[1].tokens < point.tokens or former[1].calls < point.calls:
                     _renew(self.series, series, (evidence.group, point))
             case Part(amounts, span):
-                self._add(evidence.group, amounts, span=span)
+                known = evidence.group in self.groups or len(self.groups) < MAX_GROUPS
+                self._add(evidence.group if known else OTHERS, amounts, span=span)
             case Direct(amounts):
                 self.direct += amounts
 
