@@ -7,9 +7,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.run import Run, begin
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("agentstop", deadline=None)
+hypothesis.settings.load_profile("agentstop")
 
 RUN = pytest.StashKey[Run]()
 

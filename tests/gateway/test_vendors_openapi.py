@@ -99,9 +99,7 @@ def hold(schema: Any, url: str, key: str, operation: str, mode: GenerationMode, 
     codes: set[int] = set()
 
     @given(case=found.as_strategy(generation_mode=mode, path_parameters=path or None))
-    @settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def run(case: Any) -> None:
         answer = case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {key}"})
         codes.add(answer.status_code)

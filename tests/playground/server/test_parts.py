@@ -226,7 +226,7 @@ def _engine() -> Engine:
 ENGINE = _engine()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 @given(
     st.sampled_from(list(ENGINE.registry)), OBJECTS, VALUES, st.sampled_from([MERGE_PATCH, STRATEGIC_PATCH, JSON_PATCH])
 )

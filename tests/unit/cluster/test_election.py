@@ -129,7 +129,7 @@ class Stage:
         assert self.most <= 1, "two replicas led at a time"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2**32),
     skews=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=3),

@@ -474,4 +474,4 @@ class QueueHistories(RuleBasedStateMachine):
 
 
 TestQueueHistories = QueueHistories.TestCase
-TestQueueHistories.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestQueueHistories.settings = settings(max_examples=60, stateful_step_count=25)

@@ -347,7 +347,7 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=12), st.sampled_from(["killed", "deleted", "killed while the operator is down"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_histories(events: list[tuple[str, int]], end: str) -> None:
     """While a holder renews in time, nothing stops, whatever happens; when it does not, all does, and in time."""
     bench = Bench()

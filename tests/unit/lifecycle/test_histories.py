@@ -50,7 +50,6 @@ TestHistories = Histories.TestCase
 TestHistories.settings = settings(
     max_examples=40,
     stateful_step_count=STEPS,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 
