@@ -115,7 +115,7 @@ async def metering(gateways: list[Gateway], ns: Namespace, people: People) -> Me
 @pytest.fixture
 async def third(cluster: Cluster, gateways: list[Gateway], tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway of a test's own, which writes late and takes little."""
-    config = {"writeSeconds": 60, "limits": {"pointsPerSecond": 500}}
+    config = {"writeSeconds": 60, "limits": {"pointsPerSecond": 100}}
     gateway = await started(cluster, tmp_path / "meter.yaml", gateways[0].keys, **config)
     yield gateway
     await gateway.program.end()
@@ -253,15 +253,15 @@ async def test_a_flood_is_answered_with_when_to_come_again(
 ) -> None:
     await metering.made("research", third)
     call = {**CALL, "end_user": f"{ns.name}/research"}
-    calls = [[{**call, "id": f"{batch}-{number}"} for number in range(499)] for batch in range(8)]
-    answers = [await metering.post("/litellm/calls", each, third) for each in calls]
-    late = [each for each in answers if each.code == 429]
-    assert {each.code for each in answers} == {200, 429}
-    assert {each.headers["Retry-After"] for each in late} <= {"1", "2"}
+    # As many as in 40 seconds: the next ones come too soon, however slow this machine is.
+    first = await metering.post("/litellm/calls", [{**call, "id": f"first-{number}"} for number in range(4000)], third)
+    late = await metering.post("/litellm/calls", [{**call, "id": f"late-{number}"} for number in range(99)], third)
+    assert (first.code, late.code) == (200, 429)
+    assert int(late.headers["Retry-After"]) in range(1, 41)
     numbers = (await third.ask("GET", "/metrics")).text
-    assert f'agentstop_meter_points_total{{outcome="limited",signal="litellm"}} {499.0 * len(late)}' in numbers
+    assert 'agentstop_meter_points_total{outcome="limited",signal="litellm"} 99.0' in numbers
     await third.program.end()
-    await metering.reaches("research", turns=499 * (len(answers) - len(late)))
+    await metering.reaches("research", turns=4000)
 
 
 @pytest.mark.on("playground")
