@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
@@ -28,7 +29,7 @@ AT_ONCE: Final = 32
 """Of so many tasks of a family the processors are looked at side by side."""
 
 LOOK_SECONDS: Final = 2.0
-"""So long the look takes at most: a stop that somebody asks for meanwhile waits for it."""
+"""After so long no further ones are looked at: a stop that somebody asks for meanwhile waits for it."""
 
 _QUANTITY: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(n|u|m||k)")
 _MILLICORES: Final = {
@@ -42,14 +43,7 @@ _MILLICORES: Final = {
 
 async def look(gateway: Gateway, tasks: Iterable[Task], seconds: float = LOOK_SECONDS) -> Life:
     """Return what the processors say of tasks that seem to be idle together: one that works is enough."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await _look(gateway, tasks)
-    except TimeoutError:
-        return Life.UNKNOWN
-
-
-async def _look(gateway: Gateway, tasks: Iterable[Task]) -> Life:
+    until = time.monotonic() + seconds
     try:
         await gateway.call("GET", METRICS)
     except ApiError as error:
@@ -57,8 +51,10 @@ async def _look(gateway: Gateway, tasks: Iterable[Task]) -> Life:
     found: set[Life] = set()
     asked = [(task, names) for task in tasks if (names := _running(task))]
     for first in range(0, len(asked), AT_ONCE):
-        some = asked[first : first + AT_ONCE]
-        found.update(await asyncio.gather(*(_life(gateway, task, names) for task, names in some)))
+        if first and time.monotonic() >= until:
+            return Life.UNKNOWN
+        some = [_life(gateway, task, names) for task, names in asked[first : first + AT_ONCE]]
+        found.update(await asyncio.gather(*some) if len(some) > 1 else [await some[0]])
         if Life.ALIVE in found:
             return Life.ALIVE
     return Life.QUIET if found == {Life.QUIET} else Life.UNKNOWN

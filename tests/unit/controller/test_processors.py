@@ -7,7 +7,7 @@ import pytest
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.controller.processors import METRICS, look, millicores
+from agentstop.controller.processors import AT_ONCE, METRICS, look, millicores
 from agentstop.lifecycle.facts import Life
 from agentstop.lifecycle.observation import Task
 from tests.unit.objects import Raw, task
@@ -70,12 +70,10 @@ def test_a_family_is_quiet_only_where_each_of_its_tasks_is() -> None:
 
 
 def test_a_look_that_takes_too_long_says_nothing() -> None:
-    class Hanging(Measured):
-        async def call(self, verb: str, where: str) -> Raw:
-            await asyncio.Event().wait()
-            return await super().call(verb, where)
-
-    assert asyncio.run(look(cast("Gateway", Hanging()), [member("p")], seconds=0.01)) is Life.UNKNOWN
+    many = [member(f"p{number}") for number in range(AT_ONCE + 1)]
+    gateway = cast("Gateway", Measured(**{f"p{number}": "1m" for number in range(AT_ONCE + 1)}))
+    assert asyncio.run(look(gateway, many)) is Life.QUIET
+    assert asyncio.run(look(gateway, many, seconds=0.0)) is Life.UNKNOWN
 
 
 def test_quantities_of_processors() -> None:
