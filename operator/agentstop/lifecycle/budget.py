@@ -12,7 +12,8 @@ from agentstop.api.task import Phase, StopSource
 from agentstop.lifecycle import idle
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.observation import Reason
-from agentstop.lifecycle.usage import Usage, money
+from agentstop.lifecycle.usage import Usage
+from agentstop.words.usage import money
 
 WITHIN: Final = Reason("WithinBudget", "No limit of the budget is reached")
 NOTHING_REPORTED: Final = Reason(

@@ -9,8 +9,6 @@ from agentstop.api.usage import DEFAULT_CURRENCY, Spent, TaskUsageSpec, UsageSta
 
 NOTHING: Final = Decimal(0)
 
-_CENT: Final = Decimal("0.01")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -89,10 +87,3 @@ def since(usage: Usage, before: Spent | None) -> Spent:
         turns=max(usage.turns - before.turns, 0),
     )
     return more.spent()
-
-
-def money(amount: Decimal) -> str:
-    """Write an amount of money for people: with two digits after the point, or as many as it has."""
-    exact = amount.normalize()
-    exponent = exact.as_tuple().exponent
-    return f"{exact.quantize(_CENT):f}" if isinstance(exponent, int) and exponent > -2 else f"{exact:f}"

@@ -21,6 +21,14 @@ from agentstop.words.tasks import (
 IN_STATUS: Final = frozenset({"StopAccepted", "StopSignaled", "StopConfirmed", "Running", "Completed"})
 """Reasons of Events whose moments the status has more exactly."""
 
+_NAMED: Final = {
+    "User": "a user",
+    "Deadline": "its deadline",
+    "Budget": "its budget",
+    "Idle": "its budget, for its silence,",
+    "Tether": "its tether",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -84,7 +92,7 @@ def _sortable(each: Moment, found: Sequence[Moment]) -> datetime:
 def _add_stop(task: Object, now: datetime, add: Callable[..., None]) -> None:
     stop = stop_of(task)
     order, why, source = stop.get("order") or {}, stop.get("reason"), stop["source"]
-    named = f"{order['kind']} {order['name']}" if order else {"User": "a user", "Deadline": "its deadline"}.get(source)
+    named = f"{order['kind']} {order['name']}" if order else _NAMED.get(source)
     by = stop.get("requestedBy") or named or source
     through = f" through {named}" if order and by != named else ""
     through += f" at {stop['origin']}, further up its family" if stop.get("origin") else ""

@@ -25,6 +25,7 @@ from agentstop.words.tasks import (
     stop_of,
     taken_up,
 )
+from agentstop.words.usage import cost_of, cost_words, standing, turn_words, usage_of, used_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,11 @@ _SILENT: Final = frozenset({"NodeUnreachable", "NodeDeleted", "NodeUnknown", "No
 
 _SOURCES: Final = {
     "Deadline": "it ran for longer than its activeDeadlineSeconds",
-    "Budget": "it reached a limit of its budget",
-    "Idle": "it was idle for longer than its budget allows",
-    "Tether": "nobody kept the Lease that it is tethered to",
     "Deletion": "its task, or that of its parent, was deleted",
 }
+
+_LIMITS: Final = {"Budget": "its budget", "Idle": "its budget, for its silence", "Tether": "its tether"}
+"""What stops a task by itself, and says in the record what was reached."""
 
 
 def answer(task: Object, events: Sequence[Object], now: datetime) -> Answer:
@@ -91,10 +92,9 @@ def answer(task: Object, events: Sequence[Object], now: datetime) -> Answer:
 
 
 def _stopped(task: Object, now: datetime) -> Answer:
-    stop = stop_of(task)
-    verdict = str(stop.get("verdict"))
+    verdict = str(stop_of(task).get("verdict"))
     proof = [f"{verdict}: {_VERDICTS.get(verdict, 'see the documentation')}", *_ends(task)]
-    return Answer("Stopped", f"{name_of(task)} was stopped {_by(stop)}", tuple(_facts(task, now)), tuple(proof))
+    return Answer("Stopped", f"{name_of(task)} was stopped {_by(task)}", tuple(_facts(task, now)), tuple(proof))
 
 
 def _stopping(task: Object, now: datetime) -> Answer:
@@ -102,7 +102,7 @@ def _stopping(task: Object, now: datetime) -> Answer:
     if stalled is None and busy_kubelet(task):
         return Answer(
             "Stopping",
-            f"{name_of(task)} is being stopped {_by(stop)}; the kubelet is busy, and does not act before that is over",
+            f"{name_of(task)} is being stopped {_by(task)}; the kubelet is busy, and does not act before that is over",
             tuple(_facts(task, now)),
             tuple(_ends(task)),
             f"KubeletBusy: {condition(task, 'Reconciling').get('message')}",
@@ -111,13 +111,13 @@ def _stopping(task: Object, now: datetime) -> Answer:
     if stalled is None:
         kill = moment(stop.get("killAt"))
         left = f"; SIGKILL follows in {spell((kill - now).total_seconds())}" if kill and kill > now else ""
-        headline = f"{name_of(task)} is being stopped {_by(stop)}, and nothing holds it up{left}"
+        headline = f"{name_of(task)} is being stopped {_by(task)}, and nothing holds it up{left}"
         advice = _advice(task, GRACE_RUNS) if kill and kill > now and longer_kill(task) else ()
         return Answer("Stopping", headline, tuple(_facts(task, now)), tuple(_ends(task)), advice=advice)
     since = f" for {ago(stalled.since, now)}" if stalled.since else ""
     return Answer(
         "Stopping",
-        f"{name_of(task)} is being stopped {_by(stop)}, but is held up{since}",
+        f"{name_of(task)} is being stopped {_by(task)}, but is held up{since}",
         tuple(_facts(task, now)),
         tuple(_ends(task)),
         f"{stalled.reason}: {clean(stalled.message)}",
@@ -142,6 +142,7 @@ def _ended(task: Object, events: Sequence[Object], now: datetime) -> Answer:
     facts = [f"{status.get('reason')}: {clean(status.get('message') or '')}"]
     if spec_of(task).get("stopRequested"):
         facts.append("the stop was requested when it had ended already, and changed nothing")
+    facts += _used(task)
     facts += _logs(task)
     facts += _warnings(events)
     headline = f"nobody stopped {name_of(task)}: it ended by itself{when}, {phase_of(task)}"
@@ -162,10 +163,15 @@ def _alive(task: Object, now: datetime) -> Answer:
     return Answer(
         phase,
         f"{name_of(task)} is {phase}{since}, and nobody has asked to stop it",
-        (message, *_elsewhere(task)),
+        (message, *_elsewhere(task), *_used(task), *filter(None, (standing(task),))),
         held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
         advice=advice,
     )
+
+
+def _used(task: Object) -> list[str]:
+    used = used_words(usage_of(task))
+    return [f"it has used {used}"] if used else []
 
 
 def _elsewhere(task: Object) -> list[str]:
@@ -176,24 +182,50 @@ def _elsewhere(task: Object) -> list[str]:
     return [f"it goes on elsewhere: {found.get('message')}" if found.get("status") == "True" else found["message"]]
 
 
-def _by(stop: dict[str, Any]) -> str:
-    """Return who stopped it."""
-    source, by = stop.get("source"), stop.get("requestedBy")
+def _by(task: Object) -> str:
+    """Return who stopped it, or what."""
+    stop = stop_of(task)
+    source, by = str(stop.get("source")), stop.get("requestedBy")
     order = stop.get("order") or {}
+    if source in _LIMITS:
+        return f"by {_LIMITS[source]}{_reached(task, stop)}"
     if source in _SOURCES:
-        return f"because {_SOURCES[str(source)]}"
+        return f"because {_SOURCES[source]}"
     if source == "Parent":
         return f"together with {stop.get('origin') or 'its parent'}" + (f", by {by}" if by else "")
     through = f" through {order['kind']} {order['name']}" if order else ""
     return f"by {clean(by)}{through}" if by else f"by {'a user' if not order else 'somebody'}{through}"
 
 
+def _reached(task: Object, stop: dict[str, Any]) -> str:
+    """Return which limit was reached, what else was used by then, and what came in after the stop."""
+    said, used = clean(stop.get("message") or ""), stop.get("usageAtAcceptance") or {}
+    whole = (spec_of(task).get("budget") or {}).get("scope") == "Family"
+    also = (cost_words(used), turn_words(used)) if stop["source"] != "Tether" and not whole else ()
+    more = [each for each in also if each and each.split()[-1] not in said]
+    told = ", ".join(filter(None, (said, *more)))
+    return (f": {told}" if told else "") + "".join(f"; {each}" for each in _late(stop))
+
+
+def _late(stop: dict[str, Any]) -> list[str]:
+    late = stop.get("usageAfter") or {}
+    said = cost_words(late) if cost_of(late) else used_words(late)
+    return [f"{said} came in after the stop"] if said else []
+
+
 def _facts(task: Object, now: datetime) -> list[str]:
     stop = stop_of(task)
     facts = []
     because = ": ".join(clean(each) for each in (stop.get("reason"), stop.get("message")) if each)
-    if because:
+    if stop.get("source") in _LIMITS:
+        facts.append(f"nobody asked for it; the reason on record is {stop.get('reason')}")
+    elif because:
         facts.append(f"they said: {because}")
+    used = used_words(stop.get("usageAtAcceptance") or {})
+    if used:
+        facts.append(f"it had used {used} by then")
+    if stop.get("source") not in _LIMITS:
+        facts += _late(stop)
     facts += _elsewhere(task)
     if not stop.get("requestedBy") and stop.get("source") in {"User", "StopOrder"}:
         facts.append("nothing in this cluster stamps who asks for a stop, so it is not on record")

@@ -14,7 +14,8 @@ from agentstop.lifecycle.effects import PauseTask, Start, Terminate
 from agentstop.lifecycle.facts import Facts, Life
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Ending, Observation, Presence, Reason
-from agentstop.lifecycle.usage import Usage, money
+from agentstop.lifecycle.usage import Usage
+from agentstop.words.usage import money
 from tests.unit.objects import Raw, at, task, when
 
 WORKLOAD = WorkloadStatus(

@@ -20,13 +20,14 @@ from agentstop.words.tasks import (
     took_seconds,
     who,
 )
+from agentstop.words.usage import cost_words, count_of, usage_of
 
 
 def task_table(tasks: Sequence[Object], now: datetime, *, namespaces: bool, wide: bool) -> list[str]:
     """Return the lines of a table of tasks."""
     head = ["NAME", "AGENT", "PHASE", "VERDICT", "STOPPED-BY", "TOOK", "RAN", "AGE"]
     if wide:
-        head += ["WORKLOAD", "NODE", "REASON", "PARENT"]
+        head += ["COST", "TOKENS", "TURNS", "WORKLOAD", "NODE", "REASON", "PARENT"]
     rows = [_task_row(task, now, wide) for task in tasks]
     if namespaces:
         head.insert(0, "NAMESPACE")
@@ -51,7 +52,10 @@ def _task_row(task: Object, now: datetime, wide: bool) -> list[str]:
     if wide:
         workload: dict[str, Any] = status_of(task).get("workload") or {}
         nodes = sorted({pod["node"] for pod in workload.get("pods") or () if pod.get("node")})
+        usage = usage_of(task)
         row += [
+            cost_words(usage) or "-",
+            *(str(count_of(usage, field)) if usage else "-" for field in ("totalTokens", "turns")),
             f"{workload['kind']}/{workload['name']}" if workload else "-",
             ",".join(nodes[:3]) or "-",
             str(stop.get("reason") or status_of(task).get("reason") or "-"),

@@ -24,6 +24,7 @@ from agentstop.words.tasks import (
     status_of,
     stop_of,
 )
+from agentstop.words.usage import limits_of, standing, usage_of, used_words
 
 GUIDES: Final = "dim"
 MARKS: Final = {
@@ -89,8 +90,18 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
     elif spec.get("stopRequested"):
         facts.append(("stop", "requested, and not taken up by an operator yet"))
     facts.append(("age", ago(moment(task["metadata"].get("creationTimestamp")), now)))
+    facts += _usage_facts(task, now)
     for name, value in facts:
         root.add(Text.assemble((f"{name}  ", "dim"), clean(value)))
+
+
+def _usage_facts(task: Object, now: datetime) -> list[tuple[str, str]]:
+    usage, limits = usage_of(task), limits_of(task, now)
+    facts = [("used", used_words(usage)), ("with its family", used_words(usage.get("family") or {}))]
+    found = [(name, used) for name, used in facts if used]
+    found += [(f"limit of {each.what}", f"{each.said} ({each.percent}%)") for each in limits]
+    told = standing(task)
+    return found + ([("budget", told)] if told else [])
 
 
 def _add_workload(root: Tree, task: Object, now: datetime) -> None:
@@ -156,7 +167,7 @@ def _add_conditions(root: Tree, task: Object) -> None:
         says = {"True": "", "False": "not "}.get(each["status"], "perhaps ")
         colour = CONDITION_COLOURS.get((each["type"], each["status"]), "dim")
         text = Text.assemble((f"{says}{each['type']}", colour))
-        if each["status"] == "True" or each["type"] == "Stopped":
+        if each["status"] == "True" or each["type"] in {"Stopped", "BudgetExceeded"}:
             text.append(f"  {each.get('reason', '')}: {each.get('message', '')}")
         place.add(text)
 
