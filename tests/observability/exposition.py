@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agentstop.api.task import StopSource, Verdict
 from agentstop.cluster.cache import Cache
 from agentstop.controller.metrics import Metrics
+from agentstop.controller.spending import Overspent
 from agentstop.controller.stalls import Stalls
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.meter.counters import Counters
@@ -36,7 +37,8 @@ def registered() -> Metrics:
     """Return metrics in which everything has happened once."""
     cache, stalls = Cache(), Stalls()
     cache.tasks.listen(stalls.changed)
-    metrics = Metrics(cache.tasks.phases, lambda: 0, lambda: stalls)
+    overspent = Overspent(cache.tasks, lambda _: None)
+    metrics = Metrics(cache.tasks.phases, lambda: 0, lambda: stalls, overspent=lambda: overspent)
     metrics.watch_health.expect(())
     metrics.heard("Pod")
     held = {
@@ -46,7 +48,11 @@ def registered() -> Metrics:
         "message": "",
         "lastTransitionTime": when(0),
     }
-    cache.tasks.put(raw_task(None, {"phase": "Stopping", "conditions": [held]}), NOW)
+    exceeded = held | {"type": "BudgetExceeded", "reason": "CostExceeded"}
+    cache.tasks.put(raw_task(None, {"phase": "Stopping", "conditions": [held, exceeded]}), NOW)
+    metrics.task_cost.labels("ns", "a", "USD").inc()
+    for counter in (metrics.task_tokens, metrics.task_turns):
+        counter.labels("ns", "a").inc()
     metrics.stop_requests.labels(StopSource.USER).inc()
     metrics.stop_signal.labels(StopSource.USER).observe(0.1)
     metrics.stop_duration.labels(StopSource.USER, Verdict.GRACEFUL).observe(1.0)

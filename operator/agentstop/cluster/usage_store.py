@@ -1,6 +1,6 @@
 """What was reported of tasks: a small record of each TaskUsage, and whose it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -45,6 +45,11 @@ class UsageStore:
     def __init__(self) -> None:
         self._records: dict[TaskKey, UsageRecord] = {}
         self._unownable: set[str] = set()
+        self._listeners: list[Callable[[TaskKey], None]] = []
+
+    def listen(self, listener: Callable[[TaskKey], None]) -> None:
+        """Call a function with the name of each usage that is taken in from now on, once it is."""
+        self._listeners.append(listener)
 
     def get(self, key: TaskKey) -> UsageRecord | None:
         """Return the record of this name, whosever it is."""
@@ -69,6 +74,8 @@ class UsageStore:
             usage=usage,
         )
         self._records[key] = record
+        for listener in self._listeners:
+            listener(key)
         return record
 
     def drop(self, key: TaskKey, uid: str) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from agentstop import __version__
 from agentstop.api.task import Phase, StopSource, Verdict
+from agentstop.controller.spending import Beyond
 from agentstop.controller.stalls import Stall
 from agentstop.controller.watch_health import KINDS, WatchHealth
 from agentstop.timings import TIMINGS, Timings
@@ -35,11 +36,13 @@ class _State(Collector):
         phases: Mapping[tuple[str, Phase], int],
         depth: Callable[[], int],
         stalled: Callable[[], Iterable[Stall]],
+        overspent: Callable[[], Iterable[Beyond]],
         watch_health: WatchHealth,
     ) -> None:
         self._phases = phases
         self._depth = depth
         self._stalled = stalled
+        self._overspent = overspent
         self._watch_health = watch_health
 
     def collect(self) -> Iterator[Metric]:
@@ -64,6 +67,7 @@ class _State(Collector):
                 since.add_metric([stall.reason], stall.since.timestamp())
         yield stalled
         yield since
+        yield from self._budgets()
         contact = GaugeMetricFamily(
             "agentstop_watch_last_contact_timestamp_seconds",
             "Unix time when the API server last answered a watch that has been silent for longest.",
@@ -81,6 +85,24 @@ class _State(Collector):
             skipped.add_metric([kind], self._watch_health.skips[kind])
         yield skipped
 
+    def _budgets(self) -> Iterator[Metric]:
+        beyond = GaugeMetricFamily(
+            "agentstop_budgets_exceeded",
+            "Tasks beyond their budgets that have not ended and are not paused, by what the budget asks for.",
+            labels=["action"],
+        )
+        since = GaugeMetricFamily(
+            "agentstop_budgets_exceeded_since_timestamp_seconds",
+            "Unix time since when the first of them is beyond its budget.",
+            labels=["action"],
+        )
+        for each in self._overspent():
+            beyond.add_metric([each.action], each.count)
+            if each.since is not None:
+                since.add_metric([each.action], each.since.timestamp())
+        yield beyond
+        yield since
+
 
 class Metrics:
     """The operator's metrics, in a registry of their own."""
@@ -91,6 +113,7 @@ class Metrics:
         depth: Callable[[], int],
         stalled: Callable[[], Iterable[Stall]],
         timings: Timings = TIMINGS,
+        overspent: Callable[[], Iterable[Beyond]] = tuple,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -127,6 +150,24 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.task_cost = Counter(
+            "agentstop_task_cost",
+            "What tasks have cost, as it was reported.",
+            ["namespace", "agent", "currency"],
+            registry=self.registry,
+        )
+        self.task_tokens = Counter(
+            "agentstop_task_tokens",
+            "Tokens that tasks have used, as it was reported.",
+            ["namespace", "agent"],
+            registry=self.registry,
+        )
+        self.task_turns = Counter(
+            "agentstop_task_turns",
+            "How many times tasks have asked a model, as it was reported.",
+            ["namespace", "agent"],
+            registry=self.registry,
+        )
         self.last_event = Gauge(
             "agentstop_watch_last_event_timestamp_seconds",
             "Unix time of the newest event of a watch.",
@@ -142,7 +183,7 @@ class Metrics:
         info = Gauge("agentstop_build_info", "1, with the version as a label.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self._begin_with_zero()
-        self.registry.register(_State(phases, depth, stalled, self.watch_health))
+        self.registry.register(_State(phases, depth, stalled, overspent, self.watch_health))
 
     def _begin_with_zero(self) -> None:
         for source in StopSource:

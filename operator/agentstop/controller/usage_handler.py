@@ -129,9 +129,13 @@ class UsageHandler:
             alive_at=self._alive.get(task.uid),
         )
 
+    def budget(self, task: Task) -> Budget | None:
+        """Return the budget that counts for a task: its own, or that of its namespace."""
+        return task.spec.budget or self.default_budgets.budget(task.namespace)
+
     def relatives(self, task: Task) -> list[Task]:
         """Return the tasks whose silence counts with that of a task, where its family's usage does."""
-        budget = self._budget(task)
+        budget = self.budget(task)
         if budget is None or budget.scope is BudgetScope.TASK:
             return []
         lister = self._cache.tasks.family_lister(task.namespace)
@@ -163,14 +167,14 @@ class UsageHandler:
         task = self._cache.tasks.get(key)
         if task is None:
             return
-        budget = self._budget(task)
+        budget = self.budget(task)
         if budget is None or budget.scope is BudgetScope.TASK:
             self._consider(key, task, budget)
         else:
             self._queue.add_after(key, self._timings.family_count_seconds)
         lister = self._cache.tasks.family_lister(key.namespace)
         for each in ancestors(task, lister) if task.spec.parent_ref is not None else ():
-            above = self._budget(each)
+            above = self.budget(each)
             if above is not None and above.scope is BudgetScope.FAMILY:
                 self._queue.add_after(TaskKey(each.namespace, each.name), self._timings.family_count_seconds)
 
@@ -188,16 +192,13 @@ class UsageHandler:
         due = status.usage.as_of + REST - self._clock()
         self._queue.add_after(key, due.total_seconds())
 
-    def _budget(self, task: Task) -> Budget | None:
-        return task.spec.budget or self.default_budgets.budget(task.namespace)
-
     def _settle(self, namespace: str) -> None:
         if namespace not in self._awaited:
             return
         self._awaited.discard(namespace)
         if not self._awaited:
             self.settled.set()
-            self._enqueue(lambda task: self._budget(task) is not None)
+            self._enqueue(lambda task: self.budget(task) is not None)
 
     def _enqueue(self, meant: Callable[[Task], bool]) -> None:
         for key, task in self._cache.tasks.items():

@@ -33,6 +33,7 @@ from agentstop.controller.orphans import Orphans, priority_of_orphan
 from agentstop.controller.reconciler import Reconciler
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.resync import Resync
+from agentstop.controller.spending import Overspent, Spending
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.stop_order_handler import StopOrderHandler, priority_of_order
 from agentstop.controller.stop_order_reconciler import StopOrderReconciler
@@ -60,7 +61,10 @@ class Wiring:
         self.tether_queue: WorkQueue[LeaseKey] = WorkQueue(timings=timings)
         stalls = Stalls()
         self.cache.tasks.listen(stalls.changed)
-        self.metrics = Metrics(self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls, timings)
+        overspent = Overspent(self.cache.tasks, lambda task: self.usages.budget(task))
+        self.metrics = Metrics(
+            self.cache.tasks.phases, lambda: len(self.queue), lambda: stalls, timings, lambda: overspent
+        )
         self.metrics.watch_health.expect(options.namespaces)
         self.clock = ServerClock()
         now = self.clock.now
@@ -113,6 +117,14 @@ class Wiring:
         )
         counted = [Source(USAGE_KIND, namespace) for namespace in options.namespaces or ("",)]
         self.usages = UsageHandler(self.cache, self.queue, now, counted, timings)
+        self.spending = Spending(
+            self.cache.tasks,
+            self.usages.store,
+            lambda: self.leader_guard.holds,
+            self.metrics.task_cost,
+            self.metrics.task_tokens,
+            self.metrics.task_turns,
+        )
         self.orders.tell_of_namespaces(self.usages.namespace)
         self.reconciler = Reconciler(
             self.cache,
@@ -175,6 +187,7 @@ class Wiring:
     def lead(self, *, leads: bool) -> None:
         """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
         self.metrics.leader.set(leads)
+        self.spending.lead(leads=leads)
         if leads:
             self.orphans.sweep()
             self.tethers.sweep()
