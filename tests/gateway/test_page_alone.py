@@ -342,3 +342,39 @@ def blind(at: Stand) -> Iterator[None]:
     at.changes.failed(KIND, "", "the API server is away")
     yield
     at.changes.heard(KIND, "")
+
+
+async def test_each_limit_of_a_budget_has_a_bar_that_can_be_heard_and_a_figure_in_the_list(browser: Browser) -> None:
+    family = {"cost": "33.1", "currency": "USD", "totalTokens": 4_842_500, "turns": 503}
+    usage = {"cost": "12.41", "currency": "USD", "totalTokens": 842_500, "turns": 118}
+    times = {"asOf": "2026-01-01T00:01:00Z", "lastActivityAt": "2026-01-01T00:00:30Z"}
+    condition = {"type": "BudgetExceeded", "status": "True", "reason": "TurnsExceeded", "message": "503 of 500 turns"}
+    budget = {"maxCost": "40.0", "maxTokens": 5_000_000, "maxTurns": 500, "maxIdleSeconds": 900}
+    status = {"usage": {**usage, **times, "family": family}, "conditions": [condition]}
+    spends = task(80_001, budget={**budget, "scope": "Family", "action": "Observe"}, status=status)
+    counted = task(80_002, status={"usage": {**usage, **times}})
+    async with stand(spends, counted, task(80_003)) as at, looking(browser, at) as shown:
+        page = shown.page
+        await shown.open("/")
+        row = page.locator("#rows > .row", has_text="task-80001")
+        await expect(row).to_contain_text("12.41 USD")
+        await expect(row).to_contain_text("100% of its turns")
+        await shown.is_fit()
+        await row.get_by_role("link").click()
+        for what, said in (
+            ("Cost", "33.10 of 40.00 USD"),
+            ("Tokens", "4,842,500 of 5,000,000 tokens"),
+            ("Turns", "503 of 500 turns"),
+            ("Silence", "of 15m"),
+        ):
+            bar = page.get_by_role("meter", name=what)
+            await expect(bar).to_be_visible()
+            assert said in (await bar.get_attribute("aria-valuetext") or "")
+        await expect(page.locator("#why")).to_contain_text("the budget only observes")
+        await shown.is_fit()
+
+        await shown.open(f"/tasks/{counted['metadata']['uid']}")
+        await expect(page.locator("#budget h2")).to_have_text("Usage")
+        await expect(page.get_by_role("meter")).to_have_count(0)
+        await shown.open(f"/tasks/{task(80_003)['metadata']['uid']}")
+        await expect(page.locator("#budget h2")).to_have_count(0)

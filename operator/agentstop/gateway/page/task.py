@@ -18,6 +18,7 @@ from agentstop.words import reasons
 from agentstop.words.durations import moment
 from agentstop.words.moments import moments_of
 from agentstop.words.tasks import clean, cleaned, container_state, created_at, spec_of, status_of, stop_of
+from agentstop.words.usage import limits_of, usage_of, used_words
 
 MAX_DESCENDANTS: Final = 200
 """So many tasks below one are shown."""
@@ -75,6 +76,7 @@ class TaskView(View):
                     resume=f"/api/v1/tasks/{entry.uid}/resume" if pauses and paused else None,
                 ),
                 "why": part("task/why.html", why=reasons.answer(task, events, now), ended=entry.ended),
+                "budget": part("task/budget.html", **_budget(task, now)),
                 "steps": part("task/steps.html", steps=steps_of(task, now), now=now),
                 "containers": part("task/containers.html", pods=_pods(task, now), workload=_workload(task)),
                 "family": part("task/family.html", family=family, hidden=hidden, uid=entry.uid),
@@ -114,6 +116,19 @@ class TaskView(View):
             left += [(child, depth + 1) for child in reversed(children.get(each.key, []))]
         rows: list[Mapping[str, Any]] = [{**facts_of(each), "depth": min(depth, 8)} for each, depth in shown]
         return rows, max(len(family.descendants) - MAX_DESCENDANTS, 0)
+
+
+def _budget(task: dict[str, Any], now: datetime) -> Mapping[str, Any]:
+    """Return what is said of a task's usage, and of the limits of its budget."""
+    usage = usage_of(task)
+    return {
+        "limits": limits_of(task, now),
+        "warn": int((spec_of(task).get("budget") or {}).get("warnPercent") or 80),
+        "used": used_words(usage),
+        "family": used_words(usage.get("family") or {}),
+        "as_of": moment(usage.get("asOf")),
+        "now": now,
+    }
 
 
 def _ref(call: Call) -> str:

@@ -28,6 +28,7 @@ from agentstop.words.tasks import (
     stop_of,
     who,
 )
+from agentstop.words.usage import cost_words, limits_of, token_words, usage_of
 
 ROWS: Final = 100
 """So many tasks are on one page."""
@@ -162,8 +163,8 @@ def facts_of(entry: Entry) -> Mapping[str, Any]:
     now = datetime.now(UTC)
     runs = status.get("startedAt") and not status.get("finishedAt") and not status.get("pausedAt")
     since = moment(status.get("startedAt")) if runs else None
-    usage = status.get("usage")
-    tokens = usage.get("totalTokens") if isinstance(usage, dict) else None
+    usage = usage_of(task)
+    limits = [each for each in limits_of(task, now) if each.what != "silence"]  # that would be old in a second
     return {
         "uid": entry.uid,
         "name": clean(entry.name),
@@ -178,7 +179,8 @@ def facts_of(entry: Entry) -> Mapping[str, Any]:
         "ran": ran_seconds(task, now),
         "since": since,
         "paused_seconds": float(status.get("pausedSeconds") or 0),
-        "tokens": tokens if isinstance(tokens, int) else None,
+        "used": cost_words(usage) or token_words(usage),
+        "nearest": max(limits, key=attrgetter("percent"), default=None),
     }
 
 

@@ -16,12 +16,25 @@ CONDITIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "True": "It is proven that no process is left",
         "False": "It is not proven yet that no process is left",
     },
+    "BudgetExceeded": {
+        "True": "A limit of its budget is reached",
+        "False": "No limit of its budget is reached",
+        "Unknown": "Its budget cannot be compared with what it uses",
+    },
+    "Tethered": {
+        "True": "Its tether is kept",
+        "False": "Nobody keeps its tether",
+        "Unknown": "Whether its tether is kept is not known",
+    },
     "ControlledElsewhere": {
         "True": "Something else may start it again",
         "False": "Nothing else will start it again",
     },
 }
 """What a condition means, by its type and status."""
+
+_ALWAYS_TOLD: Final = frozenset({"Stopped", "BudgetExceeded", "Tethered"})
+"""Conditions whose reason tells something whatever their status is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ def conditions_of(item: Object) -> list[ConditionWords]:
     for each in map(cleaned, status_of(item).get("conditions") or ()):
         kind, status = each.get("type", ""), each.get("status", "Unknown")
         says = CONDITIONS.get(kind, {}).get(status, f"{kind} is {status.lower()}")
-        told = status == "True" or kind == "Stopped"
+        told = status == "True" or kind in _ALWAYS_TOLD
         because = ": ".join(filter(None, (each.get("reason"), each.get("message")))) if told else ""
         found.append(ConditionWords(kind, status, says, because, moment(each.get("lastTransitionTime"))))
     return found
