@@ -32,6 +32,7 @@ SECTIONS: Final = {
         "get": "show one task as a tree, with the story of its stop",
         "ui": "show all tasks in the browser, with a button that stops them",
         "why": "say in plain words why a task stopped, or what holds it up",
+        "replay": "say which ended tasks a limit would have stopped",
         "check": "say whether all is there: definitions, operator, rights",
     },
     "Run": {
