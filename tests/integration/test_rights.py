@@ -31,6 +31,7 @@ BASE: dict[str, Sequence[str]] = {
     "agentstop.dev/agenttasks/status": ("update", "patch"),
     "agentstop.dev/stoporders": ("get", "list", "watch", "patch", "delete"),
     "agentstop.dev/stoporders/status": ("update",),
+    "agentstop.dev/taskusages": ("get", "list", "watch", "patch"),
     "events.k8s.io/events": ("create", "patch"),
     "/pods": ("get", "list", "watch", "create", "patch", "delete"),
 }
