@@ -15,7 +15,7 @@ from agentstop.api.meta import STOP_FINALIZER
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.history import PATIENCE
-from tests.support.kube import EVENTS, NAMESPACES, PODS, TASKS, KubeError, Object
+from tests.support.kube import NAMESPACES, PODS, TASKS, KubeError, Object
 from tests.support.laws import exit_code, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
@@ -212,6 +212,7 @@ async def test_an_order_writes_to_a_task_as_often_as_a_single_stop_does(
     for name in ("single", "ordered"):
         await make(ns, name)
         await ns.running(name)
+    await ns.quiet()
     before = {name: len(ns.tasks.of(name)) for name in ("single", "ordered")}
     await ns.stop("single")
     order = await orders.make(taskNames=["ordered"])
@@ -654,13 +655,12 @@ async def test_a_drill_changes_no_object_but_the_order(
     await ns.running("runs")
     await ns.phase("adopted", "Running")
     await ns.phase("paused", "Paused")
-    await ns.nothing_happens(2)
 
     async def versions() -> dict[str, str]:
-        found = [each for kind in (TASKS, PODS, EVENTS) for each in await ns.kube.list(kind, ns.name)]
-        found += [await workloads.get(job)]
-        return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
+        job_now = await workloads.get(job)
+        return {**await ns.versions(), job_now["metadata"]["uid"]: job_now["metadata"]["resourceVersion"]}
 
+    await ns.quiet()
     before = await versions()
     order = await orders.make(drill=True)
     found = await order.phase("Drilled")

@@ -170,6 +170,7 @@ async def test_a_replica_set_that_its_deployment_leaves_behind_is_stopped_in_its
     await workloads.adopt("a", made)
     first, second = (pod["metadata"]["name"] for pod in await workloads.running(made, 2))
     await ns.until("a", two_pods, what="of two pods")
+    await ns.phase("a", "Running")
     if not up:
         await operator.program.kill()
     await ns.kube.delete(DEPLOYMENTS, ns.name, "worker", propagation="Orphan")

@@ -222,6 +222,20 @@ class Namespace:
         """Return the ids of this machine's processes that belong to a pod."""
         return marks.of_pod(self.name, pod)
 
+    async def versions(self) -> dict[str, str]:
+        """Return the resource version of each task, pod and Event, by its UID."""
+        found = [each for kind in (TASKS, PODS, EVENTS) for each in await self.kube.list(kind, self.name)]
+        return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
+
+    async def quiet(self, seconds: float = 2.0) -> None:
+        """Wait until no task, pod or Event has changed for so long: what came before has had all its consequences."""
+        for _ in range(30):
+            before = await self.versions()
+            await asyncio.sleep(seconds)
+            if await self.versions() == before:
+                return
+        raise AssertionError("it never becomes quiet")
+
     async def nothing_happens(self, seconds: float) -> None:
         """Give things that should not happen the time to happen."""
         await asyncio.sleep(seconds)
