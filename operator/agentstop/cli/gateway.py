@@ -1,13 +1,13 @@
 """`agentstop gateway`: the HTTP door, and the keys for it."""
 
 import argparse
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from agentstop.cli import event_loop
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
 
@@ -111,7 +111,7 @@ def serve(options: argparse.Namespace) -> int:
         await Server(wanted).run()
 
     try:
-        event_loop.run(run())
+        asyncio.run(run())
     except (NoConnectionError, StartError, CertificateError) as error:
         raise UserError(str(error)) from error
     logging.getLogger("agentstop").info("ended")

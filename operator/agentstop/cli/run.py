@@ -1,12 +1,12 @@
 """`agentstop run`: the operator."""
 
 import argparse
+import asyncio
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agentstop.cli import event_loop
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
 from agentstop.lifecycle.decision import Limits
@@ -134,7 +134,7 @@ def carry_out(options: argparse.Namespace) -> int:
         os._exit(0)
 
     try:
-        event_loop.run(serve())
+        asyncio.run(serve())
     except (NoConnectionError, PortInUseError) as error:
         raise UserError(str(error)) from error
     return 0
