@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from agentstop.api.usage import USAGE_PLURAL
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller
-from agentstop.gateway.errors import ForbiddenError, GatewayError, TooManyRequestsError
+from agentstop.gateway.errors import ForbiddenError, GatewayError, NotFoundError, TooManyRequestsError
 from agentstop.gateway.files import WatchedFile
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.meter.accumulator import Account, Accumulator, Key, Taken
@@ -229,7 +229,9 @@ class Meter:
             await self._writer.write(entry, account.caller, account.change)
         except GatewayError as error:
             if is_final(error):
-                log.error("usage of task %s/%s not written: %s", entry.namespace, entry.name, error.message)
+                # A task may go while its usage is on the way: nobody has made a mistake then.
+                level = logging.WARNING if isinstance(error, NotFoundError) else logging.ERROR
+                log.log(level, "usage of task %s/%s not written: %s", entry.namespace, entry.name, error.message)
                 self.counters.wrote("dropped")
                 self._accumulator.settled(key, self._clock())
             else:
