@@ -97,11 +97,22 @@ async def test_signals_reach_the_command_and_a_lease_in_use_is_left_alone(cli: C
     assert await leases(paper) == []
 
 
+async def held(ns: Namespace) -> None:
+    """Wait until the operator has seen the Lease: one that goes before is waited for."""
+
+    async def seen() -> bool:
+        found = (await ns.kube.get(TASKS, ns.name, "a"))["status"]["conditions"]
+        return any((each["type"], each["status"]) == ("Tethered", "True") for each in found)
+
+    await until(seen, PATIENCE, "a held")
+
+
 async def test_without_a_command_until_ctrl_c(live: Cli, ns: Namespace) -> None:
     await ns.create_task("a", agents.template(agents.graceful()))
     await ns.running("a")
     tether = await started(live, "a", "-n", ns.name, "--duration", "5s", "--wait")
     await says(tether.stderr, b"until Ctrl-C")
+    await held(ns)
     tether.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(tether.communicate(), PATIENCE)
     assert tether.returncode == 0, err
@@ -115,12 +126,7 @@ async def test_it_is_killed_and_the_tasks_stop(live: Cli, ns: Namespace) -> None
     await ns.running("a")
     tether = await started(live, "a", "-n", ns.name, "--duration", "5s", "--", "sleep", "1000")
     await says(tether.stderr, b"until the command ends")
-
-    async def held() -> bool:
-        found = (await ns.kube.get(TASKS, ns.name, "a"))["status"]["conditions"]
-        return any((each["type"], each["status"]) == ("Tethered", "True") for each in found)
-
-    await until(held, PATIENCE, "a held")
+    await held(ns)
     os.killpg(tether.pid, signal.SIGKILL)
     await asyncio.wait_for(tether.wait(), PATIENCE)
     task = await ns.ended("a")
