@@ -31,8 +31,6 @@ class Timings:
     """How long a watch of all objects of a kind lasts before it is renewed."""
     reflected_silence_seconds: float = 35.0
     """After how long a silent one is taken for dead: a connection that died without a word is found out soon."""
-    optional_retries_seconds: tuple[float, ...] = (0.2, 1.0, 3.0)
-    """The same of a kind that not every cluster has: somebody may install it at any time."""
     watch_seconds: int = 60
     """How long a watch of one object, or of one workload's pods, lasts before it is renewed."""
     watch_silence_seconds: float = 65.0
@@ -43,6 +41,8 @@ class Timings:
     """After how long a silent one is taken for dead."""
     reflect_retries_seconds: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0)
     """Pauses of a reflector between tries; the last one again and again, since an API server may be away for long."""
+    optional_retries_seconds: tuple[float, ...] = (0.2, 1.0, 3.0)
+    """The same of a kind that not every cluster has: somebody may install it at any time."""
     watch_retry_seconds: float = 0.5
     """Pause between two watches of one object."""
     watch_unserved_seconds: float = 3.0

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 MANAGER: Final = "agentstop-tether"
 """Field manager of the Lease."""
 
-DURATION_SECONDS: Final = 15.0
-
 RENEWAL_SHARE: Final = 1 / 6
 """How often the Lease is renewed, as a share of its time: several renewals may fail before it runs out."""
 
@@ -49,7 +47,7 @@ class Tether:
         name: str | None = None,
         *,
         namespace: str | None = None,
-        duration: float = DURATION_SECONDS,
+        duration: float = leases.HELD_SECONDS,
         holder: str | None = None,
         kubeconfig: str | None = None,
         context: str | None = None,

@@ -128,7 +128,7 @@ class Watches:
     async def events(
         self, kind: str, namespace: str, selector: str, version: str, accepted: Callable[[], None]
     ) -> AsyncIterator[tuple[str, JsonObject]]:
-        """Yield the events of tasks, orders or pods after a resource version, bookmarks too, while one watch lasts.
+        """Yield the events of tasks, orders, usages or pods after a version, bookmarks too, while one watch lasts.
 
         Of large objects comes only what they are called and their version, as UNREAD or UNREAD_ENDING: they are to be
         read by `get_one`.
@@ -179,7 +179,7 @@ def event_of(line: bytes) -> tuple[str, JsonObject]:
 
 
 def all_of(kind: str, namespace: str) -> str:
-    """Return where all tasks, orders or pods of a namespace are (empty: of all)."""
+    """Return where all tasks, orders, usages or pods of a namespace are (empty: of all)."""
     if kind in ORDERS:
         return ORDERS[kind].collection(namespace)
     if kind == USAGE_KIND:

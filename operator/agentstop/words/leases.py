@@ -19,6 +19,9 @@ LEAST_SECONDS: Final = 5
 MOST_SECONDS: Final = 3600
 """The shortest and the longest time that a Lease lasts without a renewal. What says less or more counts as these."""
 
+HELD_SECONDS: Final = 15
+"""How long a Lease lasts that a tether makes, where nobody says otherwise."""
+
 DEFAULT_SECONDS: Final = 60
 """How long a Lease lasts that does not say it, and how long one that is not there is waited for."""
 

@@ -18,13 +18,11 @@ from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
 from agentstop.client.errors import ApiError, TetherError
 from agentstop.words.durations import now, spell
-from agentstop.words.leases import LEAST_SECONDS, MOST_SECONDS
+from agentstop.words.leases import HELD_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from agentstop.words.tasks import Object, has_ended, name_of, phase_of, spec_of, stop_asked
 
 if TYPE_CHECKING:
     from agentstop.client.tether import Tether
-
-DURATION_SECONDS: Final = 15
 
 LEASE_VARIABLE: Final = "AGENTSTOP_TETHER"
 """In the environment of the command: the name of the Lease, for tasks that it makes itself."""
@@ -59,9 +57,9 @@ class WithCommand(Verb):
 @click.option(
     "--duration",
     type=Duration(whole=True, least=LEAST_SECONDS),
-    default=DURATION_SECONDS,
+    default=HELD_SECONDS,
     metavar="TIME",
-    help=f"So long after this command was killed the tasks are stopped; {DURATION_SECONDS}s without it.",
+    help=f"So long after this command was killed the tasks are stopped; {HELD_SECONDS}s without it.",
 )
 @waiting_options
 @connection_options
