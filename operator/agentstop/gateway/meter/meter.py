@@ -47,6 +47,9 @@ MAX_BODIES_OF_ONE: Final = 2
 SMALL_BYTES: Final = 16 * 1024
 """A body up to here is read at once; a larger one in a thread, so that no stop waits for it."""
 
+AT_A_STRETCH: Final = 500
+"""So many points are taken before others have their turn: a few milliseconds."""
+
 AT_ONCE: Final = 16
 """So many usages are written at one time."""
 
@@ -174,12 +177,15 @@ class Meter:
         allowed = {each: await self._access.may(caller, "patch", each, USAGE_PLURAL) for each in namespaces}
         if namespaces and not any(allowed.values()) and all(entry is not None for entry, _ in found):
             raise ForbiddenError(f"the caller may not patch {USAGE_PLURAL} in the namespaces of these tasks")
-        now, moment = self._clock(), datetime.now(UTC)
+        now, moment, number = self._clock(), datetime.now(UTC), 0
         for entry, evidence in found:
             if entry is None or not allowed[entry.namespace]:
                 outcome.problems += [NOT_THEIRS] * len(evidence)
                 continue
             for each in evidence:
+                number += 1
+                if number % AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)  # no stop waits for a whole body
                 at = min(each.at, moment) if each.at is not None else moment
                 result = self._accumulator.note(entry, caller, reporter, each.moved(at), now)
                 if result is Taken.FULL:
