@@ -11,7 +11,7 @@ from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.usage import NOTHING, Usage
 
 
-class Departed:
+class DeletedUsage:
     """Adds up, for each task, what its children had used that are gone by now.
 
     After a restart it is what the status says of the family, and those that there are have not used.

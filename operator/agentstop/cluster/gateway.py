@@ -277,7 +277,13 @@ class Gateway:
         return await self.call("GET", f"{all_of(kind, name.namespace)}/{name.name}")
 
     async def call(
-        self, method: str, where: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> JsonObject:
-        """Make one request and return the object that the API server answers with."""
-        return await self._transport.call(method, where, query, body)
+        """Make one request and return the object that the API server answers with, within so many seconds."""
+        return await self._transport.call(method, where, query, body, timeout=timeout)

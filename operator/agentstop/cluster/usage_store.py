@@ -30,13 +30,8 @@ class UsageRecord:
     usage: Usage
 
     def belongs_to(self, task: Task) -> bool:
-        """Whether it counts for a task: an earlier task of that name leaves it nothing.
-
-        What nobody owns yet counts for the task that was there when it was made. Creations are noted in whole seconds.
-        """
-        if self.owner_uid is not None:
-            return self.owner_uid == task.uid
-        return self.created_at is None or task.created_at is None or self.created_at >= task.created_at
+        """Whether it counts for a task."""
+        return is_usage_of(self.owner_uid, self.created_at, task.uid, task.created_at)
 
 
 class UsageStore:
@@ -96,6 +91,11 @@ class UsageStore:
         """Note that no owner can be given to a record: it is not tried again."""
         self._unownable.add(record.uid)
 
+    def has_foreign(self, task: Task) -> bool:
+        """Whether there is a record of a task's name that does not count for it."""
+        record = self._records.get(TaskKey(task.namespace, task.name))
+        return record is not None and not record.belongs_to(task)
+
     def usage_of(self, task: Task) -> Usage | None:
         """Return what was reported of a task; None where nothing was."""
         record = self._records.get(TaskKey(task.namespace, task.name))
@@ -122,3 +122,13 @@ def owner_uid(metadata: Mapping[str, Any]) -> str | None:
         if (each.get("apiVersion"), each.get("kind")) == (API_VERSION, KIND):
             return intern(str(each.get("uid")))
     return None
+
+
+def is_usage_of(owner: str | None, created_at: datetime | None, uid: str, task_created_at: datetime | None) -> bool:
+    """Whether a TaskUsage counts for a task, by its owner's UID and its creation: an earlier task leaves it nothing.
+
+    What nobody owns yet counts for the task that was there when it was made. Creations are noted in whole seconds.
+    """
+    if owner is not None:
+        return owner == uid
+    return created_at is None or task_created_at is None or created_at >= task_created_at

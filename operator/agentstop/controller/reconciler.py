@@ -22,7 +22,7 @@ from agentstop.controller.usage_owners import UsageOwners
 from agentstop.controller.writer import Writer
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
-from agentstop.lifecycle.facts import Facts, Life
+from agentstop.lifecycle.facts import CPUUse, Facts
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.lifecycle.orders import FREE
 from agentstop.timings import TIMINGS, Timings
@@ -61,8 +61,8 @@ class Reconciler:
         self._orders = orders
         self._clock = clock
 
-        def facts(task: Task, life: Life = Life.UNASKED) -> Facts:
-            return replace(usages.facts(task, life), lease=tethers.lease_of(task))
+        def facts(task: Task, cpu: CPUUse = CPUUse.UNASKED) -> Facts:
+            return replace(usages.facts(task, cpu), lease=tethers.lease_of(task))
 
         self._owners = UsageOwners(usages.store, gateway)
         self._means = Means(

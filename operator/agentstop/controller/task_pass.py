@@ -18,7 +18,7 @@ from agentstop.controller.retry import RetryError
 from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
-from agentstop.lifecycle.facts import Facts, Life
+from agentstop.lifecycle.facts import CPUUse, Facts
 from agentstop.lifecycle.family import MAX_GENERATIONS, family_of, unknown_ancestor
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.timings import Timings
@@ -44,7 +44,7 @@ class Means:
     executor: Executor
     orders: StopOrderIndex
     usages: UsageHandler
-    facts: Callable[[Task, Life], Facts]
+    facts: Callable[[Task, CPUUse], Facts]
     reporter: Reporter
     observe: Observe
     clock: Callable[[], datetime]
@@ -62,7 +62,7 @@ class TaskPass(Pass):
         self._kind = kind_of(task)
         self._listed: set[str] = set()
         """Names of the tasks whose children were read in this pass."""
-        self._life = Life.UNASKED
+        self._cpu_use = CPUUse.UNASKED
         self.task = task
 
     async def decide_and_send(self) -> Decision:
@@ -82,10 +82,10 @@ class TaskPass(Pass):
             default = means.usages.default_budgets.budget(task.namespace)
             family = family_of(task, means.cache.tasks.family_lister(task.namespace), default)
             seen, order_effect = means.observe(self._key, task, kind, now), means.orders.order_effect(task)
-            facts = means.facts(task, self._life)
+            facts = means.facts(task, self._cpu_use)
             decision = decide(task, seen, now, family, order_effect, means.limits, means.timings, facts)
-            if decision.in_doubt and self._life is Life.UNASKED:
-                await self._look_for_life(task, now)
+            if decision.in_doubt and self._cpu_use is CPUUse.UNASKED:
+                await self._look_at_processors(task, now)
                 continue
             confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and family.children is not None and await self._list_children():
@@ -97,12 +97,12 @@ class TaskPass(Pass):
                 told = True
         return decision
 
-    async def _look_for_life(self, task: Task, now: datetime) -> None:
+    async def _look_at_processors(self, task: Task, now: datetime) -> None:
         """Look whether a task that seems to be idle uses a processor, once in a pass."""
         usages = self._means.usages
-        self._life = await look(self._means.gateway, [task, *usages.relatives(task)])
-        if self._life is Life.ALIVE:
-            usages.saw_life(task, now)
+        self._cpu_use = await look(self._means.gateway, [task, *usages.relatives(task)])
+        if self._cpu_use is CPUUse.BUSY:
+            usages.note_busy(task, now)
 
     def _requests(self, decision: Decision, now: datetime) -> list[Request]:
         task, lister = self.task, self._means.cache.lister

@@ -13,15 +13,15 @@ from agentstop.api.budget import Budget, BudgetScope
 from agentstop.api.meta import ConditionType, find_condition
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.default_budgets import DefaultBudgets
-from agentstop.cluster.departed import Departed
+from agentstop.cluster.deleted_usage import DeletedUsage
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.cluster.reflector import Source
 from agentstop.cluster.usage_store import UsageStore
-from agentstop.lifecycle.accounts import REST
+from agentstop.lifecycle.accounts import WRITE_INTERVAL
 from agentstop.lifecycle.budget import Level, compare
-from agentstop.lifecycle.facts import Facts, Life
+from agentstop.lifecycle.facts import CPUUse, Facts
 from agentstop.lifecycle.family import ancestors, descendants
 from agentstop.lifecycle.idle import changes_of
 from agentstop.lifecycle.observation import Task
@@ -57,13 +57,13 @@ class UsageHandler:
         """Namespaces of which nothing that was reported was ever known."""
         self._failed: set[str] = set()
         self._told: OrderedDict[str, None] = OrderedDict()
-        self._alive: dict[str, datetime] = {}
+        self._busy: dict[str, datetime] = {}
         self.settled = asyncio.Event()
         """Set once what was reported is known, or cannot be."""
         if not self._awaited:
             self.settled.set()
         self.store = UsageStore()
-        self._departed = Departed(cache.tasks, self.store)
+        self._deleted = DeletedUsage(cache.tasks, self.store)
         self.default_budgets = DefaultBudgets()
         cache.tasks.listen(self._task_changed)
 
@@ -93,7 +93,7 @@ class UsageHandler:
         """Take in that all that was reported in a namespace is known."""
         if source.namespace in self._unread:
             self._unread.discard(source.namespace)
-            self._departed.anew()
+            self._deleted.anew()
         self._settle(source.namespace)
 
     def heard(self, _kind: str, namespace: str) -> None:
@@ -112,21 +112,24 @@ class UsageHandler:
 
     # What is known of a task
 
-    def facts(self, task: Task, life: Life = Life.UNASKED) -> Facts:
+    def facts(self, task: Task, cpu: CPUUse = CPUUse.UNASKED) -> Facts:
         """Return what is known of a task's usage and budget."""
         default = self.default_budgets.budget(task.namespace) if task.spec.budget is None else None
         budget = task.spec.budget or default
         whole = budget is not None and budget.scope is BudgetScope.FAMILY
         problem = self.default_budgets.problem(task.namespace) if task.spec.budget is None else None
+        unmeasured = whole and cpu is CPUUse.NOT_SERVED
+        changed_at = max(self._container_changes(task), default=None) if unmeasured else None
         return Facts(
             usage=self.store.usage_of(task),
-            family_usage=self._departed.family_usage(task) if whole and not self._unread else None,
+            foreign=self.store.has_foreign(task),
+            family_usage=self._deleted.family_usage(task) if whole and not self._unread else None,
             unknown=not self.settled.is_set(),
             problem=problem,
             default_budget=default,
-            life=life,
-            stirred_at=max(self._stirred(task), default=None) if whole and life is Life.NOT_SERVED else None,
-            alive_at=self._alive.get(task.uid),
+            cpu=cpu,
+            containers_changed_at=changed_at,
+            busy_at=self._busy.get(task.uid),
         )
 
     def budget(self, task: Task) -> Budget | None:
@@ -141,13 +144,13 @@ class UsageHandler:
         lister = self._cache.tasks.family_lister(task.namespace)
         return [each for each in descendants(task, lister) if not each.status.phase.terminal]
 
-    def _stirred(self, task: Task) -> Iterator[datetime]:
+    def _container_changes(self, task: Task) -> Iterator[datetime]:
         for each in self.relatives(task):
             yield from changes_of(each.status.workload)
 
-    def saw_life(self, task: Task, at: datetime) -> None:
+    def note_busy(self, task: Task, at: datetime) -> None:
         """Note that the pods of a task used a processor."""
-        self._alive[task.uid] = at
+        self._busy[task.uid] = at
 
     def namespace(self, kind: str | None, raw: Mapping[str, Any]) -> None:
         """Take in what a namespace says of its tasks' budgets."""
@@ -181,7 +184,7 @@ class UsageHandler:
     def _consider(self, key: TaskKey, task: Task, budget: Budget | None) -> None:
         usage, status = self.store.usage_of(task), task.status
         if budget is not None and not status.phase.terminal and status.stop is None:
-            found = compare(budget, usage)
+            found = compare(budget, usage, foreign=self.store.has_foreign(task))
             former = find_condition(status.conditions, ConditionType.BUDGET_EXCEEDED)
             if former is None or (found.level, found.word.reason) != (former.status, former.reason):
                 self._queue.add(key, priority=Priority.MASS if found.level is Level.EXCEEDED else Priority.NORMAL)
@@ -189,7 +192,7 @@ class UsageHandler:
         if status.usage is None or self.store.without_owner(task) is not None:
             self._queue.add(key)
             return
-        due = status.usage.as_of + REST - self._clock()
+        due = status.usage.as_of + WRITE_INTERVAL - self._clock()
         self._queue.add_after(key, due.total_seconds())
 
     def _settle(self, namespace: str) -> None:
@@ -207,7 +210,7 @@ class UsageHandler:
 
     def _task_changed(self, _: TaskKey, before: Task | None, after: Task | None) -> None:
         if before is not None and (after is None or after.uid != before.uid):
-            self._alive.pop(before.uid, None)
+            self._busy.pop(before.uid, None)
 
     def _cannot_read(self, key: TaskKey, uid: str, error: ValidationError) -> None:
         if uid in self._told:

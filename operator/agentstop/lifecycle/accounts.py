@@ -13,8 +13,8 @@ from agentstop.lifecycle.conditions import dated
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.usage import Usage, since
 
-REST: Final = timedelta(seconds=30)
-"""How long a status rests before a change of the usage alone is written: whoever reports may do so all the time."""
+WRITE_INTERVAL: Final = timedelta(seconds=30)
+"""A change of the usage alone is written so long after the last one: whoever reports may do so all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class _News:
 
     usage: UsageStatus | None
     """None where it says the same already, or nothing is known."""
-    rests_until: datetime | None
-    """How long that may wait to be written."""
+    due_at: datetime | None
+    """Until when that may wait to be written."""
 
 
 def accounted(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
@@ -36,7 +36,7 @@ def accounted(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
         (condition.status, condition.reason) != (former.status, former.reason) if condition and former else condition
     )
     moved = status.phase is not before.phase or bool(turned)
-    due = news.usage is not None and (moved or news.rests_until is None or news.rests_until <= case.now)
+    due = news.usage is not None and (moved or news.due_at is None or news.due_at <= case.now)
     if condition is not None and former is not None and not turned and news.usage is not None and not due:
         condition = former  # its numbers would have to be written each time that something is reported
     kept = tuple(each for each in status.conditions if each.type != ConditionType.BUDGET_EXCEEDED)
@@ -48,8 +48,8 @@ def accounted(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
 
 
 def look_again_at(case: DecisionInput) -> datetime | None:
-    """Return when a change of the usage is to be written that still rests."""
-    until = _news(case).rests_until
+    """Return when a change of the usage is to be written that still waits."""
+    until = _news(case).due_at
     return until if until is not None and until > case.now else None
 
 
@@ -63,7 +63,7 @@ def _news(case: DecisionInput) -> _News:
         return _News(found, None)
     if found.but(as_of=before.as_of) == before:
         return _News(None, None)
-    return _News(found, min(before.as_of, case.now) + REST)
+    return _News(found, min(before.as_of, case.now) + WRITE_INTERVAL)
 
 
 def _with_late(case: DecisionInput, stop: StopStatus | None) -> StopStatus | None:

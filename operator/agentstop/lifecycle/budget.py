@@ -19,6 +19,11 @@ WITHIN: Final = Reason("WithinBudget", "No limit of the budget is reached")
 NOTHING_REPORTED: Final = Reason(
     "NoSignal", "nobody has reported any usage in the TaskUsage of this task's name, so that the budget has no effect"
 )
+FOREIGN: Final = Reason(
+    "UsageNotOwned",
+    "the TaskUsage of this task's name was there before the task, so that it does not count and the budget has no"
+    " effect: delete it, and have the usage reported anew",
+)
 
 
 class Level(StrEnum):
@@ -57,7 +62,7 @@ def judge(case: DecisionInput) -> Judgement | None:
     if budget is None:
         return Judgement(Level.UNKNOWN, facts.problem) if facts.problem is not None else None
     usage = case.counted(budget)
-    found = compare(budget, usage)
+    found = compare(budget, usage, foreign=facts.foreign)
     if found.level is Level.EXCEEDED or usage is None or not idle.is_idle(case, budget):
         return found
     assert usage.last_activity_at is not None  # noqa: S101  (what is idle was active; this tells the type checker)
@@ -65,10 +70,10 @@ def judge(case: DecisionInput) -> Judgement | None:
     return Judgement(Level.EXCEEDED, Reason("Idle", since), StopSource.IDLE)
 
 
-def compare(budget: Budget, usage: Usage | None) -> Judgement:
-    """Return how what was reported stands to a budget."""
+def compare(budget: Budget, usage: Usage | None, *, foreign: bool = False) -> Judgement:
+    """Return how what was reported stands to a budget; `foreign` is what is there and is not the task's own."""
     if usage is None:
-        return Judgement(Level.UNKNOWN, NOTHING_REPORTED)
+        return Judgement(Level.UNKNOWN, FOREIGN if foreign else NOTHING_REPORTED)
     limits = list(_limits(budget, usage))
     for each in limits:
         if each.used >= each.most:

@@ -72,7 +72,16 @@ def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note
 
 
 _BUDGET_WORTH_TELLING: Final = frozenset(
-    {"CostExceeded", "TokensExceeded", "TurnsExceeded", "Idle", "Warning", "CurrencyDiffers", "DefaultBudgetInvalid"}
+    {
+        "CostExceeded",
+        "TokensExceeded",
+        "TurnsExceeded",
+        "Idle",
+        "Warning",
+        "CurrencyDiffers",
+        "DefaultBudgetInvalid",
+        "UsageNotOwned",
+    }
 )
 
 

@@ -11,7 +11,7 @@ from agentstop.lifecycle.tether import Lease
 from agentstop.lifecycle.usage import Usage
 
 
-class Life(Enum):
+class CPUUse(Enum):
     """What the processors say of a task that seems to be idle: whether it uses them."""
 
     UNASKED = auto()
@@ -20,7 +20,7 @@ class Life(Enum):
     UNKNOWN = auto()
     """They are measured, and what they say could not be had."""
     QUIET = auto()
-    ALIVE = auto()
+    BUSY = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,18 @@ class Facts:
     """What was reported of the task; None where nothing was."""
     family_usage: Usage | None = None
     """What was reported of it and of all that descends from it; None where nothing was, or it does not count."""
+    foreign: bool = False
+    """Whether the TaskUsage of its name is not its own: it was there before, or belongs to a former task."""
     unknown: bool = False
     """Whether it is not known yet what was reported."""
     problem: Reason | None = None
     """Why what was reported, or the namespace's budget, does not count."""
     default_budget: Budget | None = None
     """The namespace's budget for tasks that have none."""
-    life: Life = Life.UNASKED
-    stirred_at: datetime | None = None
+    cpu: CPUUse = CPUUse.UNASKED
+    containers_changed_at: datetime | None = None
     """When a container of what descends from it was last started or has ended; only where its family's usage counts."""
-    alive_at: datetime | None = None
+    busy_at: datetime | None = None
     """When its pods were last seen to use a processor."""
     lease: Lease | None = None
     """What was read of the Lease of its tether; None before it was read, and for a task that has none."""

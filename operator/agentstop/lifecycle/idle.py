@@ -10,16 +10,16 @@ from typing import Final
 from agentstop.api.budget import Budget
 from agentstop.api.task import Phase, WorkloadStatus
 from agentstop.lifecycle.decision import DecisionInput
-from agentstop.lifecycle.facts import Life
+from agentstop.lifecycle.facts import CPUUse
 
 QUIET_MILLICORES: Final = 10
-"""A task whose pods together use no more than this is quiet, in thousandths of a processor: an interpreter that waits
-uses one or two, and a process that does anything at all some tens."""
+"""A task whose pods together use no more than this is quiet, in thousandths of a processor. A Python process that wakes
+ten times a second takes one or two."""
 
 
-def life_of(millicores: int) -> Life:
+def cpu_use_of(millicores: int) -> CPUUse:
     """Return what it means that the pods of a task use so much of their processors."""
-    return Life.ALIVE if millicores > QUIET_MILLICORES else Life.QUIET
+    return CPUUse.BUSY if millicores > QUIET_MILLICORES else CPUUse.QUIET
 
 
 def idle_at(case: DecisionInput, budget: Budget) -> datetime | None:
@@ -29,9 +29,10 @@ def idle_at(case: DecisionInput, budget: Budget) -> datetime | None:
     runs = seen.active or seen.halted
     if budget.max_idle_seconds is None or active_at is None or not runs or case.phase in {Phase.PAUSING, Phase.PAUSED}:
         return None
-    moments: list[datetime | None] = [active_at, seen.started_at, seen.last_started_at, case.facts.alive_at]
-    if case.facts.life is Life.NOT_SERVED:
-        moments += [case.facts.stirred_at, *(at for at in changes_of(case.seen.workload) if at <= _moment(case))]
+    moments: list[datetime | None] = [active_at, seen.started_at, seen.last_started_at, case.facts.busy_at]
+    if case.facts.cpu is CPUUse.NOT_SERVED:
+        own = (at for at in changes_of(case.seen.workload) if at <= _moment(case))
+        moments += [case.facts.containers_changed_at, *own]
     return max(filter(None, moments)) + timedelta(seconds=budget.max_idle_seconds)
 
 
@@ -40,13 +41,13 @@ def is_idle(case: DecisionInput, budget: Budget) -> bool:
     at = idle_at(case, budget)
     if at is None or at > _moment(case):
         return False
-    return _ended_by_now(case) or case.facts.life in {Life.QUIET, Life.NOT_SERVED}
+    return _ended_by_now(case) or case.facts.cpu in {CPUUse.QUIET, CPUUse.NOT_SERVED}
 
 
 def in_doubt(case: DecisionInput, budget: Budget) -> bool:
     """Whether the task seems to be idle, and the processors have to be looked at before that counts."""
     at = idle_at(case, budget)
-    return at is not None and at <= case.now and case.facts.life is Life.UNASKED and not _ended_by_now(case)
+    return at is not None and at <= case.now and case.facts.cpu is CPUUse.UNASKED and not _ended_by_now(case)
 
 
 def look_again_at(case: DecisionInput, budget: Budget) -> datetime | None:
@@ -54,7 +55,7 @@ def look_again_at(case: DecisionInput, budget: Budget) -> datetime | None:
     at = idle_at(case, budget)
     if at is None or at > case.now:
         return at
-    return case.now + case.timings.start_recheck if case.facts.life is Life.UNKNOWN else None
+    return case.now + case.timings.start_recheck if case.facts.cpu is CPUUse.UNKNOWN else None
 
 
 def _ended_by_now(case: DecisionInput) -> bool:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.default_budgets import DefaultBudgets, read_budget
-from agentstop.cluster.departed import Departed
+from agentstop.cluster.deleted_usage import DeletedUsage
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.usage_store import UsageStore
 from agentstop.lifecycle.observation import Task
@@ -42,7 +42,7 @@ class Place:
     def __init__(self) -> None:
         self.cache = Cache()
         self.store = UsageStore()
-        self.departed = Departed(self.cache.tasks, self.store)
+        self.deleted = DeletedUsage(self.cache.tasks, self.store)
         self._version = 100
 
     def task(self, name: str, uid: str | None = None, parent: str | None = None, status: Raw | None = None) -> Task:
@@ -57,7 +57,7 @@ class Place:
         return found
 
     def turns(self, task: Task) -> int | None:
-        usage = self.departed.family_usage(task)
+        usage = self.deleted.family_usage(task)
         return usage.turns if usage is not None else None
 
 
@@ -71,7 +71,7 @@ def test_a_usage_is_its_owners_and_no_later_tasks() -> None:
         (raw_usage("x", 4, made=10, turns=4), True),
     ):
         place.store.put(raw, NOW)
-        assert (place.store.usage_of(task) is not None) is counts, raw
+        assert (place.store.usage_of(task) is not None, place.store.has_foreign(task)) == (counts, not counts), raw
     assert place.store.put(raw_usage("x", 3, made=10, turns=99), NOW) is None, "overtaken"
     assert place.store.without_owner(task) is not None
     place.store.drop(TaskKey("ns", "x"), "another uid")
@@ -106,7 +106,7 @@ def test_a_family_is_added_up_and_a_deletion_gives_nothing_back() -> None:
     assert place.turns(planner) == 21
     place.task("c", parent="middle")
     place.store.put(raw_usage("c", owner="uid-c", turns=5), NOW)
-    usage = place.departed.family_usage(planner)
+    usage = place.deleted.family_usage(planner)
     assert usage is not None
     assert (usage.turns, usage.cost) == (26, Decimal("0.20"))
 

@@ -11,7 +11,7 @@ from agentstop.api.task import ContainerEnd, Phase, PodEvidence, StopSource, Wor
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import PauseTask, Start, Terminate
-from agentstop.lifecycle.facts import Facts, Life
+from agentstop.lifecycle.facts import CPUUse, Facts
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Ending, Observation, Presence, Reason
 from agentstop.lifecycle.usage import Usage
@@ -66,6 +66,12 @@ def cost(text: str, **more: Any) -> Usage:
 
 
 BUDGET: Raw = {"maxCost": "40.00", "maxTokens": 1000, "maxTurns": 10, "warnPercent": 80}
+
+
+def test_a_usage_that_was_there_before_the_task_is_told_of() -> None:
+    decision = decided(BUDGET, None, facts={"foreign": True})
+    assert stands(decision) == ("Unknown", "UsageNotOwned")
+    assert [note.reason for note in decision.notes] == ["UsageNotOwned"]
 
 
 @pytest.mark.parametrize(
@@ -206,28 +212,28 @@ def test_a_budget_that_observes_only_says_so() -> None:
 IDLE: Raw = {"maxIdleSeconds": 60}
 
 
-def silent(life: Life, now: float = 100, active: float = 10, **more: Any) -> Decision:
-    facts = {"life": life} | more.pop("facts", {})
+def silent(cpu: CPUUse, now: float = 100, active: float = 10, **more: Any) -> Decision:
+    facts = {"cpu": cpu} | more.pop("facts", {})
     return decided(IDLE, Usage(last_activity_at=at(active)), now=now, facts=facts, **more)
 
 
 def test_silence_takes_two_signals() -> None:
-    asked = silent(Life.UNASKED)
+    asked = silent(CPUUse.UNASKED)
     assert (asked.in_doubt, asked.status.phase) == (True, Phase.RUNNING)
-    assert not silent(Life.UNASKED, now=69).in_doubt
-    assert silent(Life.UNASKED, now=69).wake_at == at(70)
-    for life in (Life.QUIET, Life.NOT_SERVED):
-        decision = silent(life)
+    assert not silent(CPUUse.UNASKED, now=69).in_doubt
+    assert silent(CPUUse.UNASKED, now=69).wake_at == at(70)
+    for cpu in (CPUUse.QUIET, CPUUse.NOT_SERVED):
+        decision = silent(cpu)
         assert decision.status.stop is not None
         assert (decision.status.stop.source, decision.status.stop.reason) == (StopSource.IDLE, "Idle")
         assert not decision.status.manually_stopped
-    unknown = silent(Life.UNKNOWN)
+    unknown = silent(CPUUse.UNKNOWN)
     assert unknown.status.phase is Phase.RUNNING
     assert unknown.wake_at is not None
     assert unknown.wake_at > at(100)
-    alive = silent(Life.UNASKED, facts={"alive_at": at(90)})
-    assert (alive.in_doubt, alive.wake_at) == (False, at(150))
-    stopped = silent(Life.UNASKED, stopRequested=True)
+    worked = silent(CPUUse.UNASKED, facts={"busy_at": at(90)})
+    assert (worked.in_doubt, worked.wake_at) == (False, at(150))
+    stopped = silent(CPUUse.UNASKED, stopRequested=True)
     assert stopped.status.manually_stopped
     assert not stopped.in_doubt, "no stop waits for a look at processors"
 
@@ -239,23 +245,23 @@ def test_without_metrics_a_change_of_a_container_is_a_sign_of_life() -> None:
     )
     pods = (PodEvidence(name="x", uid="pod-uid", containers=containers),)
     busy = Observation(presence=Presence.PRESENT, workload=WORKLOAD.but(pods=pods), started_at=at(0), active=True)
-    assert silent(Life.NOT_SERVED, what=busy).status.phase is Phase.RUNNING
-    assert silent(Life.NOT_SERVED, what=busy, now=140).status.phase is Phase.STOPPING
-    assert silent(Life.QUIET, what=busy).status.phase is Phase.STOPPING
-    family = {"stirred_at": at(90)}
-    assert silent(Life.NOT_SERVED, facts=family).status.phase is Phase.RUNNING
+    assert silent(CPUUse.NOT_SERVED, what=busy).status.phase is Phase.RUNNING
+    assert silent(CPUUse.NOT_SERVED, what=busy, now=140).status.phase is Phase.STOPPING
+    assert silent(CPUUse.QUIET, what=busy).status.phase is Phase.STOPPING
+    family = {"containers_changed_at": at(90)}
+    assert silent(CPUUse.NOT_SERVED, facts=family).status.phase is Phase.RUNNING
 
 
 def test_what_never_reported_is_never_idle_and_a_pause_is_no_silence() -> None:
-    never = decided(IDLE, Usage(turns=1), now=10_000, facts={"life": Life.QUIET})
+    never = decided(IDLE, Usage(turns=1), now=10_000, facts={"cpu": CPUUse.QUIET})
     assert (stands(never), never.in_doubt, never.wake_at) == (("Unknown", "NoSignal"), False, None)
     for phase in ("Paused", "Pausing"):
-        held = silent(Life.QUIET, status={"phase": phase, "pausedAt": when(20)}, paused=True)
+        held = silent(CPUUse.QUIET, status={"phase": phase, "pausedAt": when(20)}, paused=True)
         assert held.status.stop is None
     back = Observation(
         presence=Presence.PRESENT, workload=WORKLOAD, started_at=at(0), last_started_at=at(95), active=True
     )
-    assert silent(Life.QUIET, what=back).status.phase is Phase.RUNNING
+    assert silent(CPUUse.QUIET, what=back).status.phase is Phase.RUNNING
 
 
 def test_the_end_that_an_idle_task_was_given_is_no_sign_of_life() -> None:
@@ -264,7 +270,7 @@ def test_the_end_that_an_idle_task_was_given_is_no_sign_of_life() -> None:
     ended = Observation(
         presence=Presence.PRESENT, workload=WORKLOAD, started_at=at(0), halted=True, signaled_at=at(100), ending=ours
     )
-    decision = silent(Life.UNASKED, now=102, what=ended)
+    decision = silent(CPUUse.UNASKED, now=102, what=ended)
     assert decision.status.stop is not None
     assert decision.status.stop.source is StopSource.IDLE
 

@@ -10,6 +10,7 @@ from agentstop.api.meta import API_VERSION, format_time, parse_number, parse_tim
 from agentstop.api.task import KIND
 from agentstop.api.usage import MAX_COUNT, USAGE_KIND
 from agentstop.cluster.decoding import JsonObject
+from agentstop.cluster.usage_store import is_usage_of, owner_uid
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.meter.amounts import MONEY, NOTHING_SPENT
 from agentstop.gateway.meter.tally import Tally, read_tally
@@ -99,11 +100,11 @@ def patched(found: JsonObject, fields: JsonObject) -> JsonObject:
     return {"metadata": {**same, **fields["metadata"]}, "spec": fields["spec"]}
 
 
-def of_another_task(found: JsonObject, entry: Entry) -> bool:
-    """Whether a TaskUsage belongs to a former task of the same name, and goes as that has gone."""
-    owners = found["metadata"].get("ownerReferences") or ()
-    uids = {each.get("uid") for each in owners if isinstance(each, dict) and each.get("kind") == KIND}
-    return bool(uids) and entry.uid not in uids
+def belongs_to(found: JsonObject, entry: Entry) -> bool:
+    """Whether a TaskUsage counts for a task."""
+    metadata = found["metadata"]
+    made, task_made = (parse_time(each.get("creationTimestamp")) for each in (metadata, entry.raw["metadata"]))
+    return is_usage_of(owner_uid(metadata), made, entry.uid, task_made)
 
 
 def _tally(found: JsonObject) -> Tally:

@@ -17,10 +17,10 @@ from agentstop.gateway.meter.usage import (
     TALLY_ANNOTATION,
     Change,
     Spent,
+    belongs_to,
     changed,
     created,
     is_written,
-    of_another_task,
     patched,
     spent,
 )
@@ -83,15 +83,15 @@ class Writer:
 
     def _check(self, found: JsonObject, entry: Entry) -> None:
         """Raise GatewayError where nothing can be added to a usage."""
-        if of_another_task(found, entry):
-            raise UnavailableError("there still is the usage of a former task of this name")
+        if not belongs_to(found, entry):
+            raise UnavailableError("the TaskUsage of this name was there before the task, and does not count for it")
         currency = (found.get("spec") or {}).get("currency")
         if currency not in {None, self._currency}:
             raise InvalidError(f"its usage counts in another currency than the meter, {self._currency}")
 
     def _remember(self, entry: Entry, raw: JsonObject) -> None:
         metadata = raw["metadata"]
-        kept = {name: metadata.get(name) for name in ("uid", "resourceVersion", "ownerReferences")}
+        kept = {name: metadata.get(name) for name in ("uid", "resourceVersion", "creationTimestamp", "ownerReferences")}
         tally = (metadata.get("annotations") or {}).get(TALLY_ANNOTATION)
         self._known[entry.uid] = {
             "metadata": {**kept, "annotations": {TALLY_ANNOTATION: tally}},

@@ -95,7 +95,7 @@ class ModelGateway:
     async def get_own(self, ref: ObjectRef) -> Raw:
         return self._carried(lambda: self._server.get(ObjectRef(ref.kind, ref.namespace, ref.name)))
 
-    async def call(self, method: str, where: str) -> Raw:
+    async def call(self, method: str, where: str, *, timeout: float) -> Raw:
         """Answer as metrics.k8s.io does."""
         assert (method, where.startswith(METRICS)) == ("GET", True)
         if self.millicores is None:
