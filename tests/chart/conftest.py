@@ -17,10 +17,7 @@ from tests.support.gateways import Keys
 from tests.support.helm import NAMESPACE
 from tests.support.kube import CRDS, NAMESPACES, TASKS, KubeError, Object
 from tests.support.programs import ROOT, free_port
-from tests.support.waiting import until
-
-PATIENCE = 90.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
+from tests.support.waiting import PATIENCE, until
 
 ELSEWHERE = "elsewhere"
 """Another namespace for releases."""

@@ -9,9 +9,9 @@ from tests.support import agents, helm
 from tests.support.guarded import API_GROUP
 from tests.support.kube import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS, TASKS, Object
 from tests.support.laws import status, stop_of
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-from .conftest import PATIENCE, ROBOT, SERVED, Door, Site
+from .conftest import ROBOT, SERVED, Door, Site
 from .test_releases import KIND, available, nothing_left, stops_proven, together
 
 HERE, THERE = SERVED

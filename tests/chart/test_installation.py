@@ -15,8 +15,9 @@ import yaml
 from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, blocks_in, name_of
 from tests.support import helm
 from tests.support.kube import SECRETS
+from tests.support.waiting import PATIENCE
 
-from .conftest import PATIENCE, SERVED, Door, Site
+from .conftest import SERVED, Door, Site
 
 DOCUMENT = ROOT / "docs/installation.md"
 REFERENCE = "oci://ghcr.io/agentstop/charts/agentstop"

@@ -17,9 +17,9 @@ from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.kube import CRDS, DEPLOYMENTS, EVENTS, JOBS, PODS, TASKS, Kind, KubeError, Object, missing_ignored
 from tests.support.laws import status
 from tests.support.programs import Program
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-from .conftest import ELSEWHERE, PATIENCE, SECOND, SERVED, Site
+from .conftest import ELSEWHERE, SECOND, SERVED, Site
 from .options import EVERYTHING, MATRIX, Values
 
 KIND = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "AgentTask"}

@@ -14,10 +14,9 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 60.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
+ROOT = Path(__file__).parents[2]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -7,10 +7,10 @@ import aiohttp
 import yaml
 
 from tests.support.kube import PODS, TASKS, Kind, KubeError, Object
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import KINDS
 
-from .conftest import PATIENCE, Place
+from .conftest import Place
 from .documents import ROOT
 
 PATHS: Mapping[str, Kind] = {**KINDS, "AgentTask": TASKS}

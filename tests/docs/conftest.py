@@ -12,10 +12,7 @@ from tests.support import clusters
 from tests.support.clusters import Cluster
 from tests.support.kube import NAMESPACES, TASKS
 from tests.support.operators import Operators
-from tests.support.waiting import until
-
-PATIENCE = 120.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
+from tests.support.waiting import PATIENCE, until
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

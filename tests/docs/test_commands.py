@@ -16,9 +16,10 @@ import yaml
 from agentstop.cli.operate import VERBS, build_parser
 from agentstop.cli.plugin.app import Verbs
 from tests.support.kube import TASKS
+from tests.support.waiting import PATIENCE
 
 from .agents import at_work
-from .conftest import PATIENCE, Place
+from .conftest import Place
 from .documents import DOCUMENTS, ROOT, blocks, name_of
 
 FOLLOWED = (

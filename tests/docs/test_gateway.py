@@ -15,8 +15,9 @@ from agentstop.gateway.registry import DIALECTS
 from tests.gateway.conftest import RULES
 from tests.support import installed
 from tests.support.gateways import Gateway
+from tests.support.waiting import PATIENCE
 
-from .conftest import PATIENCE, Place
+from .conftest import Place
 from .documents import ROOT, blocks, table_below
 from .test_commands import differences
 

@@ -8,10 +8,10 @@ import yaml
 
 from tests.support.kube import TASKS
 from tests.support.laws import conditions_of
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from . import agents
-from .conftest import PATIENCE, Place
+from .conftest import Place
 from .documents import ROOT, blocks
 from .test_commands import differences
 

@@ -27,17 +27,14 @@ from tests.support import agents
 from tests.support import gateways as ours
 from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
-from tests.support.history import PATIENCE
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import People, gateway_kubeconfig
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-SECONDS = 60.0
-
 Connect = Callable[..., Awaitable[Client]]
 
 
@@ -130,7 +127,7 @@ async def test_a_deaf_task_is_not_canceled_before_it_is(ns: Namespace, operator:
     assert (state(found), "A stop is on its way" in said(found)) == ("WORKING", True)
     again = await a2a.cancel_task(CancelTaskRequest(id=uid))
     assert state(again) == "WORKING"
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while state(found) == "WORKING":
             found = await a2a.get_task(GetTaskRequest(id=uid))
             await asyncio.sleep(0.2)
@@ -142,7 +139,7 @@ async def test_a_stream_tells_each_change_until_the_end(ns: Namespace, operator:
     uid = await made(ns, "a", agents.graceful(1))
     await ns.running("a")
     states: list[str] = []
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         async for event in a2a.subscribe(SubscribeToTaskRequest(id=uid)):
             if event.HasField("task"):
                 assert not states

@@ -15,11 +15,10 @@ from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
+from tests.support.waiting import PATIENCE
 
 from .api import PREFIX, ApiClient, made, validate
 from .conftest import People, gateway_kubeconfig
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Reader:
         """Return the next event. Raises StopAsyncIteration at the end."""
         kind, data, mark = "", "", None
         while True:
-            line = (await asyncio.wait_for(self.response.content.readline(), SECONDS)).decode()
+            line = (await asyncio.wait_for(self.response.content.readline(), PATIENCE)).decode()
             if not line:
                 raise StopAsyncIteration
             name, _, value = line.rstrip("\n").partition(": ")

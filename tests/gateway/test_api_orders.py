@@ -11,7 +11,7 @@ from tests.support.gateways import Gateway
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.orders import CLUSTER_ORDERS, ORDERS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .api import PREFIX, ApiClient, made
 from .conftest import People
@@ -57,7 +57,7 @@ async def test_where_the_proof_is_out_it_is_accepted(ns: Namespace, operator: Op
         found = await api.get(answer.headers["Location"].removeprefix(PREFIX))
         return bool(found["status"]["phase"] == "Complete")
 
-    await until(complete, 20.0, "order complete")
+    await until(complete, PATIENCE, "order complete")
     assert found["status"]["stopped"]["killed"] == 1
 
 

@@ -11,11 +11,10 @@ from agentstop.words.reasons import answer as plugin_answer
 from tests.support import agents
 from tests.support.clusters import Feature
 from tests.support.gateways import Gateway
-from tests.support.history import PATIENCE
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .api import PREFIX, ApiClient, made
 from .conftest import People

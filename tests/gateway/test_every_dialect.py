@@ -15,9 +15,8 @@ from tests.support.laws import status
 from tests.support.namespaces import Namespace
 from tests.support.nodes import dead_kubelet
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 UNREACHABLE_SECONDS = 3.0
 
@@ -145,7 +144,7 @@ class Talk:
         async def says_so() -> bool:
             return await self.said(uid, names) == self.speaker.stopped
 
-        await until(says_so, SECONDS, self.speaker.stopped)
+        await until(says_so, PATIENCE, self.speaker.stopped)
 
 
 @pytest.fixture(params=list(SPEAKERS))
@@ -212,7 +211,7 @@ async def test_a_task_that_cannot_be_reached(ns: Namespace, operator: Operator, 
     async with dead_kubelet(cluster):
         stopping = asyncio.create_task(talk.stop(uid))
         await ns.stalled("a", "NodeUnreachable")
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await stopping
         for _ in range(round(UNREACHABLE_SECONDS / PAUSE_SECONDS)):
             assert await talk.said(uid, ["a"]) != talk.speaker.stopped

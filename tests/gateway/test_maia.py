@@ -10,11 +10,10 @@ import pytest
 from tests.support import agents
 from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Answer, Client, Gateway
-from tests.support.history import PATIENCE
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import People, gateway_kubeconfig
 

@@ -26,7 +26,7 @@ from tests.support.gateways import Answer, Gateway, Keys
 from tests.support.kube import USAGES
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.gateway.test_meter_otlp import CALL, attributes
 
 from .api import check, made
@@ -61,7 +61,7 @@ class Metering:
             async def known(gateway: Gateway = each) -> bool:
                 return (await gateway.ask("GET", f"/api/v1/tasks/{uid}", key=self.key)).code == 200
 
-            await until(known, 20, "the task known")
+            await until(known, PATIENCE, "the task known")
 
     async def usage(self, name: str) -> dict[str, Any]:
         found = [each for each in await self.ns.kube.list(USAGES, self.ns.name) if each["metadata"]["name"] == name]
@@ -73,7 +73,7 @@ class Metering:
             return all(spec.get(field) == value for field, value in wanted.items())
 
         try:
-            await until(is_so, 20, f"usage {wanted}")
+            await until(is_so, PATIENCE, f"usage {wanted}")
         except BaseException as error:
             raise AssertionError(f"{await self.usage(name)} instead of {wanted}") from error
         return await self.usage(name)
@@ -334,7 +334,7 @@ async def test_points_of_no_task_are_refused_and_the_others_taken(
         metric.histogram.data_points.add(start_time_unix_nano=1, time_unix_nano=2, count=1, sum=7)
     body = gzip.compress(request.SerializeToString())
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         answer = await metering.post("/v1/metrics", body, headers=headers)
     assert answer.code == 200
     told = ExportMetricsServiceResponse.FromString(answer.text.encode()).partial_success

@@ -11,11 +11,9 @@ from agentstop.gateway.tls import Certificate, CertificateError
 from tests.support.clusters import Cluster
 from tests.support.gateways import Gateway
 from tests.support.programs import Program
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import gateway_kubeconfig
-
-SECONDS = 30.0
 
 
 async def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -23,7 +21,7 @@ async def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(found[0]), "-keyout", str(found[1])]
     maker = await Program.start(command, folder / f"{name}.log")
-    assert await maker.ended(SECONDS) == 0, maker.text()
+    assert await maker.ended(PATIENCE) == 0, maker.text()
     return found
 
 
@@ -51,14 +49,14 @@ async def answers_with(gateway: Gateway, trusted: Path) -> bool:
 
 async def test_a_renewed_certificate_is_used(serving: tuple[Gateway, Path, Path], tmp_path: Path) -> None:
     gateway, used, key = serving
-    await until(lambda: answers_with(gateway, tmp_path / "first.crt"), SECONDS, "served with the first certificate")
+    await until(lambda: answers_with(gateway, tmp_path / "first.crt"), PATIENCE, "served with the first certificate")
     second = await certificate(tmp_path, "second")
     used.write_bytes(b"half of a")
-    await until(lambda: "former one stays" in gateway.program.text(), SECONDS, "the half certificate noticed")
+    await until(lambda: "former one stays" in gateway.program.text(), PATIENCE, "the half certificate noticed")
     assert await answers_with(gateway, tmp_path / "first.crt")
     key.write_bytes(second[1].read_bytes())
     used.write_bytes(second[0].read_bytes())
-    await until(lambda: answers_with(gateway, second[0]), SECONDS, "served with the second certificate")
+    await until(lambda: answers_with(gateway, second[0]), PATIENCE, "served with the second certificate")
     assert not await answers_with(gateway, tmp_path / "first.crt")
 
 

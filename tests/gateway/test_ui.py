@@ -19,13 +19,12 @@ from tests.gateway.conftest import People
 from tests.support import agents, browsers
 from tests.support.browsers import window
 from tests.support.clusters import Cluster, Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import CLUSTER_ROLES
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.programs import Program, running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.on("playground", "apiserver")
 
@@ -158,7 +157,7 @@ async def test_who_may_follow_tasks_alone_has_a_live_page_of_them(
         said = f"agentstop: the page does not show StopOrders of namespace {ns.name}: you may not list and watch them"
         assert said in program.text().splitlines()
         await ask(session, address)
-        async with session.get(address.with_path("/live")) as response, asyncio.timeout(30):
+        async with session.get(address.with_path("/live")) as response, asyncio.timeout(PATIENCE):
             assert response.status == 200
             kinds = [line.split()[1] async for line in first_events(response) if line.startswith("event:")]
         assert (kinds[0], kinds[-1], "stale" in kinds) == ("patch", "beat", False)

@@ -10,11 +10,10 @@ from agentstop.gateway.dialects.wexa.ids import NOBODY, project_id, task_id
 from tests.support import agents
 from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Client, Gateway
-from tests.support.history import PATIENCE
 from tests.support.laws import moment, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import People
 

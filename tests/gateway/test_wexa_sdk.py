@@ -20,8 +20,7 @@ from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.programs import free_port
-
-SECONDS = 60.0
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def test_stop_and_poll(ns: Namespace, operator: Operator, sdk: Any) -> Non
     assert (listed["_id"], listed["status"]) == (task_id(uid), "running")
     found = await asyncio.to_thread(sdk.tasks.stop, listed["_id"])
     assert (found["status"], found["stop_requested"]) == ("running", True)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while found["status"] != "cancelled":
             assert found["status"] == "running"
             await asyncio.sleep(0.2)
@@ -140,6 +139,7 @@ fetch("https://api.wexa.ai/task/{task}/stop", {{method: "POST", headers, redirec
 
 REQUESTS_STOP = """
 import requests
+from tests.support.waiting import PATIENCE
 response = requests.request("POST", "https://api.wexa.ai/task/{task}/stop", headers={{"x-api-key": "{key}"}}, data={{}})
 print(response.text)
 """
@@ -166,5 +166,5 @@ async def test_what_the_documents_tell_people_to_run(
     text = snippet.format(task=task_id(uid), execution=uid, project=project_id(ns.name), key=jane)
     text = text.replace("https://api.wexa.ai", f"{gateway.url}/wexa")
     run = subprocess.run
-    done = await asyncio.to_thread(run, [*program, text], capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = await asyncio.to_thread(run, [*program, text], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert '"status":"cancelled"' in done.stdout, done

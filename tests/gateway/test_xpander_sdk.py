@@ -11,9 +11,7 @@ from tests.support.gateways import Client, Gateway
 from tests.support.kube import TASKS
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
-
-SECONDS = 30.0
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -98,7 +96,7 @@ async def test_events_tell_each_change_until_the_end(ns: Namespace, operator: Op
     await ns.running("a")
     following = asyncio.create_task(sdk.ask("GET", f"/{ns.name}/agent-execution/{uid}/events"))
     await sdk.ask("DELETE", f"/agent-execution/{uid}")
-    answer = await asyncio.wait_for(following, SECONDS)
+    answer = await asyncio.wait_for(following, PATIENCE)
     assert answer.headers["Content-Type"] == "text/event-stream"
     events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data:")]
     assert events[0]["type"] == "connected"
@@ -116,8 +114,8 @@ async def test_who_asks_for_the_head_of_a_stream_gets_no_more(
 
     uid = await made(ns, "a")
     await ns.running("a")
-    await until(none_is_open, SECONDS, "those of other tests closed")
-    async with asyncio.timeout(SECONDS):
+    await until(none_is_open, PATIENCE, "those of other tests closed")
+    async with asyncio.timeout(PATIENCE):
         answer = await sdk.ask("HEAD", f"/{ns.name}/agent-execution/{uid}/events")
     assert (answer.code, answer.text, answer.headers["Content-Type"]) == (200, "", "text/event-stream")
     assert await none_is_open()

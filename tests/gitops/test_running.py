@@ -13,7 +13,7 @@ from tests.support.laws import kstatus, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.orders import ORDERS, Order
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(tools.kubectl() is None, reason="no kubectl in $KUBEBUILDER_ASSETS or on PATH")
 
@@ -88,7 +88,7 @@ async def test_a_pod_of_ours_goes_with_a_pruned_task(
     async def gone() -> bool:
         return not await ns.kube.list(PODS, ns.name)
 
-    await until(gone, 60, "the pod gone")
+    await until(gone, PATIENCE, "the pod gone")
 
 
 @pytest.mark.parametrize("policy", ["Stop", "Orphan"])
@@ -108,7 +108,7 @@ async def test_what_a_pruned_task_has_adopted(
     async def gone() -> bool:
         return not await ns.kube.list(TASKS, ns.name)
 
-    await until(gone, 60, "the task gone")
+    await until(gone, PATIENCE, "the task gone")
     assert bool(ns.processes("worker")) is (policy == "Orphan")
     if policy == "Orphan":
         await ns.delete_pod("worker", grace=1)

@@ -17,7 +17,7 @@ from tests.gitops.ownership import Entry, respecting, take_over
 from tests.support import apiserver, marks
 from tests.support.kube import APPLY, JSON_PATCH, TASKS, KubeError, Object
 from tests.support.namespaces import Namespace
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ARGO_MANAGER = "argocd-controller"
 FLUX_MANAGER = "kustomize-controller"
@@ -230,7 +230,7 @@ async def _delete(repository: Repository) -> None:
     async def gone() -> bool:
         return not await _exists(repository)
 
-    await until(gone, 60, f"{NAME} gone")
+    await until(gone, PATIENCE, f"{NAME} gone")
 
 
 async def _rewrite(repository: Repository, patches: Sequence[Object], manager: str) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 from tests.hostile.actions import Attacker
 from tests.hostile.objects import MARK
 from tests.support import agents, marks
-from tests.support.aftermath import PATIENCE, Aftermath, signaled_in_time, started
+from tests.support.aftermath import Aftermath, signaled_in_time, started
 from tests.support.clusters import Cluster
 from tests.support.kube import TASKS, Kube
 from tests.support.laws import TERMINAL, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.orders import Orders
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 MAX_MEMORY = 512 * 2**20
 """In bytes; what the chart gives the operator."""
@@ -38,9 +38,6 @@ SHOWN = 25
 
 HOLD_EVERY = 8
 """Every so many stops, one is made by an order that holds."""
-
-ENDED_SECONDS = 90.0
-"""How long all of the attacker's tasks may take to end, which have nothing to wait for."""
 
 
 @dataclass
@@ -143,7 +140,7 @@ class Battle:
             return not left
 
         try:
-            await until(ended, ENDED_SECONDS, "all of the attacker's tasks have ended")
+            await until(ended, PATIENCE, "all of the attacker's tasks have ended")
         except AssertionError as error:
             raise AssertionError(f"{error}: {left}") from None
         await self._no_process_is_left()
@@ -154,7 +151,7 @@ class Battle:
             return marks.of_workload(self.namespace, *MARK)
 
         try:
-            await until(lambda: not left(), ENDED_SECONDS, "no process of the attacker's tasks is left")
+            await until(lambda: not left(), PATIENCE, "no process of the attacker's tasks is left")
         except AssertionError as error:
             raise AssertionError(f"{error}; pods: {sorted({marks.pod_of(pid) for pid in left()})}") from None
 
@@ -185,7 +182,7 @@ async def _hold(namespace: Namespace, number: int) -> None:
     try:
         await order.accepted()
         await namespace.create_task(f"late-{number}", agents.template())
-        last = await namespace.ended(f"late-{number}", PATIENCE)
+        last = await namespace.ended(f"late-{number}")
         assert stop_of(last).get("verdict") == "NotStarted", f"a task under a hold: {stop_of(last)}"
     finally:
         await orders.close()

@@ -11,10 +11,9 @@ import yaml
 from agentstop import __version__
 from tests.support import clusters
 from tests.support.kube import TASKS
-from tests.support.operators import READY_SECONDS
 from tests.support.operators import Operator as Running
 from tests.support.programs import Program, free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .build import Build
 from .chroots import PYTHON
@@ -180,4 +179,4 @@ async def phase(cluster: clusters.Cluster, wanted: str) -> None:
         task = await cluster.kube.get(TASKS, "default", "brief")
         return bool(task.get("status", {}).get("phase") == wanted)
 
-    await until(reached, READY_SECONDS, wanted)
+    await until(reached, PATIENCE, wanted)

@@ -4,12 +4,11 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import CONFIG_MAPS, Object
 from tests.support.laws import conditions_of, exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 def marks(pod: Object) -> tuple[Object, Object, list[str]]:

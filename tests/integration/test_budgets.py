@@ -10,7 +10,7 @@ from tests.support.kube import NAMESPACES, TASKS, USAGES, KubeError, Object
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 API_VERSION = "agentstop.dev/v1alpha1"
 
@@ -101,7 +101,7 @@ async def test_a_task_that_is_paused_by_its_budget_goes_on_when_both_say_so(ns: 
     assert (await ns.task("a"))["spec"]["paused"] is True
     # To have it go on without a higher limit is taken back, and nothing is started meanwhile.
     await ns.patch("a", paused=False)
-    await until(lambda: _is_paused(ns), 20, "paused again")
+    await until(lambda: _is_paused(ns), PATIENCE, "paused again")
     assert status(await ns.task("a"))["attempts"] == 1
     await ns.patch("a", budget={"maxTurns": 9})
     await stood(ns, "a", ("False", "WithinBudget"))
@@ -109,7 +109,7 @@ async def test_a_task_that_is_paused_by_its_budget_goes_on_when_both_say_so(ns: 
     await ns.patch("a", paused=False)
     await ns.until("a", lambda task: status(task).get("attempts") == 2, what="running again")
     await report(ns, "a", turns=9)
-    await until(lambda: _is_paused(ns), 20, "paused once more")
+    await until(lambda: _is_paused(ns), PATIENCE, "paused once more")
     await ns.stop("a")
     assert stop_of(await ns.ended("a"))["source"] == "User"
 
@@ -146,7 +146,7 @@ async def test_a_family_of_eleven_has_one_budget(ns: Namespace, operator: Operat
     await ns.until("planner", lambda task: _family_cost(task) is not None, what="counted")
     assert status(await ns.task("planner"))["phase"] == "Running"
     await report(ns, "planner", cost="0.10")
-    task = await ns.ended("planner", 60)
+    task = await ns.ended("planner")
     stop, usage = stop_of(task), status(task)["usage"]
     assert (stop["source"], stop["message"]) == ("Budget", "1.00 of 1.00 USD")
     assert (usage["cost"], usage["family"]["cost"], usage["family"]["turns"]) == ("0.10", "1.00", 10)

@@ -18,7 +18,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.registry import Registry
 from tests.support.registry import registry as serve_registry
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 AFTERWARDS = 2.0
@@ -26,9 +26,6 @@ AFTERWARDS = 2.0
 
 SOON = 20.0
 """Seconds in which a stop is over that waits for nothing; a volume that is missing takes a kubelet two minutes."""
-
-REBOOTED_SECONDS = 40.0
-"""How long a stop may take once its node has another boot ID: what is overdue is looked at every 10 seconds."""
 
 MOUNT: Object = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 LATE = "comes-late"
@@ -120,7 +117,7 @@ async def test_pods_that_are_removed_by_force_while_their_kubelet_starts_them(
     assert {name: status(await ns.task(name))["phase"] for name in names} == dict.fromkeys(names, "Stopping")
     await cluster.reboot_node()
     for name in names:
-        task = await ns.ended(name, REBOOTED_SECONDS)
+        task = await ns.ended(name)
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
         assert not ns.processes(name)
     await ns.nothing_happens(AFTERWARDS)
@@ -153,7 +150,7 @@ async def test_a_job_that_completes_has_not_ended_its_task_while_an_earlier_pod_
     await ns.nothing_happens(AFTERWARDS)
     assert status(await ns.task("job"))["phase"] not in TERMINAL
     await cluster.reboot_node()
-    task = await ns.ended("job", REBOOTED_SECONDS)
+    task = await ns.ended("job")
     assert status(task)["phase"] == "Completed"
     assert not workloads.processes(made)
 
@@ -181,7 +178,7 @@ async def test_a_task_that_is_gone_is_over_once_the_node_has_rebooted(
 
     assert not await over()
     await cluster.reboot_node()
-    await until(over, REBOOTED_SECONDS, "the operator is done with it")
+    await until(over, PATIENCE, "the operator is done with it")
 
 
 async def test_a_stop_while_a_start_hook_runs_waits_for_it(ns: Namespace, operator: Operator, hook: StartHook) -> None:

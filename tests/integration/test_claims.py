@@ -8,7 +8,7 @@ from tests.support.kube import SANDBOXES, Object
 from tests.support.laws import changed_by_us, exit_codes, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads, controller_of
 
 
@@ -134,7 +134,7 @@ async def rebound(ns: Namespace, workloads: Workloads, claim: Object, before: Ob
         found[:] = [each for each in boxes if controller_of(each) == claim["metadata"]["uid"]]
         return bool(found) and found[0]["metadata"]["uid"] != before["metadata"]["uid"]
 
-    await until(another, 20, "claim bound anew")
+    await until(another, PATIENCE, "claim bound anew")
     return found[0]
 
 

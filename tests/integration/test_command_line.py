@@ -20,10 +20,7 @@ from tests.support.laws import exit_code, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import MODULE, Operator
 from tests.support.programs import Program, free_port
-from tests.support.waiting import until
-
-END_SECONDS = 5.0
-"""How long `agentstop run` may take to end after SIGTERM."""
+from tests.support.waiting import PATIENCE, until
 
 MANIFEST = "kubectl apply -f crds/"
 
@@ -106,7 +103,7 @@ async def test_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
 async def test_the_definition_is_waited_for(bare: Cluster) -> None:
     operator = await Operator.start(bare, wait=False)
     try:
-        await until(lambda: MANIFEST in operator.program.text(), 20, "told how to install the definition")
+        await until(lambda: MANIFEST in operator.program.text(), PATIENCE, "told how to install the definition")
         assert await operator.probe("/healthz") == 200
         assert await operator.probe("/readyz") == 503
         await install_crds(bare.kube)
@@ -121,7 +118,7 @@ async def test_the_definition_is_waited_for(bare: Cluster) -> None:
         await ns.close()
         assert operator.program.text().count(MANIFEST) == 1
     finally:
-        assert await operator.program.end(END_SECONDS) == 0
+        assert await operator.program.end() == 0
     assert not operator.mistakes()
 
 
@@ -133,21 +130,21 @@ async def test_definitions_of_another_version_are_named_in_its_log(bare: Cluster
     operator = await Operator.start(bare)
     says = "agenttasks.agentstop.dev is another version's, which lacks status.gracePeriodSeconds"
     try:
-        await until(lambda: says in operator.program.text(), 20, "told which definition lacks what")
+        await until(lambda: says in operator.program.text(), PATIENCE, "told which definition lacks what")
         (line,) = [each for each in operator.program.text().splitlines() if "another version" in each]
         assert "WARNING" in line
         assert line.endswith("install them: agentstop crds | kubectl apply -f -")
         assert "stoporders" not in line
     finally:
-        assert await operator.program.end(END_SECONDS) == 0
+        assert await operator.program.end() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_while_it_waits_for_the_definition(bare: Cluster, number: signal.Signals) -> None:
     operator = await Operator.start(bare, wait=False)
-    await until(lambda: MANIFEST in operator.program.text(), 20, "waiting")
+    await until(lambda: MANIFEST in operator.program.text(), PATIENCE, "waiting")
     operator.program.signal(number)
-    assert await operator.program.ended(END_SECONDS) == 0
+    assert await operator.program.ended() == 0
     assert not operator.mistakes()
 
 
@@ -157,7 +154,7 @@ async def test_it_ends_soon_after_sigterm_even_if_asked_twice(bare: Cluster) -> 
     operator.program.signal(signal.SIGTERM)
     await asyncio.sleep(0.05)
     operator.program.signal(signal.SIGTERM)
-    assert await operator.program.ended(END_SECONDS) == 0
+    assert await operator.program.ended() == 0
     assert not operator.mistakes()
 
 
@@ -170,7 +167,7 @@ async def test_it_ends_soon_after_sigterm_with_the_api_server_away(bare: Cluster
     await ns.ended("a")
     with bare.halted():
         operator.program.signal(signal.SIGTERM)
-        assert await operator.program.ended(END_SECONDS) == 0
+        assert await operator.program.ended() == 0
     await ns.close()
 
 
@@ -178,10 +175,10 @@ async def test_it_ends_soon_after_sigterm_with_the_api_server_away(bare: Cluster
 async def test_it_ends_soon_after_sigterm_while_it_is_starting(bare: Cluster, moment: float) -> None:
     await install_crds(bare.kube)
     operator = await Operator.start(bare, wait=False)
-    await until(operator.listens, 20, "listening")
+    await until(operator.listens, PATIENCE, "listening")
     await asyncio.sleep(moment)
     operator.program.signal(signal.SIGTERM)
-    assert await operator.program.ended(END_SECONDS) == 0
+    assert await operator.program.ended() == 0
     assert not operator.mistakes()
 
 
@@ -201,7 +198,7 @@ async def test_an_api_server_that_is_not_there_yet_is_waited_for(tmp_path: Path)
         assert "cannot be reached" in program.text()
         assert "Traceback" not in program.text()
     finally:
-        assert await program.end(END_SECONDS) == 0
+        assert await program.end() == 0
 
 
 @pytest.mark.parametrize("more", [[], ["-v"]], ids=["short", "verbose"])
@@ -216,6 +213,6 @@ async def test_logs_are_json_where_they_are_asked_for(bare: Cluster, tmp_path: P
     await ns.create_task("a", agents.template(agents.graceful()))
     await ns.running("a")
     await ns.close()
-    assert await program.end(END_SECONDS) == 0
+    assert await program.end() == 0
     for line in program.text().splitlines():
         assert {"time", "level", "message"} <= set(json.loads(line))

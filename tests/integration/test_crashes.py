@@ -10,12 +10,11 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import Cluster, Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import Object
 from tests.support.laws import exit_code, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 AWAY_SECONDS = 5.0
@@ -23,10 +22,6 @@ AWAY_SECONDS = 5.0
 
 MAX_LIFE = 0.8
 """The operator is killed at most so many seconds after a stop was asked for."""
-
-LATE_SECONDS = 120.0
-"""How long a stop may take in which the operator is killed: where pods went with nobody there to see how, it takes a
-sign of life of their node from later than their grace period to prove that they are gone."""
 
 SLOW = agents.graceful(5)
 """Agents that end once the next operator is there and sees how: the pods of controllers go with their last state."""
@@ -136,7 +131,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_jobs(
         await ns.stop(f"a{number}")
         operator = await killed(ns, launch, operator)
     for number, job in enumerate(jobs):
-        task = await ns.ended(f"a{number}", LATE_SECONDS)
+        task = await ns.ended(f"a{number}")
         assert status(task)["phase"] == "Stopped"
         seen = ("Graceful", [0, 0, 0])
         assert stop_of(task)["verdict"] == "Gone" or (stop_of(task)["verdict"], exit_codes(task)) == seen
@@ -172,7 +167,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_pauses(
     await ns.stop("pod")
     await killed(ns, launch, operator)
     for name in ("job", "pod"):
-        task = await ns.ended(name, LATE_SECONDS)
+        task = await ns.ended(name)
         assert (status(task)["phase"], status(task)["attempts"]) == ("Stopped", rounds + 1)
         assert stop_of(task)["verdict"] in {"Graceful", "Gone"}
     assert len(await workloads.ever(job)) == 2 * (rounds + 1)
@@ -185,7 +180,7 @@ async def phase_of(ns: Namespace, task: str, phase: str, attempt: int) -> None:
     def so(each: Object) -> bool:
         return (status(each).get("phase"), status(each).get("attempts")) == (phase, attempt)
 
-    await ns.until(task, so, LATE_SECONDS, what=f"{phase} in run {attempt}")
+    await ns.until(task, so, what=f"{phase} in run {attempt}")
 
 
 async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_families(
@@ -206,7 +201,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_families
         await ns.create_task(late, agents.template(), parentRef={"name": names[-1]})
         operator = await killed(ns, launch, operator)
         for name in [*names, late]:
-            task = await ns.ended(name, LATE_SECONDS)
+            task = await ns.ended(name)
             assert (status(task)["phase"], stop_of(task)["source"], stop_of(task)["origin"]) == (
                 "Stopped",
                 "Parent",
@@ -214,7 +209,7 @@ async def test_an_operator_that_is_killed_at_random_moments_of_stops_of_families
             )
             verdict = "NotStarted" if name == late else "Graceful"
             assert stop_of(task)["verdict"] == verdict, name
-        task = await ns.ended(root, LATE_SECONDS)
+        task = await ns.ended(root)
         assert (status(task)["phase"], stop_of(task)["source"], stop_of(task)["verdict"]) == (
             "Stopped",
             "User",
@@ -328,7 +323,7 @@ async def test_an_api_server_that_is_away_after_the_stop_was_asked_for(
     await ns.stop("a")
     with cluster.halted():
         await asyncio.sleep(AWAY_SECONDS)
-    task = await ns.ended("a", 40)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
 
 
@@ -347,7 +342,7 @@ async def test_an_api_server_that_is_away_while_the_agent_is_being_stopped(
     with cluster.halted():
         await asyncio.sleep(AWAY_SECONDS)
         assert await operator.probe("/healthz") == 200
-    task = await ns.ended("a", 40)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Killed", 137)
     # The watches are alive again.
     await ns.stop("b")

@@ -17,7 +17,7 @@ from tests.support.laws import stop_of
 from tests.support.namespaces import API_VERSION, Namespace
 from tests.support.operators import MODULE, Operator, Operators
 from tests.support.run import run_of
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.exclusive
 
@@ -28,7 +28,6 @@ FINALIZERS = 5_700
 MAX_MIB = 512
 """What the chart's `resources.limits.memory` allows."""
 
-READY_SECONDS = 90.0
 SIGNAL_SECONDS = 1.0
 """Where the API server takes longer for small patches meanwhile, it is twice what they take at most, but no more than
 `MAX_SIGNAL_SECONDS`."""
@@ -86,14 +85,14 @@ async def test_a_crowd_of_large_tasks_fits_into_the_memory_and_slows_no_stop(
 ) -> None:
     operator = await Operator.start(cluster, command=[sys.executable, "-m", MODULE], wait=False)
     try:
-        await operator.ready(READY_SECONDS)
+        await operator.ready()
         assert most_mib(operator) < MAX_MIB
 
         async def seen() -> bool:
             _, metrics = await operator.get("/metrics")
             return f'agentstop_tasks{{namespace="{crowd}",phase="Paused"}} {float(TASKS_OF_THE_CROWD)}' in metrics
 
-        await until(seen, READY_SECONDS, "all of the crowd are paused")
+        await until(seen, PATIENCE, "all of the crowd are paused")
         await ns.create_task("a", agents.template(agents.graceful()))
         await ns.running("a")
 

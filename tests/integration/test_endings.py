@@ -180,7 +180,7 @@ async def test_a_pod_name_that_is_taken_is_waited_for(ns: Namespace, operator: O
     assert "Pod a " in conditions_of(task)["Stalled"]["message"]
     await ns.delete_pod("a")
     assert (await ns.pods.until_gone("a"))["metadata"]["uid"] == foreign["metadata"]["uid"]
-    task = await ns.phase("a", "Completed", 60)
+    task = await ns.phase("a", "Completed")
     assert stalled(task) is None
     assert status(task)["workload"]["uid"] != foreign["metadata"]["uid"]
 

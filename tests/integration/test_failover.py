@@ -19,14 +19,12 @@ from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.orders import Orders, counted, outcomes
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 LEASES = Kind("/apis/coordination.k8s.io/v1", "leases")
 
 SHORT, LONG = 3, 120
 """Times of a lease in seconds: one that runs out while a test waits for it, and one that does not."""
-
-LEADER_SECONDS = 30.0
 
 SKEWED = """
 import sys
@@ -81,12 +79,12 @@ class Replicas:
             found[:] = await self.leaders()
             return bool(found)
 
-        await until(one, LEADER_SECONDS, "a leader")
+        await until(one, PATIENCE, "a leader")
         return found[0]
 
     async def leads(self, replica: Operator) -> None:
         """Wait until this one leads."""
-        await until(replica.leads, LEADER_SECONDS, "this replica leads")
+        await until(replica.leads, PATIENCE, "this replica leads")
 
     async def kill(self, replica: Operator) -> None:
         self.running.remove(replica)
@@ -189,7 +187,7 @@ async def test_a_task_that_is_deleted_without_its_pod_while_nobody_leads(ns: Nam
     await replicas.kill(first)
     await ns.kube.delete(TASKS, ns.name, "a", propagation="Orphan")
     await replicas.leads(second)
-    await until(lambda: not ns.processes("a"), LEADER_SECONDS, "no process of a")
+    await until(lambda: not ns.processes("a"), PATIENCE, "no process of a")
 
 
 async def test_a_leader_that_was_frozen_does_not_act_when_it_goes_on(ns: Namespace, replicas: Replicas) -> None:
@@ -238,7 +236,7 @@ async def test_an_api_server_that_is_away_for_longer_than_the_lease(
     with cluster.halted():
         await asyncio.sleep(2 * SHORT)
         assert await replicas.leaders() == []
-    check_stopped_once(ns, "a", await ns.ended("a", 40))
+    check_stopped_once(ns, "a", await ns.ended("a"))
     assert len(await replicas.leaders()) == 1
 
 
@@ -281,7 +279,7 @@ async def test_an_order_in_the_middle_of_which_the_leader_is_killed(
     await asyncio.sleep(random.uniform(0, 0.3))
     await replicas.kill(await replicas.leader())
     await ns.create_task("late", agents.template())
-    last = await order.phase("Holding", 60)
+    last = await order.phase("Holding")
     tasks = [await ns.ended(name) for name in names]
     for name, task in zip(names, tasks, strict=True):
         check_stopped_once(ns, name, task)
@@ -308,5 +306,5 @@ async def test_a_replica_that_may_not_write_the_lease_waits_and_says_so(
 ) -> None:
     replica = await Replicas(ns, launch).start(wait=False)
     said = f"the lease {ns.name}/agentstop cannot be read or taken: Forbidden (403)"
-    await until(lambda: said in replica.program.text(), LEADER_SECONDS, "saying why it does not lead")
+    await until(lambda: said in replica.program.text(), PATIENCE, "saying why it does not lead")
     assert not await replica.leads()

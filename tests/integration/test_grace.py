@@ -8,12 +8,11 @@ import pytest
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from tests.support import agents
 from tests.support.clusters import Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import Object
 from tests.support.laws import conditions_of, moment, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 PRECISION = 2.0
 """Seconds by which a death may miss its moment: Kubernetes counts in whole ones, and the machine may be busy."""

@@ -6,17 +6,13 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import JOBS, PODS, Object
 from tests.support.laws import changed_by_us, conditions_of, exit_codes, pods_of, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.paper import PaperNode
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
-
-OVERDUE_SECONDS = 30.0
-"""How long something may take that is only done a margin of 10 seconds after the grace period."""
 
 
 def suspended(job: Object) -> bool:
@@ -92,12 +88,12 @@ async def test_a_job_that_a_queue_resumes_for_as_long_as_it_is_stopped(
     await workloads.adopt("a", job)
     await workloads.running(job)
     await ns.stop("a")
-    async with asyncio.timeout(OVERDUE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while stalled(await ns.task("a")) != "StartedAgain":
             await workloads.until(job, suspended, what="suspended again")
             await workloads.patch(job, suspend=False)
             await asyncio.sleep(1.5)
-    task = await ns.ended("a", OVERDUE_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], status(task)["message"]) == ("Stopped", "Task was stopped by user")
     assert not workloads.processes(job)
 
@@ -296,7 +292,7 @@ async def test_a_job_whose_manager_does_not_act(ns: Namespace, operator: Operato
     await ns.stop("a")
     # Its pod is ended all the same, but nobody can say that the manager makes no other.
     await workloads.gone(job)
-    task = await ns.stalled("a", "ControllerNotActing", OVERDUE_SECONDS)
+    task = await ns.stalled("a", "ControllerNotActing")
     assert (status(task)["phase"], exit_codes(task)) == ("Stopping", [0])
     assert "example.com/manager" in conditions_of(task)["Stalled"]["message"]
     assert suspended(await workloads.get(job))
@@ -341,7 +337,7 @@ async def test_a_pod_that_hangs_in_its_deletion_is_asked_once_more(
         await workloads.adopt("a", job)
         await ns.phase("a", "Running")
         await ns.stop("a")
-        asked = await ns.pods.until(name, _hurried, OVERDUE_SECONDS, what="asked to go within 1 second")
+        asked = await ns.pods.until(name, _hurried, what="asked to go within 1 second")
         assert status(await ns.task("a"))["phase"] == "Stopping"
         await ns.nothing_happens(1)
         again = (await ns.pod(name))["metadata"]

@@ -14,12 +14,9 @@ from tests.support.kube import NODES
 from tests.support.laws import conditions_of, exit_code, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.needs(Feature.KUBELET_COMMAND), pytest.mark.exclusive]
-
-NOTICED_SECONDS = 120.0
-"""How long the control plane may take to call a silent node unready, and the operator to see it."""
 
 
 async def tell(cluster: Cluster, word: str) -> None:
@@ -39,7 +36,7 @@ async def without_kubelet(cluster: Cluster, node: str) -> AsyncIterator[None]:
         yield
     finally:
         await tell(cluster, "start")
-        await until(ready, NOTICED_SECONDS, f"node {node} ready again")
+        await until(ready, PATIENCE, f"node {node} ready again")
 
 
 async def test_a_stop_waits_for_a_kubelet_that_died(ns: Namespace, operator: Operator, cluster: Cluster) -> None:
@@ -48,11 +45,11 @@ async def test_a_stop_waits_for_a_kubelet_that_died(ns: Namespace, operator: Ope
     node = str(status(task)["workload"]["pods"][0]["node"])
     async with without_kubelet(cluster, node):
         await ns.stop("a")
-        task = await ns.stalled("a", "NodeUnreachable", NOTICED_SECONDS)
+        task = await ns.stalled("a", "NodeUnreachable")
         assert status(task)["phase"] == "Stopping"
         assert node in conditions_of(task)["Stalled"]["message"]
         assert status(await ns.task("a"))["phase"] == "Stopping"
-    task = await ns.ended("a", 60)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
     assert stalled(task) is None
 
@@ -64,6 +61,6 @@ async def test_an_agent_that_ends_while_its_kubelet_is_dead(
     task = await ns.running("a")
     async with without_kubelet(cluster, str(status(task)["workload"]["pods"][0]["node"])):
         await ns.stop("a")
-        await ns.stalled("a", "NodeUnreachable", NOTICED_SECONDS)
-    task = await ns.ended("a", 60)
+        await ns.stalled("a", "NodeUnreachable")
+    task = await ns.ended("a")
     assert (status(task)["phase"], exit_code(task)) == ("Stopped", 0)

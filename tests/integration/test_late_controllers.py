@@ -18,8 +18,6 @@ LATE_SECONDS = 7.0
 EACH = 4
 """Pauses, and stops."""
 
-CAUGHT_UP_SECONDS = 40.0
-
 
 def finals(job: Object) -> set[str]:
     """Return the conditions by which a Job has ended, or is about to."""
@@ -48,10 +46,10 @@ async def test_pauses_and_stops_while_the_job_controller_is_late(
         assert not [name for name in stopped if workloads.processes(jobs[name])]
 
     for name in paused:
-        await ns.phase(name, "Paused", CAUGHT_UP_SECONDS)
+        await ns.phase(name, "Paused")
         assert not workloads.processes(jobs[name])
     for name in stopped:
-        task = await ns.ended(name, CAUGHT_UP_SECONDS)
+        task = await ns.ended(name)
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Graceful")
         assert not workloads.processes(jobs[name])
 

@@ -7,29 +7,19 @@ import pytest
 
 from tests.support import agents
 from tests.support.clusters import NODE, Cluster, Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import TASKS
 from tests.support.laws import conditions_of, exit_code, kstatus, moment, stalled, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.nodes import dead_kubelet
 from tests.support.operators import Operator
 from tests.support.paper import PaperNode
-from tests.support.waiting import until
-
-BACK_SECONDS = 30.0
-"""How long a stop may take to complete once its node is back: overdue stops are looked at every 10 seconds."""
+from tests.support.waiting import PATIENCE, until
 
 HELD_UP_SECONDS = 11.0
 """For so long a stop is held up by a node that does not answer before the node's deletion counts at once."""
 
 AFTER_THE_GRACE = 12.0
 """When a node's deletion counts that had a second's grace period to end what it runs."""
-
-PATIENT_SECONDS = 45.0
-"""The same of a task that nobody stopped: what holds it up is looked at every 30 seconds."""
-
-GIVEN_UP_SECONDS = 30.0
-"""How long MarkStopped may take: the grace period, a margin of 10 seconds, and some air."""
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ async def test_a_stop_waits_for_a_node_that_does_not_answer(
         event = await ns.event("a", "NodeUnreachable")
         assert (event["type"], event["action"]) == ("Warning", "Stop")
         assert status(await ns.task("a"))["phase"] == "Stopping"
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
     assert stalled(task) is None
 
@@ -70,12 +60,12 @@ async def test_a_stop_gives_up_waiting_where_it_is_told_to(ns: Namespace, operat
     await ns.running("a")
     async with dead_kubelet(cluster):
         await ns.stop("a", onUnconfirmed="MarkStopped")
-        task = await ns.ended("a", GIVEN_UP_SECONDS)
+        task = await ns.ended("a")
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Unverified")
         event = await ns.event("a", "StopUnverified")
         assert (event["type"], event["action"]) == ("Warning", "Stop")
     # What was marked without proof does end once its node is back.
-    await until(lambda: not ns.processes("a"), BACK_SECONDS, "processes gone")
+    await until(lambda: not ns.processes("a"), PATIENCE, "processes gone")
 
 
 @pytest.mark.needs(Feature.REHEARSAL)
@@ -92,7 +82,7 @@ async def test_a_pod_removed_by_force_from_a_node_that_does_not_answer_proves_no
         await ns.pods.until_gone("a")
         await ns.nothing_happens(2)
         assert status(await ns.task("a"))["phase"] == "Stopping"
-    task = await ns.ended("a", BACK_SECONDS + 10)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
     assert not ns.processes("a")
 
@@ -108,7 +98,7 @@ async def test_an_agent_that_ends_on_a_node_that_does_not_answer(
         await ns.stop("a")
         await ns.stalled("a", "NodeUnreachable")
         await until(lambda: not ns.processes("a"), PATIENCE, "the agent's end")
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], exit_code(task)) == ("Stopped", 0)
 
 
@@ -122,7 +112,7 @@ async def test_a_stop_on_a_node_that_is_deleted(ns: Namespace, operator: Operato
     await ns.stalled("a", "NodeUnreachable")
     await paper.remove()
     await paper.forget("a")
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
 
 
@@ -139,7 +129,7 @@ async def test_a_pod_that_waited_when_its_node_was_lost_may_have_run(
     await ns.nothing_happens(HELD_UP_SECONDS)
     await paper.remove()
     await paper.collect("a")
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
 
 
@@ -163,7 +153,7 @@ async def test_that_a_node_did_not_answer_counts_for_a_task_that_is_gone_too(
     assert not await over()
     await paper.remove()
     await paper.collect("a")
-    await until(over, BACK_SECONDS, "the operator is done with it")
+    await until(over, PATIENCE, "the operator is done with it")
 
 
 @pytest.mark.needs(Feature.PAPER_NODES)
@@ -179,7 +169,7 @@ async def test_a_node_that_is_deleted_while_it_lives_has_the_time_to_end_what_it
     await paper.forget("a")
     await ns.nothing_happens(1)
     assert status(await ns.task("a"))["phase"] == "Stopping"
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
     assert moment(stop_of(task)["confirmedAt"]) >= moment(stop_of(task)["killAt"])
 
@@ -206,13 +196,13 @@ async def test_a_node_that_is_deleted_while_it_starts_a_container_proves_nothing
     phases = {name: status(await ns.task(name))["phase"] for name in ("a", "b", "c")}
     assert phases == {"a": "Stopping", "b": "Pending", "c": "Stopping"}
     await ns.stop("b", onUnconfirmed="MarkStopped")
-    assert stop_of(await ns.ended("b", GIVEN_UP_SECONDS))["verdict"] == "Unverified"
+    assert stop_of(await ns.ended("b"))["verdict"] == "Unverified"
     await paper.register()
     await ns.stalled("c", "KubeletBusy")
     paper.boot_id = "two"
     await paper.say("True")
     for name in ("a", "c"):
-        task = await ns.ended(name, BACK_SECONDS)
+        task = await ns.ended(name)
         assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
 
 
@@ -232,7 +222,7 @@ async def test_a_pod_of_which_its_kubelet_had_reported_nothing_may_be_started_ye
         assert status(await ns.stalled(name, "KubeletBusy"))["phase"] == phase
     paper.boot_id = "two"
     await paper.say("True")
-    stopped, lost = await ns.ended("stopped", BACK_SECONDS), await ns.ended("lost", PATIENT_SECONDS)
+    stopped, lost = await ns.ended("stopped"), await ns.ended("lost")
     assert (status(stopped)["phase"], stop_of(stopped)["verdict"]) == ("Stopped", "Gone")
     assert (status(lost)["phase"], status(lost)["reason"]) == ("Failed", "WorkloadLost")
 
@@ -256,7 +246,7 @@ async def test_a_task_that_nobody_stopped_has_not_ended_while_the_machine_of_a_d
         await paper.collect(name)
     await ns.nothing_happens(2)
     assert {status(await ns.task(name))["phase"] for name in ("a", "main")} == {"Running"}
-    lost, done = await ns.ended("a", BACK_SECONDS), await ns.ended("main", BACK_SECONDS)
+    lost, done = await ns.ended("a"), await ns.ended("main")
     assert datetime.now(UTC) >= removed_at + timedelta(seconds=13)
     assert (status(lost)["phase"], status(lost)["reason"]) == ("Failed", "DeletionByPodGC")
     assert (status(done)["phase"], status(done)["reason"]) == ("Completed", "Completed")
@@ -274,7 +264,7 @@ async def test_a_stop_on_a_node_that_is_out_of_service(ns: Namespace, operator: 
     await ns.nothing_happens(0.5)
     assert status(await ns.task("a"))["phase"] == "Stopping"
     await paper.forget("a")
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
 
 
@@ -289,11 +279,11 @@ async def test_a_finalizer_on_the_pod_of_a_node_that_is_gone_is_named(
     await ns.stop("a", podPolicy="Delete")
     await ns.until("a", lambda task: "signaledAt" in stop_of(task), what="signaled")
     await paper.remove()
-    task = await ns.stalled("a", "BlockedByFinalizer", BACK_SECONDS)
+    task = await ns.stalled("a", "BlockedByFinalizer")
     assert "example.com/hold" in conditions_of(task)["Stalled"]["message"]
     await ns.patch_pod("a", {"metadata": {"finalizers": None}})
     await paper.forget("a")
-    task = await ns.ended("a", BACK_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NodeFenced")
 
 
@@ -322,7 +312,7 @@ async def test_a_node_that_never_reports_the_end_stalls_the_stop(
     await paper.run("a")
     await ns.phase("a", "Running")
     await ns.stop("a")
-    await ns.stalled("a", "NotConfirmed", 30)
+    await ns.stalled("a", "NotConfirmed")
     await paper.end("a", 137)
     task = await ns.ended("a")
     assert (stop_of(task)["verdict"], stalled(task)) == ("Killed", None)

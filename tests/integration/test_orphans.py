@@ -12,9 +12,9 @@ from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.orders import Orders
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-from .test_rights import GRANTED_SECONDS, Rights, start
+from .test_rights import Rights, start
 
 DISOWNED = {"metadata": {"ownerReferences": None}}
 COUNTED = "agentstop_orphaned_pods_ended_total"
@@ -39,8 +39,8 @@ async def orphan(ns: Namespace, name: str = "a") -> None:
     await ns.tasks.until_gone(name)
 
 
-async def ended(ns: Namespace, name: str = "a", seconds: float = 20) -> None:
-    await until(lambda: not ns.processes(name), seconds, f"no process of {name}")
+async def ended(ns: Namespace, name: str = "a") -> None:
+    await until(lambda: not ns.processes(name), PATIENCE, f"no process of {name}")
 
 
 async def told(ns: Namespace, pod: str, reason: str) -> Object:
@@ -53,7 +53,7 @@ async def told(ns: Namespace, pod: str, reason: str) -> Object:
         found[:] = [each for each in about if (each["regarding"]["name"], each["reason"]) == (pod, reason)]
         return bool(found)
 
-    await until(there, 20, f"event {reason} about pod {pod}")
+    await until(there, PATIENCE, f"event {reason} about pod {pod}")
     return found[0]
 
 
@@ -74,7 +74,7 @@ async def test_a_task_that_is_deleted_without_its_pod(ns: Namespace, operator: O
     async def none_left() -> bool:
         return await operator.number("agentstop_orphaned_pods") == 0
 
-    await until(none_left, 20, "seen to no more")
+    await until(none_left, PATIENCE, "seen to no more")
 
 
 @pytest.mark.parametrize("how", ["orphan", "disown"])
@@ -218,6 +218,6 @@ async def test_an_orphan_that_may_not_be_ended(ns: Namespace, launch: Operators,
     async def counted() -> bool:
         return await operator.number('agentstop_stops_stalled{reason="DeleteForbidden"}') == 1
 
-    await until(counted, 20, "counted as stalled")
+    await until(counted, PATIENCE, "counted as stalled")
     await rights.change()
-    await ended(ns, seconds=GRANTED_SECONDS)
+    await ended(ns)

@@ -11,13 +11,10 @@ from tests.support.kube import CRDS, Kind, Object
 from tests.support.laws import conditions_of, exit_codes, kstatus, stalled, status, stop_of
 from tests.support.namespaces import Namespace, pod_ref
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 HOLD = "example.com/hold"
-
-NOTICED_SECONDS = 30.0
-"""How long it may take until a kind is noticed that came or went."""
 
 
 def reference(version: str, kind: str, name: str = "x") -> Object:
@@ -104,7 +101,7 @@ async def remove(cluster: Cluster, definition: str) -> None:
     async def gone() -> bool:
         return definition not in {each["metadata"]["name"] for each in await cluster.kube.list(CRDS)}
 
-    await until(gone, NOTICED_SECONDS, f"{definition} gone")
+    await until(gone, PATIENCE, f"{definition} gone")
 
 
 async def test_a_custom_kind_that_cannot_be_scaled_is_refused(ns: Namespace, operator: Operator, teams: Teams) -> None:
@@ -122,7 +119,7 @@ async def test_a_kind_that_is_installed_later_is_noticed(ns: Namespace, operator
     assert f"Team of {teams.group}/v1" in status(task)["message"]
     await teams.install()
     await teams.make()
-    await ns.phase("a", "Running", NOTICED_SECONDS)
+    await ns.phase("a", "Running")
     await ns.stop("a")
     await ns.pods.until_gone("x-0")
     await teams.say({"size": 0})
@@ -140,7 +137,7 @@ async def test_a_stop_of_what_is_left_of_a_kind_that_was_removed(
     await remove(cluster, teams.definition)
     # Where nothing collects what the Team owned, its agent still runs.
     await ns.stop("a")
-    task = await ns.ended("a", NOTICED_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_codes(task)) == ("Stopped", "Graceful", [0])
 
 
@@ -173,17 +170,17 @@ async def test_a_cluster_where_agent_sandbox_is_installed_later_and_removed_agai
         await workloads.create(manifests.sandbox_template("template", agents.graceful()))
         await workloads.create(manifests.warm_pool("pool", "template"))
         claim = await workloads.create(manifests.claim("claim", "pool"))
-        await workloads.running(box, seconds=NOTICED_SECONDS)
-        await workloads.running(claim, seconds=NOTICED_SECONDS)
+        await workloads.running(box)
+        await workloads.running(claim)
         for name in ("a", "b"):
-            await ns.phase(name, "Running", NOTICED_SECONDS)
+            await ns.phase(name, "Running")
         await ns.stop("a")
         assert exit_codes(await ns.ended("a")) == [0]
         for name in SANDBOX_KINDS:
             await remove(cluster, name)
         # All sandboxes went with their kind; whether that or the stop ends the agent first is chance.
         await ns.stop("b")
-        task = await ns.ended("b", NOTICED_SECONDS)
+        task = await ns.ended("b")
         assert status(task)["phase"] in {"Stopped", "Failed"}
         assert exit_codes(task) == [0]
         await ns.stop("other")
@@ -279,7 +276,7 @@ async def test_of_many_tasks_for_one_workload_exactly_one_has_it(ns: Namespace, 
         phases = [status(await ns.task(name)).get("phase") for name in names]
         return phases.count("Failed") == len(names) - 1 and phases.count("Running") == 1
 
-    await until(decided, 20, "one task running, the others refused")
+    await until(decided, PATIENCE, "one task running, the others refused")
 
 
 async def test_a_workload_whose_task_was_deleted_can_have_another_one(

@@ -20,12 +20,6 @@ from tests.support.workloads import Workloads
 
 pytestmark = pytest.mark.needs(Feature.RBAC)
 
-GRANTED_SECONDS = 60.0
-"""How long it may take to see a new right: a refused stop is tried again every 10 seconds, a refused start every 30."""
-
-FORGOTTEN_SECONDS = 60.0
-"""How long the proof may take where the pod's object was removed by force: the node's word is needed, and a pause."""
-
 BASE: dict[str, Sequence[str]] = {
     "agentstop.dev/agenttasks": ("get", "list", "watch", "update", "patch", "delete"),
     "agentstop.dev/agenttasks/status": ("update", "patch"),
@@ -132,7 +126,7 @@ async def test_no_right_to_end_pods(ns: Namespace, launch: Operators, cluster: C
     assert (event["type"], event["action"]) == ("Warning", "Stop")
     assert "signaledAt" not in stop_of(await ns.task("a"))
     await rights.change()
-    task = await ns.ended("a", GRANTED_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_code(task)) == ("Stopped", "Graceful", 0)
     assert stalled(task) is None
 
@@ -157,7 +151,7 @@ async def test_no_right_to_make_pods(ns: Namespace, launch: Operators, cluster: 
     task = await ns.stalled("a", "CreateForbidden")
     assert status(task)["phase"] == "Pending"
     await rights.change()
-    assert exit_code(await ns.phase("a", "Completed", GRANTED_SECONDS)) == 0
+    assert exit_code(await ns.phase("a", "Completed")) == 0
 
 
 async def test_a_stop_while_the_pod_cannot_be_made(
@@ -185,7 +179,7 @@ async def test_no_right_to_read_the_node_of_a_pod_that_was_removed_by_force(
     await ns.delete_pod("a", grace=0)
     await ns.stalled("a", "NodeReadForbidden")
     await rights.see_nodes()
-    task = await ns.ended("a", FORGOTTEN_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "Gone")
 
 
@@ -245,7 +239,7 @@ async def test_workloads_that_may_not_be_stopped(
         assert "signaledAt" not in stop_of(seen)
     await rights.change(WORKLOADS)
     for task in made:
-        last = await ns.ended(task, GRANTED_SECONDS)
+        last = await ns.ended(task)
         assert (status(last)["phase"], stop_of(last)["verdict"], exit_codes(last)) == ("Stopped", "Graceful", [0])
         assert stalled(last) is None
 
@@ -270,5 +264,5 @@ async def test_a_workload_that_may_not_even_be_read(
     await ns.stop("a")
     task = await ns.until("a", lambda each: _forbidden_in(each, "Stopping"), what="not to be stopped")
     await rights.change(WORKLOADS)
-    task = await ns.ended("a", GRANTED_SECONDS)
+    task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_codes(task)) == ("Stopped", "Graceful", [0])

@@ -7,12 +7,11 @@ import pytest
 
 from tests.support import agents, definitions, manifests
 from tests.support.clusters import Cluster
-from tests.support.history import PATIENCE
 from tests.support.kube import CRDS, DEPLOYMENTS, PODS, REPLICA_SETS, Kind, Object
 from tests.support.laws import conditions_of, exit_codes, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads, controller_of
 
 Manifest = Callable[..., Object]
@@ -188,7 +187,7 @@ async def test_a_replica_set_that_its_deployment_leaves_behind_is_stopped_in_its
     await ns.stop("a")
     # A pod that went while the new operator was only beginning to watch it may have left no exit code: then its node
     # has to answer for its grace period, for 10 seconds more, and until it is looked at again.
-    task = await ns.ended("a", 60)
+    task = await ns.ended("a")
     assert (status(task)["phase"], status(task)["workload"]["uid"]) == ("Stopped", made["metadata"]["uid"])
     assert exit_codes(task) == [0, 0, 0, 0] or not up
     assert not await workloads.pods(left)
@@ -314,5 +313,5 @@ async def test_a_kind_that_does_not_say_which_pods_are_its_own(ns: Namespace, op
     assert status(task)["phase"] == "Stopping"
     assert "Crew crew" in conditions_of(task)["Stalled"]["message"]
     await asyncio.gather(crew.say(1), crew.obey())
-    task = await ns.ended("a", 30)
+    task = await ns.ended("a")
     assert status(task)["phase"] == "Stopped"

@@ -8,12 +8,11 @@ import pytest
 
 from tests.support import agents, manifests
 from tests.support.clusters import NODE, Feature
-from tests.support.history import PATIENCE
 from tests.support.kube import CRON_JOBS, NODES, PODS, TASKS, Object
 from tests.support.laws import conditions_of, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads, controller_of
 
 LABELS = {"app": "taken"}

@@ -8,7 +8,7 @@ from tests.support.kube import JOBS, NAMESPACES, PODS, TASKS, Kind, KubeError, O
 from tests.support.laws import stalled
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 GRACE = 2
@@ -35,7 +35,7 @@ async def deleted_meanwhile(ns: Namespace, launch: Operators, *kinds: Kind) -> N
     async def no_pods() -> bool:
         return not await ns.kube.list(PODS, ns.name)
 
-    await until(no_pods, 60, "the pods of the namespace gone")
+    await until(no_pods, PATIENCE, "the pods of the namespace gone")
 
 
 async def reasons_until_gone(ns: Namespace, name: str) -> set[str]:

@@ -11,9 +11,7 @@ from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operators
 from tests.support.programs import free_port
-from tests.support.waiting import until
-
-SECONDS = 20.0
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -32,11 +30,11 @@ async def test_an_operator_that_takes_over_goes_on_with_the_trace(
     task = await ns.create_task("a", agents.template(agents.DEAF, grace=4))
     await ns.running("a")
     await ns.stop("a")
-    await until(lambda: "signal" in collector.names, SECONDS, "the signal's span")
+    await until(lambda: "signal" in collector.names, PATIENCE, "the signal's span")
     await first.program.kill()
     await launch.start(ns.name)
     ended = await ns.ended("a")
-    await until(lambda: "stop" in collector.names, SECONDS, "the whole")
+    await until(lambda: "stop" in collector.names, PATIENCE, "the whole")
 
     assert collector.names == ["request", "signal", "terminate", "confirm", "stop"]
     uid = task["metadata"]["uid"]

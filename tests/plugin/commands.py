@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.programs import ROOT, Program
-
-PATIENCE = 40.0
-"""Seconds after which a command is given up; nothing takes that long when it works."""
+from tests.support.waiting import PATIENCE
 
 COMMAND = (sys.executable, "-m", "agentstop.cli.main")
 

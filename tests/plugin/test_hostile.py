@@ -20,6 +20,7 @@ from tests.plugin.commands import Cli, Terminal, environment
 from tests.plugin.paper import STOP, STOPPED, Paper, stalled
 from tests.plugin.test_completion import complete
 from tests.support.kube import Object
+from tests.support.waiting import PATIENCE
 
 RUN = ";touch${IFS}$HOME/owned;"
 
@@ -183,7 +184,7 @@ class _Bash:
 
     async def end(self) -> None:
         self._type("exit\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await self._process.wait()
         self._read()
         os.close(self._master)
@@ -200,7 +201,7 @@ class _Bash:
 
     async def _shows(self, word: str) -> None:
         seen = self.text.count(f"{word}\r\n")
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while self.text.count(f"{word}\r\n") <= seen:
                 await asyncio.sleep(0.05)
                 self._read()

@@ -10,7 +10,7 @@ from tests.plugin.commands import Cli, Terminal
 from tests.plugin.paper import EARLIER, EVENTS, STOP, STOPPED, Paper, stalled
 from tests.support.clusters import Cluster
 from tests.support.kube import TASKS, Object
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 # stop
 
@@ -39,7 +39,7 @@ async def test_one_that_has_ended_is_stopped_as_asked(cli: Cli, paper: Paper) ->
 async def test_a_stop_that_is_stalled(cli: Cli, paper: Paper) -> None:
     await paper.task("a", {"phase": "Running"})
     waiting = cli("stop", "a", "--wait", "--timeout", "3s", "-n", paper.namespace)
-    await until(lambda: _stop_requested(paper, "a"), 20, "the stop is requested")
+    await until(lambda: _stop_requested(paper, "a"), PATIENCE, "the stop is requested")
     await paper.write(
         "a", phase="Stopping", stop=STOP, conditions=[stalled("NodeUnreachable", "node n does not answer")]
     )
@@ -103,7 +103,7 @@ async def test_an_order_is_followed_to_its_end(cli: Cli, paper: Paper) -> None:
     async def made() -> bool:
         return bool(await paper.orders())
 
-    await until(made, 20, "an order")
+    await until(made, PATIENCE, "an order")
     name = (await paper.orders())[0]["metadata"]["name"]
     begun: Object = {"matched": 812, "startedAt": EARLIER}
     await paper.write_order(name, phase="Stopping", stopping=400, stopped={"graceful": 412}, **begun)
@@ -368,7 +368,7 @@ async def test_a_drill_is_reported(cli: Cli, paper: Paper) -> None:
     async def made() -> bool:
         return bool(await paper.orders())
 
-    await until(made, 20, "an order")
+    await until(made, PATIENCE, "an order")
     report = {
         "running": 5,
         "waiting": 2,

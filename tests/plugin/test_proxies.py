@@ -9,20 +9,19 @@ from urllib.parse import urlsplit
 import pytest
 
 from agentstop.client.proxies import connect_through
-
-SECONDS = 10.0
+from tests.support.waiting import PATIENCE
 
 
 @contextmanager
 def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
     """Serve one connection on loopback and yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(SECONDS)
+        server.settimeout(PATIENCE)
 
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.settimeout(SECONDS)
+                connection.settimeout(PATIENCE)
                 talk(connection)
 
         thread = threading.Thread(target=serve)
@@ -30,7 +29,7 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
         try:
             yield server.getsockname()[1]
         finally:
-            thread.join(SECONDS)
+            thread.join(PATIENCE)
 
 
 def test_an_http_proxy_is_asked_for_a_tunnel() -> None:
@@ -44,7 +43,7 @@ def test_an_http_proxy_is_asked_for_a_tunnel() -> None:
 
     with (
         serving(talk) as port,
-        connect_through(urlsplit(f"http://jane:p%40w@127.0.0.1:{port}"), "k.example", 6443, SECONDS) as tunnel,
+        connect_through(urlsplit(f"http://jane:p%40w@127.0.0.1:{port}"), "k.example", 6443, PATIENCE) as tunnel,
     ):
         assert tunnel.recv(5) == b"hello"
     assert heard.startswith(b"CONNECT k.example:6443 HTTP/1.1\r\nHost: k.example:6443\r\n")
@@ -57,7 +56,7 @@ def test_an_http_proxy_that_refuses() -> None:
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
 
     with serving(talk) as port, pytest.raises(OSError, match="403 Forbidden"):
-        connect_through(urlsplit(f"http://127.0.0.1:{port}"), "k.example", 6443, SECONDS)
+        connect_through(urlsplit(f"http://127.0.0.1:{port}"), "k.example", 6443, PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_socks_proxy_looks_up_names_by_itself(host: str, address: bytes) -> No
         heard.append(connection.recv(1024))
         connection.sendall(b"\x05\x00\x00\x01" + bytes(6) + b"hello")
 
-    with serving(talk) as port, connect_through(urlsplit(f"socks5://127.0.0.1:{port}"), host, 6443, SECONDS) as tunnel:
+    with serving(talk) as port, connect_through(urlsplit(f"socks5://127.0.0.1:{port}"), host, 6443, PATIENCE) as tunnel:
         assert tunnel.recv(5) == b"hello"
     assert heard == [b"\x05\x01\x00", b"\x05\x01\x00" + address + (6443).to_bytes(2, "big")]
 
@@ -90,4 +89,4 @@ def test_a_socks_proxy_that_cannot_connect() -> None:
         connection.sendall(b"\x05\x04\x00\x01" + bytes(6))
 
     with serving(talk) as port, pytest.raises(OSError, match="host unreachable"):
-        connect_through(urlsplit(f"socks5://127.0.0.1:{port}"), "k.example", 6443, SECONDS)
+        connect_through(urlsplit(f"socks5://127.0.0.1:{port}"), "k.example", 6443, PATIENCE)

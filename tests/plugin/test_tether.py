@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from tests.plugin.commands import COMMAND, PATIENCE, Cli, environment
+from tests.plugin.commands import COMMAND, Cli, environment
 from tests.plugin.paper import Paper
 from tests.support import agents
 from tests.support.kube import TASKS
 from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.tethers import LEASES
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 async def leases(paper: Paper) -> list[str]:

@@ -8,7 +8,7 @@ from tests.support import agents
 from tests.support.kube import JSON_PATCH, PODS, TASKS, Kube, KubeError, Object
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import Users
 from .test_admission import EDIT, POD_RIGHTS, STOP, TASK_RIGHTS, refused, task
@@ -42,7 +42,7 @@ async def test_nobody_orphans_the_pod_of_a_task(
     async def gone() -> bool:
         return not await ns.kube.list(PODS, ns.name)
 
-    await until(gone, 60, "the pod gone with its task")
+    await until(gone, PATIENCE, "the pod gone with its task")
 
 
 async def test_a_finalizer_does_not_orphan_it_either(ns: Namespace, users: Users) -> None:

@@ -7,12 +7,11 @@ from tests.support.kube import PODS, Object
 from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 MANY = 36
 LISTED = 32
-PATIENCE = 90.0
 
 
 async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
@@ -23,8 +22,8 @@ async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
     await operators.serve(ns.name)
     made = await workloads.create(manifests.deployment("d", agents.graceful(), replicas=MANY))
     await workloads.adopt("a", made)
-    await workloads.running(made, MANY, PATIENCE)
-    task = await ns.until("a", _all_on_record, PATIENCE, what="all pods on record")
+    await workloads.running(made, MANY)
+    task = await ns.until("a", _all_on_record, what="all pods on record")
     shown = {each["uid"] for each in status(task)["workload"]["pods"]}
     pods = {each["metadata"]["uid"]: each for each in await ns.kube.list(PODS, ns.name)}
     hidden = pods[min(pods.keys() - shown)]["metadata"]["name"]
@@ -32,7 +31,7 @@ async def test_a_pod_that_is_not_shown_loses_its_labels_while_no_operator_runs(
     await ns.patch_pod(hidden, {"metadata": {"labels": None, "ownerReferences": None}})
     await aftermath.brake_works(await operators.serve(ns.name))
     await ns.stop("a")
-    last = await ns.ended("a", PATIENCE)
+    last = await ns.ended("a")
     assert status(last)["phase"] == "Stopped"
     assert stop_of(last)["verdict"] in {"Graceful", "Gone"}
     assert not ns.processes(hidden)

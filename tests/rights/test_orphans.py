@@ -8,7 +8,7 @@ from tests.support.kube import PODS, TASKS, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace, pod_ref
 from tests.support.operators import Operator, Operators
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from .conftest import Users
 from .test_admission import EDIT, ORDERS, POD_RIGHTS, TASK_RIGHTS, order, refused, task
@@ -25,7 +25,7 @@ async def started(ns: Namespace, name: str = "a", script: str = agents.DEAF, *, 
 
 
 async def ended(ns: Namespace, pod: str = "a") -> None:
-    await until(lambda: not ns.processes(pod), 30, f"no process of {pod}")
+    await until(lambda: not ns.processes(pod), PATIENCE, f"no process of {pod}")
 
 
 async def orphan(ns: Namespace, name: str = "a") -> None:
@@ -44,7 +44,7 @@ async def held(ns: Namespace, users: Users) -> Object:
         found[0] = status(await ns.kube.get(ORDERS, ns.name, "o"))
         return found[0].get("phase") == "Holding"
 
-    await until(holds, 40, "Holding")
+    await until(holds, PATIENCE, "Holding")
     return found[0]
 
 
@@ -95,7 +95,7 @@ async def test_a_task_made_again_under_the_name_of_the_former_hides_no_pod(
     agent = await users.grant("agent", TASK_RIGHTS, POD_RIGHTS)
     await orphan(ns)
     await agent.create(TASKS, ns.name, task("a", podTemplate=agents.template(agents.graceful())))
-    await ns.pods.until_gone("a", of=old, seconds=40)
+    await ns.pods.until_gone("a", of=old)
     await ns.stop("a")
     assert stop_of(await ns.ended("a"))["verdict"] in {"Graceful", "NotStarted"}
     await ended(ns)

@@ -10,7 +10,7 @@ from tests.support.kube import JOBS, PODS, TASKS, Kind, KubeError, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 from .test_admission import ORDERS, order
@@ -65,7 +65,7 @@ async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Na
     async def is_small() -> bool:
         return bool((await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"] == {LABEL: "a"})
 
-    await until(is_small, 20, "the pod is small again")
+    await until(is_small, PATIENCE, "the pod is small again")
     last = await ns.ended("a")
     assert (status(last)["phase"], exit_code(last)) == ("Stopped", 0)
 
@@ -136,7 +136,7 @@ async def _complete(ns: Namespace) -> Object:
         found[:] = [(await ns.kube.get(ORDERS, ns.name, "o")).get("status") or {}]
         return found[0].get("phase") == "Complete"
 
-    await until(done, 30, "the order is complete")
+    await until(done, PATIENCE, "the order is complete")
     return found[0]
 
 

@@ -8,7 +8,7 @@ from tests.support.clusters import Cluster
 from tests.support.kube import JSON_PATCH, PODS, ROLES, TASKS, USAGES, Kind, KubeError, Object
 from tests.support.laws import exit_code, stalled, status, stop_of
 from tests.support.namespaces import Namespace, pod_ref
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import Workloads
 
 from .conftest import Users
@@ -148,7 +148,7 @@ async def test_a_finalizer_that_is_taken_off_saves_nobody(ns: Namespace, users: 
 
 
 async def _no_process_is_left(ns: Namespace, pod: str) -> None:
-    await until(lambda: not ns.processes(pod), 30, f"no process of {pod}")
+    await until(lambda: not ns.processes(pod), PATIENCE, f"no process of {pod}")
 
 
 async def test_an_agent_reports_nothing_of_itself(ns: Namespace, users: Users) -> None:
@@ -167,7 +167,7 @@ async def test_an_agent_reports_nothing_of_itself(ns: Namespace, users: Users) -
     async def owned() -> bool:
         return bool((await ns.kube.get(USAGES, ns.name, "a"))["metadata"].get("ownerReferences"))
 
-    await until(owned, 20, "an owner")
+    await until(owned, PATIENCE, "an owner")
     await counter.merge(USAGES, ns.name, "a", {"spec": {"cost": "5.01"}})
     last = await ended_in(ns, "Graceful")
     assert (stop_of(last)["source"], stop_of(last)["message"]) == ("Budget", "5.01 of 5.00 USD")
@@ -236,7 +236,7 @@ async def test_a_workload_that_is_started_again_is_stopped_again(
     async def stopped_again() -> bool:
         return not await ns.kube.list(PODS, ns.name)
 
-    await until(stopped_again, 30, "stopped again")
+    await until(stopped_again, PATIENCE, "stopped again")
 
 
 # Next door

@@ -36,7 +36,7 @@ from tests.support.laws import moment, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.orders import ORDERS, Order, Orders
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 SIGNAL_SECONDS = 1.0
 """The promise: so long after the API server has said yes to a stop, the change that ends the workload is accepted."""
@@ -48,11 +48,6 @@ BEAT_SECONDS = 0.05
 
 TRIES = 3
 """So many stops are measured at most, until the API server was quick enough during one."""
-
-PATIENCE = 60.0
-"""Seconds for what has to come about, however loaded the machine is."""
-
-RESTART_SECONDS = 120.0
 
 SILENT_SECONDS = 90.0
 """A healthy watch is answered every 30 seconds; the alert fires after 120."""
@@ -84,7 +79,7 @@ class Aftermath:
         operator = await self.operators.serve(attacked)
         await self.brake_works(operator)
         await self.stopped(attacked, stops)
-        operator = await self.operators.restart(seconds=RESTART_SECONDS)
+        operator = await self.operators.restart(seconds=PATIENCE)
         await self.brake_works(operator)
         await self.stopped(attacked, stops_later)
         assert not operator.mistakes(), f"after its restart the operator tells of mistakes: {operator.mistakes()}"
@@ -154,7 +149,7 @@ class Aftermath:
 async def started(namespace: Namespace, name: str) -> Object:
     """Start an agent that ends as soon as it is told to."""
     await namespace.create_task(name, agents.template(agents.graceful()))
-    await namespace.phase(name, "Running", PATIENCE)
+    await namespace.phase(name, "Running")
     return await namespace.running(name)
 
 
@@ -167,7 +162,7 @@ async def signaled_in_time(namespace: Namespace, name: str, operator: Operator) 
     async with _Pulse(namespace.kube, namespace.name, operator.program.pid) as pulse:
         await namespace.stop(name)
         asked = datetime.now(UTC)
-        last = await namespace.ended(name, PATIENCE)
+        last = await namespace.ended(name)
     assert status(last)["phase"] == "Stopped", f"{name} ended as {status(last)['phase']}"
     signaled = moment(stop_of(last)["signaledAt"])
     took = (signaled - asked).total_seconds()
@@ -238,14 +233,14 @@ async def _orders_stop(namespace: Namespace, orders: Orders) -> None:
         ("wide", orders.make_wide(namespaceSelector=here)),
     ):
         order: Order = await making
-        last = await namespace.ended(name, PATIENCE)
+        last = await namespace.ended(name)
         assert stop_of(last)["verdict"] == "Graceful", f"an order's stop of {name}: {stop_of(last)}"
-        await order.phase("Complete", PATIENCE)
+        await order.phase("Complete")
     await started(namespace, "held")
     await orders.make("hold", hold=True)
-    await namespace.ended("held", PATIENCE)
+    await namespace.ended("held")
     await namespace.create_task("late", agents.template())
-    last = await namespace.ended("late", PATIENCE)
+    last = await namespace.ended("late")
     assert stop_of(last).get("verdict") == "NotStarted", f"a task under a hold: {status(last)}"
 
 

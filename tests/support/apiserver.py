@@ -16,13 +16,10 @@ import yaml
 
 from tests.support.kube import NAMESPACES, Kube, KubeError
 from tests.support.programs import Program, free_port, running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 TOOLS = ("etcd", "kube-apiserver")
 DEFAULT_ASSETS = "/usr/local/kubebuilder/bin"
-
-START_SECONDS = 90.0
-"""How long a program may take to come up; a loaded machine needs some of it."""
 
 GO: Mapping[str, str] = {"GOGC": "400"}
 """Environment of Kubernetes' own programs: what they spend on collecting garbage is better spent on tests."""
@@ -63,7 +60,7 @@ async def playground_server(
     fresh = [sys.executable, "-m", module, *arguments]
     starting = Program.fork(module, arguments, log) if forked else Program.start(fresh, log)
     async with running(starting) as server:
-        await until(lambda: server.check() and kubeconfig.exists(), START_SECONDS, "playground serving")
+        await until(lambda: server.check() and kubeconfig.exists(), PATIENCE, "playground serving")
         yield server, kubeconfig
 
 
@@ -111,7 +108,7 @@ async def control_plane(
             # The key is written after the certificate.
             return store.check() and server.check() and certificate.with_suffix(".key").exists()
 
-        await until(certified, START_SECONDS, f"kube-apiserver with a certificate; see {folder}")
+        await until(certified, PATIENCE, f"kube-apiserver with a certificate; see {folder}")
         write_kubeconfig(kubeconfig, url, tokens[ADMIN], certificate)
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
@@ -122,7 +119,7 @@ async def control_plane(
             except (KubeError, aiohttp.ClientError):
                 return False
 
-        await until(ready, START_SECONDS, f"kube-apiserver ready; see {folder}")
+        await until(ready, PATIENCE, f"kube-apiserver ready; see {folder}")
         yield ControlPlane(url, tokens, certificate, kubeconfig, server)
 
 
@@ -153,7 +150,7 @@ def _token_file(folder: Path, tokens: Mapping[str, str]) -> Path:
 async def _key(folder: Path) -> Path:
     key = folder / "accounts.key"
     maker = await Program.start(["openssl", "genrsa", "-out", str(key), "2048"], folder / "openssl.log")
-    if await maker.ended(START_SECONDS) != 0:
+    if await maker.ended(PATIENCE) != 0:
         raise RuntimeError(f"openssl made no key: {maker.text()}")
     return key
 

@@ -14,10 +14,9 @@ import yaml
 
 from agentstop.api.crd import crds
 from tests.support import apiserver, controllers, definitions, installed
-from tests.support.apiserver import START_SECONDS
 from tests.support.kube import NODES, PODS, Kube, KubeError
 from tests.support.programs import Program
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 NODE = "playground"
 OPERATOR_USER = "agentstop-operator"
@@ -109,7 +108,7 @@ class Cluster:
         async def ready() -> bool:
             return node.check() and any(is_ready(each) for each in await self.kube.list(NODES))
 
-        await until(ready, START_SECONDS, "the node ready")
+        await until(ready, PATIENCE, "the node ready")
 
     async def reboot_node(self) -> None:
         """End the playground's node with all that runs on it, and start it anew, as a machine that is rebooted."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from agentstop_playground.controllers import ALL
 from agentstop_playground.controllers import SANDBOXES as FOR_SANDBOXES
 from tests.support import manifests
-from tests.support.apiserver import GO, START_SECONDS, ControlPlane, assets
+from tests.support.apiserver import GO, ControlPlane, assets
 from tests.support.kube import JOBS, SANDBOXES, Kind, Kube, Object
 from tests.support.laws import conditions_of
 from tests.support.programs import Program, running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 MANAGER = "kube-controller-manager"
 
@@ -123,6 +123,6 @@ async def _until_it_works(
     async def gone() -> bool:
         return program.check() and name not in {each["metadata"]["name"] for each in await kube.list(kind, namespace)}
 
-    await until(answered, START_SECONDS, f"{controller} controller at work; see {program.log}")
+    await until(answered, PATIENCE, f"{controller} controller at work; see {program.log}")
     await kube.delete(kind, namespace, name, propagation=propagation)
-    await until(gone, START_SECONDS, f"{kind.plural}/{name} collected; see {program.log}")
+    await until(gone, PATIENCE, f"{kind.plural}/{name} collected; see {program.log}")

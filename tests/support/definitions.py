@@ -8,13 +8,10 @@ import yaml
 
 from agentstop_playground.controllers import sandbox_crds
 from tests.support.kube import CRDS, Kind, Kube, KubeError, Object
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 PUBLISHED = "AGENTSTOP_SANDBOX_CRDS"
 """Environment variable with a folder of the definitions that kubernetes-sigs/agent-sandbox publishes."""
-
-SERVED_SECONDS = 90.0
-"""How long it may take until a new kind is served; a loaded machine needs some of it."""
 
 
 def published(folder: Path) -> list[Object]:
@@ -60,7 +57,7 @@ async def install(kube: Kube, definitions: Iterable[Object]) -> None:
             return False
         return True
 
-    await until(served, SERVED_SECONDS, f"{', '.join(each['metadata']['name'] for each in definitions)} served")
+    await until(served, PATIENCE, f"{', '.join(each['metadata']['name'] for each in definitions)} served")
 
 
 def _stored(definition: Object) -> Kind:

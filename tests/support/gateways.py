@@ -14,9 +14,8 @@ from yarl import URL
 from agentstop.gateway.keys import make_key
 from tests.support.clusters import Cluster
 from tests.support.programs import Program, free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-READY_SECONDS = 30.0
 MODULE = "agentstop.cli.main"
 
 
@@ -91,7 +90,7 @@ class Gateway:
             await gateway.ready()
         return gateway
 
-    async def ready(self, seconds: float = READY_SECONDS) -> None:
+    async def ready(self, seconds: float = PATIENCE) -> None:
         """Wait until it says that it is ready."""
 
         async def says_so() -> bool:

@@ -8,11 +8,9 @@ from typing import TypeVar
 import aiohttp
 
 from tests.support.kube import Kind, Kube, KubeError, Object
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
-
-PATIENCE = 20.0
-"""Seconds after which a test gives up waiting; nothing takes that long when it works."""
 
 DELETED = "DELETED"
 AGAIN_SECONDS = 0.2

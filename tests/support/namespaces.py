@@ -8,7 +8,7 @@ import aiohttp
 
 from tests.support import laws, marks
 from tests.support.clusters import Cluster, Feature
-from tests.support.history import PATIENCE, History
+from tests.support.history import History
 from tests.support.kube import (
     EVENTS,
     NAMESPACES,
@@ -21,7 +21,7 @@ from tests.support.kube import (
     Object,
     missing_ignored,
 )
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 API_VERSION = "agentstop.dev/v1alpha1"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.support.clusters import NODE, Cluster, is_ready
 from tests.support.kube import NODES
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 REHEARSAL: Final = "playground.agentstop.dev/kubelet"
 
@@ -21,7 +21,7 @@ async def dead_kubelet(cluster: Cluster) -> AsyncIterator[None]:
         async def there() -> bool:
             return is_ready(await cluster.kube.get(NODES, "", NODE)) is ready
 
-        await until(there, 20, f"node ready: {ready}")
+        await until(there, PATIENCE, f"node ready: {ready}")
 
     await set_to("dead", False)
     try:

@@ -9,9 +9,8 @@ import aiohttp
 
 from tests.support.clusters import Cluster
 from tests.support.programs import Program, free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-READY_SECONDS = 30.0
 MODULE = "agentstop.cli.main"
 
 _NAMESPACE = re.compile(r"\bt-[0-9a-f]{8}\b")
@@ -59,7 +58,7 @@ class Operator:
             await operator.ready()
         return operator
 
-    async def ready(self, seconds: float = READY_SECONDS) -> None:
+    async def ready(self, seconds: float = PATIENCE) -> None:
         """Wait until it says that it is ready."""
 
         async def says_so() -> bool:
@@ -162,7 +161,7 @@ class Operators:
             await self._shared.program.end()
             self._shared = None
 
-    async def restart(self, *, seconds: float = READY_SECONDS) -> Operator:
+    async def restart(self, *, seconds: float = PATIENCE) -> Operator:
         """Kill the operator that serves everything, as a crash would, and start it anew; it has so long to be ready."""
         assert self._everybodys is None, "all processes of the run use this operator: mark the test `exclusive`"
         if self._shared is not None:

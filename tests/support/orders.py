@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from tests.support.clusters import Cluster
-from tests.support.history import PATIENCE
 from tests.support.kube import NAMESPACES, Kind, Kube, KubeError, Object
 from tests.support.laws import TERMINAL, status, stop_of
 from tests.support.namespaces import API_VERSION, Namespace
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ORDERS = Kind("/apis/agentstop.dev/v1alpha1", "stoporders")
 CLUSTER_ORDERS = Kind("/apis/agentstop.dev/v1alpha1", "clusterstoporders")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTS = range(20_000, 32_000)
 """Ports for programs; Linux takes those of connections from 32768 on."""
 
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 """How long a program may take to end after SIGTERM before it is killed."""
 
 TOLD_CHARACTERS = 2000

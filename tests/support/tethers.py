@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 import yaml
 
 from agentstop_playground.node.kubeconfig import load
-from tests.support.history import PATIENCE
 from tests.support.kube import Kind, Object
 from tests.support.namespaces import Namespace
 from tests.support.programs import Program
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 LEASES = Kind("/apis/coordination.k8s.io/v1", "leases")
 

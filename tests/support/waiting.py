@@ -5,6 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+PATIENCE = 120.0
+"""Seconds for what has to come about, on a machine however busy. A test that passes never waits so long: a limit of
+its own is for what must not take longer, not for what need not."""
+
 MIN_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 0.3
 SHARE = 0.1

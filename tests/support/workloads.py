@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support import manifests, marks
-from tests.support.history import PATIENCE
 from tests.support.kube import (
     DEPLOYMENTS,
     JOBS,
@@ -19,7 +18,7 @@ from tests.support.kube import (
     Object,
 )
 from tests.support.namespaces import Namespace
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 KINDS: Mapping[str, Kind] = {
     "Job": JOBS,

@@ -7,6 +7,8 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 from agentstop_playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object
 from agentstop_playground.controllers import ALL, SANDBOXES, Controllers
 from agentstop_playground.controllers.kinds import (
@@ -22,9 +24,6 @@ from agentstop_playground.controllers.kinds import (
 )
 from agentstop_playground.informer import Informer
 from agentstop_playground.node import Node
-
-PATIENCE = 30.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
 
 WATCHED = (POD, JOB, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, SANDBOX, SANDBOX_CLAIM, SANDBOX_WARM_POOL)
 MADE = (SANDBOX_CLAIM, SANDBOX_WARM_POOL, SANDBOX, DEPLOYMENT, STATEFUL_SET, REPLICA_SET, JOB)

@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 import pytest
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from agentstop_playground.api_client import MERGE_PATCH, ApiClient, Object
 from agentstop_playground.controllers import Controllers, sandbox_crds
@@ -19,7 +19,7 @@ from agentstop_playground.controllers.kinds import (
 from agentstop_playground.controllers.warm_pool import POOL_LABEL
 from agentstop_playground.server import ApiServer
 
-from .bench import PATIENCE, Bench, conditions, pod_spec
+from .bench import Bench, conditions, pod_spec
 
 pytestmark = pytest.mark.ours
 

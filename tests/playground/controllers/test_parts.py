@@ -7,14 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from agentstop_playground.api_client import ApiClient, ApiError, Object
 from agentstop_playground.controllers.cache import Cache
 from agentstop_playground.controllers.queue import Queue
 from agentstop_playground.informer import Informer
-
-from .bench import PATIENCE
 
 PATH = "/api/v1/pods"
 

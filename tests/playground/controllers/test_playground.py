@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.api_client import ApiClient
 from agentstop_playground.controllers import sandbox_crds
 from agentstop_playground.serve import Playground
 
-from .bench import PATIENCE, pod_spec
+from .bench import pod_spec
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 

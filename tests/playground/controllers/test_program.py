@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from tests.support import apiserver
 from tests.support.programs import free_port
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.controllers.kinds import JOB
 
-from .bench import PATIENCE, Bench, conditions, pod_spec
+from .bench import Bench, conditions, pod_spec
 
 
 async def run(*arguments: str) -> asyncio.subprocess.Process:

@@ -8,13 +8,11 @@ from ssl import SSLContext
 from typing import Any
 
 import aiohttp
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.api_client import MERGE_PATCH, ApiClient, Object
 from agentstop_playground.informer import Informer
 from agentstop_playground.node import Node
-
-PATIENCE = 30.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
 
 
 def container(script: str, *, name: str = "agent", **more: Any) -> dict[str, Any]:

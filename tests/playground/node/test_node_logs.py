@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.node.guardian import log_file
 from agentstop_playground.node.guardian.log_file import LogFile
@@ -111,7 +112,7 @@ async def test_following_ends_with_the_container(cluster: Cluster) -> None:
     item = await cluster.run(pod("p", container(script)))
     port = (await cluster.get_node())["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
     url = f"http://127.0.0.1:{port}/containerLogs/{cluster.namespace}/p/agent?follow=true"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, session.get(url) as answer, asyncio.timeout(PATIENCE):
         assert await answer.content.readline() == b"first\n"
         (cluster.home(item) / "go").touch()
         assert await answer.content.read() == b"last\n"

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import PATIENCE
 
 import agentstop
 from agentstop_playground.node.processes import Exit, Process, ProcessHost, StartError
 
 from .cluster import alive
 
-PATIENCE = 20.0
 RUNAWAY = 'setsid sh -c "sh -c \'sleep 1000; :\' {marker} & exit" & (setsid sh -c "sleep 1000; :" {marker} &) ;'
 """Starts processes in sessions of their own whose parents are gone."""
 
@@ -26,6 +26,7 @@ HOST_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from agentstop_playground.node.processes import ProcessHost
+from tests.support.waiting import PATIENCE
 
 async def main():
     host = ProcessHost()

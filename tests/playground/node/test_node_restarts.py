@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from tests.support.history import PATIENCE
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from agentstop_playground.api_client import ApiClient
 from agentstop_playground.events import EventRecorder

@@ -9,6 +9,7 @@ from ssl import SSLContext
 from typing import Any
 
 import aiohttp
+from tests.support.waiting import PATIENCE
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -17,9 +18,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
-
-PATIENCE = 20.0
-"""Seconds after which a test gives up; nothing takes that long when it works."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from tests.support import apiserver
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.server import ApiServer
 
-from .api import PATIENCE, Api, Endpoint
+from .api import Api, Endpoint
 from .objects import DEFINITION, FLEETS, SCALED, WIDGETS
 
 

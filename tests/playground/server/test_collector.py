@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from .api import PATIENCE, Api
+from tests.support.waiting import PATIENCE
+
+from .api import Api
 from .objects import DEFINITION, WIDGETS, binding, pod, widget
 
 

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from tests.support.waiting import PATIENCE
 
 from agentstop_playground.server import ApiServer, watching
 from agentstop_playground.server.errors import ApiError
@@ -18,7 +19,7 @@ from agentstop_playground.server.store import ADDED, Store
 from agentstop_playground.server.watching import WatchRequest
 from agentstop_playground.server.wire import loads
 
-from .api import PATIENCE, Api
+from .api import Api
 from .objects import DEFINITION, WIDGETS, binding, pod, widget
 
 

@@ -17,12 +17,10 @@ from agentstop.cluster.pages import Page
 from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.watching import BOOKMARK, UNREAD, UNREAD_ENDING
 from agentstop.timings import Timings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.objects import Raw
 
 SOURCE = Source("Pod", "", "a=b")
-SECONDS = 20.0
-
 EXPIRED = ApiError(410, "Expired", "too old resource version")
 AWAY = ApiError(0, "Unreachable", "the API server cannot be reached")
 BUSY = ApiError(503, "ServiceUnavailable", "not now")
@@ -145,7 +143,7 @@ async def reflecting(script: Script) -> AsyncIterator[tuple[Told, Reflector]]:
     def at_the_end() -> bool:
         return running.done() or (not script.lists and not script.watches)
 
-    await until(at_the_end, SECONDS, "all said")
+    await until(at_the_end, PATIENCE, "all said")
     await asyncio.sleep(0.05)
     yield told, reflector
     assert not running.done(), running
@@ -281,7 +279,7 @@ async def test_large_objects_are_read_later_and_once_for_all_their_events() -> N
     script = Script([[pod("large"), pod("gone")]], [[*events, heavy("gone", 130), ("ADDED", pod("small", 131))]])
     script.objects = {"large": pod("large", 140)}
     async with reflecting(script) as (told, _):
-        await until(lambda: len(told.all) >= 5, SECONDS, "all told")
+        await until(lambda: len(told.all) >= 5, PATIENCE, "all told")
         assert told.all[:3] == [(None, "large"), (None, "gone"), ("ADDED", "small")]
         assert told.all[3:] == [("MODIFIED", "large"), ("missing", "gone", "uid-gone")]
         assert script.versions == ["100", "131"]
@@ -293,7 +291,7 @@ async def test_a_large_object_that_cannot_be_read_now_is_read_later() -> None:
     async with reflecting(script) as (told, _):
         assert told.all == []
         script.objects = {"large": pod("large", 140)}
-        await until(lambda: told.all == [("MODIFIED", "large")], SECONDS, "told")
+        await until(lambda: told.all == [("MODIFIED", "large")], PATIENCE, "told")
 
 
 async def test_a_large_object_that_is_to_end_is_read_first() -> None:
@@ -304,7 +302,7 @@ async def test_a_large_object_that_is_to_end_is_read_first() -> None:
     script.objects = {name: pod(name, 140) for name in crowd} | {"x19": AWAY}
     async with reflecting(script) as (told, _):
         script.objects["x19"] = pod("x19", 140)
-        await until(lambda: len(told.all) == len(crowd), SECONDS, "all told")
+        await until(lambda: len(told.all) == len(crowd), PATIENCE, "all told")
         assert told.all[0] == ("MODIFIED", "x19")
 
 
@@ -312,5 +310,5 @@ async def test_a_large_object_that_makes_us_stumble_is_no_end() -> None:
     script = Script([[]], [[heavy("bad", 101), heavy("large", 102)]])
     script.objects = {"bad": ValueError("a mistake of ours"), "large": pod("large", 140)}
     async with reflecting(script) as (told, _):
-        await until(lambda: told.all == [("MODIFIED", "large")], SECONDS, "told")
+        await until(lambda: told.all == [("MODIFIED", "large")], PATIENCE, "told")
         assert told.skips == 1

@@ -22,11 +22,10 @@ from agentstop.lifecycle.orders import OrderKey
 from agentstop.timings import Timings
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import AccessReview, Get, Request
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.objects import NOW, Raw, raw_order, raw_task, when
 
 ORDER = OrderKey("StopOrder", "ns", "o")
-PATIENCE = 20.0
 REST_SECONDS = 0.01
 
 

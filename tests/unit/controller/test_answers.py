@@ -15,12 +15,11 @@ from agentstop.controller.settings import operator_settings
 from agentstop.controller.watch_health import WatchHealth
 from agentstop.timings import Timings
 from tests.support.programs import free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.cluster.test_decoding import nested
 from tests.unit.objects import Raw
 
 API = "/apis/agentstop.dev/v1alpha1"
-SECONDS = 10.0
 
 
 def order(name: str, version: int = 1, **more: Any) -> Raw:
@@ -109,7 +108,7 @@ async def told(server: tuple[Server, str], done: Callable[[list[tuple[str | None
 
     running = asyncio.create_task(kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True))
     try:
-        await until(lambda: running.done() or done(events), SECONDS, "told enough")
+        await until(lambda: running.done() or done(events), PATIENCE, "told enough")
         assert not running.done(), "kopf has ended"
     finally:
         running.cancel()

@@ -29,9 +29,9 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads import registry
 from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, Meaning, Patch, Request
+from tests.support.waiting import PATIENCE
 from tests.unit.objects import NOW, POD_REF, Raw, raw_pod, raw_task
 
-PATIENCE = 20.0
 KEY = TaskKey("ns", "x")
 STOP: Raw = {"podTemplate": {"spec": {}}, "stopRequested": True}
 RUNNING: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid"}}

@@ -11,10 +11,10 @@ from agentstop.api.task import AgentTaskStatus
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.timings import TIMINGS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.objects import Raw, when
 
-from .orders import ORDER, PATIENCE, Bench, running
+from .orders import ORDER, Bench, running
 
 TEAM: Raw = {"selector": {"matchLabels": {"team": "a"}}}
 RUNNING: Raw = {"phase": "Running"}

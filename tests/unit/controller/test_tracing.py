@@ -28,9 +28,8 @@ from agentstop.controller.reporter import told_stop
 from agentstop.controller.spans import NO_TRACING, Tracing, span_id, trace_id
 from agentstop.controller.tracing import tracing_from
 from tests.support.collector import Collector, collecting
-from tests.support.history import PATIENCE
 from tests.support.programs import free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.objects import Raw, at, task, when
 
 ACCEPTED = StopStatus(source=StopSource.USER, accepted_at=at(0.4), message="my secret plan")

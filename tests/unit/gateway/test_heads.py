@@ -8,11 +8,9 @@ import pytest
 from aiohttp import web
 
 from agentstop.gateway.heads import Runner
+from tests.support.waiting import PATIENCE
 
 SECONDS = 1.0
-HELD = 30.0
-"""A server that does not close the connection fails a test after so many seconds."""
-
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 REQUEST = HEAD + b"ok"
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -62,7 +60,7 @@ async def test_a_head_that_never_ends_ends_the_connection(before: Sequence[bytes
         writer.write(begun)
         dripping = asyncio.create_task(drip(writer))
         try:
-            async with asyncio.timeout(HELD):
+            async with asyncio.timeout(PATIENCE):
                 with suppress(ConnectionError):
                     assert await reader.read() == b""
         finally:
@@ -70,12 +68,12 @@ async def test_a_head_that_never_ends_ends_the_connection(before: Sequence[bytes
 
 
 async def test_so_does_a_connection_that_says_nothing() -> None:
-    async with connected(SECONDS) as (reader, _), asyncio.timeout(HELD):
+    async with connected(SECONDS) as (reader, _), asyncio.timeout(PATIENCE):
         assert await reader.read() == b""
 
 
 async def test_neither_a_body_nor_the_time_between_requests_counts() -> None:
-    async with connected(SECONDS) as (reader, writer), asyncio.timeout(HELD):
+    async with connected(SECONDS) as (reader, writer), asyncio.timeout(PATIENCE):
         writer.write(HEAD)
         await asyncio.sleep(1.5 * SECONDS)
         writer.write(b"ok")

@@ -21,10 +21,8 @@ from agentstop.gateway.callers import Callers, CredentialCallers
 from agentstop.gateway.owner import Owner
 from agentstop.gateway.server import Options, Server
 from agentstop.gateway.throttle import Throttle
+from tests.support.waiting import PATIENCE
 from tests.unit.objects import Raw
-
-HELD = 30.0
-"""What does not come fails a test after so many seconds."""
 
 
 class Nothing:
@@ -89,7 +87,7 @@ class Guests:
 async def served(guests: Guests, **options: Any) -> AsyncIterator[int]:
     """Run a gateway, and yield its port once it is ready."""
     server = Server(Options(port=0, **options), audience=guests)
-    async with asyncio.timeout(HELD), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(server.run())
         try:
             await asyncio.wait((running, guests.port), return_when=asyncio.FIRST_COMPLETED)
