@@ -61,12 +61,22 @@ class History:
         return bool(states) and states is not None and states[-1].kind == DELETED
 
     async def until(
-        self, name: str, wanted: Callable[[Object], bool], seconds: float = PATIENCE, *, what: str = "as wanted"
+        self,
+        name: str,
+        wanted: Callable[[Object], bool],
+        seconds: float = PATIENCE,
+        *,
+        what: str = "as wanted",
+        of: str | None = None,
     ) -> Object:
-        """Wait for a state of an object, past ones included, and return it; raises AssertionError with the last one."""
+        """Wait for a state of an object, of the one with the UID `of` if that is given, and return it.
+
+        Past states count. Raises AssertionError with the last one.
+        """
 
         def found() -> Object | None:
-            return next((each for each in self.of(name) if wanted(each)), None)
+            states = (each for each in self.of(name) if of is None or each["metadata"]["uid"] == of)
+            return next((each for each in states if wanted(each)), None)
 
         return await self._until(found, seconds, lambda: f"{name} never was {what}; last: {self.of(name)[-1:]}")
 

@@ -36,6 +36,7 @@ class Namespace:
         self.tasks = History(cluster.kube, TASKS, name)
         self.pods = History(cluster.kube, PODS, name)
         self._made: list[tuple[Kind, str]] = []
+        self._task_uids: dict[str, str] = {}
 
     async def open(self) -> None:
         """Make the namespace and begin to watch it."""
@@ -101,7 +102,9 @@ class Namespace:
         if pod is not None:
             spec["podTemplate"] = {**pod, "spec": self._marked(name, pod["spec"])}
         body = {"apiVersion": API_VERSION, "kind": "AgentTask", "metadata": {"name": name}, "spec": spec}
-        return await self.kube.create(TASKS, self.name, body)
+        made = await self.kube.create(TASKS, self.name, body)
+        self._task_uids[name] = made["metadata"]["uid"]
+        return made
 
     async def adopt(self, name: str, pod: str | None = None, **spec: Any) -> Object:
         """Create a task that adopts a pod, by default one of the same name."""
@@ -163,8 +166,8 @@ class Namespace:
     async def until(
         self, name: str, wanted: Callable[[Object], bool], seconds: float = PATIENCE, *, what: str = "as wanted"
     ) -> Object:
-        """Wait for a state of a task, past ones included."""
-        return await self.tasks.until(name, wanted, seconds, what=what)
+        """Wait for a state of a task, past ones included, but not those of one that had the name before."""
+        return await self.tasks.until(name, wanted, seconds, what=what, of=self._task_uids.get(name))
 
     async def phase(self, name: str, phase: str, seconds: float = PATIENCE) -> Object:
         """Wait until a task is, or was, in a phase."""
