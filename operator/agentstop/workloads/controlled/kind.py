@@ -14,6 +14,7 @@ from agentstop.workloads.controlled.assisted_termination import (
     help_due,
     help_to_end,
 )
+from agentstop.workloads.controlled.blockers import controller_idle, pods_unknown
 from agentstop.workloads.controlled.kind_spec import KindSpec
 from agentstop.workloads.controlled.owned_pods import stale, unlooked
 from agentstop.workloads.controlled.pod_owner import (
@@ -230,7 +231,7 @@ class Controlled:
         proof, blocked = finding(parts, task, lister, now)
         unknown = missing(known, (each.pod.uid for part in parts for each in part.members.seen))
         if unknown and blocked is None:
-            proof, blocked = None, _unknown_pods(_target(task), unknown)
+            proof, blocked = None, pods_unknown(_target(task), unknown)
         halted = all(part.halted for part in parts)
         seen_pods = [part.members for part in parts]
         active = any(each.active for each in seen_pods)
@@ -243,7 +244,7 @@ class Controlled:
         times = [moment for moment in signals if moment is not None]
         due = stop.kill_at if stop is not None else None
         if blocked is None and halted and due is not None and due + MARGIN <= now:
-            blocked = self._idle(parts)
+            blocked = controller_idle(parts, self._kind_spec.deed)
         elsewhere, goes_on = self._elsewhere(_target(task), owner, lister, now)
         return Observation(
             presence=Presence.PRESENT,
@@ -277,24 +278,6 @@ class Controlled:
         if schedule_of(ref, owner.controller) is not None:
             return said_of(ref, owner.uid, owner.controller, lister, now)
         return self._kind_spec.goes_on(ref, owner.controller), True
-
-    def _idle(self, parts: list[PodOwner]) -> Reason | None:
-        """Say whose controller does not act, where that is what holds up the end."""
-        for part in parts:
-            if part.gone:
-                continue  # nobody but us ends its pods
-            if part.owner.settled and part.hidden:
-                return _hidden_pods(part)
-            left = [each for each in part.members.live if each.pod.deletion_at is None]
-            if not left and (part.owner.settled or part.members.live):
-                continue
-            if part.owner.unsettled is not None:
-                return part.owner.unsettled
-            who = part.owner.manager or "its controller"
-            name = f"{part.ref.kind} {part.ref.name}"
-            message = f"{name} was {self._kind_spec.deed}, but {who} has not ended its pods; see whether that runs"
-            return Reason("ControllerNotActing", message)
-        return None
 
     def _status(self, task: Task, owner: OwnerRecord | None, parts: list[PodOwner]) -> WorkloadStatus | None:
         before = task.status.workload
@@ -338,22 +321,6 @@ class Controlled:
                 message = f"{part.ref.kind} {part.ref.name} is {self._kind_spec.deed} by somebody else"
                 return Reason("WorkloadHalted", message) if task.status.phase is Phase.PENDING else None
         return None
-
-
-def _unknown_pods(ref: ObjectRef, count: int) -> Reason:
-    message = (
-        f"{count} pods of {ref.kind} {ref.name} are not on record, since there were too many, and were not found again:"
-        " they may have lost their labels; look for them among the pods of the namespace, and end them"
-    )
-    return Reason("PodsUnknown", message)
-
-
-def _hidden_pods(part: PodOwner) -> Reason:
-    message = (
-        f"{part.ref.kind} {part.ref.name} counts {part.hidden} pods that have not ended, and none is found by its"
-        " labels; look for them among the pods of the namespace, and end them"
-    )
-    return Reason("PodsUnknown", message)
 
 
 def _look_again_at(part: PodOwner, lister: Lister, now: datetime) -> Iterator[datetime]:
