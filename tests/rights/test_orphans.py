@@ -94,7 +94,7 @@ async def test_a_task_made_again_under_the_name_of_the_former_hides_no_pod(
     old = (await ns.pod("a"))["metadata"]["uid"]
     agent = await users.grant("agent", TASK_RIGHTS, POD_RIGHTS)
     await orphan(ns)
-    await agent.create(TASKS, ns.name, task("a", podTemplate=agents.template(agents.graceful())))
+    ns.mean(await agent.create(TASKS, ns.name, task("a", podTemplate=agents.template(agents.graceful()))))
     await ns.pods.until_gone("a", of=old)
     await ns.stop("a")
     assert stop_of(await ns.ended("a"))["verdict"] in {"Graceful", "NotStarted"}

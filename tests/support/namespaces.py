@@ -102,9 +102,12 @@ class Namespace:
         if pod is not None:
             spec["podTemplate"] = {**pod, "spec": self._marked(name, pod["spec"])}
         body = {"apiVersion": API_VERSION, "kind": "AgentTask", "metadata": {"name": name}, "spec": spec}
-        made = await self.kube.create(TASKS, self.name, body)
-        self._task_uids[name] = made["metadata"]["uid"]
-        return made
+        return self.mean(await self.kube.create(TASKS, self.name, body))
+
+    def mean(self, task: Object) -> Object:
+        """From now on mean this task by its name, and none that had the name before; returns it."""
+        self._task_uids[task["metadata"]["name"]] = task["metadata"]["uid"]
+        return task
 
     async def adopt(self, name: str, pod: str | None = None, **spec: Any) -> Object:
         """Create a task that adopts a pod, by default one of the same name."""
