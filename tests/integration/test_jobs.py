@@ -76,7 +76,7 @@ async def test_a_job_that_somebody_resumes_is_stopped_again(
         assert (event["type"], event["action"]) == ("Warning", "Stop")
         assert "Job worker" in event["note"]
         await workloads.until(job, suspended, what="suspended again")
-        await workloads.gone(job)
+        await workloads.gone_for_good(job)
     assert status(await ns.task("a")) == status(first)
 
 

@@ -76,7 +76,7 @@ async def test_a_deployment_that_somebody_scales_up_is_stopped_again(
     event = await ns.event("a", "StoppedAgain")
     assert "Deployment worker" in event["note"]
     await workloads.until(made, lambda each: replicas(each) == 0, what="at 0 again")
-    await workloads.gone(made)
+    await workloads.gone_for_good(made)
     assert status(await ns.task("a")) == status(first)
 
 

@@ -36,6 +36,7 @@ from tests.support.laws import moment, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.orders import ORDERS, Order, Orders
+from tests.support.programs import TOLD_CHARACTERS
 from tests.support.waiting import PATIENCE, until
 
 SIGNAL_SECONDS = 1.0
@@ -81,7 +82,11 @@ class Aftermath:
         await self.stopped(attacked, stops)
         operator = await self.operators.restart(seconds=PATIENCE)
         await self.brake_works(operator)
-        await self.stopped(attacked, stops_later)
+        try:
+            await self.stopped(attacked, stops_later)
+        except AssertionError as error:
+            error.add_note(operator.program.text()[-TOLD_CHARACTERS:])
+            raise
         assert not operator.mistakes(), f"after its restart the operator tells of mistakes: {operator.mistakes()}"
         await self.clean_up(attacked)
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 import aiohttp
 
 from agentstop_playground.node import kubeconfig
+from tests.support.waiting import PATIENCE
 
 Object = dict[str, Any]
 
@@ -24,7 +25,6 @@ APPLY = "application/apply-patch+yaml"
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
-REQUEST_SECONDS = 30.0
 WATCH_SECONDS = 290
 
 DEEPEST = 100_000
@@ -105,7 +105,7 @@ class Kube:
     """A connection to one API server, as the user of a kubeconfig."""
 
     def __init__(
-        self, url: str, token: str | None, context: ssl.SSLContext | None, *, seconds: float = REQUEST_SECONDS
+        self, url: str, token: str | None, context: ssl.SSLContext | None, *, seconds: float = PATIENCE
     ) -> None:
         """`seconds` is how long an answer may take, where a request does not say it."""
         self.url = url
@@ -247,7 +247,7 @@ class Kube:
     ) -> AsyncIterator[tuple[float, str, Object]]:
         """Yield (moment of arrival by time.perf_counter, event type, object) of a collection; ends with the watch."""
         wanted = {**query, "watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=PATIENCE)
         async with self._session.get(self.url + path, params=wanted, timeout=timeout) as response:
             if response.status >= 400:
                 raise KubeError(response.status, {"message": await response.text()})

@@ -1,5 +1,6 @@
 """What a test does with Jobs, Deployments and sandboxes in its namespace, and the pods that come of them."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -101,6 +102,21 @@ class Workloads:
             return not await self.pods(made)
 
         await until(none_left, seconds, f"{_called(made)} without pods")
+
+    async def gone_for_good(self, made: Object) -> None:
+        """Wait until a workload has no pod left, and its controller none in mind.
+
+        A controller that is behind may still make what was asked for a moment ago. It works in order: once it has made
+        the pod of a workload that is made now, it knows what the others are.
+        """
+        make = manifests.job if made["kind"] == "Job" else manifests.deployment
+        later = await self.create(make(f"later-{secrets.token_hex(4)}"))
+
+        async def in_turn() -> bool:
+            return bool(await self.pods(later))
+
+        await until(in_turn, PATIENCE, f"{_called(later)} with its pod")
+        await self.gone(made)
 
     async def until(self, made: Object, check: Any, seconds: float = PATIENCE, *, what: str = "as wanted") -> Object:
         """Wait until a workload is as a check of its object wants it; returns that state."""
