@@ -12,6 +12,8 @@ said of a request that a webhook held up for longer than it may take."""
 
 _TOO_LARGE: Final = ("request is too large", "equest entity too large", "message larger than max")
 
+_ENDING: Final = "because it is being terminated"
+
 NOT_LEADING: Final = "NotLeading"
 """Reason of a request that was not made, since another replica acts."""
 
@@ -53,6 +55,11 @@ class ApiError(Exception):
         Whoever stands between us and it may answer 404 in words of its own; that says nothing.
         """
         return self.code == 404 and self.reason == "NotFound"
+
+    @property
+    def namespace_ending(self) -> bool:
+        """Whether nothing can be made any more in the namespace, since that is being deleted."""
+        return self.code == 403 and _ENDING in self.message
 
     def withholding(self, texts: Iterable[str]) -> "ApiError":
         """Return the same error without these texts."""

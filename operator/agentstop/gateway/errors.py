@@ -59,6 +59,10 @@ class ForbiddenError(GatewayError):
     code = 403
 
 
+class NamespaceEndingError(ForbiddenError):
+    """The namespace is being deleted: what is in it goes."""
+
+
 class NotFoundError(GatewayError):
     """There is no such task, or no such page."""
 
@@ -124,6 +128,8 @@ def error_of(error: ApiError, *, whose: str | None) -> GatewayError:
             return UnavailableError(f"the API server does not take {whose}")
         case 401:
             return UnauthorizedError("the API server does not know this token")
+        case 403 if error.namespace_ending:
+            return NamespaceEndingError(error.message)
         case 403:
             return ForbiddenError(error.message)
         case 404:

@@ -17,7 +17,13 @@ from prometheus_client import CollectorRegistry
 from agentstop.api.usage import USAGE_PLURAL
 from agentstop.gateway.access import CallerAccess
 from agentstop.gateway.callers import Caller
-from agentstop.gateway.errors import ForbiddenError, GatewayError, NotFoundError, TooManyRequestsError
+from agentstop.gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    NamespaceEndingError,
+    NotFoundError,
+    TooManyRequestsError,
+)
 from agentstop.gateway.files import WatchedFile
 from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.meter.accumulator import Account, Accumulator, Key, Taken
@@ -236,7 +242,7 @@ class Meter:
         except GatewayError as error:
             if is_final(error):
                 # A task may go while its usage is on the way: nobody has made a mistake then.
-                level = logging.WARNING if isinstance(error, NotFoundError) else logging.ERROR
+                level = logging.WARNING if isinstance(error, NotFoundError | NamespaceEndingError) else logging.ERROR
                 log.log(level, "usage of task %s/%s not written: %s", entry.namespace, entry.name, error.message)
                 self.counters.wrote("dropped")
                 self._accumulator.settled(key, self._clock())
