@@ -11,29 +11,36 @@ import pytest
 
 from .verbs import ask, of, run, running, said, until
 
-SANDBOX_DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/sandboxes.agents.x-k8s.io"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NOT_SERVED = tuple(f"{DEFINITIONS}/{each}" for each in ("sandboxes.agents.x-k8s.io", "taskusages.agentstop.dev"))
 
 
 def rows(output: str) -> dict[str, list[str]]:
     """The cells of the table at the end, by task."""
     lines = output.partition("How they ended")[2].splitlines()
     cells = [re.split(r"\s{2,}", line.strip()) for line in lines]
-    return {row[0]: row[1:] for row in cells if len(row) == 6}
+    return {row[0]: row[1:] for row in cells if len(row) == 7}
 
 
 def check_ending(output: str) -> None:
     table = rows(output)
-    assert table["researcher"][:4] == ["Stopped", "true", "Graceful", "0"]
-    assert table["deaf"][:4] == ["Stopped", "true", "Killed", "137"]
-    assert table["quick"] == ["Completed", "false", "-", "0", "-"]
-    for name in ("planner", "reader", "writer"):
-        assert table[name][:4] == ["Stopped", "true", "Graceful", "0"]
+    assert table["researcher"][:5] == ["Stopped", "User", "true", "Graceful", "0"]
+    assert table["deaf"][:5] == ["Stopped", "User", "true", "Killed", "137"]
+    assert table["helper"][:5] == ["Stopped", "Tether", "false", "Graceful", "0"]
+    assert table["quick"] == ["Completed", "-", "false", "-", "0", "-"]
+    assert table["planner"][:5] == ["Stopped", "User", "true", "Graceful", "0"]
+    for name in ("reader", "writer"):
+        assert table[name][:5] == ["Stopped", "Parent", "true", "Graceful", "0"]
+    assert re.search(r"\$ kill -9 \d+\n", output)
+    assert re.search("    Task was .*Lease starter was not renewed by .* for 5 seconds\n", output)
     assert '{"active":0,"total":2}' in output
 
 
-def check_sandbox(output: str) -> None:
-    assert rows(output)["coder"][:4] == ["Stopped", "true", "Graceful", "0"]
+def check_sandbox_and_budget(output: str) -> None:
+    assert rows(output)["coder"][:5] == ["Stopped", "User", "true", "Graceful", "0"]
     assert "    Suspended\n" in output
+    assert rows(output)["talker"][:5] == ["Stopped", "Budget", "false", "Graceful", "0"]
+    assert "    Task was stopped by its budget: 5.02 of 5.00 USD\n" in output
 
 
 def test_it_plays(tmp_path: Path) -> None:
@@ -41,9 +48,9 @@ def test_it_plays(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     check_ending(ended.stdout)
-    check_sandbox(ended.stdout)
-    # Neither the path of the kubeconfig, which is this test's, nor the API server's words in (d) are of our making.
-    ours = ended.stdout.partition("begin to work")[2].partition("(d)")[0]
+    check_sandbox_and_budget(ended.stdout)
+    # Neither the path of the kubeconfig, which is this test's, nor the API server's words in (e) are of our making.
+    ours = ended.stdout.partition("begin to work")[2].partition("(e)")[0]
     assert max(map(len, ours.splitlines())) < 80
     assert "$ kubectl apply -f examples/researcher.yaml" in ended.stdout
     assert "checkpoint written after" in ended.stdout
@@ -65,25 +72,28 @@ def test_it_plays_without_kubectl(tmp_path: Path) -> None:
     ended = run(tmp_path, "demo", "--namespace", "elsewhere", PATH=str(tools))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
-    check_sandbox(ended.stdout)
+    check_sandbox_and_budget(ended.stdout)
     assert "kubectl is not on PATH" in ended.stdout
     assert "$ kubectl -n elsewhere logs researcher --tail=3" in ended.stdout
     assert "spec.stopRequested cannot be taken back" in ended.stdout
     assert of(tmp_path) == {}
 
 
-def test_where_there_are_no_sandboxes_that_step_is_skipped(tmp_path: Path) -> None:
+def test_what_a_cluster_does_not_serve_is_skipped(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     with running(tmp_path, "playground", "--kubeconfig", str(kubeconfig)):
         until(kubeconfig.exists, "the kubeconfig")
-        ask(kubeconfig, SANDBOX_DEFINITION, method="DELETE")
-        until(lambda: ask(kubeconfig, SANDBOX_DEFINITION) is None, "the end of the definition")
+        for where in NOT_SERVED:
+            ask(kubeconfig, where, method="DELETE")
+        until(lambda: not any(ask(kubeconfig, where) for where in NOT_SERVED), "the end of the definitions")
         ended = run(tmp_path, "demo", "--kubeconfig", str(kubeconfig))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
     assert "coder" not in ended.stdout
+    assert "talker.yaml" not in ended.stdout
     assert "the operator runs here, for this namespace alone" in ended.stdout
     assert "skipped: the cluster does not serve Sandbox of agents.x-k8s.io/v1beta1" in ended.stdout
+    assert "skipped: the cluster does not serve TaskUsage of agentstop.dev/v1alpha1" in ended.stdout
 
 
 def test_an_operator_that_is_there_plays_the_stops(tmp_path: Path) -> None:

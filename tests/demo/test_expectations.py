@@ -10,7 +10,8 @@ import pytest
 from agentstop.api.task import AgentTask, Phase, StopSource, Verdict
 from agentstop.cli.demo.display import command_line
 from agentstop.cli.demo.expectations import Expectation, mismatches
-from agentstop.cli.demo.steps import PatchTask, Place
+from agentstop.cli.demo.steps import SHORT_NAME, Patch, Place
+from agentstop.cluster.resources import task_ref
 
 KILLED = Expectation(
     phase=Phase.STOPPED, verdict=Verdict.KILLED, exit_code=137, reason="PolicyViolation", not_before_seconds=5
@@ -85,6 +86,12 @@ def test_killed_before_its_time_is_wrong() -> None:
     assert line == "deaf: it was gone 2.0 s after the signal, but had 5 s of grace"
 
 
+def test_a_stop_that_nobody_asked_for_is_none_by_a_person() -> None:
+    expected = replace(KILLED, source=StopSource.TETHER)
+    lines = list(mismatches(killed_task(), expected))
+    assert lines == ["deaf: manuallyStopped is True, not False", "deaf: stop.source is User, not Tether"]
+
+
 def test_a_task_that_was_not_to_be_stopped_but_was() -> None:
     lines = list(mismatches(killed_task(), Expectation(phase=Phase.COMPLETED, exit_code=137)))
     assert "deaf: phase is Stopped, not Completed" in lines
@@ -92,7 +99,8 @@ def test_a_task_that_was_not_to_be_stopped_but_was() -> None:
 
 
 def test_a_shell_reads_the_commands_as_they_are_run() -> None:
-    step = PatchTask(Place("two words"), "x", {"spec": {"stop": {"message": 'it\'s "enough" $HOME'}}})
+    body = {"spec": {"stop": {"message": 'it\'s "enough" $HOME'}}}
+    step = Patch(Place("two words"), task_ref("two words", "x"), SHORT_NAME, body)
     script = f"""kubectl() {{ printf '%s\\0' "$@"; }}; {command_line(["kubectl", *step.words()])}"""
     read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert read.split("\0")[:-1] == list(step.words())

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import aiohttp
 import yaml
 
-from tests.support.kube import PODS, TASKS, Kind, KubeError, Object
+from tests.support.kube import PODS, TASKS, USAGES, Kind, KubeError, Object
 from tests.support.waiting import PATIENCE, until
 from tests.support.workloads import KINDS
 
 from .conftest import Place
 from .documents import ROOT
 
-PATHS: Mapping[str, Kind] = {**KINDS, "AgentTask": TASKS}
+PATHS: Mapping[str, Kind] = {**KINDS, "AgentTask": TASKS, "TaskUsage": USAGES}
 
 
 async def run(place: Place, name: str) -> list[Object]:

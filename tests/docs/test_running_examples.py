@@ -13,6 +13,8 @@ OUTCOMES: Mapping[str, Mapping[str, Any]] = {
     "researcher": {"researcher": ("Stopped", "Graceful", [0])},
     "deaf": {"deaf": ("Stopped", "Killed", [137])},
     "quick": {"quick": ("Completed", None, [0])},
+    "helper": {"helper": ("Stopped", "Graceful", [0])},
+    "talker": {"talker": ("Stopped", "Graceful", [0])},
     "job": {"digest": ("Stopped", "Graceful", [0, 0, 0])},
     "deployment": {"assistant": ("Stopped", "Graceful", [0, 0])},
     "sandbox": {"coder": ("Stopped", "Graceful", [0])},

@@ -44,6 +44,11 @@ class Child:
         return cls(name, process)
 
     @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code; None while it runs."""
         return self._process.returncode
@@ -51,6 +56,11 @@ class Child:
     async def wait(self) -> int:
         """Wait until it has ended and return its exit code."""
         return await self._process.wait()
+
+    def kill(self) -> None:
+        """End it with SIGKILL: nothing of it can take notice."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def stop(self) -> None:
         """Ask it to end, and make it if it does not."""
@@ -61,5 +71,11 @@ class Child:
         try:
             await asyncio.wait_for(self._process.wait(), END_TIMEOUT_SECONDS)
         except TimeoutError:
-            self._process.kill()
+            self.kill()
             await self._process.wait()
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of what a child has said."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

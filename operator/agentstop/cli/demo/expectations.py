@@ -9,6 +9,9 @@ from agentstop.api.task import AgentTask, ChildrenStatus, Phase, StopSource, Ver
 SLACK_SECONDS: Final = 0.5
 """The node gets the stop a little before the operator writes down that it was sent."""
 
+AUTOMATIC: Final = frozenset({StopSource.BUDGET, StopSource.TETHER})
+"""Stops that nobody asked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
@@ -19,7 +22,7 @@ class Expectation:
     verdict: Verdict | None = None
     """None for a task that was never stopped."""
     reason: str | None = None
-    """Reason of the stop, as it was given."""
+    """Reason of the stop, as it was given or found."""
     source: StopSource = StopSource.USER
     """What the stop came from, where there was one."""
     origin: str | None = None
@@ -39,7 +42,7 @@ def mismatches(task: AgentTask, expected: Expectation) -> Iterator[str]:
     stopped = expected.verdict is not None
     facts = [
         ("phase", status.phase, expected.phase),
-        ("manuallyStopped", status.manually_stopped, stopped),
+        ("manuallyStopped", status.manually_stopped, stopped and expected.source not in AUTOMATIC),
         ("exit codes", codes, [expected.exit_code]),
         ("stop.verdict", stop and stop.verdict, expected.verdict),
         ("stop.reason", stop and stop.reason, expected.reason),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agentstop.api.task import AgentTask, Phase
 from agentstop.cli.demo.display import Display
+from agentstop.cli.demo.expectations import AUTOMATIC
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import task_ref
@@ -101,7 +102,8 @@ def note_on(task: AgentTask) -> str:
     if status.stop is None:
         return f"exit code {exit_codes(task)}" if status.phase is Phase.COMPLETED else status.message or ""
     if status.stop.verdict is None:
-        how = f"with {status.stop.origin}" if status.stop.origin else "SIGTERM now"
+        automatic = status.stop.reason if status.stop.source in AUTOMATIC else None
+        how = f"with {status.stop.origin}" if status.stop.origin else automatic or "SIGTERM now"
         return f"{how}, SIGKILL after {status.stop.grace_period_seconds} s"
     return f"{status.stop.verdict}, exit code {exit_codes(task)}, gone in {stop_seconds(task)}"
 

@@ -10,7 +10,7 @@ from agentstop.api.order import ORDER_KIND, ORDER_PLURAL, OrderPhase
 from agentstop.cluster.discovery import Discovery
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.resources import path, task_ref
+from agentstop.cluster.resources import path
 from agentstop.cluster.transport import Transport
 from agentstop.workloads.controlled.kind import NOT_SERVED
 from agentstop.workloads.objects import ObjectRef
@@ -101,11 +101,10 @@ class Requests:
         place = await self._discovery.place(ref)
         return f"{place.collection(ref.namespace)}/{ref.name}"
 
-    async def patch_task(self, namespace: str, name: str, body: dict[str, Any]) -> bool:
-        """Merge into a task; return whether that changed anything."""
-        before = await self.task(namespace, name)
-        where = path(task_ref(namespace, name))
-        after = await self._transport.call("PATCH", where, {"fieldManager": MANAGER}, body, MERGE)
+    async def patch(self, ref: ObjectRef, body: dict[str, Any]) -> bool:
+        """Merge into an object; return whether that changed anything."""
+        before = await self.read(ref)
+        after = await self._transport.call("PATCH", await self._path(ref), {"fieldManager": MANAGER}, body, MERGE)
         generation: int = after["metadata"]["generation"]
         return generation != int(before["metadata"]["generation"])
 

@@ -16,7 +16,7 @@ import aiohttp
 
 from agentstop.api.meta import GROUP
 from agentstop.api.task import PLURAL
-from agentstop.cli.child import Child
+from agentstop.cli.child import Child, last_line
 from agentstop.cli.demo.display import Display
 from agentstop.cli.demo.following import NotInTimeError
 from agentstop.cli.demo.kubectl import Stagehand
@@ -50,6 +50,8 @@ class Stage:
     """The operator that plays the stops, where it is ours; None for one that the cluster has."""
     start_seconds: float
     """How long a pod may take to start."""
+    starter_log: Path
+    """Where the program may write that holds a tether."""
 
 
 class Wings:
@@ -59,6 +61,7 @@ class Wings:
         self.folder = Path(tempfile.mkdtemp(prefix="agentstop-demo-"))
         self.operator_log = self.folder / "operator.log"
         self.playground_log = self.folder / "playground.log"
+        self.starter_log = self.folder / "starter.log"
 
     def clear(self) -> None:
         """Remove the logs."""
@@ -99,7 +102,7 @@ async def set_stage(
         else:
             operator = await _operator(stack, display, wings, place.namespace)
         start_seconds = PLAYGROUND_START_SECONDS if kubeconfig is None else CLUSTER_START_SECONDS
-        yield Stage(requests, hands, place, operator, start_seconds)
+        yield Stage(requests, hands, place, operator, start_seconds, wings.starter_log)
 
 
 async def _playground(stack: AsyncExitStack, display: Display, wings: Wings) -> Path:
@@ -142,15 +145,10 @@ async def _until_ready(child: Child, ready: Callable[[], Awaitable[bool]], log: 
         async with asyncio.timeout(READY_SECONDS):
             while not await ready():
                 if child.exit_code is not None:
-                    raise UserError(f"{child.name} ended at its start: {_last_line(log)}")
+                    raise UserError(f"{child.name} ended at its start: {last_line(log)}")
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise NotInTimeError(f"{child.name} was not ready within {READY_SECONDS:.0f} s; its log is {log}") from None
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
 
 
 async def _install_crds(requests: Requests, hands: Stagehand, display: Display) -> None:

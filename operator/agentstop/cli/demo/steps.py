@@ -11,12 +11,12 @@ import yaml
 
 from agentstop.api.crd import crds
 from agentstop.api.meta import GROUP
-from agentstop.api.task import KIND, PLURAL
+from agentstop.api.task import PLURAL
 from agentstop.cli.demo.requests import CRDS, MANAGER, NAMESPACES, Requests
 from agentstop.workloads.objects import ObjectRef
 
-RESOURCE: Final = f"{KIND.lower()}.{GROUP}"
 SHORT_NAME: Final = "atask"
+USAGE_SHORT_NAME: Final = "tusage"
 
 
 @dataclass(frozen=True)
@@ -126,23 +126,26 @@ class Apply(Step):
 
 
 @dataclass(frozen=True)
-class PatchTask(Step):
-    """Merge into a task. With our own field manager: what a plain patch sets, a GitOps tool may take away again."""
+class Patch(Step):
+    """Merge into an object. With our own field manager: what a plain patch sets, a GitOps tool may take away again."""
 
     place: Place
-    name: str
+    ref: ObjectRef
+    resource: str
+    """What kubectl calls the kind."""
     body: Mapping[str, Any]
 
     def words(self) -> Sequence[str]:
         """Return the command."""
         text = json.dumps(self.body, separators=(",", ":"))
         options = (f"--field-manager={MANAGER}", "--type=merge", "-p", text)
-        return self.place.words("patch", SHORT_NAME, self.name, *options)
+        return self.place.words("patch", self.resource, self.ref.name, *options)
 
     async def request(self, requests: Requests) -> str:
         """Patch it."""
-        changed = await requests.patch_task(self.place.namespace, self.name, dict(self.body))
-        return f"{RESOURCE}/{self.name} patched{'' if changed else ' (no change)'}"
+        changed = await requests.patch(self.ref, dict(self.body))
+        what = f"{self.ref.kind.lower()}.{self.ref.api_version.partition('/')[0]}/{self.ref.name}"
+        return f"{what} patched{'' if changed else ' (no change)'}"
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,24 @@
-"""The story: seven agents, seven stops, and what must come of them."""
+"""The story: nine agents, nine stops, and what must come of them."""
 
 import asyncio
 from pathlib import Path
 from typing import Any, Final
 
+from agentstop.api.meta import ConditionType, find_condition
 from agentstop.api.task import AgentTask, Phase
+from agentstop.cli.child import Child, last_line
 from agentstop.cli.demo.cast import (
     CHILDREN,
     DEAF_GRACE_SECONDS,
     EXPECTED,
+    HELPER,
     IN_SANDBOX,
+    LEASE,
+    LEASE_SECONDS,
+    NEEDED,
     PARENT,
     SANDBOX_KIND,
+    TALKER,
     manifests,
     tasks,
 )
@@ -20,7 +27,7 @@ from agentstop.cli.demo.expectations import mismatches
 from agentstop.cli.demo.following import Following, NotInTimeError, exit_codes, stop_seconds
 from agentstop.cli.demo.kubectl import Answer
 from agentstop.cli.demo.stage import Stage
-from agentstop.cli.demo.steps import SHORT_NAME, Apply, Logs, PatchTask, Show
+from agentstop.cli.demo.steps import SHORT_NAME, USAGE_SHORT_NAME, Apply, Logs, Patch, Show
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import task_ref
 from agentstop.workloads.objects import ObjectRef
@@ -28,6 +35,9 @@ from agentstop.workloads.objects import ObjectRef
 STOP_SECONDS: Final = 60.0
 """How long anything but a pod's start may take before the demo gives up; far more than it needs."""
 LOG_POLL_SECONDS: Final = 0.2
+
+TOO_MUCH: Final = "5.02"
+"""What the talker has cost in the end: more than its budget."""
 
 
 def stop_patch(reason: str) -> dict[str, Any]:
@@ -44,45 +54,68 @@ class Story:
         self._place = stage.place
         self._examples = examples
         self._following = Following(stage.requests.gateway, stage.place.namespace, display)
-        self._sandboxes = False
+        self._missing: frozenset[str] = frozenset()
+        self._starter: Child | None = None
+        self._guards: list[asyncio.Task[None]] = []
         self.problems: list[str] = []
 
     async def play(self) -> None:
         """Play all of it. Raises NotInTimeError where something does not happen at all."""
-        guard = asyncio.create_task(self._guard_the_operator())
+        if self._stage.operator is not None:
+            self._guard(self._stage.operator)
         try:
-            self._sandboxes = await self._stage.requests.serves(*SANDBOX_KIND)
-            self._following.begin(*tasks(sandboxes=self._sandboxes))
+            needed = NEEDED.items()
+            self._missing = frozenset([name for name, kind in needed if not await self._stage.requests.serves(*kind)])
+            self._following.begin(*tasks(self._missing))
             await self._start()
             await self._stop_the_researcher()
             await self._stop_the_deaf()
+            await self._kill_the_starter()
             await self._stop_the_finished()
             await self._take_back()
             await self._stop_twice()
             await self._stop_the_sandbox()
             await self._stop_the_family()
+            await self._spend_too_much()
             await self._wait_for_the_deaf()
+            await self._wait_for_the_helper()
         finally:
-            guard.cancel()
+            for guard in self._guards:
+                guard.cancel()
+            if self._starter is not None:
+                await self._starter.stop()
             await self._following.close()
         await self._compare()
 
-    async def _guard_the_operator(self) -> None:
-        if self._stage.operator is None:
-            return
-        code = await self._stage.operator.wait()
-        self._following.give_up(NotInTimeError(f"the operator ended by itself with exit code {code}"))
+    def _guard(self, child: Child, log: Path | None = None) -> None:
+        """Wait for nothing any more once a child ends that must not."""
+
+        async def give_up() -> None:
+            code = await child.wait()
+            why = f": {last_line(log)}" if log is not None else ""
+            self._following.give_up(NotInTimeError(f"{child.name} ended by itself with exit code {code}{why}"))
+
+        self._guards.append(asyncio.create_task(give_up()))
 
     async def _start(self) -> None:
         self._display.heading("The agents begin to work")
-        files = tuple(self._examples / name for name in manifests(sandboxes=self._sandboxes))
+        files = tuple(self._examples / name for name in manifests(self._missing))
         self._expect_done(await self._stage.hands.carry_out(Apply(self._place, files)), "the tasks were not created")
-        for name in tasks(sandboxes=self._sandboxes):
+        self._starter = await self._start_the_starter()
+        for name in tasks(self._missing):
             if EXPECTED[name].verdict is not None:
                 await self._until(name, Phase.RUNNING, self._stage.start_seconds)
                 # Only what has printed something has set up its handling of SIGTERM.
                 await self._until_printed(name)
         await self._stage.hands.carry_out(Logs(self._place, "researcher", 2))
+
+    async def _start_the_starter(self) -> Child:
+        options = (HELPER, "--lease", LEASE, "--duration", f"{LEASE_SECONDS}s")
+        words = ("tether", *self._place.words(*options))
+        self._display.command(["agentstop", *words])
+        starter = await Child.start("agentstop tether", words, environment={}, log=self._stage.starter_log)
+        self._guard(starter, self._stage.starter_log)
+        return starter
 
     async def _stop_the_researcher(self) -> None:
         self._display.heading("(a) The researcher is stopped, and saves its work")
@@ -102,8 +135,22 @@ class Story:
         self._display.heading("(b) The time of the deaf agent is up")
         await self._until("deaf", Phase.STOPPED)
 
+    async def _kill_the_starter(self) -> None:
+        self._display.heading(f"(c) The program that the {HELPER} is tethered to is killed")
+        await self._following.until(HELPER, _is_held, "was not held by its Lease", STOP_SECONDS)
+        assert self._starter is not None  # noqa: S101  (it began with the agents)
+        self._guards.pop().cancel()
+        self._display.command(["kill", "-9", str(self._starter.pid)])
+        self._starter.kill()
+        self._display.say(f"its Lease lasts for {LEASE_SECONDS} seconds more; meanwhile:")
+
+    async def _wait_for_the_helper(self) -> None:
+        self._display.heading(f"(c) Nobody renews the Lease of the {HELPER} any more")
+        await self._until(HELPER, Phase.STOPPED)
+        await self._show(HELPER, "message")
+
     async def _stop_the_finished(self) -> None:
-        self._display.heading("(c) A stop that comes after the end changes nothing")
+        self._display.heading("(d) A stop that comes after the end changes nothing")
         before = await self._until("quick", Phase.COMPLETED)
         await self._patch("quick", stop_patch("RunawayCost"))
         after = await self._following.until(
@@ -118,25 +165,23 @@ class Story:
         self._display.say(f"still {after.status.phase}")
 
     async def _take_back(self) -> None:
-        self._display.heading("(d) A stop cannot be taken back")
-        answer = await self._stage.hands.carry_out(
-            PatchTask(self._place, "researcher", {"spec": {"stopRequested": False}})
-        )
+        self._display.heading("(e) A stop cannot be taken back")
+        answer = await self._stage.hands.carry_out(self._patching("researcher", {"spec": {"stopRequested": False}}))
         if not answer.refused:
             self.problems.append("researcher: the API server let its stop be taken back")
         elif "cannot be taken back" not in answer.text:
             self.problems.append("researcher: taking its stop back was refused, but not with the reason")
 
     async def _stop_twice(self) -> None:
-        self._display.heading("(e) The same patch again: the same answer, and nothing changes")
+        self._display.heading("(f) The same patch again: the same answer, and nothing changes")
         before = await self._stage.requests.task(self._place.namespace, "researcher")
         await self._patch("researcher", stop_patch("RunawayCost"))
         if await self._stage.requests.task(self._place.namespace, "researcher") != before:
             self.problems.append("researcher: the second patch changed it")
 
     async def _stop_the_sandbox(self) -> None:
-        self._display.heading("(f) An agent in a Sandbox is stopped: no new pod is made for it")
-        if not self._sandboxes:
+        self._display.heading("(g) An agent in a Sandbox is stopped: no new pod is made for it")
+        if IN_SANDBOX in self._missing:
             self._display.say(f"skipped: the cluster does not serve {SANDBOX_KIND[1]} of {SANDBOX_KIND[0]}")
             return
         await self._patch(IN_SANDBOX, stop_patch("RunawayCost"))
@@ -148,33 +193,54 @@ class Story:
             self.problems.append(f"{IN_SANDBOX}: its Sandbox is not suspended")
 
     async def _stop_the_family(self) -> None:
-        self._display.heading(f"(g) The {PARENT} is stopped, and with it the {' and the '.join(CHILDREN)}")
+        self._display.heading(f"(h) The {PARENT} is stopped, and with it the {' and the '.join(CHILDREN)}")
         await self._patch(PARENT, stop_patch("RunawayCost"))
         ended = await self._until(PARENT, Phase.STOPPED)
-        family = Show(self._place, task_ref(self._place.namespace, PARENT), SHORT_NAME, ("status", "children"))
-        await self._stage.hands.carry_out(family)
+        await self._show(PARENT, "children")
         for name in CHILDREN:
             child = await self._until(name, Phase.STOPPED)
             if not _ended_before(child, ended):
                 self.problems.append(f"{PARENT}: it was called stopped before {name} was")
 
+    async def _spend_too_much(self) -> None:
+        self._display.heading(f"(i) The {TALKER} has spent what it may, and is stopped by its budget")
+        version, kind = NEEDED[TALKER]
+        if TALKER in self._missing:
+            self._display.say(f"skipped: the cluster does not serve {kind} of {version}")
+            return
+        usage = ObjectRef(kind, self._place.namespace, TALKER, version)
+        report = Patch(self._place, usage, USAGE_SHORT_NAME, {"spec": {"cost": TOO_MUCH}})
+        self._expect_done(await self._stage.hands.carry_out(report), f"{TALKER}: the report was refused")
+        await self._until(TALKER, Phase.STOPPED)
+        await self._show(TALKER, "message")
+
     async def _compare(self) -> None:
         """Compare what the API server has now with what is expected, and show it."""
         self._display.heading("How they ended")
         rows = []
-        for name in tasks(sandboxes=self._sandboxes):
+        for name in tasks(self._missing):
             expected = EXPECTED[name]
             task = AgentTask.model_validate(await self._stage.requests.task(self._place.namespace, name))
             self.problems += mismatches(task, expected)
             status = task.status
-            verdict = status.stop.verdict if status.stop else None
+            source, verdict = (status.stop.source, status.stop.verdict) if status.stop else ("-", None)
             manual = str(status.manually_stopped).lower()
-            rows.append((name, status.phase.value, manual, verdict or "-", exit_codes(task), stop_seconds(task)))
-        self._display.table(("Task", "Phase", "Manual", "Verdict", "Exit codes", "Stop took"), rows)
+            rows.append(
+                (name, status.phase.value, source, manual, verdict or "-", exit_codes(task), stop_seconds(task))
+            )
+        self._display.table(("Task", "Phase", "Source", "Manual", "Verdict", "Exit codes", "Stop took"), rows)
 
     async def _patch(self, name: str, body: dict[str, Any]) -> None:
-        answer = await self._stage.hands.carry_out(PatchTask(self._place, name, body))
+        answer = await self._stage.hands.carry_out(self._patching(name, body))
         self._expect_done(answer, f"{name}: the stop was refused")
+
+    def _patching(self, name: str, body: dict[str, Any]) -> Patch:
+        return Patch(self._place, task_ref(self._place.namespace, name), SHORT_NAME, body)
+
+    async def _show(self, name: str, field: str) -> None:
+        """Show one field of a task's status."""
+        ref = task_ref(self._place.namespace, name)
+        await self._stage.hands.carry_out(Show(self._place, ref, SHORT_NAME, ("status", field)))
 
     def _expect_done(self, answer: Answer, problem: str) -> None:
         """Without this step the rest cannot come out: do not wait for it."""
@@ -206,6 +272,11 @@ class Story:
             if error.code in {400, 404}:  # not started yet
                 return ""
             raise
+
+
+def _is_held(task: AgentTask) -> bool:
+    found = find_condition(task.status.conditions, ConditionType.TETHERED)
+    return found is not None and found.status == "True"
 
 
 def _ended_before(child: AgentTask, parent: AgentTask) -> bool:

@@ -15,7 +15,7 @@ def add_parser(verbs: Any, about: str) -> None:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "demo",
         help=about,
-        description="Stops agents in seven ways, shows the kubectl commands, and checks how each ended. Without a"
+        description="Stops agents in nine ways, shows the kubectl commands, and checks how each ended. Without a"
         " kubeconfig it plays on a playground of its own; with one, on that cluster in a namespace of its own, which it"
         " removes at the end. An operator that serves this namespace already plays the stops; where there is none, one"
         " runs here for as long as the demo takes.",
