@@ -41,8 +41,12 @@ async def test_usage_goes_only_up_and_is_bounded(ns: Namespace) -> None:
     for when in ("2026-01-01T11:59:59.999999Z", None):
         await refused(ns, {"lastActivityAt": when}, "spec.lastActivityAt cannot go back")
     await refused(ns, {"currency": "EUR"}, "is immutable")
-    for cost in ("-1", "NaN", "1e9", "1234567890", "13,00", "", " 13", "12.4100001", "inf"):
-        await refused(ns, {"cost": cost}, "spec.cost")
+    for cost in ("-1", "NaN", "1e9", "1234567890", "13,00", "", " 13", "12.4100001", "inf", "0.30000000000000004"):
+        await refused(
+            ns,
+            {"cost": cost},
+            f"spec.cost: Invalid value: {cost!r}: must be a decimal number as text".replace("'", '"'),
+        )
     for tokens in (-1, 10**15 + 1, 1e300, "900"):
         await refused(ns, {"totalTokens": tokens}, "spec.totalTokens")
     # More digits are not less, and the same time in another form is not earlier.
@@ -76,17 +80,17 @@ BAD: dict[str, tuple[Object, str]] = {
     "nothing": ({"budget": {}}, "limits nothing"),
     "no limit": ({"budget": {"action": "Pause", "warnPercent": 50}}, "give at least one of maxCost"),
     "cost of 0": ({"budget": {"maxCost": "0.00"}}, "more than 0"),
-    "negative cost": ({"budget": {"maxCost": "-3"}}, "spec.budget.maxCost"),
-    "cost that is none": ({"budget": {"maxCost": "NaN"}}, "spec.budget.maxCost"),
+    "negative cost": ({"budget": {"maxCost": "-3"}}, "must be a decimal number as text"),
+    "cost that is none": ({"budget": {"maxCost": "NaN"}}, "must be a decimal number as text"),
     "cost as a number": ({"budget": {"maxCost": 40}}, "spec.budget.maxCost"),
-    "huge cost": ({"budget": {"maxCost": "1000000000"}}, "spec.budget.maxCost"),
+    "huge cost": ({"budget": {"maxCost": "1000000000"}}, "at most 9 digits before the point"),
     "no tokens": ({"budget": {"maxTokens": 0}}, "spec.budget.maxTokens"),
     "huge turns": ({"budget": {"maxTurns": 10**16}}, "spec.budget.maxTurns"),
     "negative idleness": ({"budget": {"maxIdleSeconds": -1}}, "spec.budget.maxIdleSeconds"),
     "warning at the limit": ({"budget": {"maxTurns": 1, "warnPercent": 100}}, "spec.budget.warnPercent"),
     "unknown scope": ({"budget": {"maxTurns": 1, "scope": "All"}}, "spec.budget.scope"),
     "unknown action": ({"budget": {"maxTurns": 1, "action": "Kill"}}, "spec.budget.action"),
-    "no currency": ({"budget": {"maxCost": "1", "currency": "dollars"}}, "spec.budget.currency"),
+    "no currency": ({"budget": {"maxCost": "1", "currency": "dollars"}}, "a code of three capital letters"),
     "no Lease": ({"tether": {}}, "leaseName"),
     "no name of a Lease": ({"tether": {"leaseName": "../x"}}, "spec.tether.leaseName"),
 }

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from agentstop.api.meta import MAX_SECONDS, NAME_PATTERN, Model, Seconds, rule, schema
-from agentstop.api.usage import CURRENCY, DECIMAL, DEFAULT_CURRENCY, MAX_COUNT, MAX_DECIMAL, Count
+from agentstop.api.money import DEFAULT_CURRENCY, IS_AMOUNT, IS_CURRENCY, MAX_MONEY, Amount, Currency
+from agentstop.api.usage import MAX_COUNT, Count
 
 DEFAULT_BUDGET_ANNOTATION: Final = "agentstop.dev/default-budget"
 """Annotation on a Namespace: the budget of each task in it that has none, as JSON or YAML."""
@@ -39,15 +40,16 @@ class BudgetAction(StrEnum):
 class Budget(Model):
     """What a task may spend, and for how long it may be silent."""
 
-    max_cost: str | None = Field(
+    max_cost: Amount | None = Field(
         None,
-        min_length=1,
-        max_length=MAX_DECIMAL,
-        pattern=DECIMAL,
-        json_schema_extra=schema(rule("double(self) > 0.0", "must be more than 0; leave it out for no limit")),
+        max_length=MAX_MONEY,
+        json_schema_extra=schema(
+            IS_AMOUNT,
+            rule(f"!({IS_AMOUNT['rule']}) || double(self) > 0.0", "must be more than 0; leave it out for no limit"),
+        ),
     )
     """What the task may cost, in currency: a decimal number as text, such as "40.00", with at most 9 digits before the point and 6 after it. May be raised and lowered."""  # noqa: E501
-    currency: str = Field(DEFAULT_CURRENCY, min_length=3, max_length=3, pattern=CURRENCY)
+    currency: Currency = Field(DEFAULT_CURRENCY, max_length=MAX_MONEY, json_schema_extra=schema(IS_CURRENCY))
     """The currency of maxCost, as its code of three letters. Where costs are reported in another one, maxCost is not compared with them, and condition BudgetExceeded says so."""  # noqa: E501
     max_tokens: Count | None = Field(None, ge=1, le=MAX_COUNT)
     """How many tokens the task may use in all."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from agentstop.api.meta import API_VERSION, Model, Time, parse_time, rule, schema
+from agentstop.api.money import DEFAULT_CURRENCY, IS_AMOUNT, IS_CURRENCY, MAX_MONEY, Amount, Currency
 
 USAGE_KIND: Final = "TaskUsage"
 USAGE_PLURAL: Final = "taskusages"
@@ -12,18 +13,13 @@ USAGE_PLURAL: Final = "taskusages"
 MAX_COUNT: Final = 10**15
 """The most that anything is counted to: JavaScript and jq, too, read such numbers exactly."""
 
-DECIMAL: Final = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
-"""What an amount of money looks like. Its 15 digits are as many as a double keeps apart, by which the API server compares."""  # noqa: E501
-
-MAX_DECIMAL: Final = 16
-
-CURRENCY: Final = "^[A-Z]{3}$"
-"""What a currency looks like: a code of ISO 4217."""
-
-DEFAULT_CURRENCY: Final = "USD"
-
 Count = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 """A number of things."""
+
+
+def only_up(name: str) -> str:
+    """Return what is said where a number goes down."""
+    return f"spec.{name} cannot go down or be removed: it counts all that the task has used"
 
 
 class TaskUsageSpec(Model):
@@ -35,14 +31,21 @@ class TaskUsageSpec(Model):
     """Tokens that came out of the models."""
     total_tokens: Count | None = Field(None, ge=0, le=MAX_COUNT)
     """Tokens in all. Where it is less than promptTokens and completionTokens together, or absent, these count."""
-    cost: str | None = Field(None, min_length=1, max_length=MAX_DECIMAL, pattern=DECIMAL)
+    cost: Amount | None = Field(
+        None,
+        max_length=MAX_MONEY,
+        # As doubles, which keep the 15 digits of an amount apart.
+        json_schema_extra=schema(
+            IS_AMOUNT, rule(f"!({IS_AMOUNT['rule']}) || double(self) >= double(oldSelf)", only_up("cost"))
+        ),
+    )
     """What the work has cost so far, in currency: a decimal number as text, such as "12.41", with at most 9 digits before the point and 6 after it."""  # noqa: E501
-    currency: str = Field(
+    currency: Currency = Field(
         DEFAULT_CURRENCY,
-        min_length=3,
-        max_length=3,
-        pattern=CURRENCY,
-        json_schema_extra=schema(rule("self == oldSelf", "is immutable: costs of two currencies cannot be added up")),
+        max_length=MAX_MONEY,
+        json_schema_extra=schema(
+            IS_CURRENCY, rule("self == oldSelf", "is immutable: costs of two currencies cannot be added up")
+        ),
     )
     """The currency of cost, as its code of three letters. Cannot be changed. A budget in another one is not compared with it."""  # noqa: E501
     turns: Count | None = Field(None, ge=0, le=MAX_COUNT)

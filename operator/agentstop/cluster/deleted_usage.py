@@ -2,8 +2,9 @@
 
 from decimal import Decimal
 
+from agentstop.api.money import DEFAULT_CURRENCY
 from agentstop.api.task import AgentTaskStatus
-from agentstop.api.usage import DEFAULT_CURRENCY, Spent
+from agentstop.api.usage import Spent
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.task_store import TaskStore
 from agentstop.cluster.usage_store import UsageStore

@@ -10,8 +10,9 @@ from prometheus_client import Counter
 
 from agentstop.api.budget import Budget, BudgetAction
 from agentstop.api.meta import ConditionType, find_condition
+from agentstop.api.money import DEFAULT_CURRENCY
 from agentstop.api.task import Phase
-from agentstop.api.usage import DEFAULT_CURRENCY, Spent
+from agentstop.api.usage import Spent
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.task_store import TaskStore
 from agentstop.cluster.usage_store import UsageStore

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from agentstop.gateway.problems import why_unread
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -54,6 +56,6 @@ class WatchedFile(Generic[T]):
             self.problem = None
             log.info("%s has changed and was read anew", self._path)
         except (OSError, ValueError) as error:
-            self.problem = f"{self._path} cannot be read, and what it said before still counts: {error}"
+            self.problem = f"{self._path} cannot be read, and what it said before still counts: {why_unread(error)}"
             log.error("%s", self.problem)
         return self._value

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationError, mode
 
 from agentstop.api.meta import MAX_SECONDS, Model
 from agentstop.api.task import PodPolicy
+from agentstop.gateway.problems import of_file
 
 KEPT_SECONDS: Final = 604_800
 """Orders that hooks make are kept for a week after their end, where nothing else is said."""
@@ -138,6 +139,4 @@ def read_hooks(text: str) -> HooksFile:
     try:
         return HooksFile.model_validate({} if found is None else found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(of_file(error)) from None

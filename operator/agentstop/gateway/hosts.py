@@ -8,6 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.functional_validators import AfterValidator
 
+from agentstop.gateway.problems import of_file
+
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
@@ -41,8 +43,7 @@ def read_hosts(text: str, dialects: Collection[str]) -> Mapping[str, str]:
     except yaml.YAMLError:
         raise ValueError("it is no YAML") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}") from None
+        raise ValueError(of_file(error)) from None
     for host, dialect in found.items():
         if dialect not in dialects:
             raise ValueError(f"hosts.{host}: there is no dialect {dialect}, only {', '.join(sorted(dialects))}")

@@ -9,6 +9,8 @@ from typing import Annotated, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
+from agentstop.gateway.problems import of_file
+
 PREFIX: Final = "agentstop_"
 """What our keys begin with: so that scanners find one that was lost, and none is ever sent on as a token."""
 
@@ -61,9 +63,7 @@ def read_keys(text: str) -> KeysFile:
     try:
         return KeysFile.model_validate({} if found is None else found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(of_file(error)) from None
 
 
 def digest_of(key: str) -> str:

@@ -37,6 +37,7 @@ from agentstop.gateway.meter.meter import Meter
 from agentstop.gateway.meter.prices import NO_PRICES, Prices, read_prices
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
+from agentstop.gateway.problems import why_unread
 from agentstop.gateway.registry import DIALECTS
 from agentstop.gateway.streams import Streams
 from agentstop.gateway.throttle import Throttle
@@ -195,7 +196,7 @@ def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> Watched
     try:
         return WatchedFile(path, read, nothing)
     except (OSError, ValueError) as error:
-        raise StartError(f"{path} cannot be used: {error}") from error
+        raise StartError(f"{path} cannot be used: {why_unread(error)}") from error
 
 
 def _metering(path: Path | None) -> tuple[MeterFile | None, WatchedFile[Prices] | None]:
@@ -205,8 +206,12 @@ def _metering(path: Path | None) -> tuple[MeterFile | None, WatchedFile[Prices] 
     try:
         file = read_meter(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StartError(f"{path} cannot be used: {error}") from error
-    return file, _watched(file.prices_beside(path), read_prices, NO_PRICES)
+        raise StartError(f"{path} cannot be used: {why_unread(error)}") from error
+    prices = file.prices_beside(path)
+    if prices is not None and not prices.is_file():
+        # Keys may come later. Without prices all costs nothing, and no budget of money has any effect.
+        raise StartError(f"{prices} cannot be used: there is no such file")
+    return file, _watched(prices, read_prices, NO_PRICES)
 
 
 def _is_no_clients_mistake(record: logging.LogRecord) -> bool:

@@ -106,7 +106,7 @@ def _priced(budget: Budget, usage: Usage) -> bool:
 def _cannot_be_compared(budget: Budget, usage: Usage) -> Reason | None:
     if budget.max_cost is not None and not _priced(budget, usage):
         found = "several currencies" if usage.mixed else usage.currency
-        message = f"costs are reported in {found}, and maxCost is in {budget.currency}: they are not compared"
+        message = f"costs are reported in {found}, and maxCost is in {budget.currency}, so that it has no effect"
         return Reason("CurrencyDiffers", message)
     if budget.max_idle_seconds is not None and usage.last_activity_at is None:
         return Reason("NoSignal", "no lastActivityAt was ever reported, so that maxIdleSeconds has no effect")

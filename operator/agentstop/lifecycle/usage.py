@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from agentstop.api.usage import DEFAULT_CURRENCY, Spent, TaskUsageSpec, UsageStatus
+from agentstop.api.money import DEFAULT_CURRENCY
+from agentstop.api.usage import Spent, TaskUsageSpec, UsageStatus
 
 NOTHING: Final = Decimal(0)
 

@@ -7,7 +7,8 @@ import yaml
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from agentstop.api.meta import Model
-from agentstop.api.usage import CURRENCY, DEFAULT_CURRENCY
+from agentstop.api.money import DEFAULT_CURRENCY, Currency
+from agentstop.gateway.problems import of_file
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
@@ -31,7 +32,7 @@ class MeterFile(Model):
     prices: Name | None = None
     """A file in the form of LiteLLM's map of prices, found from this one's folder. Without it all that has no cost of
     its own costs nothing."""
-    currency: str = Field(DEFAULT_CURRENCY, pattern=CURRENCY)
+    currency: Currency = DEFAULT_CURRENCY
     """What the prices are in."""
     keys: tuple[Name, ...] | None = None
     """Names of the API keys that may send signals; where it is absent, whoever may change the usage of a task."""
@@ -53,6 +54,4 @@ def read_meter(text: str) -> MeterFile:
     try:
         return MeterFile.model_validate({} if found is None else found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(of_file(error)) from None

@@ -42,4 +42,5 @@ class Namer:
         for model in unknown:
             if model not in self._named and len(self._named) < MAX_NAMED:
                 self._named.add(model)
-                log.warning("model %r has no price: its tokens are counted, and cost nothing", model)
+                what = f"model {model!r}" if model else "a call that names no model"
+                log.warning("%s has no price: its tokens are counted, and cost nothing", what)

@@ -39,12 +39,15 @@ def read(body: bytes, kind: type[M], content_type: str) -> M:
         except (DecodeError, RecursionError):
             raise MalformedError(f"the body is no {kind.DESCRIPTOR.name} in protobuf") from None
     try:
-        found = _with_bytes(json.loads(body), _MAX_DEPTH)
-        if not isinstance(found, dict):
-            raise MalformedError("no object")
-        return cast(M, json_format.ParseDict(found, kind(), ignore_unknown_fields=True))
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedError("the body is no JSON") from None
+    if not isinstance(parsed, dict):
+        raise MalformedError(f"the body is no {kind.DESCRIPTOR.name} in JSON: it is no object")
+    try:
+        return cast(M, json_format.ParseDict(_with_bytes(parsed, _MAX_DEPTH), kind(), ignore_unknown_fields=True))
     except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
-        told = str(error).splitlines()[0][:200] if isinstance(error, json_format.ParseError) else "it is no such JSON"
+        told = str(error).splitlines()[0][:200] if isinstance(error, json_format.ParseError) else "a value is none"
         raise MalformedError(f"the body is no {kind.DESCRIPTOR.name} in JSON: {told}") from None
 
 

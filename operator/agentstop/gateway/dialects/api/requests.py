@@ -7,14 +7,16 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentstop.api.meta import AGENT_NAME, MAX_SECONDS, Model, Time
+from agentstop.api.money import CURRENCY, Currency, looks_like
 from agentstop.api.order import Operator
 from agentstop.api.order import Selector as TaskSelector
 from agentstop.api.task import Phase, PodPolicy
-from agentstop.api.usage import CURRENCY, MAX_COUNT
+from agentstop.api.usage import MAX_COUNT
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.errors import InvalidError, InvalidIdError
 from agentstop.gateway.filters import selector_of
+from agentstop.gateway.problems import first_problem
 from agentstop.gateway.tasks import MAX_WAIT_SECONDS
 
 M = TypeVar("M", bound=BaseModel)
@@ -105,6 +107,16 @@ class StopRequest(Request):
     """Seconds between SIGTERM and SIGKILL."""
 
 
+COST: Final = "^[0-9]{1,9}([.][0-9]{1,18})?$"
+"""What the cost of a report looks like: one call may cost less than a usage can say."""
+
+_COST: Final = (
+    'must be a decimal number as text, such as "0.0035", with at most 9 digits before the point and 18 after it'
+)
+
+Cost = Annotated[str, looks_like(COST, _COST)]
+
+
 class UsageReport(Request):
     """What was spent since the last report."""
 
@@ -114,9 +126,9 @@ class UsageReport(Request):
     """Tokens that came out of models."""
     turns: int = Field(0, ge=0, le=MAX_COUNT)
     """How many times a model was asked."""
-    cost: str | None = Field(None, min_length=1, max_length=32, pattern=r"^[0-9]{1,9}(\.[0-9]{1,18})?$")
+    cost: Cost | None = Field(None, min_length=1, max_length=32, pattern=COST)
     """What it cost, as a decimal number; without it, tokens are priced by the model."""
-    currency: str | None = Field(None, min_length=3, max_length=3, pattern=CURRENCY)
+    currency: Currency | None = Field(None, min_length=3, max_length=3, pattern=CURRENCY)
     """The currency of cost: the one in which the gateway counts."""
     model: str | None = Field(None, min_length=1, max_length=253)
     """Which model was asked, as the file of prices has it."""
@@ -219,9 +231,9 @@ async def body(call: Call, model: type[M]) -> M:
 
 
 def _invalid(where: str, error: ValidationError) -> InvalidError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = (where, *map(str, first["loc"]))
-    return InvalidError(f"{'.'.join(place)}: {first['msg']}", where=place)
+    found, message = first_problem(error)
+    place = (where, *found)
+    return InvalidError(f"{'.'.join(place)}: {message}", where=place)
 
 
 def task_ref(call: Call) -> str:

@@ -20,6 +20,9 @@ from agentstop.gateway.meter.prices import FREE
 from agentstop.gateway.meter.seen import digest
 from agentstop.gateway.tasks import ARRIVAL_SECONDS
 
+COUNTED: Final = frozenset({"prompt_tokens", "completion_tokens", "turns", "cost"})
+"""What a report is of: one without any of them would change nothing."""
+
 
 class UsageTaken(Model):
     """The report is taken; it is written within seconds."""
@@ -41,6 +44,8 @@ async def report(call: Call) -> web.StreamResponse:
     if wanted.currency not in {None, meter.currency}:
         where = ("body", "currency")
         raise InvalidError(f"body.currency: this gateway counts in {meter.currency}", where=where)
+    if not wanted.model_fields_set & COUNTED:
+        raise InvalidError("body: give at least one of promptTokens, completionTokens, turns and cost", where=("body",))
     if not await call.core.access.may(call.caller, "patch", namespace, USAGE_PLURAL):
         raise ForbiddenError(f"the caller may not patch {USAGE_PLURAL} in namespace {namespace}")
     meter.admit("reports", 1)
