@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from agentstop.api.crd import crds
 from tests.plugin.commands import Cli, Terminal
 from tests.plugin.paper import EARLIER, EVENTS, STOP, STOPPED, Paper, stalled
 from tests.support.clusters import Cluster
@@ -152,13 +153,19 @@ async def test_rules_of_the_api_are_told_in_their_words(cli: Cli, paper: Paper) 
 
 
 async def test_without_the_definitions(tmp_path: Path) -> None:
-    from tests.support import clusters
+    from tests.support import clusters, definitions
 
     async with clusters.playground(tmp_path, crds=False) as cluster:
         cli = Cli(cluster.kubeconfig)
         done, checked = await asyncio.gather(cli("stop", "a"), cli("check"))
+        all_but_usage = [each for each in crds().values() if each["spec"]["names"]["kind"] != "TaskUsage"]
+        await definitions.install(cluster.kube, all_but_usage)
+        without = await cli("check")
     assert (done.code, "agentstop crds | kubectl apply -f -" in done.line) == (1, True)
     assert (checked.code, "is not there" in checked.out) == (1, True)
+    # A cluster may do without this one.
+    assert (without.code, "- taskusages.agentstop.dev" in without.out) == (0, True), without.out
+    assert "so that budgets have no effect" in without.out
 
 
 async def test_an_api_server_that_is_not_there(bare: Cluster) -> None:

@@ -42,7 +42,7 @@ class Grade(StrEnum):
     BAD = "bad"
     UNKNOWN = "unknown"
     NO = "no"
-    """Not wrong, but not there: a right that this user lacks."""
+    """Not wrong, but not there: a right that this user lacks, or what a cluster may do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,16 @@ def server_finding(api: Api) -> Finding:
 def definition_findings(api: Api) -> Iterator[Finding]:
     """Yield whether each kind is served, and defined as this version defines it."""
     from agentstop.api.definitions import INSTALL, definitions, difference
+    from agentstop.api.usage import USAGE_KIND
 
     served = _served(api)
     for name, wanted in definitions().items():
         if served is not None and wanted["spec"]["names"]["plural"] not in served:
-            yield Finding("definitions", name, Grade.BAD, f"is not there: {INSTALL}")
+            if wanted["spec"]["names"]["kind"] == USAGE_KIND:
+                detail = f"is not there, so that budgets have no effect: {INSTALL}"
+                yield Finding("definitions", name, Grade.NO, detail)
+            else:
+                yield Finding("definitions", name, Grade.BAD, f"is not there: {INSTALL}")
             continue
         try:
             found = api.get(DEFINITION.path(None, name))
