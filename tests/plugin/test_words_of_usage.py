@@ -92,6 +92,19 @@ def test_why_says_how_a_task_that_runs_stands_to_its_budget(
     assert said is None or facts[-1].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("True", "it is tethered: told"),
+        ("False", "its tether does not hold: told"),
+        ("Unknown", "it is not known whether its tether holds: told"),
+    ],
+)
+def test_why_says_whether_the_tether_of_a_task_that_runs_holds(status: str, said: str) -> None:
+    tethered = {"type": "Tethered", "status": status, "reason": "LeaseMissing", "message": "told"}
+    assert answer(of({}, conditions=[tethered]), (), at(60)).facts[-1] == said
+
+
 def test_each_limit_says_how_much_of_it_is_used() -> None:
     task = of({"budget": BUDGET}, usage=USED | {"lastActivityAt": when(10)})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from agentstop.words.tasks import Object, clean
+from agentstop.words.tasks import Object, clean, condition
 
 LEASES_ROOT: Final = "/apis/coordination.k8s.io/v1"
 LEASES_PLURAL: Final = "leases"
@@ -65,6 +65,17 @@ def renewed_at(lease: Object) -> datetime | None:
     Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
     """
     return max(_written_at(lease), default=None)
+
+
+def standing(task: Object) -> str | None:
+    """Return what condition Tethered means for a task that goes on; None for a free one."""
+    found = condition(task, "Tethered")
+    says = {
+        "True": "it is tethered",
+        "False": "its tether does not hold",
+        "Unknown": "it is not known whether its tether holds",
+    }.get(str(found.get("status")))
+    return f"{says}: {found.get('message') or ''}" if says is not None else None
 
 
 def _written_at(lease: Object) -> Iterator[datetime]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from agentstop.words import leases
 from agentstop.words.advice import ADVICE, ELSEWHERE, GRACE_RUNS
 from agentstop.words.durations import ago, date_and_clock, moment, spell
 from agentstop.words.moments import event_time
@@ -163,7 +164,7 @@ def _alive(task: Object, now: datetime) -> Answer:
     return Answer(
         phase,
         f"{name_of(task)} is {phase}{since}, and nobody has asked to stop it",
-        (message, *_elsewhere(task), *_used(task), *filter(None, (standing(task),))),
+        (message, *_elsewhere(task), *_used(task), *filter(None, (standing(task), leases.standing(task)))),
         held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
         advice=advice,
     )
