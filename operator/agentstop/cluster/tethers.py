@@ -1,6 +1,7 @@
 """What is known of the Leases that tasks are tethered to, and which tasks those are."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ def read_lease(key: LeaseKey, raw: Mapping[str, Any] | None, before: Lease | Non
     if noted is None:
         # Somebody has emptied the API server's notes: then a renewal counts from when it was seen first.
         noted = before.renewed_at if before is not None and before.version == version else now
-    return Lease(
+    found = Lease(
         name=key.name,
         read_at=now,
         version=version,
@@ -41,6 +42,7 @@ def read_lease(key: LeaseKey, raw: Mapping[str, Any] | None, before: Lease | Non
         duration=timedelta(seconds=leases.seconds_of(lease)),
         renewed_at=min(noted, now),
     )
+    return replace(found, watched=tether.holds(found) or (before is not None and before.watched))
 
 
 def _problem(key: LeaseKey, raw: Mapping[str, Any] | None) -> Reason | None:

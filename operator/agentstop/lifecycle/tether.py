@@ -10,6 +10,8 @@ from agentstop.lifecycle.observation import Reason, Task
 SECOND: Final = timedelta(seconds=1)
 """What the API server's note of a renewal is precise to."""
 
+RAN_OUT: Final = "had run out when it was looked at first"
+
 RENEWED: Final = "LeaseRenewed"
 MISSING: Final = "LeaseMissing"
 EXPIRED: Final = "LeaseExpired"
@@ -26,6 +28,9 @@ class Lease:
     name: str
     read_at: datetime
     """When it was read last."""
+    watched: bool = False
+    """Whether this process has seen it hold. It does not know otherwise what kept it from being renewed: the API server
+    may have been away while this process was, too."""
     version: str = ""
     """Its resource version then."""
     problem: Reason | None = None
@@ -55,12 +60,14 @@ def lapses_at(task: Task, lease: Lease, now: datetime) -> datetime | None:
     """Return when a task's tether is lost, if nothing better has been read of the Lease by then; None for a free task.
 
     A Lease that has held the task is lost when it runs out, and at once where it is gone. One that has not, because it
-    is not there yet, or had run out before, is waited for once its time.
+    is not there yet, or that had run out when this process looked at it first, is waited for once its time.
     """
     if task.spec.tether is None:
         return None
-    if was_held(task) or holds(lease):
-        return lease.read_at if lease.problem is not None else lease.runs_out_at
+    if was_held(task) and lease.problem is not None:
+        return lease.read_at
+    if _watched(task, lease) or holds(lease):
+        return lease.runs_out_at
     return lease.counted_from(_waits_since(task) or now) + lease.duration
 
 
@@ -83,6 +90,11 @@ def was_held(task: Task) -> bool:
     return found is not None and (found.status == "True" or found.reason == LOST)
 
 
+def _watched(task: Task, lease: Lease) -> bool:
+    """Whether the Lease has held the task, and was seen to run out."""
+    return was_held(task) and lease.watched
+
+
 def lost(task: Task, lease: Lease | None, now: datetime) -> Reason | None:
     """Return why the tether is lost, as the record of the stop says it; None where it is not."""
     if lease is None or not is_lost(task, lease, now):
@@ -91,7 +103,7 @@ def lost(task: Task, lease: Lease | None, now: datetime) -> Reason | None:
     seconds = f"{lease.duration.total_seconds():g} seconds"
     by = f" by {lease.holder}" if lease.holder else ""
     if lease.problem is None:
-        before = "" if was_held(task) else "had run out before it held the task, and "
+        before = "" if _watched(task, lease) else f"{RAN_OUT}, and "
         return Reason(LOST, f"{what} {before}was not renewed{by} for {seconds}")
     if was_held(task):
         return Reason(LOST, f"{what}, which held the task, is gone: {lease.problem.message}")
@@ -113,9 +125,8 @@ def tethered(task: Task, lease: Lease | None, now: datetime) -> tuple[bool | str
         return False, loss
     if lease.problem is not None:
         return False, _waiting(lease.problem, lease)
-    if not was_held(task) and not holds(lease):
-        word = Reason(EXPIRED, f"Lease {lease.name} had run out before it held the task")
-        return False, _waiting(word, lease)
+    if not _watched(task, lease) and not holds(lease):
+        return False, _waiting(Reason(EXPIRED, f"Lease {lease.name} {RAN_OUT}"), lease)
     by = f" by {lease.holder}" if lease.holder else ""
     return True, Reason(RENEWED, f"Lease {lease.name} is renewed{by}; the task is stopped when it is not")
 

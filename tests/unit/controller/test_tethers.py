@@ -305,6 +305,30 @@ def test_an_api_server_that_was_away_gives_a_holder_its_time_once_more(bench: Be
     assert bench.stopped["a"] - back <= timedelta(seconds=DURATION) + 2 * LATE  # nobody renewed it after all
 
 
+def test_who_could_not_renew_while_the_operator_was_away_too_has_time_once_more(bench: Bench) -> None:
+    bench.add()
+    renewed(bench, 30)
+    bench.now += timedelta(seconds=100)
+    bench.restart()
+    bench.pass_time(DURATION - 2)
+    assert bench.condition() == ("False", "LeaseExpired")
+    renewed(bench, 30)
+    assert bench.condition() == ("True", "LeaseRenewed")
+    assert not bench.stopped
+
+
+def test_who_has_died_while_the_operator_was_away_is_waited_for_once_however_often_that_starts(bench: Bench) -> None:
+    bench.add()
+    renewed(bench, 30)
+    bench.now += timedelta(seconds=100)
+    back = bench.now
+    for _ in range(4):
+        bench.restart()
+        bench.pass_time(DURATION / 4)
+    bench.pass_time(LATE.total_seconds())
+    assert timedelta(seconds=DURATION) <= bench.stopped["a"] - back <= timedelta(seconds=DURATION) + LATE
+
+
 @pytest.mark.parametrize("seconds", [1.0, 8.0])
 def test_an_api_server_that_hangs_and_then_answers_counts_as_away(bench: Bench, seconds: float) -> None:
     bench.renew()
