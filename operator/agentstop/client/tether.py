@@ -30,6 +30,9 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 1.0
 """Pause after a renewal that failed: once a network is back, the Lease must not wait for long."""
 
+TOLD: Final = 3
+"""On so many tasks a note is tried at the end. One is enough for all of them, but it may just be gone."""
+
 LEASES_PATH: Final = f"{leases.LEASES_ROOT}/namespaces/{{}}/{leases.LEASES_PLURAL}"
 TASKS_PATH: Final = "/apis/agentstop.dev/v1alpha1/namespaces/{}/agenttasks"
 
@@ -70,6 +73,8 @@ class Tether:
         self.holder = (holder or _own_name())[: leases.MOST_WORDS]
         self.stopped: tuple[str, ...] = ()
         """After its end: the tasks that were tethered to it and had not ended, as far as the user may list tasks."""
+        self.prompt = False
+        """After its end: whether they are stopped at once, and not only when the Lease would have run out."""
         self.lost: str | None = None
         """Why the Lease is renewed no more though the tether is open, if so: somebody else deleted it."""
         target = target or find_target(Settings(kubeconfig=kubeconfig, context=context, namespace=namespace))
@@ -122,6 +127,8 @@ class Tether:
         except (ApiError, UnreachableError, ConfigError) as error:
             if not isinstance(error, ApiError) or error.code not in {404, 409}:
                 self._say(f"{self._what} is not deleted, and runs out in {self.duration}s: {error}")
+                return
+        self.prompt = any(map(self._tell, self.stopped[:TOLD]))
 
     def __enter__(self) -> Self:
         """Open it."""
@@ -204,6 +211,15 @@ class Tether:
     def _delete(self, uid: str, version: str | None = None) -> None:
         only = {"uid": uid} | ({"resourceVersion": version} if version else {})
         self._api.request("DELETE", self._path, None, {"preconditions": only})
+
+    def _tell(self, name: str) -> bool:
+        """Have the operator look at the Lease by a note on a task; return whether there was a right to leave one."""
+        note = {"metadata": {"annotations": {leases.ENDED_ANNOTATION: self._uid}}}
+        try:
+            self._api.merge(f"{TASKS_PATH.format(self.namespace)}/{name}", note, manager=MANAGER)
+        except (ApiError, UnreachableError, ConfigError):
+            return False
+        return True
 
     def _tied(self) -> tuple[str, ...]:
         """Return the tasks that are tethered to the Lease, and still to be stopped."""

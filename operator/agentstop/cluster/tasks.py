@@ -9,9 +9,13 @@ from typing import Any, Final
 from agentstop.api.meta import REQUESTED_BY_ANNOTATION, STOP_FINALIZER, parse_number, parse_time
 from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
 from agentstop.lifecycle.observation import Task
+from agentstop.words.leases import ENDED_ANNOTATION
 
 _TEMPLATE: Final[dict[str, Any]] = {}
 """Stands for a template: it is needed once, and would be most of what a task weighs."""
+
+MAX_UID: Final = 63
+"""So much is kept of what is to be the UID of a Lease."""
 
 MAX_LABELS: Final = 256
 MAX_LABEL_CHARACTERS: Final = 65_536
@@ -46,6 +50,9 @@ def read_task(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> Ta
         overlabelled=overlabelled,
         requested_at=_requested_at(metadata, spec),
         created_at=parse_time(metadata.get("creationTimestamp")),
+        tether_ended=str((metadata.get("annotations") or {}).get(ENDED_ANNOTATION, ""))[:MAX_UID]
+        if spec.tether
+        else "",
         protected=STOP_FINALIZER in (metadata.get("finalizers") or ()),
     )
 

@@ -61,7 +61,8 @@ class Tethers:
         if hangs is None or after is None:
             return
         lease = self._index.lease(hangs)
-        if lease is None or (hung != hangs and not holds(lease)):
+        told = before is not None and after.tether_ended != before.tether_ended
+        if lease is None or told or (hung != hangs and not holds(lease)):
             self._wanted.add(hangs)
             self._queue.add(hangs)
         elif lease.unreadable is None:

@@ -38,6 +38,8 @@ class Task:
     """Whether it has so many labels that they are not looked at: every label selector finds it then."""
     created_at: datetime | None = None
     """When the object was made, in whole seconds."""
+    tether_ended: str = ""
+    """What the holder of its Lease has left on it; any change of that is a hint that the Lease is gone."""
 
     @property
     def pausable(self) -> bool:

@@ -15,6 +15,10 @@ LEASES_PLURAL: Final = "leases"
 TETHER_LABEL: Final = "agentstop.dev/tether"
 """Label, with the value true, on every Lease that tasks may be tethered to: the Lease of a leader election has none."""
 
+ENDED_ANNOTATION: Final = "agentstop.dev/tether-ended"
+"""Annotation on any one of the tasks that are tethered to a Lease: its holder has ended in order. A change of it has
+the Lease looked at, which nobody watches; it stops nothing by itself. The value is the Lease's UID."""
+
 LEAST_SECONDS: Final = 5
 MOST_SECONDS: Final = 3600
 """The shortest and the longest time that a Lease lasts without a renewal. What says less or more counts as these."""

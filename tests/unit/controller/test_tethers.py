@@ -140,6 +140,14 @@ class Bench:
         self.tasks[name] = raw_task(spec, version=self._version, name=name, uid=f"{name}-uid")
         self._tell(name)
 
+    def annotate(self, name: str, annotation: str, value: str) -> None:
+        """Somebody leaves a note on a task."""
+        self._version += 1
+        metadata = self.tasks[name]["metadata"]
+        noted = {"annotations": {annotation: value}, "resourceVersion": str(self._version)}
+        self.tasks[name] = {**self.tasks[name], "metadata": {**metadata, **noted}}
+        self._tell(name)
+
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and the operator do what is due."""
         until = self.now + timedelta(seconds=seconds)
@@ -250,6 +258,21 @@ def test_a_lease_that_comes_in_time_holds(bench: Bench) -> None:
     renewed(bench, 60)
     assert bench.condition() == ("True", "LeaseRenewed")
     assert not bench.stopped
+
+
+def test_a_holder_that_has_ended_in_order_has_all_its_tasks_stopped_at_once(bench: Bench) -> None:
+    bench.add("a")
+    bench.add("b")
+    renewed(bench, 5)
+    bench.annotate("a", "agentstop.dev/tether-ended", "of another Lease")
+    bench.pass_time(1)
+    assert not bench.stopped  # it is not believed, but looked after
+    reads = bench.reads["s"]
+    del bench.leases["s"]
+    bench.annotate("a", "agentstop.dev/tether-ended", "uid")
+    bench.pass_time(1)
+    assert bench.stopped.keys() == {"a", "b"}
+    assert bench.reads["s"] == reads + 1
 
 
 @pytest.mark.parametrize("to_another", [False, True])

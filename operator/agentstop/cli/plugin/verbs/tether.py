@@ -135,8 +135,8 @@ def _held(
         raise PluginError(str(error)) from error
     stopped = with_it.stopped
     stop = "stops" if len(stopped) == 1 else "stop"
-    within = f"within {spell(duration + 1)}"
-    note(f"{_listed(stopped)} {stop} {within}" if stopped else "nothing was left to stop")
+    when = "now" if with_it.prompt else f"within {spell(duration + 1)}"
+    note(f"{_listed(stopped)} {stop} {when}" if stopped else "nothing was left to stop")
     return code, stopped
 
 
