@@ -240,7 +240,7 @@ class Meter:
         try:
             await self._writer.write(entry, account.caller, account.change)
         except GatewayError as error:
-            if is_final(error):
+            if is_final(error, account.failures):
                 # A task may go while its usage is on the way: nobody has made a mistake then.
                 level = logging.WARNING if isinstance(error, NotFoundError | NamespaceEndingError) else logging.ERROR
                 log.log(level, "usage of task %s/%s not written: %s", entry.namespace, entry.name, error.message)

@@ -29,6 +29,9 @@ from agentstop.gateway.tasks import MANAGER
 ATTEMPTS: Final = 5
 """So often a write is made anew at once where somebody else has written meanwhile."""
 
+MAX_UNKNOWN: Final = 16
+"""So often in a row a write is tried again where the API server does not know who reported: for some minutes."""
+
 MAX_KNOWN: Final = 4096
 """So many usages are remembered as they were written last, and need not be read again."""
 
@@ -104,6 +107,12 @@ class Writer:
         return f"{USAGES.collection(entry.namespace)}/{entry.name}"
 
 
-def is_final(error: GatewayError) -> bool:
-    """Whether a write that failed so would fail each time."""
-    return error.code in {401, 403, 404, 413, 422}
+def is_final(error: GatewayError, failures: int) -> bool:
+    """Whether a write that failed so, and so often before, would fail each time.
+
+    An API server that was just started may not know a token for a while. One that has run out it never knows again,
+    and what was reported with it must not wait for ever.
+    """
+    if error.code == 401:
+        return failures >= MAX_UNKNOWN
+    return error.code in {403, 404, 413, 422}
