@@ -59,6 +59,12 @@ AT_A_STRETCH: Final = 500
 AT_ONCE: Final = 16
 """So many usages are written at one time."""
 
+MAX_NAMED: Final = 16
+"""In so many namespaces at most that a request names a sender is told to have no right; they may all be made up."""
+
+MAX_NAMESPACE: Final = 63
+"""Characters of a namespace's name."""
+
 MAX_PAUSE_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 5.0
 """So long the end of the gateway waits for what is not written."""
@@ -178,14 +184,14 @@ class Meter:
         `problems` are of what could not be read.
         """
         outcome = Outcome(problems=list(problems))
+        told = list(told)
+        await self._check_named(caller, [subject for subject, evidence in told if evidence])
         found = [(self._subjects.find(subject), evidence) for subject, evidence in told]
         namespaces = dict.fromkeys(entry.namespace for entry, _ in found if entry is not None)
-        allowed = {each: await self._access.may(caller, "patch", each, USAGE_PLURAL) for each in namespaces}
-        if namespaces and not any(allowed.values()) and all(entry is not None for entry, _ in found):
-            raise ForbiddenError(f"the caller may not patch {USAGE_PLURAL} in the namespaces of these tasks")
+        allowed = set(await self._access.allowed_in(caller, "patch", namespaces, USAGE_PLURAL))
         now, moment, number = self._clock(), datetime.now(UTC), 0
         for entry, evidence in found:
-            if entry is None or not allowed[entry.namespace]:
+            if entry is None or entry.namespace not in allowed:
                 outcome.problems += [NOT_THEIRS] * len(evidence)
                 continue
             for each in evidence:
@@ -206,6 +212,18 @@ class Meter:
         self.counters.points(signal, "taken", outcome.taken)
         self.counters.points(signal, "refused", len(outcome.problems))
         return outcome
+
+    async def _check_named(self, caller: Caller, subjects: list[Subject]) -> None:
+        """Raise ForbiddenError where all name a namespace, and the caller has the right in none of them.
+
+        Whether there is such a task makes no difference: it is none of the business of whoever may not change it.
+        """
+        named = list(dict.fromkeys(each.namespace for each in subjects if each.namespace is not None))
+        if not named or len(named) > MAX_NAMED or any(each.namespace is None for each in subjects):
+            return
+        could_be = [each for each in named if len(each) <= MAX_NAMESPACE]
+        if could_be and not await self._access.allowed_in(caller, "patch", could_be, USAGE_PLURAL):
+            raise ForbiddenError(f"the caller may not patch {USAGE_PLURAL} in namespace {', '.join(could_be)}")
 
     # Writing
 
