@@ -47,6 +47,7 @@ GATEWAY: Values = {
             "enabled": True,
             "currency": "EUR",
             "keys": ["collector"],
+            "trustRequests": True,
             "writeSeconds": 2,
             "limits": {"pointsPerSecond": 100, "tasks": 50},
             "prices": {"configMapName": "prices", "configMapKey": "map.json"},

@@ -90,6 +90,7 @@ def test_the_meter_has_its_file_and_its_prices() -> None:
     config = one(helm.render(GATEWAY), "ConfigMap", volumes["meter"]["configMap"]["name"])
     file = read_meter(config["data"][told.meter.name])
     assert (file.currency, file.keys, file.write_seconds, file.limits.tasks) == ("EUR", ("collector",), 2.0, 50)
+    assert file.trust_requests
     prices = file.prices_beside(told.meter)
     assert str(prices) == "/etc/agentstop/prices/prices.json"
     assert volumes["prices"]["configMap"]["items"] == [{"key": "map.json", "path": "prices.json"}]

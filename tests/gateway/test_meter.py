@@ -121,6 +121,12 @@ async def third(cluster: Cluster, gateways: list[Gateway], tmp_path: Path) -> As
     await gateway.program.end()
 
 
+def of_task(ns: Namespace, name: str) -> dict[str, Any]:
+    """A call with a key of LiteLLM's that names this task."""
+    key = {"user_api_key_auth_metadata": {"agentstop.task": f"{ns.name}/{name}"}}
+    return {**CALL, "metadata": {**CALL["metadata"], **key}}
+
+
 def report(**fields: Any) -> dict[str, Any]:
     return {"promptTokens": 10, "completionTokens": 1, "turns": 1, **fields}
 
@@ -228,9 +234,12 @@ async def test_two_gateways_add_into_one_usage_and_lose_nothing(
 @pytest.mark.on("playground")
 async def test_litellm_tells_what_calls_cost(ns: Namespace, operator: Operator, metering: Metering) -> None:
     await metering.made("research")
-    call = {**CALL, "end_user": f"{ns.name}/research"}
-    answer = await metering.post("/litellm/calls", [call, {**call, "id": "2"}, {**call, "end_user": "jane"}, call])
-    assert (answer.code, answer.body) == (200, {"taken": 3, "refused": 1, "problems": "1x a call names no task"})
+    call = of_task(ns, "research")
+    # What a request says itself does not count here.
+    other = {**CALL, "end_user": f"{ns.name}/research"}
+    answer = await metering.post("/litellm/calls", [call, {**call, "id": "2"}, other, call])
+    problem = "1x a call's key has no agentstop.task of the form NAMESPACE/NAME in its metadata"
+    assert (answer.code, answer.body) == (200, {"taken": 3, "refused": 1, "problems": problem})
     await metering.reaches(
         "research", promptTokens=60, completionTokens=24, turns=2, cost="0.00068", reportedBy="litellm"
     )
@@ -252,7 +261,7 @@ async def test_a_flood_is_answered_with_when_to_come_again(
     ns: Namespace, operator: Operator, metering: Metering, third: Gateway
 ) -> None:
     await metering.made("research", third)
-    call = {**CALL, "end_user": f"{ns.name}/research"}
+    call = of_task(ns, "research")
     # As many as in 40 seconds: the next ones come too soon, however slow this machine is.
     first = await metering.post("/litellm/calls", [{**call, "id": f"first-{number}"} for number in range(4000)], third)
     late = await metering.post("/litellm/calls", [{**call, "id": f"late-{number}"} for number in range(99)], third)
@@ -301,6 +310,7 @@ async def test_what_cannot_be_taken_says_why(
         await metering.post(path, report(cost="NaN")),
         await metering.post(path, report(currency="EUR")),
         await metering.post(path, report(turns=1.5)),
+        await metering.post(path, {"model": "gpt-4o"}),
         await metering.post("/v1/traces", b"{"),
         await metering.post("/v1/traces", b"\xff", headers={"Content-Type": "application/x-protobuf"}),
         await metering.post("/v1/traces", b"", headers={"Content-Type": "text/plain"}),
@@ -309,12 +319,17 @@ async def test_what_cannot_be_taken_says_why(
         await gateway.ask("POST", "/v1/metrics", body=b"{}", headers=JSON),
         await metering.post("/litellm/calls", b"{"),
     ]
-    assert [each.code for each in answers] == [404, 422, 422, 422, 422, 400, 400, 415, 400, 403, 401, 422]
-    assert answers[5].body["code"] == 3
-    assert answers[6].headers["Content-Type"] == "application/x-protobuf"
+    assert [each.code for each in answers] == [404, 422, 422, 422, 422, 422, 400, 400, 415, 400, 403, 401, 422]
+    assert answers[6].body == {"code": 3, "message": "the body is no JSON"}
+    assert answers[7].headers["Content-Type"] == "application/x-protobuf"
     if Feature.RBAC in ns.cluster.features:
         answer = await gateway.ask("POST", path, key=joe, body=json.dumps(report()).encode(), headers=JSON)
         assert (answer.code, "taskusages" in answer.body["detail"]) == (403, True)
+        # Whoever has no right is not told which tasks there are.
+        told = [json.dumps(of_task(ns, name)).encode() for name in ("research", "nothing")]
+        same = [await gateway.ask("POST", "/litellm/calls", key=joe, body=body, headers=JSON) for body in told]
+        assert [each.code for each in same] == [403, 403]
+        assert same[0].body == same[1].body
     assert not await metering.usage("research")
 
 

@@ -39,7 +39,7 @@ app.kubernetes.io/component: gateway
 {{/* The meter's file. */}}
 {{- define "agentstop.gatewayMeter" -}}
 {{- $meter := .Values.gateway.meter -}}
-{{- $file := dict "currency" $meter.currency "writeSeconds" $meter.writeSeconds "limits" $meter.limits -}}
+{{- $file := dict "currency" $meter.currency "writeSeconds" $meter.writeSeconds "limits" $meter.limits "trustRequests" $meter.trustRequests -}}
 {{- with $meter.keys }}{{ $_ := set $file "keys" . }}{{ end -}}
 {{- if $meter.prices.configMapName -}}
 {{- $_ := set $file "prices" "/etc/agentstop/prices/prices.json" -}}

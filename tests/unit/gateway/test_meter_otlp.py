@@ -173,7 +173,7 @@ def test_an_error_has_the_form_of_a_status() -> None:
     assert wire.status(400, message, wire.PROTOBUF) == b"\x08\x03\x12\xc8\x01" + message.encode()
 
 
-CALL = {
+CALL: dict[str, Any] = {
     "id": "chatcmpl-1",
     "call_type": "acompletion",
     "status": "success",
@@ -191,7 +191,7 @@ CALL = {
 
 
 def calls(*found: Any) -> list[litellm.Told | str]:
-    return list(litellm.of_calls(litellm.read_calls(json.dumps(found).encode()), Pricing(PRICES)))
+    return list(litellm.of_calls(litellm.read_calls(json.dumps(found).encode()), Pricing(PRICES), trust=True))
 
 
 def test_a_call_of_litellm_has_its_own_cost() -> None:
@@ -215,9 +215,17 @@ def test_calls_without_a_cost_are_priced_and_cached_ones_used_no_tokens() -> Non
 def test_the_key_of_the_proxy_says_whose_a_call_is_before_its_user_does() -> None:
     key = {"user_api_key_auth_metadata": {"agentstop.task": "team/other"}}
     user = {"requester_metadata": {"agentstop.task": "team/third"}}
-    assert litellm.subject_of({**CALL, "metadata": {**user, **key}}) == Subject("team", "other")
-    assert litellm.subject_of({**CALL, "metadata": user}) == Subject("team", "third")
-    assert litellm.subject_of({"end_user": "jane"}) is None
+    assert litellm.subject_of({**CALL, "metadata": {**user, **key}}, trust=True) == Subject("team", "other")
+    assert litellm.subject_of({**CALL, "metadata": user}, trust=True) == Subject("team", "third")
+    assert litellm.subject_of({"end_user": "jane"}, trust=True) is None
+    assert litellm.subject_of({**CALL, "metadata": key}, trust=False) == Subject("team", "other")
+
+
+@pytest.mark.parametrize("place", ["requester_metadata", "spend_logs_metadata"])
+def test_without_trust_a_request_cannot_say_that_it_is_another_tasks(place: str) -> None:
+    call = {**CALL, "metadata": {place: {"agentstop.task": "team/other"}}}
+    assert litellm.subject_of(call, trust=True) == Subject("team", "other")
+    assert litellm.subject_of(call, trust=False) is None
 
 
 @pytest.mark.parametrize(

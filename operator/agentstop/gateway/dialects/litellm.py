@@ -24,7 +24,7 @@ async def take(call: Call) -> web.StreamResponse:
     pricing = meter.pricing()
 
     def read(body: bytes) -> list[litellm.Told | str]:
-        return list(litellm.of_calls(litellm.read_calls(body), pricing))
+        return list(litellm.of_calls(litellm.read_calls(body), pricing, trust=meter.trusts_requests))
 
     async with meter.body(call.caller):
         body = await read_body(call.request, MAX_BODY_BYTES)

@@ -36,6 +36,8 @@ class MeterFile(Model):
     """What the prices are in."""
     keys: tuple[Name, ...] | None = None
     """Names of the API keys that may send signals; where it is absent, whoever may change the usage of a task."""
+    trust_requests: bool = False
+    """Whether a request through LiteLLM may say itself which task it is of: whoever sends it may say any."""
     write_seconds: float = Field(5.0, ge=0.1, le=60.0)
     """So long what comes in for one task is added up before it is written."""
     limits: Limits = Limits()

@@ -21,8 +21,14 @@ from agentstop.gateway.meter.usage import MAX_COST
 TASK: Final = "agentstop.task"
 """What names a call's task in metadata: namespace/name."""
 
-_METADATA: Final = ("user_api_key_auth_metadata", "requester_metadata", "spend_logs_metadata")
-"""Where it may stand: what the proxy's key has is out of its user's reach, so that counts first."""
+_OF_KEY: Final = "user_api_key_auth_metadata"
+"""What the proxy's key has, which is out of its user's reach."""
+
+_OF_REQUEST: Final = ("requester_metadata", "spend_logs_metadata")
+"""What a request says itself."""
+
+NO_TASK: Final = f"a call's key has no {TASK} of the form NAMESPACE/NAME in its metadata"
+"""Why a call is let be; with trust, its request names no task either."""
 
 Payload = Mapping[str, Any]
 
@@ -57,24 +63,28 @@ def _read(text: str) -> Any:
         raise ValueError("a number with too many digits") from None
 
 
-def of_calls(calls: list[Any], price_of: PriceOf) -> Iterator[Told | str]:
-    """Yield what each call tells, or why it cannot be taken."""
+def of_calls(calls: list[Any], price_of: PriceOf, *, trust: bool) -> Iterator[Told | str]:
+    """Yield what each call tells, or why it cannot be taken; with `trust` a request may say whose it is."""
     for call in calls:
         if not isinstance(call, dict):
             yield "a call is no object"
             continue
         try:
-            subject = subject_of(call)
-            yield Told(subject, _evidence(call, price_of)) if subject is not None else "a call names no task"
+            subject = subject_of(call, trust=trust)
+            yield Told(subject, _evidence(call, price_of)) if subject is not None else NO_TASK
         except ValueError as error:
             yield str(error)
 
 
-def subject_of(call: Payload) -> Subject | None:
-    """Return whose a call is: by metadata, or by its end user; None where nothing says it."""
+def subject_of(call: Payload, *, trust: bool) -> Subject | None:
+    """Return whose a call is: by the proxy's key, and with `trust` by what its request says; None where nothing does.
+
+    Without trust an agent could have its spend counted for another task, and that one stopped.
+    """
     metadata = _object(call.get("metadata"))
-    named = (_object(metadata.get(place)).get(TASK) for place in _METADATA)
-    for name in (*named, call.get("end_user")):
+    places = (_OF_KEY, *(_OF_REQUEST if trust else ()))
+    named = (_object(metadata.get(place)).get(TASK) for place in places)
+    for name in (*named, call.get("end_user") if trust else None):
         if isinstance(name, str) and "/" in name:
             namespace, _, task = name.partition("/")
             return Subject(namespace=namespace, task=task)

@@ -125,6 +125,11 @@ class Meter:
         """The one currency of all costs."""
         return self._file.currency
 
+    @property
+    def trusts_requests(self) -> bool:
+        """Whether a request through LiteLLM may say itself whose it is."""
+        return self._file.trust_requests
+
     # Taking
 
     def check(self, caller: Caller) -> None:
