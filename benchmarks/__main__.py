@@ -26,12 +26,14 @@ from benchmarks.mass import mass_stop
 from benchmarks.operator_process import OperatorFailedError
 from benchmarks.orders import NAMESPACES, WrongError, orders
 from benchmarks.report import missed, show, write_json, write_plot
+from benchmarks.reporting import reporting
 from benchmarks.results import Results
 from benchmarks.scale import scale
 from benchmarks.stage import Stage, install_crds, stage
 from benchmarks.startup import StartFailedError, startup
+from benchmarks.tethers import tethers
 
-PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "gateway", "scale")
+PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "gateway", "reporting", "tethers", "scale")
 SMALLEST_SCALE: Final = 50
 LINE_WIDTH: Final = 140
 
@@ -83,6 +85,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--crowd", type=_count, default=5000, metavar="N", help="tasks stopped during single stops (%(default)s)"
+    )
+    parser.add_argument(
+        "--reporting", type=_count, default=1000, metavar="N", help="tasks that report what they spend (%(default)s)"
+    )
+    parser.add_argument(
+        "--tethered", type=_count, default=10_000, metavar="N", help="tasks, each with a tether (%(default)s)"
     )
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--only", action="append", choices=PARTS, default=[], help="measure this part; repeatable")
@@ -185,6 +193,12 @@ async def _measure(
                 results.gateway = await gateway(
                     place, options.idle, options.tasks, options.rounds, options.scale, log, say
                 )
+        if "reporting" in parts:
+            async with part() as place:
+                results.reporting = await reporting(place, options.reporting, options.idle, options.rounds, log, say)
+        if "tethers" in parts:
+            async with part() as place:
+                results.tethers = await tethers(place, options.tethered, options.idle, log, say)
         if "scale" in parts:
             counts = sorted({max(SMALLEST_SCALE, options.scale // share) for share in (100, 10, 3, 1)})
             async with part() as place:

@@ -9,6 +9,7 @@ from tests.support.kube import MERGE, STRATEGIC_MERGE, Kube, Object
 
 from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND, PLURAL
+from agentstop.api.usage import USAGE_PLURAL
 from benchmarks.kubelet import NODE
 from benchmarks.marks import Marks, Stage
 
@@ -22,6 +23,10 @@ RAW: Final = "raw API call"
 ONE_PATCH: Final = "one patch on the root"
 BY_HAND: Final = "a patch on every task"
 BY_ORDER: Final = "one order"
+BY_LIMIT: Final = "a report that passes a limit"
+
+MAX_TURNS: Final = 1_000_000
+LEASES_VERSION: Final = "coordination.k8s.io/v1"
 
 ORDERED_AGENT: Final = "crowd"
 """The agent of the tasks that an order stops: orders may select by it."""
@@ -45,6 +50,16 @@ def jobs_path(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
+def usages_path(namespace: str) -> str:
+    """Return the path of what tasks have spent."""
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{USAGE_PLURAL}"
+
+
+def leases_path(namespace: str) -> str:
+    """Return the path of the Leases."""
+    return f"/apis/{LEASES_VERSION}/namespaces/{namespace}/leases"
+
+
 def pod_spec() -> Object:
     """Return the pod that all of them run; no process is behind it."""
     return {
@@ -64,14 +79,19 @@ def pod_spec() -> Object:
     }
 
 
-def task_manifest(name: str, agent: str = "researcher") -> Object:
+def task_manifest(name: str, agent: str = "researcher", **spec: Any) -> Object:
     """Return an AgentTask that runs the pod."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": name},
-        "spec": {"agent": agent, "podTemplate": {"spec": pod_spec()}},
+        "spec": {"agent": agent, "podTemplate": {"spec": pod_spec()}, **spec},
     }
+
+
+def tethered_manifest(name: str) -> Object:
+    """Return an AgentTask that is tethered to the Lease of the same name."""
+    return task_manifest(name, tether={"leaseName": name})
 
 
 def pod_manifest(name: str) -> Object:
@@ -148,6 +168,15 @@ class Contender:
         await api.call("PATCH", f"{self.collection(namespace)}/{name}", self.stop, content_type=kind)
 
 
+@dataclass(frozen=True)
+class Reported(Contender):
+    """Tasks that are stopped by a report, which passes a limit of theirs."""
+
+    async def patch(self, api: Kube, namespace: str, name: str) -> None:
+        """Send the report."""
+        await api.patch(f"{usages_path(namespace)}/{name}", self.stop)
+
+
 OURS: Final = Contender(AGENTSTOP, "a", tasks_path, task_manifest, {"spec": {"stopRequested": True}})
 JOB: Final = Contender(JOBS, "j", jobs_path, job_manifest, {"spec": {"suspend": True}})
 SHIPPED_JOB: Final = replace(JOB, name=JOBS_SHIPPED, letter="k")
@@ -160,6 +189,15 @@ ORDERED: Final = replace(OURS, name=BY_ORDER, letter="o", manifest=partial(task_
 ARRIVING: Final = replace(OURS, letter="n")
 """Tasks that a hold refuses: no pod is made for them."""
 
+SPENDING: Final = Reported(
+    BY_LIMIT,
+    "b",
+    tasks_path,
+    partial(task_manifest, budget={"maxTurns": MAX_TURNS}),
+    {"spec": {"turns": MAX_TURNS}},
+)
+TETHERED: Final = replace(OURS, letter="t", manifest=tethered_manifest)
+
 ADOPTED: Final = replace(
     OURS,
     letter="w",
@@ -170,7 +208,7 @@ ADOPTED: Final = replace(
 UNADOPTED: Final = replace(JOB, letter="u", manifest=partial(job_manifest, pods=PODS_OF_JOB), pods=PODS_OF_JOB)
 """The Job path: a Job that is stopped through its task, and an equal one that is suspended."""
 
-_ALL: Final = (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ORDERED, ARRIVING, ADOPTED, UNADOPTED)
+_ALL: Final = (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ORDERED, ARRIVING, SPENDING, TETHERED, ADOPTED, UNADOPTED)
 _BY_LETTER: Final = {each.letter: each for each in _ALL}
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.contenders import BY_HAND, JOBS, RAW
 from benchmarks.gateway import PATCH
-from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Results
+from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Reporting, Results, Tethers
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -53,6 +53,12 @@ def show(results: Results, console: Console) -> None:
     if results.gateway is not None:
         console.print(_table(results.gateway.single, "Gateway: one stop at a time, until the answer", {"raw": PATCH}))
         console.print(_gateway_table(results.gateway))
+    if results.reporting is not None:
+        what = f"Report that passes a limit, while {results.reporting.count} tasks report: until the effect is accepted"
+        console.print(_table(results.reporting.effect, what, {"raw": RAW}))
+        console.print(_load_table(results.reporting))
+    if results.tethers is not None:
+        console.print(_tethers_table(results.tethers))
     if results.scale:
         console.print(_scale_table(results))
     table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left")
@@ -85,6 +91,8 @@ def write_json(results: Results, path: Path) -> None:
         "crowd": None,
         "startup": None,
         "gateway": None,
+        "reporting": None,
+        "tethers": None,
         "scale": [
             {
                 "tasks": each.count,
@@ -154,6 +162,34 @@ def write_json(results: Results, path: Path) -> None:
             "readySeconds": round(found.ready_seconds, 2),
             "residentMiBWithTasks": round(found.resident_mib, 1),
         }
+    if results.reporting is not None:
+        document["reporting"] = {
+            "tasks": results.reporting.count,
+            "everySeconds": results.reporting.every_seconds,
+            "effectMs": _wire(results.reporting.effect),
+            "rounds": {
+                name: [
+                    {
+                        "perSecond": round(each.per_second, 1),
+                        "answerMs": each.answer.wire(),
+                        "apiServerShareOfProcessor": each.server_share,
+                        "operatorShareOfProcessor": round(each.operator_share, 3),
+                    }
+                    for each in rounds
+                ]
+                for name, rounds in results.reporting.rounds.items()
+            },
+        }
+    if results.tethers is not None:
+        tied = results.tethers
+        document["tethers"] = {
+            "tasks": tied.count,
+            "leaseSeconds": tied.duration,
+            "readsPerRenewal": tied.reads_per_renewal,
+            "readsPerLeaseTime": tied.reads_per_duration,
+            "operatorShareOfProcessor": round(tied.operator_share, 3),
+            "lateMs": tied.late.wire(),
+        }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -210,6 +246,39 @@ def _gateway_table(found: Gateway) -> Table:
     table.add_row(
         f"beside {found.tasks} tasks", f"ready in {found.ready_seconds:.1f} s, memory {found.resident_mib:.0f} MiB"
     )
+    return table
+
+
+def _load_table(found: Reporting) -> Table:
+    title = f"{found.count} tasks that report every {found.every_seconds:g} s, and as many Leases: by rounds"
+    table = Table("", title=title, title_justify="left")
+    for column in ("a second", "answer p50 ms", "p99 ms", "API server, ms of processor for each", "operator, share"):
+        table.add_column(column, justify="right")
+    for name, rounds in sorted(found.rounds.items()):
+        table.add_row(
+            name,
+            ", ".join(f"{each.per_second:.0f}" for each in rounds),
+            ", ".join(f"{each.answer.p50_ms:.1f}" for each in rounds),
+            ", ".join(f"{each.answer.p99_ms:.1f}" for each in rounds),
+            ", ".join("-" if each.server_ms is None else f"{each.server_ms:.2f}" for each in rounds),
+            ", ".join(f"{each.operator_share:.2f}" for each in rounds),
+        )
+    return table
+
+
+def _tethers_table(found: Tethers) -> Table:
+    title = f"{found.count} tethered tasks, each to a Lease of {found.duration} s"
+    table = Table("", "", title=title, title_justify="left")
+    for what, reads in (
+        ("reads for each renewal", found.reads_per_renewal),
+        ("reads of each Lease in its time", found.reads_per_duration),
+    ):
+        table.add_row(what, "-" if reads is None else f"{reads:.2f}")
+    table.add_row("operator, share of a processor", f"{found.operator_share:.2f}")
+    table.add_row(
+        f"{len(found.late.seconds)} that run out, until the effect, p50", f"{found.late.percentile(0.5):.1f} s late"
+    )
+    table.add_row("the same, p99", f"{found.late.percentile(0.99):.1f} s late")
     return table
 
 

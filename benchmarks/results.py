@@ -191,6 +191,53 @@ class Gateway:
     """Resident memory then."""
 
 
+@dataclass(frozen=True)
+class Load:
+    """Requests at an even pace."""
+
+    per_second: float
+    answer: Latencies
+    """Until the answer of each."""
+    server_share: float | None
+    """Of a processor, that the API server used; None where it does not tell."""
+    operator_share: float
+    """The same of the operator."""
+
+    @property
+    def server_ms(self) -> float | None:
+        """Milliseconds of its processor that one request cost the API server."""
+        return self.server_share / self.per_second * 1000 if self.server_share is not None else None
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Tasks that report what they spend, and Leases that are renewed as often."""
+
+    count: int
+    every_seconds: float
+    rounds: dict[str, list[Load]]
+    """Both kinds of requests; one for every round."""
+    effect: ByContender
+    """Single stops beside it, from the report that passes a limit until the effect is accepted."""
+
+
+@dataclass(frozen=True)
+class Tethers:
+    """Tasks that are each tethered to a Lease of their own."""
+
+    count: int
+    duration: int
+    """So many seconds a Lease lasts without a renewal."""
+    reads_per_renewal: float | None
+    """Reads of Leases for each renewal; None where the API server does not tell."""
+    reads_per_duration: float | None
+    """Reads of each Lease in its time."""
+    operator_share: float
+    """Of a processor, that the operator used meanwhile."""
+    late: Latencies
+    """From when a Lease that is renewed no more has run out, until the effect is accepted."""
+
+
 @dataclass
 class Results:
     """All of one run."""
@@ -210,4 +257,6 @@ class Results:
     crowd: Crowd | None = None
     startup: Startup | None = None
     gateway: Gateway | None = None
+    reporting: Reporting | None = None
+    tethers: Tethers | None = None
     scale: list[Scale] = field(default_factory=list)

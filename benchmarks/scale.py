@@ -12,7 +12,7 @@ from agentstop.cluster.cache import Cache
 from agentstop.lifecycle.decide import decide
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import kind_of
-from benchmarks.contenders import BARE, CONTAINER, OURS, RAW, pod_manifest, pods_path, tasks_path
+from benchmarks.contenders import BARE, CONTAINER, OURS, RAW, Contender, pod_manifest, pods_path, tasks_path
 from benchmarks.idle import WARM_UP, prepare, take_turns
 from benchmarks.kubelet import now, running_status
 from benchmarks.operator_process import operator
@@ -35,7 +35,7 @@ async def scale(place: Stage, counts: list[int], stops: int, log: Path, say: Cal
         wanted = [f"{OURS.letter}s{number:05d}" for number in range(made, count + first)]
         made = max(made, count + first)
         say(f"scale: making tasks and pods until there are {count} of each")
-        await for_all(wanted, lambda name: _make(place, name))
+        await for_all(wanted, lambda name: make_running(place, OURS, name))
         if not results:
             await place.watch()
         say(f"scale: starting an operator beside {count} tasks")
@@ -64,10 +64,10 @@ async def scale(place: Stage, counts: list[int], stops: int, log: Path, say: Cal
     return results
 
 
-async def _make(place: Stage, name: str) -> None:
+async def make_running(place: Stage, contender: Contender, name: str) -> None:
     """Make a task and its running pod, each with the status that the operator itself would have given it."""
     api, namespace = place.api, place.namespace
-    task = await api.call("POST", tasks_path(namespace), OURS.manifest(name))
+    task = await api.call("POST", tasks_path(namespace), contender.manifest(name))
     metadata: dict[str, Any] = {
         "name": name,
         "labels": {TASK_LABEL: name},

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.contenders import AGENTSTOP, BY_HAND, BY_ORDER, JOBS, JOBS_SHIPPED, ONE_PATCH, RAW
+from benchmarks.contenders import AGENTSTOP, BY_HAND, BY_LIMIT, BY_ORDER, JOBS, JOBS_SHIPPED, ONE_PATCH, RAW
 from benchmarks.gateway import PATCH, THROUGH
 from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByContender, Results, percentile, ratio_range
 
@@ -27,6 +27,8 @@ SCALE_TASKS: Final = 10_000
 MAX_READY_SECONDS: Final = 15.0
 MAX_RESIDENT_MIB: Final = 400.0
 MOST_SCALE_P99_MS: Final = 50.0
+MAX_LATE_SECONDS: Final = 2.0
+MAX_READS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def targets(results: Results) -> list[Target]:
         *_orders(results),
         *_startup(results),
         *_gateway(results),
+        *_reporting(results),
+        *_tethers(results),
         *_scale(results),
     ]
 
@@ -127,6 +131,27 @@ def _gateway(results: Results) -> list[Target]:
         (f"{memory:.0f} MB", memory <= MAX_STREAMS_MB),
     )
     return [Target(*what, *one) for what, one in zip(whats, measured, strict=True)]
+
+
+def _reporting(results: Results) -> list[Target]:
+    what, wanted = "limit passed by a report, p99 to effect", f"<= {MAX_LATE_SECONDS:.0f} s"
+    if results.reporting is None:
+        return [_unmeasured(what, wanted)]
+    p99 = results.reporting.effect[BY_LIMIT].percentile(0.99)
+    return [Target(f"{what} ({results.reporting.count} tasks)", wanted, f"{p99:.2f} s", p99 <= MAX_LATE_SECONDS)]
+
+
+def _tethers(results: Results) -> list[Target]:
+    whats = (
+        ("tethers, reads for each renewal", f"<= {MAX_READS}"),
+        ("tether lost, p99 to effect after its time", f"<= {MAX_LATE_SECONDS:.0f} s"),
+    )
+    found = results.tethers
+    if found is None:
+        return [_unmeasured(*what) for what in whats]
+    reads, late = found.reads_per_renewal, found.late.percentile(0.99)
+    counted = Target(*whats[0], f"{reads:.2f}", reads <= MAX_READS) if reads is not None else _unmeasured(*whats[0])
+    return [counted, Target(*whats[1], f"{late:.2f} s", late <= MAX_LATE_SECONDS)]
 
 
 def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: tuple[str, str]) -> Target:
