@@ -61,10 +61,10 @@ class ObjectStore:
         """Whether anything is known of an object."""
         return ref in self._entries
 
-    def is_there(self, ref: ObjectRef, uid: str) -> bool:
-        """Whether the object with this UID exists, as far as is known."""
+    def is_there(self, ref: ObjectRef, uid: str | None = None) -> bool:
+        """Whether the object with this UID, or any of this name, exists, as far as is known."""
         known = self._entries.get(ref)
-        return known is not None and not known.absent and known.seen is not None and known.seen.uid == uid
+        return known is not None and not known.absent and known.seen is not None and uid in {None, known.seen.uid}
 
     def see(
         self, ref: ObjectRef, raw: Mapping[str, Any], now: datetime, *, signal: bool | None = None, link: bool = False

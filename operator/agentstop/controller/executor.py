@@ -36,6 +36,9 @@ from agentstop.workloads.requests import (
 
 log = logging.getLogger(__name__)
 
+TIMED_OUT: Final = 504
+"""The HTTP status of a request that took too long, and of which nobody knows what became."""
+
 MAX_CREATES: Final = 4
 """So many objects are created at once."""
 
@@ -111,12 +114,7 @@ class Executor:
         elif error.code == 409 and isinstance(request, Create | Patch | Lighten | Delete):
             # Another object has that name, or another UID or version: what is known of it is out of date.
             await self._send(Get(request.ref))
-            decided_anew = isinstance(request, Delete) and request.resource_version is not None
-            if (
-                not isinstance(request, Create)
-                and not decided_anew
-                and self._cache.objects.is_there(request.ref, request.uid)
-            ):
+            if self._is_open(request):
                 raise error
         elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
             self._cache.objects.mark_stale(request.ref)  # nobody knows whether it was carried out
@@ -128,8 +126,20 @@ class Executor:
             self._cache.objects.refuse(ref, request.verb, Rejection(error.code, reason, error.message, self._clock()))
             if error.refused:
                 log.warning("%s of %s was refused: %s", request.verb, ref, error)
+            if error.code == TIMED_OUT and isinstance(request, Create | Patch | Lighten | Delete):
+                # It may have been carried out all the same: nothing else is to be done in its place, then.
+                await self._send(Get(request.ref))
         else:
             raise error
+
+    def _is_open(self, request: Create | Patch | Lighten | Delete) -> bool:
+        """Whether a request that met another state than it was made for is to be made again, now that it was looked."""
+        if isinstance(request, Create):
+            # Who had the name has gone meanwhile, or it was a quota that others counted up in the same moment.
+            return not self._cache.objects.is_there(request.ref)
+        if isinstance(request, Delete) and request.resource_version is not None:
+            return False  # it is decided on anew
+        return self._cache.objects.is_there(request.ref, request.uid)
 
     def _answered(self, request: Request, answer: JsonObject) -> None:
         """Take in the object as it is after a request."""

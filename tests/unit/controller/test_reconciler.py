@@ -36,6 +36,7 @@ KEY = TaskKey("ns", "x")
 STOP: Raw = {"podTemplate": {"spec": {}}, "stopRequested": True}
 RUNNING: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid"}}
 AWAY = ApiError(0, "Unreachable", "nobody answers")
+LATE = ApiError(504, "Timeout", "a webhook took too long")
 CONFLICT = ApiError(409, "Conflict", "changed meanwhile")
 
 
@@ -271,6 +272,45 @@ async def test_a_name_that_is_taken_is_looked_at() -> None:
     assert bench.calls == ["get", "get template", "create", "get", "status"]
     stalled = [each["reason"] for each in bench.task["status"]["conditions"] if each["type"] == "Stalled"]
     assert stalled == ["PodNameTaken"]
+
+
+async def test_a_name_that_is_free_again_is_taken_by_the_next_pass() -> None:
+    """So it is where a quota, and no name, was in the way: the API server answers 409 to that, too."""
+    bench = Bench()
+    bench.pod = None
+    bench.tell()
+    bench.errors = {"create": [CONFLICT]}
+    with pytest.raises(RetryError):
+        await bench.reconcile()
+    assert bench.calls == ["get", "get template", "create", "get", "status"]
+
+    await bench.reconcile()
+    assert "create" in bench.calls[5:]
+    assert bench.pod is not None
+
+
+# 504
+
+
+async def test_a_change_that_took_too_long_is_looked_for_before_anything_else_is_done(bench: Bench) -> None:
+    def carried_out() -> None:
+        assert bench.pod is not None
+        bench.pod = bench.change(bench.pod, spec={"activeDeadlineSeconds": 1})
+
+    bench.before = {"patch": carried_out}
+    bench.errors = {"patch": [LATE]}
+    await bench.reconcile()
+
+    assert bench.calls == ["patch", "get", "status"], "it ends in place, and is not deleted"
+    assert "signaledAt" in bench.task["status"]["stop"]
+    assert "logsGone" not in bench.task["status"]["workload"]
+
+
+async def test_a_change_that_took_too_long_and_came_to_nothing_gives_way_to_another_one(bench: Bench) -> None:
+    bench.errors = {"patch": [LATE]}
+    await bench.reconcile()
+
+    assert bench.calls[:3] == ["patch", "get", "delete"]
 
 
 # Its bounds
