@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage hostile lint format crds podspec chart bench image lock clean
+.PHONY: help setup demo test coverage hostile faults lint format crds podspec chart bench image lock clean
 
 help: ## Show what there is to make.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
 
 hostile: $(READY) ## Have an agent with random rights to write fight back; SECONDS=600 SEED=n, ARGS="--weight depth=0".
 	@$(BIN)/python -m tests.hostile --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+faults: $(READY) ## Break one thing after the other, at every place; ARGS="--scenario job --at 3b" does one again.
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(READY) ## Measure latency, throughput and memory; KUBECONFIG=FILE measures on that cluster.
 	$(BIN)/python -m benchmarks --out $(OUT)/bench $(CLUSTER) $(ARGS)

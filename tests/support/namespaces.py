@@ -85,10 +85,11 @@ class Namespace:
         evident = laws.stop_of(task).get("verdict") in laws.EVIDENT | {"NotStarted", "Gone"}
         workload = laws.status(task).get("workload") or {}
         if evident and workload and Feature.PROCESSES in self.cluster.features:
-            left = self._processes_of(workload)
+            left = self.processes_of(workload)
             assert not left, f"{task['metadata']['name']} is Stopped, but these processes run: {left}"
 
-    def _processes_of(self, workload: Object) -> list[int]:
+    def processes_of(self, workload: Object) -> list[int]:
+        """Return the ids of this machine's processes that belong to a workload, as a task's status names it."""
         kind, name = workload["kind"], workload["name"]
         if kind == "Pod":
             return self.processes(name)

@@ -24,6 +24,7 @@ GROUP_SECONDS: Final = {
 
 TEST_SECONDS: Final = {
     "tests/gateway/test_api_schemathesis.py": 38,
+    "tests/faults/test_faults.py": 25,
     "tests/integration/test_terminating.py": 23,
     "tests/integration/test_nodes.py": 14,
     "tests/demo/": 7,

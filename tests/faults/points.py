@@ -1,0 +1,114 @@
+"""What can be broken, and where: one fault at one write or at one event of a watch."""
+
+import enum
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+class Fault(enum.StrEnum):
+    """What is done to one write or to one event."""
+
+    KILLED_BEFORE = "b"
+    """The operator is killed before the API server gets the write, and started anew."""
+    KILLED_AFTER = "a"
+    """It is killed after the API server has carried the write out, and before it hears of that."""
+    CONFLICT = "409"
+    THROTTLED = "429"
+    BROKEN = "500"
+    TIMED_OUT = "504"
+    """The answer to a write that was carried out."""
+    RESET = "reset"
+    """The connection is reset before the API server gets the write."""
+    LOST = "lost"
+    """It is reset after the API server has carried the write out."""
+    GARBAGE = "garbage"
+    """A write that was carried out is answered with what is no JSON."""
+    DROPPED = "dropped"
+    """An event is not brought; where no other one of its object comes soon, the watch ends with 410."""
+    MERGED = "merged"
+    """An event is not brought, but the next one of its object with the type of both; or it comes late."""
+    REPEATED = "repeated"
+    """An event is brought twice."""
+    GONE = "gone"
+    """In the place of an event the watch ends with 410."""
+    STALE = "stale"
+    """The operator is killed, and starts anew on lists from before an event; the events come once it is at work."""
+
+
+class Kind(enum.StrEnum):
+    """A family of faults."""
+
+    INTERMEDIATE = "intermediate"
+    ERRORS = "errors"
+    UNOBSERVED = "unobserved"
+    STALE = "stale"
+
+
+FAULTS: Final[Mapping[Kind, Sequence[Fault]]] = {
+    Kind.INTERMEDIATE: (Fault.KILLED_BEFORE, Fault.KILLED_AFTER),
+    Kind.ERRORS: (
+        Fault.CONFLICT,
+        Fault.THROTTLED,
+        Fault.BROKEN,
+        Fault.TIMED_OUT,
+        Fault.RESET,
+        Fault.LOST,
+        Fault.GARBAGE,
+    ),
+    Kind.UNOBSERVED: (Fault.DROPPED, Fault.MERGED, Fault.REPEATED, Fault.GONE),
+    Kind.STALE: (Fault.STALE,),
+}
+
+KILLING: Final = frozenset({Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.STALE})
+"""Faults that end the operator."""
+
+ALONE: Final = KILLING | {Fault.GONE}
+"""Faults that others of the same operator would notice."""
+
+AT_WRITES: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.ERRORS]})
+
+_LABEL: Final = re.compile(r"(?:(?P<resource>[a-z]+)\.)?(?P<number>\d+)-?(?P<fault>[a-z]+|\d{3})")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One fault at one place. Writes are counted in a scenario from 1 on, and so are the events of each resource."""
+
+    number: int
+    fault: Fault
+    resource: str = ""
+    """Of an event, such as pods; empty for a write."""
+
+    def __str__(self) -> str:
+        """Return how it is called on the command line: 3b, 3-409, pods.2-gone."""
+        where = f"{self.resource}.{self.number}" if self.resource else str(self.number)
+        return f"{where}{'' if self.fault in FAULTS[Kind.INTERMEDIATE] else '-'}{self.fault}"
+
+    @property
+    def kind(self) -> Kind:
+        """The family of its fault."""
+        return next(kind for kind, faults in FAULTS.items() if self.fault in faults)
+
+    @classmethod
+    def parse(cls, text: str) -> "Point":
+        """Read one as it is called; raises ValueError."""
+        found = _LABEL.fullmatch(text)
+        try:
+            point = cls(int(found["number"]), Fault(found["fault"]), found["resource"] or "") if found else None
+        except ValueError:
+            point = None
+        if point is None or (point.fault in AT_WRITES) is bool(point.resource):
+            raise ValueError(f"{text!r} is no point: write 3b or 3-409 for the third write, pods.2-gone for an event")
+        return point
+
+
+def points(kind: Kind, writes: int, events: Mapping[str, int]) -> Iterable[Point]:
+    """Yield all points of a kind, for so many writes and, by resource, events."""
+    for fault in FAULTS[kind]:
+        if fault in AT_WRITES:
+            yield from (Point(number, fault) for number in range(1, writes + 1))
+        else:
+            for resource, count in sorted(events.items()):
+                yield from (Point(number, fault, resource) for number in range(1, count + 1))
