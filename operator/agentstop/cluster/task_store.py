@@ -135,9 +135,12 @@ class TaskStore:
             self._unwritable.pop(task.uid, None)
 
     def accept(self, key: TaskKey, status: AgentTaskStatus) -> None:
-        """Remember a status with a stop that is not written yet: it was accepted all the same."""
+        """Remember a status with a stop that is not written yet: it was accepted all the same.
+
+        One that is on record already is the one that counts: an operator with a view from before it knows it only now.
+        """
         task = self._tasks.get(key)
-        if task is not None:
+        if task is not None and (task.status.stop is None or task.uid in self._accepted):
             self._accepted[task.uid] = status
             self._replace(key, replace(task, status=_accepting(task.status, status)))
 

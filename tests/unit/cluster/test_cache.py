@@ -143,11 +143,14 @@ def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cach
     assert task.status.stop == STOP
 
 
-def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache) -> None:
-    written: Raw = {"source": "Deadline", "acceptedAt": when(3)}
+@pytest.mark.parametrize("late", [False, True], ids=["it comes later", "it is known by now"])
+def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache, *, late: bool) -> None:
+    written = raw_task(None, {"phase": "Stopping", "stop": {"source": "Deadline", "acceptedAt": when(3)}}, 2)
     cache.tasks.put(raw_task(version=1), NOW)
+    if late:
+        cache.tasks.put(written, NOW)
     cache.tasks.accept(KEY, STOPPING)
-    cache.tasks.put(raw_task(None, {"phase": "Stopping", "stop": written}, 2), NOW)
+    cache.tasks.put(written, NOW)
 
     task = cache.tasks.get(KEY)
     assert task is not None

@@ -29,8 +29,9 @@ from agentstop.lifecycle.observation import Task
 from agentstop.workloads import registry
 from agentstop.workloads.objects import Lister, ObjectRef
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, Meaning, Patch, Request
+from tests.support.laws import moment
 from tests.support.waiting import PATIENCE
-from tests.unit.objects import NOW, POD_REF, Raw, raw_pod, raw_task
+from tests.unit.objects import NOW, POD_REF, Raw, raw_pod, raw_task, when
 
 KEY = TaskKey("ns", "x")
 STOP: Raw = {"podTemplate": {"spec": {}}, "stopRequested": True}
@@ -204,6 +205,23 @@ async def test_a_server_that_is_busy_is_told_of_the_stop_and_asked_again(bench: 
 
     assert bench.calls == ["patch", "status"]
     assert "signaledAt" not in bench.task["status"]["stop"]
+
+
+async def test_a_record_that_an_operator_with_an_old_view_comes_to_know_too_late_is_kept(bench: Bench) -> None:
+    """Its watch brings the status that another one has written while its own is on the way, and meets a conflict."""
+    written = {**RUNNING, "phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(-5)}}
+
+    def told() -> None:
+        bench.before = {}
+        bench.task = bench.change(bench.task) | {"status": written}
+        bench.tell()
+
+    bench.before = {"status": told}
+    for _ in range(2):
+        await bench.reconcile()
+
+    assert bench.calls == ["patch", "status", "get task", "status"]
+    assert moment(bench.task["status"]["stop"]["acceptedAt"]) == moment(when(-5))
 
 
 async def test_a_status_that_could_not_be_written_is_written_by_the_next_pass(bench: Bench) -> None:
