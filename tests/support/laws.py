@@ -131,6 +131,7 @@ def _one(task: Object) -> None:
     assert (phase in AFTER_ACCEPTANCE) == bool(stop), f"a task in {phase} with the stop {stop}"
     assert (phase == "Stopped") == ("verdict" in stop) == ("confirmedAt" in stop), f"{phase} with {stop}"
     assert ("finishedAt" in status(task)) == (phase in TERMINAL), f"{phase} with finishedAt"
+    assert phase == "Stopped" or "remains" not in stop, f"something is left behind by a stop that goes on: {stop}"
     if "killAt" in stop:
         assert moment(stop["killAt"]) >= moment(stop["signaledAt"]), f"killAt before signaledAt: {stop}"
     assert ("pausedAt" in status(task)) <= (phase in MAY_BE_PAUSED), f"{phase} with pausedAt"
@@ -152,9 +153,9 @@ def _one(task: Object) -> None:
 
 
 def _unless_late(task: Object) -> Object:
-    """Return the status of a task that has ended without what may come later: what it has used may be reported late."""
+    """Return the status of a task that has ended without what may come later: what it has used, and what has gone."""
     late = {name: value for name, value in status(task).items() if name not in {"observedGeneration", "usage"}}
-    stop = {name: value for name, value in stop_of(task).items() if name != "usageAfter"}
+    stop = {name: value for name, value in stop_of(task).items() if name not in {"usageAfter", "remains"}}
     return {**late, "stop": stop}
 
 

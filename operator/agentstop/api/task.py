@@ -30,6 +30,9 @@ MAX_LISTED_PODS: Final = 32
 MAX_OTHER_PODS: Final = 4096
 """So many more are on record by their UIDs alone."""
 
+MAX_REMAINS: Final = 32
+"""So much of what a stop leaves behind is listed in a status."""
+
 
 class Phase(StrEnum):
     """Where a task is in its life."""
@@ -311,6 +314,28 @@ class OrderRef(Model):
     """UID of the order, which tells it from others of the same name."""
 
 
+class RemainsKind(StrEnum):
+    """What a stop may leave behind."""
+
+    POD = "Pod"
+    SERVICE_ACCOUNT_TOKEN = "ServiceAccountToken"  # noqa: S105  (the name of a kind)
+
+
+class Remains(Model):
+    """One thing that a stop leaves behind."""
+
+    kind: RemainsKind
+    """Pod, or ServiceAccountToken for the tokens of a service account that are mounted in a pod."""
+    name: str
+    """Name of the pod, or of the service account."""
+    pod: str | None = None
+    """The pod that such tokens were made for, and are bound to."""
+    until: Time | None = None
+    """When it ends at the latest if nobody does anything; absent where it stays for as long as nobody ends it."""
+    ended_by: str
+    """What ends it, for people."""
+
+
 class StopStatus(Model):
     """The record of the accepted stop. Who, why and when never change."""
 
@@ -346,6 +371,10 @@ class StopStatus(Model):
     """What the task had spent when the stop was accepted, as far as it was reported."""
     usage_after: Spent | None = None
     """What was reported on top of that since: work that was under way, and reports that came late."""
+    remains: tuple[Remains, ...] | None = Field(
+        None, max_length=MAX_REMAINS, json_schema_extra=schema(x_kubernetes_list_type="atomic")
+    )
+    """What the stop leaves behind, at most 32: pods that are kept, and tokens of theirs that are accepted after every process has ended. Kept up to date; absent where nothing remains."""  # noqa: E501
 
 
 class ChildrenStatus(Model):

@@ -134,9 +134,9 @@ class EventHandler:
         if gone and not keys:
             self._cache.forget(ref)
 
-    def mark_stale(self, key: TaskKey) -> None:
-        """Have the pod of a task looked at live before anything is decided."""
-        self._cache.objects.mark_stale(ObjectRef("Pod", key.namespace, key.name))
+    def mark_stale(self, ref: ObjectRef) -> None:
+        """Have an object looked at live before anything is decided."""
+        self._cache.objects.mark_stale(ref)
 
     def enqueue(self, key: TaskKey) -> None:
         """Have a decision made on the task; one that is to be stopped comes before all others."""

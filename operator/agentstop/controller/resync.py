@@ -59,7 +59,11 @@ class Resync:
                 await self._look_for(key)
             elif not task.status.phase.terminal:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
-                    self._event_handler.mark_stale(key)
+                    self._event_handler.mark_stale(ObjectRef("Pod", *key))
+                self._event_handler.enqueue(key)
+            elif task.leaves_something and task.spec.workload_ref is not None and not task.pausable:
+                # An adopted pod without our label: after the end, no watch tells that it has gone.
+                self._event_handler.mark_stale(ObjectRef("Pod", key.namespace, task.spec.workload_ref.name))
                 self._event_handler.enqueue(key)
         for number, key in enumerate(pods.keys() - tasks.keys(), start=1):
             if number % BATCH == 0:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
-from agentstop.lifecycle import accounts, automatic, idle, transitions
+from agentstop.lifecycle import accounts, automatic, idle, remains, transitions
 from agentstop.lifecycle.budget import pauses
 from agentstop.lifecycle.decision import LIMITS, Decision, DecisionInput, Limits, next_status
 from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, PauseTask, RemoveFinalizer, Start
@@ -45,7 +45,7 @@ def decide(
     """
     case = DecisionInput(task, seen, now, family, order_effect, limits, timings, facts)
     decision = _over(case) if case.phase.terminal else _going(case)
-    wakes = (decision.wake_at, accounts.look_again_at(case))
+    wakes = (decision.wake_at, accounts.look_again_at(case), remains.look_again_at(case, decision.status))
     return replace(decision, wake_at=min(filter(None, wakes), default=None))
 
 
@@ -57,7 +57,8 @@ def _going(case: DecisionInput) -> Decision:
     decision = ended_by_itself(case) or stopping(case) or _over_budget(case) or pausing(case) or _live(case)
     goes_on = decision.status.stop is None and not decision.status.phase.terminal
     in_doubt = goes_on and _in_doubt(case)
-    decision = replace(decision, status=accounts.accounted(case, decision.status), in_doubt=in_doubt)
+    status = remains.told(case, accounts.accounted(case, decision.status))
+    decision = replace(decision, status=status, in_doubt=in_doubt)
     transitions.check(case.phase, decision.status.phase)
     if decision.status.phase.terminal:
         after = _after_the_end(case, decision.status)
@@ -67,7 +68,8 @@ def _going(case: DecisionInput) -> Decision:
 
 def _over(case: DecisionInput) -> Decision:
     """A task that has ended stays as it ended; what is left is to keep it so, and to tidy up."""
-    status = accounts.accounted(case, case.task.status.but(observed_generation=case.task.generation))
+    status = case.task.status.but(observed_generation=case.task.generation)
+    status = remains.told(case, accounts.accounted(case, status))
     after = _after_the_end(case, status)
     if status.phase is not Phase.STOPPED or status.stop is None:
         return after

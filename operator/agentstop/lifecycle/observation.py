@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, WorkloadStatus
 
@@ -40,6 +41,11 @@ class Task:
     """When the object was made, in whole seconds."""
     tether_ended: str = ""
     """What the holder of its Lease has left on it; any change of that is a hint that the Lease is gone."""
+
+    @property
+    def leaves_something(self) -> bool:
+        """Whether its stop has left something behind, by the record."""
+        return self.status.stop is not None and bool(self.status.stop.remains)
 
     @property
     def pausable(self) -> bool:
@@ -97,6 +103,19 @@ class Ending:
     """Whether a stop of ours ended it, by the marks that the stop left on the workload."""
 
 
+class KeptPod(NamedTuple):
+    """A pod whose object is there."""
+
+    name: str
+    account: str
+    """The service account that it runs as."""
+    token_seconds: int | None
+    """How long the tokens of that account live that are mounted in it, counted from when the last was made; None where
+    none are."""
+    goes_at: datetime | None
+    """Its deletion timestamp, if it is being deleted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What was seen of a task's workload, in terms that hold for every kind of workload."""
@@ -144,6 +163,8 @@ class Observation:
     """Whether a pod that has logs goes with its object."""
     not_in_place: str | None = None
     """Why it cannot be ended in place, if so."""
+    kept: tuple[KeptPod, ...] | None = None
+    """Its pods that are still there, though nothing of them may run; None where that is not known."""
     busy: Reason | None = None
     """What its node does first, before it acts on what ends the workload."""
     late: Reason | None = None

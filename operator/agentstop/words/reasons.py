@@ -9,6 +9,7 @@ from agentstop.words import leases
 from agentstop.words.advice import ADVICE, ELSEWHERE, GRACE_RUNS
 from agentstop.words.durations import ago, date_and_clock, moment, spell
 from agentstop.words.moments import event_time
+from agentstop.words.remains import left_behind
 from agentstop.words.tasks import (
     Object,
     busy_kubelet,
@@ -40,6 +41,8 @@ class Answer:
     """Who asked, when, and how it went."""
     proof: tuple[str, ...] = ()
     """What proves it."""
+    remains: tuple[str, ...] = ()
+    """What the stop leaves behind."""
     held_up: str | None = None
     """What holds it up."""
     advice: tuple[str, ...] = ()
@@ -52,6 +55,7 @@ class Answer:
             "headline": self.headline,
             "facts": list(self.facts),
             "proof": list(self.proof),
+            "remains": list(self.remains),
             "heldUp": self.held_up,
             "advice": list(self.advice),
         }
@@ -95,7 +99,8 @@ def answer(task: Object, events: Sequence[Object], now: datetime) -> Answer:
 def _stopped(task: Object, now: datetime) -> Answer:
     verdict = str(stop_of(task).get("verdict"))
     proof = [f"{verdict}: {_VERDICTS.get(verdict, 'see the documentation')}", *_ends(task)]
-    return Answer("Stopped", f"{name_of(task)} was stopped {_by(task)}", tuple(_facts(task, now)), tuple(proof))
+    headline, left = f"{name_of(task)} was stopped {_by(task)}", tuple(left_behind(task, now))
+    return Answer("Stopped", headline, tuple(_facts(task, now)), tuple(proof), left)
 
 
 def _stopping(task: Object, now: datetime) -> Answer:
@@ -106,8 +111,8 @@ def _stopping(task: Object, now: datetime) -> Answer:
             f"{name_of(task)} is being stopped {_by(task)}; the kubelet is busy, and does not act before that is over",
             tuple(_facts(task, now)),
             tuple(_ends(task)),
-            f"KubeletBusy: {condition(task, 'Reconciling').get('message')}",
-            _advice(task, "KubeletBusy"),
+            held_up=f"KubeletBusy: {condition(task, 'Reconciling').get('message')}",
+            advice=_advice(task, "KubeletBusy"),
         )
     if stalled is None:
         kill = moment(stop.get("killAt"))
@@ -121,8 +126,8 @@ def _stopping(task: Object, now: datetime) -> Answer:
         f"{name_of(task)} is being stopped {_by(task)}, but is held up{since}",
         tuple(_facts(task, now)),
         tuple(_ends(task)),
-        f"{stalled.reason}: {clean(stalled.message)}",
-        _advice(task, stalled.reason),
+        held_up=f"{stalled.reason}: {clean(stalled.message)}",
+        advice=_advice(task, stalled.reason),
     )
 
 

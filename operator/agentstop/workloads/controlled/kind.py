@@ -22,6 +22,7 @@ from agentstop.workloads.controlled.pod_owner import (
     ending_of_parts,
     finding,
     former,
+    kept_pods,
     of_the_stop,
     part_of,
     signaled_at,
@@ -70,7 +71,8 @@ class Controlled:
             return ()
         parts = list(self._parts(task, lister))
         refs = dict.fromkeys(self._needed(task, lister))
-        pods = [] if task.status.phase is Phase.STOPPED else [part.pods for part in parts if part.pods is not None]
+        over = task.status.phase is Phase.STOPPED and not task.leaves_something
+        pods = [] if over else [part.pods for part in parts if part.pods is not None]
         return (*refs, *pods)
 
     def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
@@ -266,6 +268,7 @@ class Controlled:
             goes_on=goes_on,
             busy=next(filter(None, (each.busy for each in seen_pods)), None),
             late=next(filter(None, (part.members.late(part.group, lister) for part in parts)), None),
+            kept=kept_pods(parts),
             look_again_at=min((at for part in parts for at in _look_again_at(part, lister, now)), default=None),
         )
 

@@ -8,11 +8,12 @@ from typing import Final
 from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.observation import Ending, Proof, Reason, Task
+from agentstop.lifecycle.observation import Ending, KeptPod, Proof, Reason, Task
 from agentstop.workloads.controlled.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import known_pods
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
+from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.proof import Finding
 from agentstop.workloads.pods.record import Controller, PodRecord
 
@@ -165,6 +166,15 @@ def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime
         proofs.append(proof)
     found = [proof for proof in proofs if proof is not None]
     return (min(found, key=STRENGTH.index) if found else _proof_without_pods(task)), None
+
+
+def kept_pods(parts: Collection[PodOwner]) -> tuple[KeptPod, ...] | None:
+    """Return what is left of the pods of all parts; None where they were not listed."""
+    if any(part.pods is not None and part.group.listed_at is None for part in parts):
+        return None
+    members = (each for part in parts for each in part.members.seen if each.certain)
+    found = filter(None, (kept_pod(each.pod, each.entry) for each in members))
+    return tuple(sorted(found, key=lambda each: each.name))
 
 
 def _proof_without_pods(task: Task) -> Proof:

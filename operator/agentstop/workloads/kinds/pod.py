@@ -18,6 +18,7 @@ from agentstop.workloads.pods.departures import (
     may_live_on,
     untraced,
 )
+from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
 from agentstop.workloads.pods.node import is_deleted
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
@@ -59,10 +60,10 @@ class _Pod:
 
     def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return the pod if nothing is known of it, and its node where the node's state decides."""
-        if task.status.phase.terminal:
-            return ()
         ref = _ref(task)
         entry = lister.entries.get(ref)
+        if task.status.phase.terminal:
+            return (Get(ref),) if task.leaves_something and (entry is None or entry.stale) else ()
         waits = entry is not None and _in_the_way(task, entry) and entry.at + RETRY <= now
         if entry is None or entry.stale or waits:
             return (Get(ref),)
@@ -203,6 +204,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
             ending=lost(known.name),
             proof=Proof.ENDED,
             blocked=taken,
+            kept=(),
         )
     grace = grace_on_record(evidence)
     due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
@@ -219,6 +221,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
         ending=lost(known.name) if not waits else None,
         proof=proof,
         blocked=blocked or taken,
+        kept=(),
         late=went_unseen(evidence, due, lister),
         look_again_at=next_look(due, now),
     )
@@ -289,6 +292,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         busy=busy_reason(pod, entry),
         late=late_reason(pod, entry, lister),
         look_again_at=look_again_at(pod, entry, lister, now),
+        kept=tuple(filter(None, [kept_pod(pod, entry)])),
         blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
     )
 

@@ -18,6 +18,7 @@ from agentstop.workloads.pods.container_spec import (
     started_at,
     starts_slowly,
 )
+from agentstop.workloads.pods.kept import token_seconds
 from agentstop.workloads.pods.record import STOP_MANAGER, Controller, Disruption, PodRecord
 from agentstop.workloads.pods.restarting import (
     Restart,
@@ -67,6 +68,8 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         finalizers=tuple(metadata.get("finalizers") or ()),
         heavy=IS_HEAVY in raw,
         containers=tuple(_containers(spec, status)),
+        account=intern(spec.get("serviceAccountName") or "default"),
+        token_seconds=token_seconds(spec),
     )
 
 

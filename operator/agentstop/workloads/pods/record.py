@@ -113,6 +113,10 @@ class PodRecord:
     containers: tuple[ContainerRecord, ...]
     unreadable: str | None = None
     """Why nothing can be made of what it says of itself, if so."""
+    account: str = "default"
+    """The service account that it runs as."""
+    token_seconds: int | None = None
+    """How long the longest of the tokens lives that are mounted in it; None where none are."""
 
     @property
     def stopped_in_place_at(self) -> datetime | None:

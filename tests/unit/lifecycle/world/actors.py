@@ -17,6 +17,9 @@ STEPS = 30
 
 TERMINAL = {"Stopped", "Completed", "Failed"}
 
+TOKEN: Raw = {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"expirationSeconds": 3607}}]}}
+"""The volume that admission gives a pod for its service account."""
+
 Choose = Callable[[Sequence[Any]], Any]
 
 
@@ -56,6 +59,8 @@ class Actors:
         if extra is not None:
             policy = {"restartPolicy": "Always"} if extra == "sidecar" else {}
             spec["initContainers"] = [self._container(extra, **policy)]
+        if spec["terminationGracePeriodSeconds"] == 30:
+            spec["volumes"] = [TOKEN]
         deadline = self.choose([None] * 6 + [1, 40])
         return spec | ({"activeDeadlineSeconds": deadline} if deadline else {})
 
@@ -273,6 +278,7 @@ class Actors:
         world.settle()
         world.check()
         world.rules.check_orphans(world.server.pods(), world.tasks())
+        world.rules.check_remains(world.server.pods(), world.tasks())
         for raw in world.tasks():
             if raw["spec"].get("stopRequested"):
                 assert raw["status"].get("phase") in TERMINAL, "rule 1: a stop was lost"

@@ -110,6 +110,24 @@ class Rules:
             if label is not None and not copied and uid not in owned:
                 assert not self._memory.runs(uid), f"pod {metadata['name']} is the pod of no task, and runs"
 
+    def check_remains(self, pods: list[Raw], tasks: list[Raw]) -> None:
+        """Once it is quiet, a stop lists the pod that it left, and nothing that is gone."""
+        there = {raw["metadata"]["uid"]: raw for raw in pods if "deletionTimestamp" not in raw["metadata"]}
+        for raw in tasks:
+            status = self._memory.status(raw)
+            workload, stop = status.workload, status.stop
+            if status.phase is not Phase.STOPPED or workload is None or workload.kind != "Pod" or stop is None:
+                continue
+            listed = {str(each.kind): each.name for each in stop.remains or ()}
+            pod = there.get(workload.uid)
+            if pod is None:
+                # Somebody may have made the pod anew, which was ended again and is kept as well.
+                names = {each["metadata"]["name"] for each in there.values()}
+                assert not listed or listed["Pod"] in names, "what is gone is said to remain"
+                continue
+            assert listed["Pod"] == workload.name, "the pod that is kept is not told of"
+            assert ("ServiceAccountToken" in listed) is ("volumes" in pod["spec"]), "its token"
+
     # What is written
 
     def check_written(self, written: Written) -> None:
@@ -119,7 +137,7 @@ class Rules:
         if before.phase.terminal:
             late: dict[str, Any] = {"observed_generation": after.observed_generation, "usage": after.usage}
             if before.stop is not None and after.stop is not None:
-                late["stop"] = before.stop.but(usage_after=after.stop.usage_after)
+                late["stop"] = before.stop.but(usage_after=after.stop.usage_after, remains=after.stop.remains)
             assert after == before.but(**late), "rule 3: changed after the end"
             return
         self._check_record(before, after)

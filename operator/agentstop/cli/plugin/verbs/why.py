@@ -46,6 +46,7 @@ def why_lines(found: Answer) -> Iterator[Any]:
         yield Padding(Text(clean(fact)), (0, 0, 0, 2), expand=False)
     for title, lines, style in (
         ("What proves it" if found.phase == "Stopped" else "What is known of its containers", found.proof, "green"),
+        ("What it leaves behind", found.remains, "yellow"),
         ("What holds it up", (found.held_up,) if found.held_up else (), "red"),
         ("What to do", found.advice, "yellow"),
     ):

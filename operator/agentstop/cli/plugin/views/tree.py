@@ -11,6 +11,7 @@ from agentstop.cli.plugin.output import COLOURS
 from agentstop.cli.plugin.story import Story
 from agentstop.words.durations import ago, clock, moment, spell
 from agentstop.words.moments import Moment, moments_of
+from agentstop.words.remains import left_behind
 from agentstop.words.tasks import (
     Object,
     clean,
@@ -54,6 +55,7 @@ def tree_of(story: Story, now: datetime) -> Group:
     _add_workload(root, task, now)
     _add_children(root, story)
     _add_conditions(root, task)
+    _add_remains(root, task, now)
     line = root.add(Text("time line", "bold"))
     moments = moments_of(task, story.events, now)
     for number, each in enumerate(moments):
@@ -170,6 +172,13 @@ def _add_conditions(root: Tree, task: Object) -> None:
         if each["status"] == "True" or each["type"] in {"Stopped", "BudgetExceeded"}:
             text.append(f"  {each.get('reason', '')}: {each.get('message', '')}")
         place.add(text)
+
+
+def _add_remains(root: Tree, task: Object, now: datetime) -> None:
+    left = left_behind(task, now)
+    place = root.add(Text("leaves behind", "bold")) if left else root
+    for each in left:
+        place.add(Text(each, "yellow"))
 
 
 def _moment_label(each: Moment, before: Moment | None, now: datetime) -> Text:

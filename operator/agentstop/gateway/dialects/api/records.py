@@ -125,6 +125,8 @@ class Why(Model):
     """Who asked, when, and how it went."""
     proof: tuple[str, ...]
     """What proves it."""
+    remains: tuple[str, ...]
+    """What the stop leaves behind."""
     held_up: str | None = None
     """What holds it up."""
     advice: tuple[str, ...]
