@@ -61,6 +61,31 @@ async def test_pod_policy_delete_removes_the_pod_and_keeps_its_evidence(ns: Name
     await ns.pods.until_gone("a")
 
 
+async def test_a_pod_is_deleted_once_the_proof_is_on_record(ns: Namespace, operator: Operator) -> None:
+    """In place first: the exit code is the agent's own, however long the pod's last states can be seen."""
+    source = {"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}
+    volumes = [{"name": "token", "projected": {"sources": [source]}}]
+    template = agents.template(agents.graceful(), serviceAccountName="default", volumes=volumes)
+    for name, policy in (("kept", "Keep"), ("goes", "DeleteAfterProof")):
+        await ns.create_task(name, template)
+        await ns.running(name)
+        await ns.stop(name, podPolicy=policy)
+    task = await ns.ended("goes")
+    assert (stop_of(task)["verdict"], exit_code(task)) == ("Graceful", 0)
+    last = await ns.pods.until_gone("goes")
+    assert (last["spec"]["activeDeadlineSeconds"], last["status"]["phase"]) == (1, "Failed")
+    assert laws.moment(stop_of(task)["confirmedAt"]) >= laws.moment(last["status"]["startTime"])
+    await ns.tasks.until("goes", lambda each: "verdict" in stop_of(each) and "remains" not in stop_of(each))
+    kept = stop_of(await ns.ended("kept"))
+    assert [(each["kind"], each["name"]) for each in kept["remains"]] == [
+        ("Pod", "kept"),
+        ("ServiceAccountToken", "default"),
+    ]
+    assert seconds_between({**kept, **kept["remains"][1]}, "confirmedAt", "until") == 600
+    await ns.delete_pod("kept")
+    await ns.tasks.until("kept", lambda each: "verdict" in stop_of(each) and "remains" not in stop_of(each))
+
+
 async def test_a_grace_period_shorter_than_the_pods_own(ns: Namespace, operator: Operator) -> None:
     await ns.create_task("a", agents.template(agents.DEAF, grace=120))
     await ns.running("a")

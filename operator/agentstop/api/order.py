@@ -87,7 +87,7 @@ class _OrderSpec(Model):
     )
     """Seconds between SIGTERM and SIGKILL; overrides what the tasks and their workloads say."""
     pod_policy: PodPolicy | None = Field(None, json_schema_extra=_fixed("podPolicy"))
-    """What becomes of the pods: Keep stops them in place, so that logs and last states stay readable; Delete removes the pod objects as well, and with them what their tokens are good for. Overrides what the tasks say; without it, theirs counts."""  # noqa: E501
+    """What becomes of the pods: Keep stops them in place, so that logs and last states stay readable; DeleteAfterProof does the same, and removes the pod objects once exit codes are on record; Delete stops them by removing the objects. What their tokens are good for goes with the objects. Overrides what the tasks say; without it, theirs counts."""  # noqa: E501
     hold: bool = Field(
         False,
         json_schema_extra=schema(rule("oldSelf || !self", "hold cannot be set later: create a new order instead")),

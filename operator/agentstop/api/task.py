@@ -56,10 +56,21 @@ TERMINAL_PHASES: Final = frozenset({Phase.STOPPED, Phase.COMPLETED, Phase.FAILED
 
 
 class PodPolicy(StrEnum):
-    """What a stop does with the pod object."""
+    """What a stop does with the pod object; the later ones leave less of it, and sooner."""
 
     KEEP = "Keep"
+    DELETE_AFTER_PROOF = "DeleteAfterProof"
     DELETE = "Delete"
+
+    def is_stricter(self, than: "PodPolicy | None") -> bool:
+        """Whether it leaves less; where nothing is said, the pod is kept."""
+        order = list(PodPolicy)
+        return order.index(self) > order.index(than or PodPolicy.KEEP)
+
+    @property
+    def before_proof(self) -> "PodPolicy":
+        """Keep or Delete: what it means until the proof is on record."""
+        return PodPolicy.KEEP if self is PodPolicy.DELETE_AFTER_PROOF else self
 
 
 class OnUnconfirmed(StrEnum):
@@ -121,7 +132,7 @@ class StopRequest(Model):
     grace_period_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds between SIGTERM and SIGKILL; overrides the workload's own. May be lowered while the task is stopping, never raised. The least is 1: with 0 the pod would be forgotten rather than stopped, and nothing could be proven."""  # noqa: E501
     pod_policy: PodPolicy = Field(PodPolicy.KEEP)
-    """Keep (the default) stops the pod in place, so that its logs and last states stay readable; Delete removes the pod object as well."""  # noqa: E501
+    """Keep (the default) stops the pod in place, so that its logs and last states stay readable. DeleteAfterProof does the same, and removes the pod object once the proof and the exit codes are on record, and with it what its tokens are good for. Delete stops it by removing the object."""  # noqa: E501
     on_unconfirmed: OnUnconfirmed = Field(OnUnconfirmed.WAIT)
     """What to do when it cannot be proven that the processes are gone, for example because the node does not answer. Wait (the default) keeps the task in Stopping until there is proof; MarkStopped moves it to Stopped with verdict Unverified, a margin after its grace period."""  # noqa: E501
 

@@ -138,9 +138,8 @@ class Drill:
         seen = taken(task, rival) if rival is not None else kind.observe(task, lister, now)
         request = task.spec.stop or StopRequest()
         asked = order.spec.grace_period_seconds or request.grace_period_seconds
-        requests = kind.plan_requests(
-            task, Terminate(asked, order.spec.pod_policy or request.pod_policy, None), lister, now
-        )
+        policy = (order.spec.pod_policy or request.pod_policy).before_proof
+        requests = kind.plan_requests(task, Terminate(asked, policy, None), lister, now)
         runs = seen.presence is Presence.PRESENT and seen.proof is None
         workload = (seen.workload or task.status.workload) if runs else None
         pods = workload.pods if workload is not None else ()

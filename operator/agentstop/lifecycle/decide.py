@@ -86,6 +86,10 @@ def _runs_again(status: AgentTaskStatus, seen: Observation) -> bool:
 
 
 def _after_the_end(case: DecisionInput, status: AgentTaskStatus) -> Decision:
+    if status.phase is Phase.STOPPED and remains.pod_is_to_go(case):
+        # The task stays until then: an operator that is started meanwhile finds in it what is left to be done.
+        soon = case.now if case.phase is not Phase.STOPPED else case.now + case.timings.start_recheck
+        return Decision(status=status, wake_at=soon)
     ttl = case.task.spec.ttl_seconds_after_finished
     if ttl is not None and status.phase is Phase.STOPPED:
         # What was stopped may have asked for no record of it.

@@ -112,18 +112,25 @@ class DecisionInput:
 
     @property
     def ordered_policy(self) -> PodPolicy | None:
-        """What orders of the task, or an ancestor, ask to be done with the pod object. Once it is Delete, it stays."""
+        """What orders of the task, or an ancestor, ask to be done with the pod object. It only becomes stricter."""
         asking = (self.task.status.stop, self.order_effect.stop, self.family.stop)
         said = [each.pod_policy for each in asking if each is not None and each.pod_policy is not None]
-        return PodPolicy.DELETE if PodPolicy.DELETE in said else next(iter(said), None)
+        return max(said, key=list(PodPolicy).index, default=None)
 
     @property
     def pod_policy(self) -> PodPolicy:
         """What the stop does with the pod object. What the task says for itself never weakens what an order says."""
         own, ordered = self.request.pod_policy, self.ordered_policy
-        if ordered is None or (own is PodPolicy.DELETE and self.task.spec.stop_requested):
+        if ordered is None or (self.task.spec.stop_requested and own.is_stricter(ordered)):
             return own
         return ordered
+
+    @property
+    def pod_policy_now(self) -> PodPolicy:
+        """Keep or Delete: what to do with the pod object as things are. The proof has to be on record first."""
+        on_record = self.phase is Phase.STOPPED and self.task.unwritable is None
+        after = on_record and self.pod_policy is PodPolicy.DELETE_AFTER_PROOF
+        return PodPolicy.DELETE if after else self.pod_policy.before_proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

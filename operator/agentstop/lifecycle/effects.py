@@ -18,6 +18,7 @@ class Terminate:
     grace_seconds: int | None
     """The grace period that was asked for, in seconds; None for the workload's own."""
     policy: PodPolicy
+    """What to do with the pod object now: Keep or Delete."""
     kill_at: datetime | None
     """When the grace period that is running ends; None before anything was signaled."""
     pause: bool = False

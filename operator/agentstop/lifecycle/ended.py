@@ -70,7 +70,7 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
     status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
     return Decision(
         status=status,
-        effects=(Terminate(asked, case.pod_policy, kill_at if asked is not None else None),),
+        effects=(Terminate(asked, case.pod_policy_now, kill_at if asked is not None else None),),
         wake_at=now + case.timings.overdue_recheck,
     )
 

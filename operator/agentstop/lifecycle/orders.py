@@ -86,7 +86,9 @@ class Ordered:
     def joined(self, later: "Ordered") -> "Ordered":
         """Return the stop as a later order leaves it: it may shorten the grace period, and have the pod deleted."""
         graces = [each for each in (self.grace_seconds, later.grace_seconds) if each is not None]
-        policy = later.pod_policy if later.pod_policy is PodPolicy.DELETE else self.pod_policy
+        policy, said = self.pod_policy, later.pod_policy
+        if said is not None and said.is_stricter(policy):
+            policy = said
         return replace(self, grace_seconds=min(graces, default=None), pod_policy=policy)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import MAX_REMAINS, AgentTaskStatus, Phase, Remains, RemainsKind
+from agentstop.api.task import MAX_REMAINS, AgentTaskStatus, Phase, PodPolicy, Remains, RemainsKind
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.observation import KeptPod
 
@@ -28,6 +28,13 @@ def told(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
     return status if left == stop.remains else status.but(stop=stop.but(remains=left))
 
 
+def pod_is_to_go(case: DecisionInput) -> bool:
+    """Whether the operator is to delete the pod once its end is on record, and has not done so yet."""
+    seen = case.seen
+    ours = case.pod_policy is PodPolicy.DELETE_AFTER_PROOF and seen.workload is not None and seen.workload.kind == "Pod"
+    return ours and seen.proof is not None and any(each.goes_at is None for each in seen.kept or ())
+
+
 def look_again_at(case: DecisionInput, status: AgentTaskStatus) -> datetime | None:
     """Return when something ends that is left behind."""
     left = status.stop.remains if status.stop is not None else None
@@ -42,7 +49,8 @@ def _of_all(case: DecisionInput, kept: tuple[KeptPod, ...], confirmed_at: dateti
 def _of(case: DecisionInput, pod: KeptPod, confirmed_at: datetime) -> Iterator[Remains]:
     if pod.goes_at is None:
         own = " or of its task" if case.task.spec.pod_template is not None else ""
-        yield Remains(kind=RemainsKind.POD, name=pod.name, ended_by=f"deletion of the pod{own}")
+        who = " by the operator, which comes next" if pod_is_to_go(case) else own
+        yield Remains(kind=RemainsKind.POD, name=pod.name, ended_by=f"deletion of the pod{who}")
     if pod.token_seconds is None:
         return
     # Its kubelet may have made the last one a moment before the end.

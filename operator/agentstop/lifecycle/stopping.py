@@ -81,7 +81,7 @@ def _judged_by(record: StopStatus, seen: Observation) -> datetime | None:
 def halt(case: DecisionInput, record: StopStatus) -> Terminate:
     """Return the effect that ends the workload as this stop asks for."""
     asked = record.grace_period_seconds if case.asked_grace is not None else None
-    policy = PodPolicy.DELETE if case.task.gone else case.pod_policy
+    policy = PodPolicy.DELETE if case.task.gone else case.pod_policy_now
     kill_at = asked_kill(record) if asked is not None else None
     return Terminate(asked, policy, kill_at, schedule=case.limits.suspend_cron_jobs and by_person(case, record))
 

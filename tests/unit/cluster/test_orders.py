@@ -202,6 +202,10 @@ def test_a_later_order_can_only_shorten_the_grace_period(
         (None, "Delete", "Delete"),
         (None, "Keep", None),
         ("Keep", None, "Keep"),
+        ("Keep", "DeleteAfterProof", "DeleteAfterProof"),
+        (None, "DeleteAfterProof", "DeleteAfterProof"),
+        ("DeleteAfterProof", "Delete", "Delete"),
+        ("Delete", "DeleteAfterProof", "Delete"),
     ],
 )
 def test_a_later_order_can_only_have_the_pod_deleted(

@@ -45,6 +45,30 @@ def goes_well(world: World, seconds: int) -> None:
     world.check()
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_an_operator_that_dies_between_the_proof_and_the_deletion(world: World, adopted: bool) -> None:
+    """What is left to be done stands in the record: no watch leads to a pod that was adopted and has ended."""
+    stop: Raw = {"stopRequested": True, "stop": {"podPolicy": "DeleteAfterProof"}, "ttlSecondsAfterFinished": 0}
+    if adopted:
+        world.create_pod("pod", POD)
+    ref = {"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "pod"}}
+    world.create_task("a", ref if adopted else TEMPLATE)
+    goes_well(world, 5)
+    world.gateway.forbidden.add("delete Pod")
+    world.patch_spec("a", **stop)
+    goes_well(world, 10)
+    assert (phase(world, "a"), len(world.server.pods())) == ("Stopped", 1)
+    assert status(world, "a")["workload"]["pods"][0]["containers"][0]["exitCode"] == 0
+    assert [each["kind"] for each in status(world, "a")["stop"]["remains"]] == ["Pod"]
+
+    world.crash_operator()
+    world.gateway.forbidden.clear()
+    world.start_operator()
+    goes_well(world, 5)
+    assert world.server.pods() == []
+    assert world.tasks() == [], "its time to live was over"
+
+
 def child(parent: str) -> Raw:
     return TEMPLATE | {"parentRef": {"name": parent}}
 

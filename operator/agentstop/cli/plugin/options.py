@@ -158,8 +158,9 @@ def reason_options(function: Function) -> Function:
     )(function)
     function = click.option(
         "--pod-policy",
-        type=click.Choice(["Keep", "Delete"], case_sensitive=False),
-        help="Keep stops pods in place; Delete removes them, and with them what their tokens are good for.",
+        type=click.Choice(["Keep", "DeleteAfterProof", "Delete"], case_sensitive=False),
+        help="Keep stops pods in place; DeleteAfterProof removes them afterwards, and with them what their tokens are"
+        " good for; Delete stops them by removing them.",
     )(function)
     function = click.option("--message", metavar="TEXT", help="Why, for people.")(function)
     return click.option("--reason", metavar="WORD", help="Why, as one CamelCase word such as RunawayCost.")(function)

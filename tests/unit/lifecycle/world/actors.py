@@ -67,7 +67,7 @@ class Actors:
     def _stop(self) -> Raw:
         return self._some(
             gracePeriodSeconds=[None, None, 1, 3, 10, 60],
-            podPolicy=[None, "Keep", "Delete"],
+            podPolicy=[None, "Keep", "DeleteAfterProof", "Delete"],
             onUnconfirmed=[None, "Wait", "MarkStopped"],
             reason=[None, "RunawayCost", "Other"],
         )

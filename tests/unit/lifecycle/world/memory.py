@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agentstop.api.task import KIND, AgentTaskStatus
+from agentstop.api.task import KIND, AgentTaskStatus, Phase
+from agentstop.lifecycle.observation import Task
+from agentstop.workloads.objects import ObjectRef
 
 from .machine import Sandbox
 from .node import Node
@@ -68,6 +70,11 @@ class Memory:
         if key not in self._statuses:
             self._statuses[key] = read(task.get("status") or {})
         return self._statuses[key]
+
+    def is_on_record(self, task: Task) -> bool:
+        """Whether the task's object says by now that it is stopped, or is gone."""
+        raw = self.server.objects.get(ObjectRef(KIND, task.namespace, task.name))
+        return raw is None or raw["metadata"]["uid"] != task.uid or self.status(raw).phase is Phase.STOPPED
 
     def written(self) -> Iterator[Written]:
         """Yield the statuses that were written since the last time."""

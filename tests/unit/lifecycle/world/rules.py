@@ -4,7 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 from agentstop.api.meta import TASK_LABEL
-from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, StopSource, StopStatus, Verdict
+from agentstop.api.task import (
+    AgentTaskSpec,
+    AgentTaskStatus,
+    OnUnconfirmed,
+    Phase,
+    PodPolicy,
+    StopRequest,
+    StopSource,
+    StopStatus,
+    Verdict,
+)
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.transitions import EDGES
@@ -54,6 +64,8 @@ class Rules:
                 self._check_victim(task, ref, uid, inherits=inherits)
                 own = self._memory.pods[uid]["spec"]["terminationGracePeriodSeconds"]
                 assert not ends_processes or (own if grace is None else grace) >= 1, "rule 7: grace 0"
+                if _goes_after_proof(task.spec.stop) and not ends_processes and not task.gone:
+                    assert self._memory.is_on_record(task), "a pod is deleted whose end is not on record"
 
     def _check_victim(self, task: Task, ref: ObjectRef, uid: str, *, inherits: bool) -> None:
         self._memory.take_stock()
@@ -120,6 +132,8 @@ class Rules:
                 continue
             listed = {str(each.kind): each.name for each in stop.remains or ()}
             pod = there.get(workload.uid)
+            if _goes_after_proof(AgentTaskSpec.model_validate(raw["spec"]).stop):
+                assert pod is None, "a pod was not deleted after the proof"
             if pod is None:
                 # Somebody may have made the pod anew, which was ended again and is kept as well.
                 names = {each["metadata"]["name"] for each in there.values()}
@@ -218,6 +232,10 @@ class Rules:
         assert status.stop is not None
         accepted_at = status.stop.accepted_at
         return any(each.killed and each.finished_at and each.finished_at > accepted_at for each in truth.processes)
+
+
+def _goes_after_proof(stop: StopRequest | None) -> bool:
+    return stop is not None and stop.pod_policy is PodPolicy.DELETE_AFTER_PROOF
 
 
 def _gives_up(spec: Raw) -> bool:

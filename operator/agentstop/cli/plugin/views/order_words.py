@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from agentstop.cli.plugin.output import COLOURS, paint, table_lines
 from agentstop.words.durations import ago
@@ -17,6 +18,9 @@ from agentstop.words.tasks import (
     spec_of,
     status_of,
 )
+
+PODS: Final = {"Keep": "are kept", "DeleteAfterProof": "are deleted once they have ended", "Delete": "are deleted"}
+"""What becomes of the pods, by the policy."""
 
 
 def order_lines(order: Object, now: datetime) -> list[str]:
@@ -37,7 +41,7 @@ def _lines(order: Object, now: datetime) -> Iterator[str]:
     if spec.get("gracePeriodSeconds") is not None:
         yield f"  grace       {spec['gracePeriodSeconds']}s"
     if spec.get("podPolicy"):
-        yield f"  pods        {'are kept' if spec['podPolicy'] == 'Keep' else 'are deleted'}"
+        yield f"  pods        {PODS.get(spec['podPolicy'], clean(spec['podPolicy']))}"
     if spec.get("hold"):
         yield "  hold        nothing that matches starts, until it is lifted"
     if phase == "Lifted":

@@ -180,7 +180,7 @@ class _Drill(Request):
     grace_period_seconds: int | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds between SIGTERM and SIGKILL."""
     pod_policy: PodPolicy | None = None
-    """Keep stops pods in place, Delete removes the pod objects as well."""
+    """Keep stops pods in place, DeleteAfterProof removes the pod objects afterwards, Delete stops by removing them."""
     ttl_seconds_after_finished: int | None = Field(None, ge=0, le=MAX_SECONDS)
     """Seconds after its end when the order is deleted."""
 
