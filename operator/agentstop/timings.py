@@ -73,6 +73,13 @@ class Timings:
     event_patience_seconds: float = 30.0
     """How long an Event waits for stops to go first."""
 
+    # The fence
+
+    fence_rest_seconds: float = 0.1
+    """How long it rests after it was written: many stops at once are written together."""
+    fence_retry_seconds: float = 1.0
+    """The same where it could not be written."""
+
     # Whole passes
 
     resync_seconds: float = 300.0

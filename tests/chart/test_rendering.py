@@ -141,6 +141,23 @@ def test_the_lease_is_the_one_that_the_operator_has_the_right_to() -> None:
     assert options.leader_elect_identity == "$(POD_NAME)_$(POD_UID)"
 
 
+@pytest.mark.parametrize("values", [{}, MATRIX["namespaces"]], ids=["all", "namespaces"])
+def test_a_fence_is_kept_and_read_where_it_is_wanted_and_by_one_name(values: Values) -> None:
+    objects = helm.render({**values, "admission": {"fence": "always"}})
+    options = build_parser().parse_args(operator(objects)["containers"][0]["args"])
+    read = one(objects, "ValidatingAdmissionPolicyBinding", f"{options.fence}-fence")["spec"]
+    assert read["paramRef"] == {"name": options.fence, "parameterNotFoundAction": "Allow"}
+    assert "matchResources" not in read, "the token writes nothing in any namespace"
+    rules = [rule for each in objects if each["kind"] == "ClusterRole" for rule in each["rules"]]
+    kept = [rule for rule in rules if rule["resources"] == ["fences"]]
+    assert [rule.get("resourceNames") for rule in kept] == [None, [options.fence]]
+    without = helm.render(values)
+    assert build_parser().parse_args(operator(without)["containers"][0]["args"]).fence is None
+    others = [rule for each in without if each["kind"].endswith("Role") for rule in each["rules"]]
+    assert not [rule for rule in others if "fences" in rule["resources"]]
+    assert not [each for each in without if "Policy" in each["kind"] and "-fence" in each["metadata"]["name"]]
+
+
 def test_a_list_of_namespaces_gives_no_right_in_others() -> None:
     objects = helm.render(MATRIX["namespaces"])
     in_clusters = [rule for each in objects if each["kind"] == "ClusterRole" for rule in each["rules"]]

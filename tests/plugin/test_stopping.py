@@ -26,6 +26,7 @@ async def test_a_stop_waits_for_the_proof_and_says_how_it_ended(live: Cli, ns: N
         "message": "too much",
         "gracePeriodSeconds": 7,
         "podPolicy": "Keep",
+        "fence": "AtRequest",
         "onUnconfirmed": "Wait",
     }
     assert stop_of(task)["reason"] == "RunawayCost"

@@ -18,10 +18,11 @@ BEFOREHAND: Object = {
     "reason": "Mine",
     "message": "all is well",
     "podPolicy": "Delete",
+    "fence": "Never",
     "onUnconfirmed": "MarkStopped",
     "gracePeriodSeconds": 3000,
 }
-CLEARED: Object = {"podPolicy": "Keep", "onUnconfirmed": "Wait"}
+CLEARED: Object = {"podPolicy": "Keep", "fence": "AtRequest", "onUnconfirmed": "Wait"}
 
 
 async def written(ns: Namespace, users: Users, *, grace: int = 5, **stop: Any) -> None:

@@ -34,7 +34,7 @@ OUTSIDE = {
     "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
     **{
         f"apiextensions.k8s.io/customresourcedefinitions {plural}.agentstop.dev": {"get"}
-        for plural in ("agenttasks", "stoporders", "clusterstoporders", "taskusages")
+        for plural in ("agenttasks", "stoporders", "clusterstoporders", "taskusages", "fences")
     },
 }
 

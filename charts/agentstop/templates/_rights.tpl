@@ -32,6 +32,11 @@ Takes a list: the root, the setting (auto, always, never), the kind, and the ver
 {{- include "agentstop.policyVersion" (list (index . 0) (index . 1) "ValidatingAdmissionPolicy" (list "v1")) -}}
 {{- end -}}
 
+{{/* The API version of the policies that fence, or nothing. The operator is to be given --fence then, and only then. */}}
+{{- define "agentstop.fenceVersion" -}}
+{{- include "agentstop.validatingVersion" (list . .Values.admission.fence) -}}
+{{- end -}}
+
 {{/* The API version of the policies that stamp who asked, or nothing: they need one that guards the stamps besides. */}}
 {{- define "agentstop.stampVersion" -}}
 {{- $mode := .Values.admission.requestedBy -}}
@@ -193,9 +198,20 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
   resourceNames:
   - agenttasks.agentstop.dev
   - clusterstoporders.agentstop.dev
+  - fences.agentstop.dev
   - stoporders.agentstop.dev
   - taskusages.agentstop.dev
   verbs: [get]
+{{- if include "agentstop.fenceVersion" . }}
+# The fence: the pods whose tokens may write nothing any more. RBAC cannot limit by name what is made.
+- apiGroups: [agentstop.dev]
+  resources: [fences]
+  verbs: [create]
+- apiGroups: [agentstop.dev]
+  resources: [fences]
+  resourceNames: [{{ include "agentstop.clusterFullname" . }}]
+  verbs: [get, patch]
+{{- end }}
 {{- if not .Values.watchNamespaces }}
 # Orders for all namespaces, and the namespaces' labels that they select by.
 - apiGroups: [agentstop.dev]

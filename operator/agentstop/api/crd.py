@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from agentstop.api.fence import FENCE_KIND, FENCE_PLURAL, Fence
 from agentstop.api.meta import GROUP, VERSION, Model, rule
 from agentstop.api.order import (
     CLUSTER_ORDER_KIND,
@@ -294,7 +295,18 @@ def usage_crd() -> dict[str, Any]:
     return _crd(TaskUsage, USAGE_KIND, USAGE_PLURAL, "tusage", parts | {"required": ("spec",)})
 
 
+FENCE_RULE: Final = rule("self.metadata.name.size() <= 127", "metadata.name must have at most 127 characters")
+"""The chart's names are no longer. A rule about each pod in it would cost more than an API server allows."""
+
+
+def fence_crd() -> dict[str, Any]:
+    """Return the CRD of Fence. It has no status: an admission policy reads it, and nobody else."""
+    columns = (_column("Age", "date", ".metadata.creationTimestamp", "Time since it was made."),)
+    parts = {"scope": "Cluster", "columns": columns, "selectable": (), "rules": (FENCE_RULE,), "required": ()}
+    return _crd(Fence, FENCE_KIND, FENCE_PLURAL, "afence", parts)
+
+
 def crds() -> dict[str, dict[str, Any]]:
     """Return all CRDs by the name of the file that holds each in `crds/`."""
-    made = (task_crd(), order_crd(), cluster_order_crd(), usage_crd())
+    made = (task_crd(), order_crd(), cluster_order_crd(), usage_crd(), fence_crd())
     return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in made}

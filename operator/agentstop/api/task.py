@@ -73,6 +73,14 @@ class PodPolicy(StrEnum):
         return PodPolicy.KEEP if self is PodPolicy.DELETE_AFTER_PROOF else self
 
 
+class FencePolicy(StrEnum):
+    """From when on the API server refuses what the pod's tokens write, where the cluster has a fence."""
+
+    AT_REQUEST = "AtRequest"
+    AFTER_GRACE = "AfterGrace"
+    NEVER = "Never"
+
+
 class OnUnconfirmed(StrEnum):
     """What a stop does when nobody can prove that the processes are gone."""
 
@@ -133,6 +141,8 @@ class StopRequest(Model):
     """Seconds between SIGTERM and SIGKILL; overrides the workload's own. May be lowered while the task is stopping, never raised. The least is 1: with 0 the pod would be forgotten rather than stopped, and nothing could be proven."""  # noqa: E501
     pod_policy: PodPolicy = Field(PodPolicy.KEEP)
     """Keep (the default) stops the pod in place, so that its logs and last states stay readable. DeleteAfterProof does the same, and removes the pod object once the proof and the exit codes are on record, and with it what its tokens are good for. Delete stops it by removing the object."""  # noqa: E501
+    fence: FencePolicy = Field(FencePolicy.AT_REQUEST)
+    """From when on the API server refuses every write by the pod's tokens, where the cluster has a fence: AtRequest (the default) as soon as the stop is accepted; AfterGrace when the grace period is over, for an agent that needs the API to end well; Never."""  # noqa: E501
     on_unconfirmed: OnUnconfirmed = Field(OnUnconfirmed.WAIT)
     """What to do when it cannot be proven that the processes are gone, for example because the node does not answer. Wait (the default) keeps the task in Stopping until there is proof; MarkStopped moves it to Stopped with verdict Unverified, a margin after its grace period."""  # noqa: E501
 

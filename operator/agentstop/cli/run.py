@@ -97,6 +97,11 @@ def add_parser(verbs: Any, about: str) -> None:
         action="store_true",
         help="suspend the CronJob, too, when a person stops one of its Jobs",
     )
+    parser.add_argument(
+        "--fence",
+        metavar="NAME",
+        help="keep the Fence of this name, by which an admission policy refuses what tokens of stopped agents write",
+    )
     parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
     parser.set_defaults(carry_out=carry_out)
@@ -121,6 +126,7 @@ def carry_out(options: argparse.Namespace) -> int:
             metrics_port=options.metrics_port,
             seat=seat,
             trust_requested_by=options.trust_requested_by,
+            fence=options.fence,
             limits=Limits(
                 max_grace_seconds=options.max_grace_period_seconds,
                 min_ttl_seconds=options.min_ttl_seconds,

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from agentstop.api.fence import FENCE_KIND, FENCE_PLURAL
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
 from agentstop.api.task import KIND, PLURAL
@@ -70,6 +71,7 @@ _PLURALS: Final[Mapping[str, str]] = {
     ORDER_KIND: ORDER_PLURAL,
     CLUSTER_ORDER_KIND: CLUSTER_ORDER_PLURAL,
     USAGE_KIND: USAGE_PLURAL,
+    FENCE_KIND: FENCE_PLURAL,
 }
 
 

@@ -65,6 +65,8 @@ class Operator:
     def _begin(self, wiring: Wiring) -> None:
         if wiring.election is not None:
             self._background.append(asyncio.create_task(wiring.election.run(), name="election"))
+        if wiring.fence is not None:
+            self._background.append(asyncio.create_task(wiring.fence.run(), name="fence"))
         self._background += [
             asyncio.create_task(wiring.transport.keep_warm(), name="warmth"),
             asyncio.create_task(wiring.events.run(), name="events"),

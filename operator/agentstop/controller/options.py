@@ -20,6 +20,8 @@ class Options:
     trust_requested_by: bool = False
     """Whether admission alone can have written who asked for a stop; believed of anybody, it could be a lie."""
     limits: Limits = LIMITS
+    fence: str | None = None
+    """Name of the Fence to keep; None where no admission policy reads one."""
     timings: Timings = TIMINGS
     """How long it waits, and how often it looks."""
     seat: LeaderElectionConfig | None = None

@@ -13,6 +13,7 @@ from agentstop.cluster.orders import StopOrderIndex
 from agentstop.cluster.queue import Enqueuer
 from agentstop.cluster.tethers import TetherIndex
 from agentstop.controller.executor import Executor
+from agentstop.controller.fence import FenceKeeper
 from agentstop.controller.last_resort import LastResort
 from agentstop.controller.reporter import Reporter
 from agentstop.controller.retry import RetryError
@@ -53,7 +54,9 @@ class Reconciler:
         *,
         limits: Limits = LIMITS,
         timings: Timings = TIMINGS,
+        fence: FenceKeeper | None = None,
     ) -> None:
+        self._fence = fence
         self._cache = cache
         self._queue = queue
         self._object_watcher = object_watcher
@@ -95,6 +98,8 @@ class Reconciler:
         finally:
             self._cache.objects.return_template(task.uid)
         task = this.task
+        if self._fence is not None:
+            self._fence.note(key, decision.fenced)
         self._follow(key, task)
         if this.failures and this.failures[0].code == 0:
             self._writer.remember(key, decision)
@@ -150,6 +155,8 @@ class Reconciler:
 
     def forget(self, key: TaskKey) -> None:
         """Forget a task that is gone."""
+        if self._fence is not None:
+            self._fence.forget(key)
         self._follow(key, None)
         self._cache.drop_task(key)
         self._queue.forget(key)

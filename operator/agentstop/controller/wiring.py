@@ -26,6 +26,7 @@ from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import Executor
 from agentstop.controller.family_handler import FamilyHandler
+from agentstop.controller.fence import FenceKeeper
 from agentstop.controller.handlers import build_registry
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.options import Options
@@ -126,6 +127,7 @@ class Wiring:
             self.metrics.task_turns,
         )
         self.orders.tell_of_namespaces(self.usages.namespace)
+        self.fence = self._fence_keeper(options.fence)
         self.reconciler = Reconciler(
             self.cache,
             gateway,
@@ -139,6 +141,7 @@ class Wiring:
             now,
             limits=options.limits,
             timings=timings,
+            fence=self.fence,
         )
         event_handler.forget_with(self.reconciler.forget)
         self.reflectors = [
@@ -156,7 +159,7 @@ class Wiring:
         self.optional_reflectors = [
             Reflector(gateway, each, self.usages, self.usages, self.usages.reached, patient) for each in counted
         ]
-        self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self.orphans.sweep)
+        self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self._swept)
         self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())
         self.order_workers = Workers(self.order_queue, self._reconcile_order)
         self.tether_workers = Workers(self.tether_queue, self._reconcile_tether)
@@ -184,6 +187,11 @@ class Wiring:
         stack.push_async_callback(election.release)
         return election
 
+    def _fence_keeper(self, name: str | None) -> FenceKeeper | None:
+        if name is None:
+            return None
+        return FenceKeeper(self.gateway, name, lambda: self.leader_guard.holds, self._options.timings)
+
     def lead(self, *, leads: bool) -> None:
         """Begin or end to act. What the caches hold is as good as that of the replica that acted before."""
         self.metrics.leader.set(leads)
@@ -191,9 +199,17 @@ class Wiring:
         if leads:
             self.orphans.sweep()
             self.tethers.sweep()
+            if self.fence is not None:
+                self.fence.begin()
         self.order_reconciler.lead(leads=leads)
         for key, task in self.cache.tasks.items() if leads else ():
             self.queue.add(key, priority=priority_of(task))
+
+    def _swept(self) -> None:
+        """All that there is is known."""
+        self.orphans.sweep()
+        if self.fence is not None:
+            self.fence.look_again(key for key, _ in self.cache.tasks.items())
 
     def _priority_of(self, key: TaskKey | OrphanKey) -> Priority:
         if isinstance(key, OrphanKey):

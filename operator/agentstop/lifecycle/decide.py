@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, DeletionPolicy, Phase
-from agentstop.lifecycle import accounts, automatic, idle, remains, transitions
+from agentstop.lifecycle import accounts, automatic, fencing, idle, remains, transitions
 from agentstop.lifecycle.budget import pauses
 from agentstop.lifecycle.decision import LIMITS, Decision, DecisionInput, Limits, next_status
 from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, PauseTask, RemoveFinalizer, Start
@@ -46,7 +46,8 @@ def decide(
     case = DecisionInput(task, seen, now, family, order_effect, limits, timings, facts)
     decision = _over(case) if case.phase.terminal else _going(case)
     wakes = (decision.wake_at, accounts.look_again_at(case), remains.look_again_at(case, decision.status))
-    return replace(decision, wake_at=min(filter(None, wakes), default=None))
+    fenced = fencing.fenced(case, decision.status)
+    return replace(decision, wake_at=min(filter(None, wakes), default=None), fenced=fenced)
 
 
 def _going(case: DecisionInput) -> Decision:

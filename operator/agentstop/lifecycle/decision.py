@@ -146,6 +146,8 @@ class Decision:
     """What to tell people once it is done."""
     wake_at: datetime | None = None
     """When to decide again, if nothing happens before."""
+    fenced: frozenset[str] | None = frozenset()
+    """UIDs of its pods whose tokens are to write nothing any more; None where that is not known."""
     in_doubt: bool = False
     """Whether it has to be found out first if the workload uses a processor."""
 

@@ -107,6 +107,7 @@ class KeptPod(NamedTuple):
     """A pod whose object is there."""
 
     name: str
+    uid: str
     account: str
     """The service account that it runs as."""
     token_seconds: int | None

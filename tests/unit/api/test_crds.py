@@ -173,6 +173,7 @@ def test_the_defaults() -> None:
     assert defaults == {
         "spec.stopRequested": False,
         "spec.stop.podPolicy": "Keep",
+        "spec.stop.fence": "AtRequest",
         "spec.stop.onUnconfirmed": "Wait",
         "spec.paused": False,
         "spec.budget.currency": "USD",

@@ -109,7 +109,7 @@ def test_a_whole_task_round_trips() -> None:
         "workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"},
         "parentRef": {"name": "p"},
         "stopRequested": True,
-        "stop": {"gracePeriodSeconds": 5, "podPolicy": "Keep", "onUnconfirmed": "Wait"},
+        "stop": {"gracePeriodSeconds": 5, "podPolicy": "Keep", "fence": "AtRequest", "onUnconfirmed": "Wait"},
         "paused": False,
         "deletionPolicy": "Orphan",
     }

@@ -19,7 +19,7 @@ from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, lis
 
 KEEP, AFTER, DELETE = PodPolicy
 KNOWN = WorkloadStatus(api_version="v1", kind="Pod", name="x", uid=POD_UID)
-POD = KeptPod("x", "default", None, None)
+POD = KeptPod("x", POD_UID, "default", None, None)
 RUNS = Observation(presence=Presence.PRESENT, started_at=NOW, active=True)
 
 

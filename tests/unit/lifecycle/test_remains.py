@@ -109,7 +109,7 @@ def test_an_adopted_pod_that_was_left_is_looked_for_by_an_operator_that_starts()
 
 
 def test_no_more_are_listed_than_there_is_room_for() -> None:
-    pods = tuple(KeptPod(f"x-{number}", "default", 600, None) for number in range(40))
+    pods = tuple(KeptPod(f"x-{number}", str(number), "default", 600, None) for number in range(40))
     seen = Observation(presence=Presence.PRESENT, kept=pods)
     assert len(remains(decide(over([]), seen, at(10)))) == MAX_REMAINS
     assert Remains.model_validate(remains(decide(over([]), seen, at(10)))[1]).pod == "x-0"

@@ -44,4 +44,4 @@ def kept_pod(pod: PodRecord, entry: CacheEntry) -> KeptPod | None:
     """
     if entry.absent or (pod.deletion_at is not None and pod.ended and not {*pod.finalizers} - {JOB_TRACKING}):
         return None
-    return KeptPod(pod.name, pod.account, pod.token_seconds, pod.deletion_at)
+    return KeptPod(pod.name, pod.uid, pod.account, pod.token_seconds, pod.deletion_at)
