@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agentstop.api.order import ListedTask
-from agentstop.api.task import OnUnconfirmed, WorkloadStatus
+from agentstop.api.task import OnUnconfirmed
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Final
 
 from agentstop.api.meta import ConditionType, find_condition
-from agentstop.api.task import AgentTaskStatus, Phase, Verdict, WorkloadStatus
+from agentstop.api.task import AgentTaskStatus, Phase, Verdict
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.graces import late_wish, running_seconds, runs_longer
 

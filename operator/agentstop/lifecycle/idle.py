@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.budget import Budget
-from agentstop.api.task import Phase, WorkloadStatus
+from agentstop.api.task import Phase
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.facts import CPUUse
 

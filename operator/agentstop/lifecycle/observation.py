@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, WorkloadStatus
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
+from agentstop.api.workload_status import WorkloadStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

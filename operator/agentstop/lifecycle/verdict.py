@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import ContainerEnd, PodEvidence, Verdict
+from agentstop.api.task import Verdict
+from agentstop.api.workload_status import ContainerEnd, PodEvidence
 from agentstop.lifecycle.observation import Proof
 
 SIGKILL: Final = 9

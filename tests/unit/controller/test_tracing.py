@@ -13,16 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from agentstop.api.task import (
-    AgentTaskStatus,
-    ContainerEnd,
-    Phase,
-    PodEvidence,
-    StopSource,
-    StopStatus,
-    Verdict,
-    WorkloadStatus,
-)
+from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
+from agentstop.api.workload_status import ContainerEnd, PodEvidence, WorkloadStatus
 from agentstop.controller.otlp import Exporting
 from agentstop.controller.reporter import told_stop
 from agentstop.controller.spans import NO_TRACING, Tracing, span_id, trace_id

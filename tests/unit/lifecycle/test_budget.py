@@ -7,7 +7,8 @@ import pytest
 
 from agentstop.api.budget import Budget
 from agentstop.api.meta import Condition, ConditionType, find_condition
-from agentstop.api.task import ContainerEnd, Phase, PodEvidence, StopSource, WorkloadStatus
+from agentstop.api.task import Phase, StopSource
+from agentstop.api.workload_status import ContainerEnd, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import PauseTask, Start, Terminate

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.task import AgentTaskStatus, Phase, WorkloadStatus
+from agentstop.api.task import AgentTaskStatus, Phase
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import Decision, Limits
 from agentstop.lifecycle.observation import Ending, Observation, Presence, Proof, Reason, Task

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.task import Phase, PodEvidence, StopSource, WorkloadStatus
+from agentstop.api.task import Phase, StopSource
+from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import MARGIN, Decision
 from agentstop.lifecycle.effects import Start, Terminate

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from agentstop.api.task import Phase, PodPolicy, WorkloadStatus
+from agentstop.api.task import Phase, PodPolicy
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.effects import DeleteObject, RemoveFinalizer, Terminate

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.task import ContainerEnd, PodEvidence, Verdict
+from agentstop.api.task import Verdict
+from agentstop.api.workload_status import ContainerEnd, PodEvidence
 from agentstop.lifecycle.observation import Proof
 from agentstop.lifecycle.verdict import verdict_of
 from tests.unit.objects import at

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentstop.api.task import WorkloadStatus
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.cluster.object_store import ObjectStore
 from agentstop.lifecycle.observation import Proof, Task
 from agentstop.workloads.kinds.pod import POD

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentstop.api.task import MAX_LISTED_PODS, BoundTo, Phase, WorkloadStatus
+from agentstop.api.task import Phase
+from agentstop.api.workload_status import MAX_LISTED_PODS, BoundTo, WorkloadStatus
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentstop.api.task import WorkloadStatus
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import ObjectRef

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from agentstop.api.task import MAX_LISTED_PODS, PodEvidence, StopStatus
+from agentstop.api.task import StopStatus
+from agentstop.api.workload_status import MAX_LISTED_PODS, PodEvidence
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import LeftPod

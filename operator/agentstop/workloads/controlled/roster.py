@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from agentstop.api.task import MAX_OTHER_PODS, OtherPods, PodEvidence, WorkloadStatus
+from agentstop.api.workload_status import MAX_OTHER_PODS, OtherPods, PodEvidence, WorkloadStatus
 from agentstop.workloads.pods.record import RUNNING_PHASE
 
 PLAIN: Final = "="

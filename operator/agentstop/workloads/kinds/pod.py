@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentstop.api.meta import API_VERSION, TASK_LABEL
-from agentstop.api.task import KIND, Phase, PodEvidence, WorkloadStatus
+from agentstop.api.task import KIND, Phase
+from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agentstop.api.task import BoundTo
+from agentstop.api.workload_status import BoundTo
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.controlled.pod_owner import NO_GROUP, PodOwner, former, part_of, pods_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agentstop.api.meta import parse_number
-from agentstop.api.task import WorkloadStatus
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.controlled.kind_spec import KindSpec, made_by_another

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from agentstop.api.task import ContainerEnd
+from agentstop.api.workload_status import ContainerEnd
 from agentstop.workloads.pods.restarting import Restart, Role
 
 LOST_CONTAINER: Final = "ContainerStatusUnknown"

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import PodEvidence
+from agentstop.api.workload_status import PodEvidence
 from agentstop.workloads.objects import CacheEntry, Departure, Lister
 from agentstop.workloads.pods.node import is_deleted
 from agentstop.workloads.pods.record import PodRecord

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import PodEvidence
+from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.objects import CacheEntry, Lister

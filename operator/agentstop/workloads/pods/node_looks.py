@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentstop.api.task import PodEvidence, StopStatus
+from agentstop.api.task import StopStatus
+from agentstop.api.workload_status import PodEvidence
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.pods.departures import being_started
 from agentstop.workloads.pods.record import PodRecord

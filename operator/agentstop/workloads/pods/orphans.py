@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.meta import Condition, ConditionType
-from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, WorkloadStatus
+from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.pods.record import PodRecord

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from agentstop.api.task import PodEvidence, StopStatus
+from agentstop.api.task import StopStatus
+from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.conditions import KUBELET_BUSY, NODE_UNREACHABLE
 from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef

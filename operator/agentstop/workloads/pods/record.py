@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from agentstop.api.task import PodEvidence
+from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.lifecycle.verdict import SIGKILL_EXIT_CODE
 from agentstop.workloads.pods.container import ContainerRecord, State

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentstop.api.task import ContainerEnd, PodEvidence, StopSource, StopStatus
+from agentstop.api.task import StopSource, StopStatus
+from agentstop.api.workload_status import ContainerEnd, PodEvidence
 from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.controlled.owned_pods import (
     OwnedPods,

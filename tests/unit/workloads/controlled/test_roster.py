@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from agentstop.api.task import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
+from agentstop.api.workload_status import MAX_LISTED_PODS, MAX_OTHER_PODS, PodEvidence, WorkloadStatus
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.roster import LeftPod, known_pods, missing, other_pods, restored, shortened
 from agentstop.workloads.kinds.scalable import read_scaled

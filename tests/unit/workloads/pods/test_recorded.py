@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentstop.api.task import PodEvidence
+from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.observation import Observation, Proof
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup

@@ -7,7 +7,8 @@ from pydantic import Field, ValidationError
 
 from agentstop.api.meta import Condition, Model, Time, parse_time, stalled
 from agentstop.api.order import ClusterStopOrderSpec, Names, OrderStatus
-from agentstop.api.task import AgentTaskStatus, ChildrenStatus, Phase, StopStatus, WorkloadStatus
+from agentstop.api.task import AgentTaskStatus, ChildrenStatus, Phase, StopStatus
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.tasks import Tasks
