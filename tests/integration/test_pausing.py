@@ -265,7 +265,8 @@ async def test_a_deployment_that_is_adopted_by_a_paused_task_comes_back_with_its
 
 
 async def test_an_agent_that_ends_by_itself_after_a_pause(ns: Namespace, operator: Operator) -> None:
-    await ns.create_task("a", agents.template(f"trap 'exit 9' TERM; {agents.ending(8)} & wait $!", grace=1))
+    agent = f"trap 'exit 9' TERM; ({agents.ending(8)}) & wait $!"
+    await ns.create_task("a", agents.template(agent, grace=1))
     await ns.running("a")
     assert exit_code(await paused(ns, "a")) == 9
     await ns.patch("a", paused=False)
