@@ -160,7 +160,8 @@ def _begun(parent: Task, child: Task, family_lister: FamilyLister) -> Inherited 
     """Return the stop that begins at this parent, as far as this child of it is concerned."""
     record, request = parent.status.stop, parent.spec.stop
     source = record.source if record is not None else None
-    if parent.spec.stop_requested or source in OF_ONE_TASK:
+    # Somebody may ask a parent that is being stopped with its own parent: that one's stop was first, and is on record.
+    if source in OF_ONE_TASK or (parent.spec.stop_requested and source is not StopSource.PARENT):
         by_person = parent.spec.stop_requested if source is None else source in BY_PERSONS
         own = record or request
         return Inherited(

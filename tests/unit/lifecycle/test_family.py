@@ -166,13 +166,14 @@ def test_a_stop_in_the_middle_goes_down_and_not_up() -> None:
     assert stop.origin == "b"
 
 
-def test_the_origin_is_named_though_it_is_gone() -> None:
+@pytest.mark.parametrize("spec", [{}, ASKED], ids=["nobody asked it", "somebody asked it, too"])
+def test_the_origin_is_named_though_it_is_gone(spec: Raw) -> None:
     status: Raw = {
         "phase": "Stopping",
         "manuallyStopped": True,
         "stop": {"source": "Parent", "origin": "a", "requestedBy": "jane", "acceptedAt": when(0)},
     }
-    tree = TaskTree(member("b", "a", status=status), member("c", "b", status=STARTED), absent=["a"])
+    tree = TaskTree(member("b", "a", spec=spec, status=status), member("c", "b", status=STARTED), absent=["a"])
 
     assert tree.family("c").stop == Inherited(origin="a", by_person=True, requested_by="jane")
 
