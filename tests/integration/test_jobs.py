@@ -62,6 +62,11 @@ async def test_to_suspend_it_is_all_that_is_done_to_a_job(
     assert changed_by_us(await workloads.get(job)) == {"suspend"}
 
 
+def two_known(task: Object) -> bool:
+    """Whether the operator knows two pods of a task's, whatever their controller counts."""
+    return len((status(task).get("workload") or {}).get("pods") or ()) == 2
+
+
 async def test_a_job_that_somebody_resumes_is_stopped_again(
     ns: Namespace, operator: Operator, workloads: Workloads
 ) -> None:
@@ -104,6 +109,7 @@ async def test_a_job_whose_agents_ignore_sigterm_is_killed(
     job = await workloads.create(manifests.job("worker", agents.DEAF, parallelism=2, grace=2))
     await workloads.adopt("a", job)
     await workloads.running(job, 2)
+    await ns.until("a", two_known, what="with two pods")
     await ns.stop("a")
     task = await ns.ended("a")
     assert (stop_of(task)["verdict"], stop_of(task)["gracePeriodSeconds"]) == ("Killed", 2)
@@ -154,7 +160,7 @@ async def test_a_job_that_has_not_been_able_to_start_is_stopped(
     made["spec"]["template"]["spec"]["nodeSelector"] = {"example.com/nowhere": "true"}
     job = await workloads.create(made)
     await workloads.adopt("a", job)
-    await until(lambda: len(ns.pods.names()) == 2, PATIENCE, "pods made")
+    await ns.until("a", two_known, what="with two pods")
     await ns.stop("a")
     task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"]) == ("Stopped", "NotStarted")
