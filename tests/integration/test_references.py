@@ -71,13 +71,13 @@ class Teams:
         }
         await definitions.install(self._ns.kube, [definition])
 
-    async def make(self) -> None:
-        """Make a Team of one agent, as its controller would."""
+    async def make(self, end_seconds: float = 0.2, grace: int = 2) -> None:
+        """Make a Team of one agent, as its controller would; the agent ends so long after SIGTERM."""
         ns, body = self._ns, {**self.reference, "metadata": {"name": "x"}, "spec": {"size": 1}}
         made = await ns.kube.create(self.kind, ns.name, body)
         await self.say({"size": 1, "selector": "team=x"})
         owner = {**self.reference, "uid": made["metadata"]["uid"], "controller": True}
-        spec = agents.pod_spec(agents.graceful(), grace=2)
+        spec = agents.pod_spec(agents.graceful(end_seconds), grace=grace)
         await ns.create_pod("x-0", spec, labels={"team": "x"}, ownerReferences=[owner])
         await ns.ready("x-0")
 
@@ -131,11 +131,11 @@ async def test_a_stop_of_what_is_left_of_a_kind_that_was_removed(
     ns: Namespace, operator: Operator, cluster: Cluster, teams: Teams
 ) -> None:
     await teams.install()
-    await teams.make()
+    await teams.make(5, grace=30)
     await ns.create_task("a", workloadRef=teams.reference)
     await ns.phase("a", "Running")
     await remove(cluster, teams.definition)
-    # Where nothing collects what the Team owned, its agent still runs.
+    # Where nothing collects what the Team owned, its agent still runs; where something does, it takes its time to end.
     await ns.stop("a")
     task = await ns.ended("a")
     assert (status(task)["phase"], stop_of(task)["verdict"], exit_codes(task)) == ("Stopped", "Graceful", [0])
