@@ -11,8 +11,7 @@ IMAGE ?= agentstop:dev
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
 	--no-emit-index-url --no-emit-find-links
 
-# Tests wait for much of their time, so there are three times as many processes as processors. With more, each test gets
-# less of a processor, and the whole is no sooner done.
+# Tests wait for much of their time: three times as many processes as processors keep all of these busy.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 
 # How long agents fight back in `make hostile`. Bash has a variable of the same name, which does not count.

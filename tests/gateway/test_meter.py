@@ -292,6 +292,11 @@ async def test_prices_are_read_anew_and_a_wrong_file_leaves_the_old_ones(
     await costs("c", '{"gpt-4o": 1}', "0.001")
     (line,) = third.mistakes()
     assert "prices.json cannot be read, and what it said before still counts" in line
+    (tmp_path / "prices.json").unlink()
+    await metering.made("e", third)
+    assert (await metering.post(path.format("e"), report(promptTokens=1000, model="gpt-4o"), third)).code == 200
+    await metering.reaches("e", cost="0.001")
+    assert "still counts: there is no such file" in third.mistakes()[-1]
     await costs("d", '{"gpt-4o": 1}', "0", model="who")
     assert "model 'who' has no price" in third.program.text()
     assert "agentstop_meter_unpriced_points_total 1.0" in (await third.ask("GET", "/metrics")).text

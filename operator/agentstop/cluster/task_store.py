@@ -69,7 +69,7 @@ class TaskStore:
         elif accepted is not None:
             del self._accepted[task.uid]
         kept = self._unwritable.get(task.uid)
-        if kept is not None and task.status.phase.terminal:
+        if kept is not None and (task.status.phase.terminal or _has_another_stop(task.status, kept[0])):
             del self._unwritable[task.uid]
         elif kept is not None:
             task = replace(task, status=kept[0], unwritable=kept[1])
@@ -177,3 +177,8 @@ class TaskStore:
 def _accepting(status: AgentTaskStatus, accepted: AgentTaskStatus) -> AgentTaskStatus:
     """Return a status with the stop of another one: who asked for it matters to the tasks below."""
     return status.but(stop=accepted.stop, manually_stopped=accepted.manually_stopped)
+
+
+def _has_another_stop(written: AgentTaskStatus, kept: AgentTaskStatus) -> bool:
+    """Whether another operator has written a stop down that is not the one of a status that is kept."""
+    return written.stop is not None and (kept.stop is None or kept.stop.accepted_at != written.stop.accepted_at)

@@ -26,18 +26,22 @@ def fingerprint(path: Path) -> Fingerprint | None:
 class WatchedFile(Generic[T]):
     """What a file says at the moment that it is asked.
 
-    It is looked at each time, which takes a few microseconds: what was taken out of it counts no more at once. A file
-    that is gone says nothing. One that cannot be read leaves what it said before: a slip of the pen must not lock out
-    everybody who may have to stop something.
+    It is looked at each time, which takes a few microseconds: what was taken out of it counts no more at once. One that
+    cannot be read leaves what it said before: a slip of the pen must not lock out everybody who may have to stop
+    something.
     """
 
-    def __init__(self, path: Path, read: Callable[[str], T], nothing: T) -> None:
-        """`read` raises ValueError for a text that it cannot read. So does this, for the one that is there now."""
+    def __init__(self, path: Path, read: Callable[[str], T], nothing: T | None) -> None:
+        """`nothing` is what a file says that is gone; None has what it said before count, and wants one to begin with.
+
+        `read` raises ValueError for a text that it cannot read. So does this, for the one that is there, and OSError
+        where it needs one.
+        """
         self._path = path
         self._read = read
         self._nothing = nothing
         self._seen = fingerprint(path)
-        self._value = read(path.read_text(encoding="utf-8")) if self._seen is not None else nothing
+        self._value = nothing if nothing is not None and self._seen is None else read(path.read_text(encoding="utf-8"))
         self.problem: str | None = None
         """Why the newest state of the file does not count, if so."""
 
@@ -47,7 +51,7 @@ class WatchedFile(Generic[T]):
         if now == self._seen:
             return self._value
         self._seen = now
-        if now is None:
+        if now is None and self._nothing is not None:
             log.warning("%s is gone", self._path)
             self._value, self.problem = self._nothing, None
             return self._value

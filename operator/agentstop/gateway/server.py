@@ -34,7 +34,7 @@ from agentstop.gateway.index import TaskIndex
 from agentstop.gateway.keys import NO_KEYS, read_keys
 from agentstop.gateway.meter.config import MeterFile, read_meter
 from agentstop.gateway.meter.meter import Meter
-from agentstop.gateway.meter.prices import NO_PRICES, Prices, read_prices
+from agentstop.gateway.meter.prices import Prices, read_prices
 from agentstop.gateway.metrics import Metrics
 from agentstop.gateway.order_index import OrderIndex
 from agentstop.gateway.problems import why_unread
@@ -190,7 +190,7 @@ class Server:
         self._audience.ready(runner.addresses[0][1])
 
 
-def _watched(path: Path | None, read: Callable[[str], T], nothing: T) -> WatchedFile[T] | None:
+def _watched(path: Path | None, read: Callable[[str], T], nothing: T | None) -> WatchedFile[T] | None:
     if path is None:
         return None
     try:
@@ -207,11 +207,8 @@ def _metering(path: Path | None) -> tuple[MeterFile | None, WatchedFile[Prices] 
         file = read_meter(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StartError(f"{path} cannot be used: {why_unread(error)}") from error
-    prices = file.prices_beside(path)
-    if prices is not None and not prices.is_file():
-        # Keys may come later. Without prices all costs nothing, and no budget of money has any effect.
-        raise StartError(f"{prices} cannot be used: there is no such file")
-    return file, _watched(prices, read_prices, NO_PRICES)
+    # Keys may come later, and go. Without prices all costs nothing, and no budget of money has any effect.
+    return file, _watched(file.prices_beside(path), read_prices, None)
 
 
 def _is_no_clients_mistake(record: logging.LogRecord) -> bool:

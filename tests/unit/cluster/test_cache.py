@@ -1,5 +1,6 @@
 """What the caches believe, and what they do not."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.object_store import MAX_BOOTS, is_newer
+from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.objects import Boot, ObjectRef, Rejection
 from agentstop.workloads.pods.record import PodRecord
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, at, ended, raw_pod, raw_task, when
@@ -156,6 +158,23 @@ def test_the_written_record_of_a_stop_is_the_one_that_counts(cache: Cache, *, la
     assert task is not None
     assert task.status.stop is not None
     assert task.status.stop.source is StopSource.DEADLINE
+
+
+@pytest.mark.parametrize(("accepted_at", "another"), [(NOW, False), (NOW + timedelta(seconds=3), True)])
+def test_a_status_that_is_not_taken_gives_way_to_the_record_of_another_operator(
+    cache: Cache, accepted_at: datetime, *, another: bool
+) -> None:
+    """That one could write it, while this one did not lead."""
+    stop: Raw = {"source": "User", "acceptedAt": accepted_at.isoformat()}
+    cache.tasks.put(raw_task(version=1), NOW)
+    cache.tasks.stand_in(KEY, STOPPING.but(message="kept"), Reason("StatusTooLarge", "too large"))
+    cache.tasks.put(raw_task(None, {"phase": "Stopping", "stop": stop}, 2), NOW)
+
+    task = cache.tasks.get(KEY)
+    assert task is not None
+    assert task.status.stop is not None
+    assert (task.status.stop.accepted_at, task.unwritable is None) == (accepted_at, another)
+    assert cache.tasks.unwritten == (set() if another else {task.uid})
 
 
 def test_what_is_decided_on_a_task_whose_object_is_gone_stays_until_it_is_dropped(cache: Cache) -> None:

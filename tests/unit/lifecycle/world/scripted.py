@@ -3,6 +3,7 @@
 Chance alone hardly ever leads into these states, and a plan alone finds nothing new.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -31,9 +32,9 @@ class Scripted(Actors):
         self.calm = self.choose([True, True, False])
         """Whether the operator works all the time, and its requests arrive."""
 
+    @abstractmethod
     def stage(self) -> None:
         """Make the workload and the task, and plan what happens."""
-        raise NotImplementedError
 
     def begin(self) -> None:
         self.world.reported_rules.calm = self.calm
