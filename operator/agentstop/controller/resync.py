@@ -12,6 +12,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.event_handler import EventHandler
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.requests import Get
 
@@ -61,9 +62,9 @@ class Resync:
                 if task.spec.pod_template is not None and task.status.workload is not None and key not in pods:
                     self._event_handler.mark_stale(ObjectRef("Pod", *key))
                 self._event_handler.enqueue(key)
-            elif task.leaves_something and task.spec.workload_ref is not None and not task.pausable:
-                # An adopted pod without our label: after the end, no watch tells that it has gone.
-                self._event_handler.mark_stale(ObjectRef("Pod", key.namespace, task.spec.workload_ref.name))
+            elif task.leaves_something and (pod := _own_pod(key, task)) is not None and pod not in pods:
+                # Without our label: after the end, no watch tells that it has gone.
+                self._event_handler.mark_stale(ObjectRef("Pod", *pod))
                 self._event_handler.enqueue(key)
         for number, key in enumerate(pods.keys() - tasks.keys(), start=1):
             if number % BATCH == 0:
@@ -98,3 +99,11 @@ class Resync:
             for metadata in await self._gateway.list_metadata(kind, namespace, selector):
                 found[TaskKey(metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
         return found
+
+
+def _own_pod(key: TaskKey, task: Task) -> TaskKey | None:
+    """Return where the pod is that a task made or adopted; None if its workload is of another kind."""
+    ref = task.spec.workload_ref
+    if ref is None:
+        return key
+    return None if task.pausable else TaskKey(key.namespace, ref.name)

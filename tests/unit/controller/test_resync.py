@@ -19,6 +19,13 @@ from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
 KEY = TaskKey("ns", "x")
 WORKLOAD = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "pod-uid"}
 RUNNING: Raw = {"phase": "Running", "workload": WORKLOAD}
+ADOPTS_A_JOB: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "x"}}
+REMAINS = [{"kind": "Pod", "name": "x", "endedBy": "deletion of the pod"}]
+STOPPED: Raw = {
+    "phase": "Stopped",
+    "workload": WORKLOAD,
+    "stop": {"source": "User", "acceptedAt": "2026-01-01T00:00:00.000000Z", "remains": REMAINS},
+}
 
 
 class Cluster:
@@ -136,6 +143,30 @@ async def test_an_adopted_pod_needs_no_label(bench: Bench) -> None:
     await bench.resync.run_once()
 
     assert not bench.stale()
+
+
+@pytest.mark.parametrize(
+    ("spec", "labelled", "stale"),
+    [
+        (None, True, False),
+        # Whoever takes the label off has no watch tell of the pod's end.
+        (None, False, True),
+        (ADOPTS, True, False),
+        (ADOPTS, False, True),
+        (ADOPTS_A_JOB, False, False),
+    ],
+    ids=["own", "own, without label", "adopted", "adopted, without label", "of a Job"],
+)
+async def test_a_pod_that_a_stop_left_is_read_where_no_watch_tells_of_it(
+    bench: Bench, spec: Raw | None, labelled: bool, stale: bool
+) -> None:
+    task = raw_task(spec, STOPPED)
+    bench.has(task, *([raw_pod()] if labelled else []))
+    bench.knows(task, raw_pod())
+    await bench.resync.run_once()
+
+    assert bench.stale() is stale
+    assert len(bench.queue) == stale
 
 
 async def test_a_pod_of_no_task_that_no_watch_told_of_is_read(bench: Bench) -> None:
