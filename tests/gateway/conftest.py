@@ -10,13 +10,16 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.rights.conftest import Users
-from tests.support import apiserver, browsers, clusters
+from tests.support import apiserver, browsers, clusters, laws
 from tests.support.clusters import Cluster, Feature
-from tests.support.gateways import Gateway
+from tests.support.gateways import Client, Gateway
 from tests.support.guarded import API_GROUP, guarded
 from tests.support.kube import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Object
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
+from tests.support.waiting import PATIENCE, until
+
+from .api import PREFIX
 
 GATEWAY_USER = "agentstop-gateway"
 """User with the gateway's rights, and no others."""
@@ -109,10 +112,30 @@ async def operators(cluster: Cluster) -> AsyncIterator[Operators]:
     await operators.end()
 
 
+class KnownNamespace(Namespace):
+    """A namespace whose ends the gateway knows of as well, before a test goes on: its own watch may be behind."""
+
+    reader: Client | None = None
+
+    async def ended(self, name: str, seconds: float = PATIENCE) -> Object:
+        task = await super().ended(name, seconds)
+        if self.reader is not None:
+            await self._known(self.reader, task, seconds)
+        return task
+
+    async def _known(self, reader: Client, task: Object, seconds: float) -> None:
+        path = f"/tasks/{task['metadata']['uid']}"
+
+        async def is_known() -> bool:
+            return bool((await reader.get(path))["phase"] in laws.TERMINAL)
+
+        await until(is_known, seconds, f"the gateway knows of the end of {task['metadata']['name']}")
+
+
 @pytest.fixture
-async def ns(cluster: Cluster) -> AsyncIterator[Namespace]:
+async def ns(cluster: Cluster) -> AsyncIterator[KnownNamespace]:
     """A namespace for this test alone; at its end, what happened in it is held against the rules."""
-    namespace = Namespace(cluster, f"g-{secrets.token_hex(4)}")
+    namespace = KnownNamespace(cluster, f"g-{secrets.token_hex(4)}")
     await namespace.open()
     yield namespace
     try:
@@ -176,7 +199,9 @@ async def people(cluster: Cluster, ns: Namespace) -> AsyncIterator[People]:
 
 
 @pytest.fixture
-async def jane(gateway: Gateway, people: People) -> str:
+async def jane(gateway: Gateway, people: People, ns: KnownNamespace) -> str:
     """The API key of jane, who may stop, change and delete tasks in the test's namespace."""
     await people.bind("jane", "agentstop-edit")
-    return gateway.keys.add("jane")
+    key = gateway.keys.add("jane")
+    ns.reader = Client(gateway, PREFIX, key)
+    return key
