@@ -14,7 +14,7 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extr
 # Tests wait for much of their time: three times as many processes as processors keep all of these busy.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 
-# How long agents fight back in `make hostile`. Bash has a variable of the same name, which does not count.
+# How long `make hostile` and `make histories` go on. Bash has a variable of the same name, which does not count.
 SECONDS = 600
 
 # Bytecode is kept whatever the shell says: the tests start some hundreds of programs.
@@ -24,10 +24,10 @@ unexport PYTHONDONTWRITEBYTECODE
 CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage hostile faults lint format crds podspec chart bench image lock clean
+.PHONY: help setup demo test coverage hostile histories faults lint format crds podspec chart bench image lock clean
 
 help: ## Show what there is to make.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv.
 
@@ -82,6 +82,9 @@ chart: $(READY) ## Write docs/chart-values.md anew from the chart's values.yaml.
 
 hostile: $(READY) ## Have an agent with random rights to write fight back; SECONDS=600 SEED=n, ARGS="--weight depth=0".
 	@$(BIN)/python -m tests.hostile --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+histories: $(READY) ## Walk new random histories of the lifecycle for SECONDS=600; ARGS="--of NAME --seed N" walks one again.
+	@$(BIN)/python -m tests.unit.lifecycle.world --seconds $(SECONDS) $(ARGS)
 
 faults: $(READY) ## Break one thing after the other, at every place; ARGS="--scenario job --at 3b" does one again.
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -63,7 +63,7 @@ def test_an_action_has_one_hash_everywhere() -> None:
 def test_jobs_have_the_rights_that_they_need_and_an_end(path: Path) -> None:
     workflow = load(path)
     assert workflow["permissions"] == {}
-    assert workflow["on"].keys() <= {"push", "pull_request"}
+    assert workflow["on"].keys() <= {"push", "pull_request", "schedule", "workflow_dispatch"}
     for name, job in workflow["jobs"].items():
         assert job["permissions"] == PERMISSIONS.get((path.name, name), {"contents": "read"})
         assert job["timeout-minutes"] <= 60

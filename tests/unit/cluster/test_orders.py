@@ -1,6 +1,5 @@
 """The book of orders: whom each of them stops and holds, whatever comes in between."""
 
-import os
 import random
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +18,7 @@ from agentstop.lifecycle.orders import Order, OrderKey
 from tests.unit.objects import NOW, Raw, at, raw_order, raw_task, task, when
 
 KEY = OrderKey("StopOrder", "ns", "o")
-WALKS = int(os.environ.get("AGENTSTOP_TEST_WALKS", "400"))
+WALKS = 400
 
 
 class Bench:
