@@ -37,8 +37,9 @@ ON_BOTH = (
     "test_hooks",
     "test_meter",
 )
-"""Files whose tests ask all that a gateway asks of an API server: lists, watches, patches, and those that fail. What
-the others try is the gateway's own: what it takes a request for, and how it words the answer."""
+"""Files whose tests ask all that a gateway asks of an API server: lists, watches, patches, and those that fail. With
+--all they run on the playground as well. What the others try is the gateway's own: what it takes a request for, and how
+it words the answer."""
 
 SECOND = ("test_a2a", "test_wexa", "test_wexa_sdk", "test_xpander", "test_xpander_sdk")
 """Files whose tests share another cluster and gateway than the rest: two parts with about as much to do each."""
@@ -56,9 +57,10 @@ RULES: list[Object] = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a cluster on a real API server, and some of it on the playground; all of it where that is all."""
+    """Run what needs a cluster on a real API server; all of it on the playground where that is all that there is."""
     if "cluster" in metafunc.fixturenames:
-        both = Path(metafunc.module.__file__).stem in ON_BOTH or apiserver.missing() is not None
+        wanted = metafunc.config.getoption("all") and Path(metafunc.module.__file__).stem in ON_BOTH
+        both = wanted or apiserver.missing() is not None
         mark = metafunc.definition.get_closest_marker("on")
         kinds = mark.args if mark is not None else ("playground", "apiserver") if both else ("apiserver",)
         metafunc.parametrize("cluster", kinds, indirect=True, scope="package")

@@ -52,12 +52,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every test on all clusters that have what it needs."""
+    """Run every test on a real API server where there is one, and with --all on the playground as well.
+
+    A cluster that is given counts beside these. All have to have what the test needs.
+    """
     if "cluster" not in metafunc.fixturenames:
         return
     given = metafunc.config.getoption("kubeconfig") is not None
     needed = {feature for mark in metafunc.definition.iter_markers("needs") for feature in mark.args}
     names = [name for name in CLUSTERS if (given or name != "whole") and not needed & LACKS.get(name, frozenset())]
+    if not metafunc.config.getoption("all") and "apiserver" in names and apiserver.missing() is None:
+        names = [name for name in names if name != "playground"]
     use = _use(metafunc) if run_of(metafunc.config) is not None else Use.EXCLUSIVE
     places = [Place(name, use if name != "whole" else Use.EXCLUSIVE) for name in names]
     metafunc.parametrize("cluster", places, ids=names, indirect=True, scope="package")
