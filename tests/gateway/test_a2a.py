@@ -32,6 +32,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
+from .api import made
 from .conftest import People, gateway_kubeconfig
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -77,11 +78,6 @@ async def a2a(request: pytest.FixtureRequest, connect: Connect, jane: str) -> Cl
 def raw(gateway: Gateway, jane: str) -> ours.Client:
     """Somebody who writes requests by hand, with jane's key."""
     return ours.Client(gateway, "/a2a", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 5)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
 
 
 def word(number: int) -> str:

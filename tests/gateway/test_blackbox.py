@@ -3,7 +3,6 @@
 import asyncio
 import json
 from datetime import datetime
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 
+from .api import made
 from .conftest import People
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -32,11 +32,6 @@ def cloud(gateway: Gateway, jane: str) -> Client:
 @pytest.fixture
 def agent(gateway: Gateway, jane: str) -> Client:
     return Client(gateway, "/blackbox/api/v1/tasks", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 5)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
 
 
 async def change(client: Client, uid: str, body: bytes) -> Answer:

@@ -16,13 +16,10 @@ from tests.support.laws import stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 
+from .api import made
 from .conftest import People, gateway_kubeconfig
 
 UNKNOWN = "/xpander/v1/tasks/00000000-0000-4000-8000-000000000000"
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, grace: int = 5) -> str:
-    return str((await ns.create_task(name, agents.template(script, grace=grace)))["metadata"]["uid"])
 
 
 @pytest.fixture

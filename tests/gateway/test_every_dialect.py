@@ -17,6 +17,8 @@ from tests.support.nodes import dead_kubelet
 from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
+from .api import made
+
 PAUSE_SECONDS = 0.1
 UNREACHABLE_SECONDS = 3.0
 
@@ -153,14 +155,9 @@ def talk(request: pytest.FixtureRequest, ns: Namespace, gateway: Gateway, jane: 
     return Talk(ns, Client(gateway, speaker.prefix, jane), speaker)
 
 
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 3)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
-
-
 @pytest.mark.parametrize("script", [agents.graceful(1), agents.DEAF], ids=["graceful", "deaf"])
 async def test_a_task_that_runs(ns: Namespace, operator: Operator, talk: Talk, script: str) -> None:
-    uid = await made(ns, "a", script)
+    uid = await made(ns, "a", script, grace=3)
     await ns.running("a")
     stopping = asyncio.create_task(talk.stop(uid))
     await talk.until_stopped(uid, "a")

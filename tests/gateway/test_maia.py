@@ -15,6 +15,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
+from .api import made
 from .conftest import People, gateway_kubeconfig
 
 TASKS = "/v1/ai/agents/tasks"
@@ -26,11 +27,6 @@ PROBLEM = ["type", "title", "status", "detail", "instance", "violations"]
 @pytest.fixture
 def maia(gateway: Gateway, jane: str) -> Client:
     return Client(gateway, "/maia/dpc", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 5)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
 
 
 async def said(maia: Client, uid: str, word: str) -> Any:

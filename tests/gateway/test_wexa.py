@@ -15,6 +15,7 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
+from .api import made
 from .conftest import People
 
 UNKNOWN = "680716d41a9ea363140a265c"
@@ -35,11 +36,6 @@ TASK_FIELDS = {
 @pytest.fixture
 def wexa(gateway: Gateway, jane: str) -> Client:
     return Client(gateway, "/wexa", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 5)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
 
 
 async def told(wexa: Client, path: str, name: str, value: object) -> Any:

@@ -22,6 +22,8 @@ from tests.support.operators import Operator
 from tests.support.programs import free_port
 from tests.support.waiting import PATIENCE
 
+from .api import made
+
 
 @pytest.fixture
 def sdk(gateway: Gateway, jane: str) -> Iterator[Any]:
@@ -30,12 +32,8 @@ def sdk(gateway: Gateway, jane: str) -> Iterator[Any]:
     client.http._client.close()
 
 
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    return str((await ns.create_task(name, agents.template(script, grace=12), **spec))["metadata"]["uid"])
-
-
 async def test_stop_and_poll(ns: Namespace, operator: Operator, sdk: Any) -> None:
-    uid = await made(ns, "a", agents.DEAF)
+    uid = await made(ns, "a", agents.DEAF, grace=12)
     await ns.running("a")
     (listed,) = await asyncio.to_thread(sdk.tasks.list, project_id(ns.name), limit=10)
     assert (listed["_id"], listed["status"]) == (task_id(uid), "running")

@@ -1,7 +1,6 @@
 """xpander's REST API: what its clients send, and what they are answered."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.support.laws import status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 
+from .api import made
 from .conftest import People
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -21,11 +21,6 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 def xpander(gateway: Gateway, jane: str) -> Client:
     return Client(gateway, "/xpander", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    grace = spec.pop("grace", 5)
-    return str((await ns.create_task(name, agents.template(script, grace=grace), **spec))["metadata"]["uid"])
 
 
 async def test_a_running_task_is_stopped_and_proven(ns: Namespace, operator: Operator, xpander: Client) -> None:

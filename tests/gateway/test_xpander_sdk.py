@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 
@@ -13,14 +12,12 @@ from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
+from .api import made
+
 
 @pytest.fixture
 def sdk(gateway: Gateway, jane: str) -> Client:
     return Client(gateway, "/xpander", jane)
-
-
-async def made(ns: Namespace, name: str, script: str = agents.IDLE, **spec: Any) -> str:
-    return str((await ns.create_task(name, agents.template(script), **spec))["metadata"]["uid"])
 
 
 @pytest.mark.parametrize("organization", [False, True])
