@@ -43,12 +43,26 @@ def _users() -> list[str]:
     return [f"system:serviceaccount:{where}:{name}" for where in PLACES for name in names]
 
 
+DEFINITION_SECONDS = 3 * PATIENCE
+"""So long the end of a definition may take: a busy API server gives its objects a minute, and then begins anew.
+
+Source: https://github.com/kubernetes/apiextensions-apiserver/blob/master/pkg/controller/finalizer/crd_finalizer.go
+"""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the cluster run in the same process (xdist's --dist loadgroup)."""
     for item in items:
         if item.path.parent == Path(__file__).parent and "site" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("chart"))
+
+
+def _how_it_ends(definition: Object) -> str:
+    """Return what the API server says of a definition that is being deleted."""
+    conditions = definition.get("status", {}).get("conditions", [])
+    said = [f"{each['reason']}: {each['message']}" for each in conditions if each["type"] == "Terminating"]
+    return f"{definition['metadata']['name']}: {', '.join(said) or 'nothing is said'}"
 
 
 @dataclass(frozen=True)
@@ -72,10 +86,16 @@ class Site:
         for each in await self.definitions():
             await self.cluster.kube.delete(CRDS, "", each["metadata"]["name"])
 
-        async def gone() -> bool:
-            return not await self.definitions()
+        left: list[str] = []
 
-        await until(gone, PATIENCE, "the end of our definitions")
+        async def gone() -> bool:
+            left[:] = [_how_it_ends(each) for each in await self.definitions()]
+            return not left
+
+        try:
+            await until(gone, DEFINITION_SECONDS, "the end of our definitions")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {'; '.join(left)}") from None
 
     async def tasks(self, namespace: str) -> list[Object]:
         """Return the tasks of a namespace; none where there is no such kind."""
