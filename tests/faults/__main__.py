@@ -90,7 +90,10 @@ def main() -> int:
         parser.error(f"--on apiserver: {reason}")
     # Whoever ends this means all that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return asyncio.run(break_all(options))
+    try:
+        return asyncio.run(break_all(options))
+    except KeyboardInterrupt:
+        return 130  # the table tells what was played until then
 
 
 if __name__ == "__main__":
