@@ -1,12 +1,12 @@
 """The operator's process, from its start to its end."""
 
 import asyncio
-import gc
 import logging
 import signal
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
+from agentstop.cluster import garbage
 from agentstop.cluster.connection import allow_many_connections, load_configuration
 from agentstop.cluster.errors import ApiError
 from agentstop.controller.definitions import warn_of_others
@@ -21,11 +21,6 @@ WORKERS: Final = 8
 URGENT_WORKERS: Final = 24
 """Workers that take nothing but stops, so that no amount of other work keeps a stop waiting. A worker waits for the API
 server nearly all the time: with few of them, many stops at once get little of a server that others ask, too."""
-
-FILLING_THRESHOLDS: Final = (100_000, 50, 200)
-SETTLED_THRESHOLDS: Final = (1_000, 20, 500)
-"""For the garbage collector: what is read at the start stays, and to search it again and again would only take time;
-afterwards every stop leaves a few hundred objects, and to save them up would end in one long pause."""
 
 
 class Operator:
@@ -48,7 +43,7 @@ class Operator:
         Raises NoConnectionError without a usable configuration, PortInUseError where a port is taken.
         """
         allow_many_connections()
-        gc.set_threshold(*FILLING_THRESHOLDS)
+        garbage.begin_to_fill()
         async with AsyncExitStack() as stack:
             wiring = Wiring(self._options, await load_configuration(), self._filled.is_set, stack)
             probes = Probes(self._dead, lambda: self._unready(wiring), wiring.metrics.registry)
@@ -148,9 +143,7 @@ class Operator:
 
     def _settle(self, wiring: Wiring) -> None:
         """All that was there at the start is known: take it off the garbage collector's rounds."""
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*SETTLED_THRESHOLDS)
+        garbage.settle()
         self._filled.set()
         wiring.orphans.sweep()
         log.info("ready: %d tasks known", sum(wiring.cache.tasks.phases.values()))

@@ -1,7 +1,6 @@
 """The gateway as a process: everything joined, from its start to its end."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agentstop.api.task import KIND
+from agentstop.cluster import garbage
 from agentstop.cluster.connection import allow_many_connections
 from agentstop.cluster.gateway import Gateway as ClusterGateway
 from agentstop.cluster.reflector import Reflector
@@ -110,6 +110,7 @@ class Server:
     async def run(self) -> None:
         """Run until asked to end. Raises NoConnectionError, StartError."""
         allow_many_connections()
+        garbage.begin_to_fill()
         async with AsyncExitStack() as stack:
             own, access = await self._audience.connect(stack)
             self._changes.leave_out(await self._audience.unseen(access, self._changes.sources))
@@ -183,8 +184,7 @@ class Server:
         for source, each in zip(self._changes.sources, reflectors, strict=True):
             if source.kind == KIND:
                 await each.listed.wait()
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
         application.ready = True
         log.info("ready: %d tasks known", len(self._index))
         self._audience.ready(runner.addresses[0][1])
