@@ -9,9 +9,11 @@ from typing import Any
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+from tests.support.waiting import PATIENCE
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
-WAIT_MS = 30_000
+WAIT_MS = PATIENCE * 1000
 expect.set_options(timeout=WAIT_MS)
 
 NARROW = 360

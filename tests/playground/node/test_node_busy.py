@@ -197,7 +197,7 @@ async def test_a_container_is_started_again_by_its_own_rules_alone(cluster: Clus
 async def test_a_debug_container_is_started_in_a_pod_that_runs_and_ends_with_it(cluster: Cluster) -> None:
     await cluster.run(pod("p", container(PATIENT)))
     await cluster.until_logged("p", "up")
-    debug = container('echo here; trap "" TERM; while :; do sleep 0.05; done', name="debug")
+    debug = container('trap "" TERM; echo here; while :; do sleep 0.05; done', name="debug")
     path = f"/api/v1/namespaces/{cluster.namespace}/pods/p/ephemeralcontainers"
     content = "application/strategic-merge-patch+json"
     await cluster.api.request("PATCH", path, {"spec": {"ephemeralContainers": [debug]}}, content_type=content)
