@@ -69,7 +69,7 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
     asked = request.grace_period_seconds or case.cap
     status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
     return Decision(
-        status=status,
+        status=_back(case, status),
         effects=(Terminate(asked, case.pod_policy_now, kill_at if asked is not None else None),),
         wake_at=now + case.timings.overdue_recheck,
     )
@@ -86,5 +86,9 @@ def _ended(case: DecisionInput, ending: Ending) -> AgentTaskStatus:
     phase = Phase.COMPLETED if ending.succeeded else Phase.FAILED
     known = case.task.status.workload
     logs_gone = known.logs_gone if known is not None else None
-    status = next_status(case, phase, ending.word, finished_at=ending.at or case.now, logs_gone=logs_gone)
+    return _back(case, next_status(case, phase, ending.word, finished_at=ending.at or case.now, logs_gone=logs_gone))
+
+
+def _back(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
+    """Return a status of what has run: where it was paused, it has come back from that, whoever saw it run."""
     return resumed(case, status) if case.phase is Phase.PAUSED else status

@@ -219,6 +219,15 @@ def test_a_workload_that_ended_before_it_was_seen_running_counts_as_an_attempt()
     assert (status.phase, status.attempts) == (Phase.COMPLETED, 2)
 
 
+def test_a_main_container_that_ended_before_anything_was_seen_running_counts_as_an_attempt() -> None:
+    """A kubelet that runs a start hook says nothing of the pod before that is done."""
+    over = Ending(False, Reason("ContainerFailed", "failed"), at(75))
+    status = decided(RUNS_SPEC, PAUSED, seen(started_at=at(70), active=True, main_ending=over), 80).status
+
+    assert (status.phase, status.reason) == (Phase.RUNNING, "MainContainerEnded")
+    assert (status.attempts, status.paused_at, status.paused_seconds) == (2, None, 61)
+
+
 def test_an_adopted_workload_that_was_deleted_meanwhile_is_lost() -> None:
     """It cannot come back: to wait for it would be to wait for ever."""
     spec: Raw = {"workloadRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "x"}}
