@@ -74,9 +74,12 @@ def _over(case: DecisionInput) -> Decision:
     after = _after_the_end(case, status)
     if status.phase is not Phase.STOPPED or status.stop is None:
         return after
-    again = case.seen.presence is Presence.PRESENT and case.seen.proof is None and _runs_again(status, case.seen)
-    notes = (halted_again(case.seen.workload, "stopped"),) if again else ()
-    return replace(after, effects=(halt(case, status.stop),), notes=notes)
+    there = case.seen.presence is Presence.PRESENT and case.seen.proof is None
+    notes = (halted_again(case.seen.workload, "stopped"),) if there and _runs_again(status, case.seen) else ()
+    # What ends it may be refused, and no event tells when it would be taken.
+    retry_at = case.now + case.timings.overdue_recheck if there and not case.seen.halted else None
+    wake_at = min(filter(None, (after.wake_at, retry_at)), default=None)
+    return replace(after, effects=(halt(case, status.stop),), notes=notes, wake_at=wake_at)
 
 
 def _runs_again(status: AgentTaskStatus, seen: Observation) -> bool:

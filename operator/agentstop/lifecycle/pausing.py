@@ -40,11 +40,14 @@ def _paused(case: DecisionInput) -> Decision:
     """Nothing runs. What somebody else starts meanwhile is ended again."""
     since = case.task.status.paused_at or case.now
     absent = case.seen.presence is Presence.ABSENT
+    # What ends it may be refused, and no event tells when it would be taken.
+    refused = not absent and case.seen.proof is None and not case.seen.halted
+    wake_at = case.now + case.timings.overdue_recheck if refused else None
     word = (case.seen.waiting if absent else None) or PAUSED
     return Decision(
         status=next_status(case, Phase.PAUSED, word, stalled=case.family.problem or case.seen.blocked, paused_at=since),
         effects=() if absent else (_halt(case),),
-        wake_at=case.now if not case.task.to_be_paused else None,
+        wake_at=wake_at if case.task.to_be_paused else case.now,
     )
 
 

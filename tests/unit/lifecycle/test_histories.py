@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from .world.actors import STEPS, Actors
-from .world.walks import walks
+from .world.walks import walk, walks
 from .world.world import World
 
 GROUPS = 20
+
+FOUND = [932909883]
+"""Seeds that once broke a rule; what each of them found is tested by itself."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -57,3 +60,8 @@ TestHistories.settings = settings(
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
     walks(Actors, group, GROUPS, most=300)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_was_found_stays_mended(seed: int) -> None:
+    walk(Actors, seed)
