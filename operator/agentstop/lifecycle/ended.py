@@ -21,8 +21,9 @@ def ended_by_itself(case: DecisionInput) -> Decision | None:
         return None
     if seen.refused is not None:
         return Decision(status=next_status(case, Phase.FAILED, seen.refused, finished_at=case.now))
-    if seen.main_ending is not None and not _ended_by_our_signal(case, seen.main_ending):
-        return _main_ended(case, seen.main_ending)
+    main_ending = seen.main_ending or _success_on_record(case)
+    if main_ending is not None and not _ended_by_our_signal(case, main_ending):
+        return _main_ended(case, main_ending)
     if seen.ending is None or (_ended_on_request(case) and (seen.ending.by_stop or _went_on_request(case))):
         return None
     return Decision(status=_ended(case, seen.ending))
@@ -50,13 +51,37 @@ def _ended_by_our_signal(case: DecisionInput, ending: Ending) -> bool:
     """
     if ending.at is None or case.seen.signaled_at is None or not _ended_on_request(case):
         return False
-    if case.task.status.reason == MAIN_CONTAINER_ENDED:
-        return False  # its end was on record before the stop was asked for
+    if _main_end_on_record(case):
+        return False  # before the stop was asked for
     return ending.at >= case.seen.signaled_at.replace(microsecond=0)
 
 
+def _main_end_on_record(case: DecisionInput) -> bool:
+    return case.phase is Phase.RUNNING and case.task.status.reason == MAIN_CONTAINER_ENDED
+
+
+def _success_on_record(case: DecisionInput) -> Ending | None:
+    """Return the success of a main container that is on record though nothing shows it any more.
+
+    Its kubelet goes on starting it until it hears that the pod is to go, and shows the last two runs. A failure that
+    ends the task is no other than the last run: nothing starts such a container again.
+    """
+    if not _main_end_on_record(case):
+        return None
+    at = case.seen.ending.at if case.seen.ending is not None else None
+    return main_succeeded(case.task.spec.main_container or "", at)
+
+
+def main_succeeded(main: str, at: datetime | None) -> Ending:
+    """Return the ending of a task whose main container has done its work."""
+    return Ending(succeeded=True, word=Reason("Completed", f"Main container {main} ended with exit code 0"), at=at)
+
+
 def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
-    """The task's work is over; it ends when what still runs beside the main container has been ended, too."""
+    """The task's work is over; it ends when what still runs beside the main container has been ended, too.
+
+    That goes on record first: what shows it may be gone by the time at which the rest has ended.
+    """
     seen, now, request = case.seen, case.now, case.request
     if seen.proof is not None or seen.presence is not Presence.PRESENT:
         return Decision(status=_ended(case, ending))
@@ -68,10 +93,13 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
     stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     asked = request.grace_period_seconds or case.cap
     status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
+    end = Terminate(asked, case.pod_policy_now, kill_at if asked is not None else None)
+    # A stop that somebody asked for waits for nothing: it explains an end that the record does not.
+    recorded = _main_end_on_record(case) or case.task.gone or source_of(case) is not None
     return Decision(
         status=_back(case, status),
-        effects=(Terminate(asked, case.pod_policy_now, kill_at if asked is not None else None),),
-        wake_at=now + case.timings.overdue_recheck,
+        effects=(end,) if recorded else (),
+        wake_at=now + case.timings.overdue_recheck if recorded else now,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from .world.mutations import Mutation
 from .world.reported_jobs import LateController, Queue
 from .world.reported_pods import (
+    CutOff,
     DeletedNode,
     DeletedNodeInAHurry,
     FailingProbe,
@@ -113,7 +114,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         "start it again",
         Mutation("workloads.pods.restarting:restart_after", "(own, role, exit_code)", "(own, role, 0)"),
     ),
-    (OwnRules, "own hand", Mutation("workloads.pods.outcome:main_ending_of", "before is not None", "False")),
+    (
+        CutOff,
+        "own hand",
+        Mutation("lifecycle.ended:ended_by_itself", "seen.main_ending or _success_on_record(case)", "seen.main_ending"),
+    ),
     (
         LateController,
         "helps along",

@@ -1,8 +1,8 @@
 """How a pod's work ended: by itself, by a stop of ours, or by somebody else's hand."""
 
-from datetime import datetime
 from typing import Final
 
+from agentstop.lifecycle.ended import main_succeeded
 from agentstop.lifecycle.observation import Ending, Reason
 from agentstop.lifecycle.verdict import OUT_OF_MEMORY, SIGTERM_EXIT_CODE
 from agentstop.workloads.objects import CacheEntry
@@ -61,18 +61,14 @@ def main_ending_of(pod: PodRecord, main: str, entry: CacheEntry) -> Ending | Non
     before = container.succeeded_before
     if before is not None and (signaled_at is None or before <= signaled_at):
         # Its kubelet was starting it once more when the pod was asked to go, and hears of nothing meanwhile.
-        return _succeeded(main, before)
+        return main_succeeded(main, before)
     if not _ended_for_good(container):
         return None
     if signaled_at is not None and (container.finished_at is None or container.finished_at > signaled_at):
         return None
     if container.exit_code == 0:
-        return _succeeded(main, container.finished_at)
+        return main_succeeded(main, container.finished_at)
     return Ending(succeeded=False, word=_container_failure(container), at=container.finished_at)
-
-
-def _succeeded(main: str, at: datetime | None) -> Ending:
-    return Ending(succeeded=True, word=Reason("Completed", f"Main container {main} ended with exit code 0"), at=at)
 
 
 def _ended_for_good(container: ContainerRecord) -> bool:

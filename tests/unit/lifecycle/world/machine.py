@@ -24,6 +24,8 @@ class Sandbox:
     """Whether this kubelet takes a shorter grace period in while one is running; that of 1.36 does not."""
     mounts_at: datetime | None = None
     """When the volume is there for which it waits; a deletion has the kubelet give up, its deadline does not."""
+    was_cut_off: bool = False
+    """Whether its kubelet has heard of nothing for a while."""
     waited_until: datetime | None = None
     """When such a wait was over because the volume came."""
     grace_given: float = 0

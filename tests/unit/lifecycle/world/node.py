@@ -26,6 +26,8 @@ class Node:
     server: Server
     clock: Clock
     kubelet_runs: bool = True
+    cut_off: bool = False
+    """Whether the API server is out of reach of its kubelet, which goes on with the pods that it has."""
     powered: bool = True
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)
     done: dict[str, Sandbox] = field(default_factory=dict)
@@ -124,15 +126,19 @@ class Node:
         if self.powered:
             for sandbox in self.sandboxes.values():
                 sandbox.pass_time(now)
-        if self.kubelet_runs:
+        if self.kubelet_runs and not self.cut_off:
             self.heard_at = now
             if not self.forgotten:
                 self.register()
             self._say_ready(ready=True)
             self.sync()
             self.report()
-        elif self.heard_at is not None and self.heard_at + MONITOR_GRACE <= now:
+            return
+        if self.heard_at is not None and self.heard_at + MONITOR_GRACE <= now:
             self._say_ready(ready=False)
+        for sandbox in self.sandboxes.values() if self.kubelet_runs else ():
+            sandbox.was_cut_off = True
+            sandbox.work(now)
 
     def sync(self) -> None:
         """The kubelet compares the API server's pods with what runs."""

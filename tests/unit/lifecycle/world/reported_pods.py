@@ -209,6 +209,26 @@ class OwnRules(Scripted):
         return {"mainContainer": "main"}
 
 
+class CutOff(Scripted):
+    """The main container succeeds, and a kubelet that is cut off starts it again and again before it hears more."""
+
+    def stage(self) -> None:
+        main = self.container(lives=self.choose([2, 4]))
+        self.work_on(main, self.container("helper"), alone=True, restartPolicy="Always")
+        began = self.choose(range(3, 9))
+        self.at(began, lambda: self.cut_off(yes=True))
+        self.at(began + self.choose([5, 20, 40]), lambda: self.cut_off(yes=False))
+        if self.choose([False, False, True]):
+            self.at(self.choose(range(3, 20)), self.stop)
+
+    def cut_off(self, *, yes: bool) -> None:
+        self.world.node.cut_off = yes
+
+    @property
+    def task_spec(self) -> Raw:
+        return {"mainContainer": "main"}
+
+
 class TakenOver(Scripted):
     """A ReplicaSet takes an adopted pod over, before its stop or after it, and makes another one in its place."""
 
@@ -251,6 +271,7 @@ PODS = (
     NodeComesBack,
     ThrownOut,
     OwnRules,
+    CutOff,
     TakenOver,
     TaskGone,
 )

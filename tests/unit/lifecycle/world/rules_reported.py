@@ -106,7 +106,8 @@ class ReportedRules:
             return
         truths = [self._memory.truth(uid) for uid in self._memory.pods_of(written.task, written.after)]
         processes = [each for truth in truths if truth for each in truth.processes]
-        if any(each.hook or each.pull or each.probe_grace for each in processes):
+        deaf = any(truth.was_cut_off for truth in truths if truth)
+        if deaf or any(each.hook or each.pull or each.probe_grace for each in processes):
             return  # nobody knows when such a kubelet begins
         ends = [each.finished_at for each in processes if each.killed and each.finished_at]
         last = max(ends, default=None)

@@ -263,7 +263,7 @@ class World:
         self.gateway.forbidden.clear()
         if not self.node.powered:
             self.node.boot()
-        self.node.kubelet_runs = True
+        self.node.kubelet_runs, self.node.cut_off = True, False
         if self.node.forgotten:
             self.node.restart_kubelet()
         self.queue.after = None
