@@ -7,7 +7,7 @@ from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.logs import lost_logs
-from agentstop.lifecycle.observation import Ending, Presence, Reason
+from agentstop.lifecycle.observation import Ending, Observation, Presence, Reason
 from agentstop.lifecycle.pausing import resumed
 from agentstop.lifecycle.record import source_of
 
@@ -23,7 +23,7 @@ def ended_by_itself(case: DecisionInput) -> Decision | None:
         return Decision(status=next_status(case, Phase.FAILED, seen.refused, finished_at=case.now))
     main_ending = seen.main_ending or _success_on_record(case)
     if main_ending is not None and not _ended_by_our_signal(case, main_ending):
-        return _main_ended(case, main_ending)
+        return None if _is_given_up(case) else _main_ended(case, main_ending)
     if seen.ending is None or (_ended_on_request(case) and (seen.ending.by_stop or _went_on_request(case))):
         return None
     return Decision(status=_ended(case, seen.ending))
@@ -82,16 +82,12 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
 
     That goes on record first: what shows it may be gone by the time at which the rest has ended.
     """
-    seen, now, request = case.seen, case.now, case.request
-    if seen.proof is not None or seen.presence is not Presence.PRESENT:
-        return Decision(status=_ended(case, ending))
-    kill_at = _kill_at(case)
-    overdue = kill_at is not None and kill_at + MARGIN <= now
-    if overdue and request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED:
+    seen, now, kill_at = case.seen, case.now, _kill_at(case)
+    if _is_proven(seen):
         return Decision(status=_ended(case, ending))
     word = Reason(MAIN_CONTAINER_ENDED, "The main container has ended; what still runs beside it is being ended")
-    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
-    asked = request.grace_period_seconds or case.cap
+    stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if _is_overdue(case) else None)
+    asked = case.request.grace_period_seconds or case.cap
     status = next_status(case, Phase.RUNNING, word, stalled=stalled, busy=True, logs_gone=lost_logs(case, asked))
     end = Terminate(asked, case.pod_policy_now, kill_at if asked is not None else None)
     # A stop that somebody asked for waits for nothing: it explains an end that the record does not.
@@ -101,6 +97,24 @@ def _main_ended(case: DecisionInput, ending: Ending) -> Decision:
         effects=(end,) if recorded else (),
         wake_at=now + case.timings.overdue_recheck if recorded else now,
     )
+
+
+def _is_given_up(case: DecisionInput) -> bool:
+    """Whether a stop that was asked for is to end a task whose main container has ended, without proof of the rest.
+
+    Only a stop can say of its end that nobody has verified it. Completed and Failed say that nothing runs.
+    """
+    asked = case.request.on_unconfirmed is OnUnconfirmed.MARK_STOPPED and source_of(case) is not None
+    return asked and not _is_proven(case.seen) and _is_overdue(case)
+
+
+def _is_proven(seen: Observation) -> bool:
+    return seen.proof is not None or seen.presence is not Presence.PRESENT
+
+
+def _is_overdue(case: DecisionInput) -> bool:
+    kill_at = _kill_at(case)
+    return kill_at is not None and kill_at + MARGIN <= case.now
 
 
 def _kill_at(case: DecisionInput) -> datetime | None:

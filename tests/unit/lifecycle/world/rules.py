@@ -204,8 +204,6 @@ class Rules:
             if raw["status"].get("phase") not in {Phase.STOPPED, Phase.COMPLETED}:
                 continue
             status = self._memory.status(raw)
-            if status.phase is Phase.COMPLETED and _gives_up(raw["spec"]):
-                continue
             if status.workload is None or status.workload.kind == "Pod":
                 for uid in self._memory.pods_of(raw, status):
                     self._check_over(uid, status)
@@ -236,12 +234,6 @@ class Rules:
 
 def _goes_after_proof(stop: StopRequest | None) -> bool:
     return stop is not None and stop.pod_policy is PodPolicy.DELETE_AFTER_PROOF
-
-
-def _gives_up(spec: Raw) -> bool:
-    """Whether a task does not wait for the proof that what ran beside its main container has ended."""
-    unconfirmed = (spec.get("stop") or {}).get("onUnconfirmed")
-    return bool(spec.get("mainContainer")) and unconfirmed == OnUnconfirmed.MARK_STOPPED
 
 
 def _out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
