@@ -89,6 +89,16 @@ def test_what_was_asked_to_go_while_it_ran_is_not_started_again() -> None:
     assert on_record(entry(last)).pods[0].restarts_slowly is None
 
 
+@pytest.mark.parametrize(("over_at", "proven"), [(-1, False), (0, False), (1, True)])
+def test_what_ended_in_the_second_of_the_removal_may_be_started_again(over_at: float, proven: bool) -> None:
+    """Both are told in whole seconds: it may have ended, and be in its start hook once more, when the pod went."""
+    status = {"containerStatuses": [ended(finished=over_at, started=-5)]}
+    found = see(entry(pod(metadata=FORCED, spec=spec(HOOKED), status=status), absent=True, departure=Departure.SEEN))
+
+    assert (found.proof is Proof.GONE) is proven
+    assert (found.ending is not None) is proven
+
+
 def test_an_init_container_runs_again_in_another_sandbox() -> None:
     both = {"initContainers": [PULLS | {"name": "init"}], "containers": [{"name": "main"}], "restartPolicy": "Always"}
     status: Raw = {"initContainerStatuses": [ended("init")], "containerStatuses": [running()]}

@@ -82,9 +82,12 @@ class ContainerRecord:
         return self.restarts_slowly and unseen and self.role is Role.INIT
 
     def ended_since(self, moment: datetime | None) -> bool:
-        """Whether it ended after this moment, if there is one: no container of a pod that is to go is started again."""
+        """Whether it ended after this moment, if there is one: no container of a pod that is to go is started again.
+
+        Both are told in whole seconds, so what ended in that very second may have been started again before it.
+        """
         over_at = self.finished_at if self.state is State.TERMINATED else None
-        return moment is not None and over_at is not None and over_at >= moment.replace(microsecond=0)
+        return moment is not None and over_at is not None and over_at > moment.replace(microsecond=0)
 
     def evidence(self) -> ContainerEnd:
         """Return what a task's status says of it: no exit code where nothing ran, whatever stands in for one."""
