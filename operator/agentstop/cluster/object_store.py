@@ -192,7 +192,10 @@ class ObjectStore:
     def recalled(
         self, target: WatchTarget, uids: Iterable[str], last: Iterable[Mapping[str, Any]], now: datetime
     ) -> None:
-        """Take in the states in which pods went, as far as the API server remembers them."""
+        """Take in the states in which pods went, as far as the API server remembers them.
+
+        What is known by its name may be another one by now than the one that was asked for, of which nothing was said.
+        """
         for raw in last:
             if isinstance(target, PodsOf):
                 self.see_member(target, raw, now, deleted=True)
@@ -201,8 +204,13 @@ class ObjectStore:
         if isinstance(target, PodsOf):
             pods = self._groups.setdefault(target, PodGroup()).pods
             pods |= {uid: _forgotten(pods[uid]) for uid in uids if uid in pods}
-        elif target in self._entries:
+        elif target in self._entries and self._is_of(target, uids):
             self._entries[target] = _forgotten(self._entries[target])
+
+    def _is_of(self, ref: ObjectRef, uids: Iterable[str]) -> bool:
+        """Whether what is known of a name is about one of these objects, or about none that was ever seen."""
+        seen = self._entries[ref].seen
+        return seen is None or seen.uid in uids
 
     def _put_member(self, pods: PodsOf, seen: PodRecord, now: datetime, *, last: bool = False) -> str:
         """Take in one of the pods; what is gone does not come back, but for the `last` state that it was in."""

@@ -63,6 +63,18 @@ def test_the_api_server_is_asked_how_it_went_once(seen: bool, since: str) -> Non
     assert POD.required_reads(stopping(), store.lister, at(LONG_AFTER)) == ()
 
 
+def test_an_answer_about_one_pod_says_nothing_of_another_one_of_its_name() -> None:
+    store = gone(seen=True)
+    store.recalled(POD_REF, ("former",), (), at(6))
+    assert store.lister.entries[POD_REF].departure is Departure.UNSEEN
+    assert POD.required_reads(stopping(), store.lister, at(6)) == (Recall(POD_REF, (POD_UID,), "7"),)
+
+    former: Raw = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "former"}
+    on_record = former | {"pods": [ON_RECORD | {"uid": "former"}]}
+    of_the_former = task(None, {"phase": "Stopping", "workload": on_record, "stop": STOP})
+    assert POD.required_reads(of_the_former, store.lister, at(6)) == (), "there is no place to keep the answer"
+
+
 def test_while_it_has_no_node_its_first_version_is_on_record() -> None:
     """A task that was written after its pod went says nothing of when the pod was there."""
     store, known = ObjectStore(), None

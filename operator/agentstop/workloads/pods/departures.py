@@ -41,12 +41,15 @@ def may_have_been_bound(pod: PodRecord, entry: CacheEntry) -> bool:
 
 
 def untraced(pod: PodRecord | None, on_record: PodEvidence | None, entry: CacheEntry) -> bool:
-    """Whether it has to be asked in which state a pod went: no time proves its end by the last that is known of it."""
+    """Whether it has to be asked in which state a pod went: no time proves its end by the last that is known of it.
+
+    Not of one on record whose name another one had since: the entry tells of that one, and there no answer is kept.
+    """
     if not entry.absent or entry.departure is not Departure.UNSEEN:
         return False
     if pod is not None:
         return may_have_been_bound(pod, entry) or being_started(pod, entry) is not None
-    if on_record is None or has_ended(on_record):
+    if on_record is None or has_ended(on_record) or (entry.seen is not None and entry.seen.uid != on_record.uid):
         return False
     return on_record.node is None or may_be_starting(on_record) is not None
 
