@@ -30,6 +30,7 @@ from agentstop.workloads.pods.orphans import (
     ORPHANED,
     ending_of_orphan,
     given_up,
+    has_given_up_on,
     is_orphan,
     reason_of_orphan,
     stand_in,
@@ -139,8 +140,12 @@ class Orphans:
         """Take in that a task came, changed or went: its pod may be of no task from now on."""
         if before is None or (after is not None and after.uid == before.uid and not after.status.phase.terminal):
             return
-        ref = before.spec.workload_ref
-        self.seen(ObjectRef("Pod", key.namespace, key.name if ref is None else ref.name))
+        adopted = before.spec.workload_ref
+        ref = ObjectRef("Pod", key.namespace, key.name if adopted is None else adopted.name)
+        pod = self._pod(ref)
+        if pod is not None and self._cache.lister.entries[ref].absent and has_given_up_on(before, pod):
+            self._given_up.add(OrphanKey(pod.namespace, pod.name, pod.uid))
+        self.seen(ref)
 
     def _pod(self, ref: ObjectRef) -> PodRecord | None:
         entry = self._cache.lister.entries.get(ref)

@@ -397,6 +397,23 @@ async def test_somebody_may_say_that_nothing_is_left_of_what_cannot_be_proven(be
     assert bool(bench.known) is not over
 
 
+@pytest.mark.parametrize(("verdict", "gone"), [("Unverified", True), ("Unverified", False), ("Gone", True)])
+async def test_what_a_task_has_given_up_on_is_not_waited_for_once_it_is_gone(
+    bench: Bench, verdict: str, gone: bool
+) -> None:
+    """The task has been stopped without the proof, and goes when its time is up: nobody is to say it once more."""
+    stop = {"source": "User", "acceptedAt": when(0), "verdict": verdict}
+    bench.begin(known_task=raw_task(UNPROVEN, {**RUNNING, "phase": "Stopped", "stop": stop}))
+    if gone:
+        bench.cache.objects.see_absent(POD_REF, bench.now)
+    bench.lose_task()
+    await bench.work()
+
+    assert bool(bench.known) is not (gone and verdict == "Unverified")
+    bench.orphans.sweep()
+    assert bool(bench.known) is not (gone and verdict == "Unverified")
+
+
 async def test_what_a_task_adopts_is_an_orphan_when_that_one_goes(bench: Bench) -> None:
     bench.begin(known_task=raw_task(ADOPTS, name="b", uid="b"))
     assert bench.known == []

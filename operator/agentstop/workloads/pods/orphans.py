@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.meta import Condition, ConditionType
-from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy
+from agentstop.api.task import KIND, AgentTaskSpec, AgentTaskStatus, Phase, PodPolicy, Verdict
 from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason, Task
@@ -55,6 +55,13 @@ def _adopts(task: Task, pod: PodRecord) -> bool:
     if ref is None or ref.kind != "Pod" or ref.name != pod.name or task.status.phase.terminal:
         return False
     return workload is None or workload.uid == pod.uid
+
+
+def has_given_up_on(task: Task, pod: PodRecord) -> bool:
+    """Whether a task was stopped without the proof that its pod has ended: once it is gone, nobody waits for that."""
+    workload, stop = task.status.workload, task.status.stop
+    is_its_own = workload is not None and workload.uid == pod.uid
+    return is_its_own and stop is not None and stop.verdict is Verdict.UNVERIFIED
 
 
 def stand_in(pod: PodRecord, known: WorkloadStatus | None = None, stalled: tuple[str, datetime] | None = None) -> Task:

@@ -33,6 +33,7 @@ from .rules_reported import ReportedRules
 from .server import NAMESPACE, Raw, Server
 
 HOLDER = "example.com/holds"
+MARKED = {"onUnconfirmed": "MarkStopped"}
 MAX_PASSES = 40
 """So many passes at one moment are more than anything but a loop without end can take."""
 
@@ -291,12 +292,20 @@ class World:
         if KUBELET_BUSY in reasons:
             self.node.power_off()
             self.node.boot()
+        # Nobody knows which node to look at, and nothing runs there any more by now.
         for raw in self.tasks():
-            # Nobody knows which node to look at, and nothing runs there any more by now.
             told = {each["reason"] for each in raw["status"].get("conditions") or () if each["status"] == "True"}
             if NODE_UNKNOWN in told and raw["status"]["phase"] == Phase.STOPPING:
-                how = {**(raw["spec"].get("stop") or {}), "onUnconfirmed": "MarkStopped"}
-                self.patch_spec(raw["metadata"]["name"], stop=how)
+                self._mark_stopped(raw)
+        for name in [each.name for each in self.operator.orphans if each.reason == NODE_UNKNOWN]:
+            known = self.server.objects.get(ObjectRef(KIND, NAMESPACE, name))
+            if known is None:
+                self.create_task(name, {"stopRequested": True, "stop": MARKED, "podTemplate": {"spec": {}}})
+            elif known["spec"].get("stopRequested"):
+                self._mark_stopped(known)
+
+    def _mark_stopped(self, raw: Raw) -> None:
+        self.patch_spec(raw["metadata"]["name"], stop={**(raw["spec"].get("stop") or {}), **MARKED})
 
     def settle(self) -> None:
         """Let a good while pass in which all goes well."""
