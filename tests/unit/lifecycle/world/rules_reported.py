@@ -48,7 +48,8 @@ class ReportedRules:
             return
         ref, status = task.spec.workload_ref, task.status
         stopped = task.stop_seen_at is not None or status.stop is not None or task.spec.stop_requested
-        if ref is not None and ref.kind == "Job" and task.spec.paused and not stopped:
+        paused = task.spec.paused and not stopped and not self._is_over_its_deadline(task)
+        if ref is not None and ref.kind == "Job" and paused:
             known, job = status.workload, self._server.objects.get(JOB)
             stands = known is not None and job is not None and job["metadata"]["uid"] == known.uid
             pod = self._server.objects.get(request.ref)
@@ -60,6 +61,18 @@ class ReportedRules:
         asked = asked or task.spec.budget is not None
         if ends and status.phase is Phase.RUNNING and not asked:
             self._check_main_is_over(request.uid, task)
+
+    def _is_over_its_deadline(self, task: Task) -> bool:
+        """Whether a stop is due that nobody has to ask for: its first pass carries it out before it is on record."""
+        seconds, job = task.spec.active_deadline_seconds, self._server.objects.get(JOB)
+        if seconds is None or job is None:
+            return False
+        uids = [uid for uid in self._memory.pods if self._memory.owner(uid).get("uid") == job["metadata"]["uid"]]
+        truths = [truth for uid in uids if (truth := self._memory.truth(uid)) is not None]
+        starts = [each.first_at.replace(microsecond=0) for truth in truths for each in truth.processes if each.first_at]
+        began = task.status.started_at or min(starts, default=None)
+        allowed = timedelta(seconds=seconds + task.status.paused_seconds)
+        return began is not None and began + allowed <= self._clock.now
 
     def _check_main_is_over(self, uid: str, task: Task) -> None:
         """What the main container's end may end is ended only once it is over by its own rules."""
