@@ -105,7 +105,9 @@ class Controlled:
                 uids, since = part.members.untraced(part.group, task.resource_version)
                 if uids:
                     required_reads.append(Recall(part.pods, uids, since))
-                if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
+                if asked and part.quiet and not part.looked_at:
+                    required_reads.append(Get(part.ref))
+                elif asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     required_reads += [ListPods(part.pods), *self._again(task)]
                 elif not asked and part.gone and part.quiet and not part.listed_since(part.entry.at):
                     required_reads.append(ListPods(part.pods))

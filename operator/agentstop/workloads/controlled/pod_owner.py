@@ -39,6 +39,17 @@ class PodOwner:
     members: OwnedPods
     group: PodGroup
     pods: PodsOf | None
+    asked_at: datetime | None = None
+    """Since when its end is asked for, if it is."""
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether it was looked at since its end is asked for.
+
+        Where it was halted before, there is nothing to be changed about it whose answer could tell: somebody may have
+        started it again, and the event of that be on its way.
+        """
+        return self.gone or self.asked_at is None or self.entry.at >= self.asked_at
 
     @property
     def gone(self) -> bool:
@@ -103,7 +114,8 @@ def part_of(
     group = lister.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
     listed = [each for each in known_pods(known) if each.uid not in elsewhere]
-    return PodOwner(ref, entry, owner, owned_pods_of(owner.uid, group, listed, lister), group, pods)
+    members = owned_pods_of(owner.uid, group, listed, lister)
+    return PodOwner(ref, entry, owner, members, group, pods, task.end_asked_at)
 
 
 def pods_of(task: Task, ref: ObjectRef, owner: OwnerRecord) -> PodsOf | None:
@@ -161,7 +173,12 @@ def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime
             return None, Reason("PodsUnknown", f"{name} says no label selector in its scale, so its pods are not known")
         if proof is None and not part.members.empty:
             return None, None
-        if not part.quiet or part.certain_from() > now or not part.listed_since(part.certain_from()):
+        if (
+            not part.quiet
+            or not part.looked_at
+            or part.certain_from() > now
+            or not part.listed_since(part.certain_from())
+        ):
             return None, None
         proofs.append(proof)
     found = [proof for proof in proofs if proof is not None]

@@ -7,12 +7,12 @@ import pytest
 
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.effects import Terminate
-from agentstop.lifecycle.observation import Proof
+from agentstop.lifecycle.observation import Proof, Task
 from agentstop.workloads.controlled.record import read_owner
 from agentstop.workloads.kinds.job import read_job
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import CacheEntry, ObjectRef, Rejection
-from agentstop.workloads.requests import Delete, GetPod, ListPods, Meaning, Patch
+from agentstop.workloads.requests import Delete, Get, GetPod, ListPods, Meaning, Patch
 from tests.unit.objects import NAMESPACE, NOW, Raw, at, ended, owner, task, when
 from tests.unit.workloads.adopted import (
     ACCEPTED,
@@ -92,6 +92,27 @@ def test_the_list_is_asked_for_when_all_else_is_there() -> None:
     assert required_reads(STOPPING, lister(suspended_job(), ENDED_POD, listed=9, signaled=10)) == (ListPods(JOB_PODS),)
     assert required_reads(STOPPING, lister(suspended_job(), ENDED_POD, listed=15, signaled=10)) == ()
     assert required_reads(STOPPING, lister(suspended_job(), job_pod(), listed=9, signaled=10)) == ()
+
+
+ASKED: tuple[Task, ...] = (
+    replace(task(SPEC, {"phase": "Pending", "workload": WORKLOAD}), stop_seen_at=at(15)),
+    replace(task(SPEC | {"paused": True}, {"phase": "Pending", "workload": WORKLOAD}), pause_seen_at=at(15)),
+    task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "stop": ACCEPTED | {"acceptedAt": when(15)}}),
+)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=["a stop", "a pause", "a stop on record"])
+def test_what_was_halted_before_is_looked_at_once_more(asked: Task) -> None:
+    """Somebody may have started it again in the same moment, and the event of that be on its way."""
+    known = lister(suspended_job(), ENDED_POD, listed=14)
+    assert observe(asked, known).proof is None
+    assert required_reads(asked, known) == (Get(JOB_REF),)
+
+    looked = lister(suspended_job(), ENDED_POD, listed=14, seen_at=15)
+    assert observe(asked, looked).proof is None
+    assert required_reads(asked, looked) == (ListPods(JOB_PODS),)
+
+    assert observe(asked, lister(suspended_job(), ENDED_POD, listed=15, seen_at=15)).proof is not None
 
 
 def test_it_is_asked_for_again_at_the_right_moment() -> None:
