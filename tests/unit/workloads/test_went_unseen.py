@@ -181,3 +181,19 @@ def test_the_first_version_of_a_jobs_pod_is_on_record_too() -> None:
     store.lister.groups[JOB_PODS].pods["b-uid"] = CacheEntry(seen=None, absent=True, at=at(7))
     store.list_pods(JOB_PODS, [], at(8))
     assert Recall(JOB_PODS, ("a-uid", "b-uid"), "5") in required_reads(stopped, store.lister, 9)
+
+
+def test_that_it_was_seen_to_go_without_a_node_is_on_record_for_who_comes_later() -> None:
+    """The version in which it went is the last one: to ask for what came after that finds nothing."""
+    store = ObjectStore()
+    store.see(POD_REF, raw_pod(**UNBOUND, version=7), NOW)
+    store.see_absent(POD_REF, at(5), raw_pod(metadata=TAKEN, **UNBOUND, version=8))
+    known = POD.observe(stopping(), store.lister, at(6)).workload
+    assert known is not None
+    assert (known.pods[0].phase, known.pods[0].resource_version) == ("Failed", None)
+
+    again = ObjectStore()
+    again.see_absent(POD_REF, at(9))
+    assert POD.required_reads(stopping(known=known), again.lister, at(9)) == ()
+    found = POD.observe(stopping(known=known), again.lister, at(9))
+    assert (found.proof, found.blocked) == (Proof.NEVER_STARTED, None)

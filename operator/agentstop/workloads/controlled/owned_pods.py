@@ -18,7 +18,7 @@ from agentstop.workloads.pods.node import is_deleted
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
 from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
-from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
+from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.requests import Get
 
@@ -333,7 +333,7 @@ def _of_vanished(
 ) -> Finding:
     """A pod that the status lists, and that is not there any more."""
     if has_ended(evidence):
-        return Proof.ENDED, None
+        return end_on_record(evidence), None
     entry = group.pods.get(evidence.uid)
     if entry is None or not entry.absent:
         return None, None  # that a selector does not find it may only mean that it lost its labels

@@ -9,7 +9,7 @@ from agentstop.api.task import KIND, Phase
 from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
-from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason, Task
+from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
 from agentstop.workloads.pods.container import State
 from agentstop.workloads.pods.departures import (
@@ -27,7 +27,7 @@ from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, ta
 from agentstop.workloads.pods.proof import proof_of, proof_on_record
 from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.record import PodRecord
-from agentstop.workloads.pods.recorded import grace_on_record, has_ended, may_be_starting
+from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
 from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
 
@@ -203,7 +203,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
             workload=known,
             halted=True,
             ending=lost(known.name),
-            proof=Proof.ENDED,
+            proof=end_on_record(evidence),
             blocked=taken,
             kept=(),
         )

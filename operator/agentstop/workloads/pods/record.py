@@ -19,7 +19,8 @@ STOP_DEADLINE_SECONDS: Final = 1
 """The deadline that stops a pod in place: the least that the API server takes, so that nobody can lower it further, and
 the field cannot be raised."""
 
-ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+FAILED_PHASE: Final = "Failed"
+ENDED_PHASES: Final = frozenset({"Succeeded", FAILED_PHASE})
 
 RUNNING_PHASE: Final = "Running"
 """Phase of a pod whose containers have all been started, once at least.
@@ -271,8 +272,11 @@ class PodRecord:
         """Return what a task's status says of it, and of its node where that is needed; `known` is what it says by now.
 
         `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
-        or went, in another state than this.
+        or went, in another state than this. What is seen to go without a node is over with that, which nothing tells
+        any more who comes later.
         """
+        went_unbound = self.node is None and not unseen
+        over = self.ended or went_unbound
         told = self.ended or (self.phase not in ENDED_PHASES and not cut_off)
         # What somebody put in to debug the pod is no part of its work, and its end none of the stop's.
         own = [each for each in self.containers if each.role is not Role.EPHEMERAL]
@@ -281,13 +285,13 @@ class PodRecord:
             name=self.name,
             uid=self.uid,
             node=self.node,
-            resource_version=self._first_version(known) if self.node is None and not self.ended else None,
+            resource_version=self._first_version(known) if self.node is None and not over else None,
             boot_id=boot_id,
             grace_period_seconds=self.longest_grace_seconds
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
             restarts_slowly=self.restarts_slowly(unseen=unseen) or None,
-            phase=self.phase if told else UNKNOWN_PHASE,
+            phase=FAILED_PHASE if went_unbound and not self.ended else self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.pods.record import ENDED_PHASES, RUNNING_PHASE
 
@@ -12,6 +13,13 @@ def has_ended(evidence: PodEvidence) -> bool:
     """Whether what is on record of a pod says that no process of it is left."""
     running = any(each.started_at is not None and each.finished_at is None for each in evidence.containers)
     return evidence.phase in ENDED_PHASES and not running
+
+
+def end_on_record(evidence: PodEvidence) -> Proof:
+    """Return what is proven by what is on record of a pod that has ended."""
+    told = ((each.started_at, each.finished_at, each.exit_code) for each in evidence.containers)
+    ran = any(any(fact is not None for fact in each) for each in told)
+    return Proof.ENDED if ran else Proof.NEVER_STARTED
 
 
 def grace_on_record(evidence: PodEvidence) -> timedelta:
