@@ -21,6 +21,8 @@ def ended_by_itself(case: DecisionInput) -> Decision | None:
         return None
     if seen.refused is not None:
         return Decision(status=next_status(case, Phase.FAILED, seen.refused, finished_at=case.now))
+    if _ended_for_the_pause(case):
+        return None
     main_ending = seen.main_ending or _success_on_record(case)
     if main_ending is not None and not _ended_by_our_signal(case, main_ending):
         return None if _is_given_up(case) else _main_ended(case, main_ending)
@@ -33,6 +35,17 @@ def _ended_on_request(case: DecisionInput) -> bool:
     """Whether somebody asked for the end of the workload, for good or for a pause."""
     paused = case.task.to_be_paused or case.phase in {Phase.PAUSING, Phase.PAUSED}
     return paused or source_of(case) is not None
+
+
+def _ended_for_the_pause(case: DecisionInput) -> bool:
+    """Whether what has ended is the pod that the task was paused by, whose object is kept: the next one comes yet.
+
+    How it ended was decided on then. When it was asked to go shows no more, once its kubelet has let go of it.
+    """
+    seen, since = case.seen, case.task.status.paused_at
+    if case.phase is not Phase.PAUSED or case.task.spec.workload_ref is not None or not seen.halted:
+        return False
+    return since is not None and seen.started_at is not None and seen.started_at <= since
 
 
 def _went_on_request(case: DecisionInput) -> bool:

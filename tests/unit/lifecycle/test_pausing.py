@@ -219,6 +219,20 @@ def test_a_workload_that_ended_before_it_was_seen_running_counts_as_an_attempt()
     assert (status.phase, status.attempts) == (Phase.COMPLETED, 2)
 
 
+OVER = Ending(False, Reason("OOMKilled", "failed"), at(8))
+
+
+@pytest.mark.parametrize("spec", [PAUSED_SPEC, RUNS_SPEC], ids=["paused", "to be resumed"])
+@pytest.mark.parametrize("end", ["ending", "main_ending"])
+def test_the_pod_that_a_pause_has_ended_is_not_the_tasks_end_while_somebody_keeps_it(spec: Raw, end: str) -> None:
+    """A new process reads from it that it was asked to go when its kubelet let go of it, after all of it had ended."""
+    kept = seen(started_at=at(0), halted=True, signaled_at=at(9), proof=Proof.ENDED, **{end: OVER})
+    assert decided(spec, PAUSED, kept).status.phase is Phase.PAUSED
+
+    again = seen(started_at=at(12), halted=True, signaled_at=at(15), proof=Proof.ENDED, **{end: OVER})
+    assert decided(RUNS_SPEC, PAUSED, again).status.phase is Phase.FAILED
+
+
 def test_a_main_container_that_ended_before_anything_was_seen_running_counts_as_an_attempt() -> None:
     """A kubelet that runs a start hook says nothing of the pod before that is done."""
     over = Ending(False, Reason("ContainerFailed", "failed"), at(75))
