@@ -41,7 +41,9 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
     if deletion_at is not None and deletion_grace == MAX_DURATION_SECONDS:
         # The API server's own sum overflows, and says that it was over when it was asked for.
         requested_at, deletion_at = deletion_at, LATEST
-    killed_by = _deletion_killed_by(deletion_at, deletion_grace)
+    containers = tuple(_containers(spec, status))
+    held = bool(metadata.get("finalizers")) and deletion_at is not None and _outlives(containers, deletion_at)
+    killed_by = _deletion_killed_by(deletion_at, deletion_grace, held=held)
     return PodRecord(
         namespace=intern(metadata["namespace"]),
         name=metadata["name"],
@@ -67,14 +69,27 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         deletion_requested_at=requested_at,
         finalizers=tuple(metadata.get("finalizers") or ()),
         heavy=IS_HEAVY in raw,
-        containers=tuple(_containers(spec, status)),
+        containers=containers,
         account=intern(spec.get("serviceAccountName") or "default"),
         token_seconds=token_seconds(spec),
     )
 
 
-def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int) -> datetime | None:
-    if deletion_at is None or grace_seconds <= 0:
+def _outlives(containers: Iterable[ContainerRecord], deletion_at: datetime) -> bool:
+    """Whether a container has not ended by the moment at which a deletion is over."""
+    own = [each for each in containers if each.role is not Role.EPHEMERAL]
+    return any(
+        each.state is State.RUNNING or (each.finished_at is not None and each.finished_at > deletion_at) for each in own
+    )
+
+
+def _deletion_killed_by(deletion_at: datetime | None, grace_seconds: int, *, held: bool) -> datetime | None:
+    """Return when a deletion has SIGKILL sent.
+
+    Without a grace period it is the kubelet's own, which lets go of a pod that has ended; or somebody's by force, of a
+    pod that is `held` there by a finalizer while it runs: then its kubelet hears of that, and leaves it the least.
+    """
+    if deletion_at is None or (grace_seconds <= 0 and not held):
         return None
     return deletion_at + timedelta(seconds=max(0, MIN_KUBELET_SECONDS - grace_seconds))
 

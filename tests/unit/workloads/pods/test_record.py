@@ -292,3 +292,27 @@ def test_letting_go_of_a_pod_does_not_change_when_it_was_asked_to_go() -> None:
     assert let_go.killed_by is None
     assert let_go.following(going).deletion_requested_at == at(8)
     assert let_go.following(pod()).deletion_requested_at == at(15)
+
+
+HELD: dict[str, Any] = {"deletionTimestamp": when(15), "deletionGracePeriodSeconds": 0, "finalizers": ["example.com/x"]}
+
+
+@pytest.mark.parametrize(
+    ("status", "killed_by"),
+    [
+        ({"containerStatuses": [running()]}, at(17)),
+        ({"phase": "Failed", "containerStatuses": [ended(code=137, finished=18)]}, at(17)),
+        ({"phase": "Failed", "containerStatuses": [ended(finished=15)]}, None),
+    ],
+    ids=["it runs", "it ran on", "its kubelet lets go of it"],
+)
+def test_who_removes_by_force_what_a_finalizer_holds_leaves_it_two_seconds(
+    status: dict[str, Any], killed_by: object
+) -> None:
+    going = pod(metadata={"deletionTimestamp": when(38), "deletionGracePeriodSeconds": 30})
+    forced = pod(metadata=HELD, status=status)
+
+    assert forced.killed_by == killed_by
+    assert forced.following(going).killed_by == at(38), "no kubelet has to shorten what runs"
+    assert forced.following(going).soonest_kill == (killed_by or at(38)), "but it may"
+    assert pod(metadata=HELD | {"finalizers": []}, status=status).killed_by is None, "its own time is left to it"
