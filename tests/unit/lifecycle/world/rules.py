@@ -28,6 +28,9 @@ from .machine import Sandbox
 from .memory import Memory, Written
 from .server import NAMESPACE, Raw
 
+AT_ONCE = timedelta(seconds=2)
+"""Within this time a kubelet begins with what it hears."""
+
 ENDED_BY_ITSELF = frozenset({Phase.COMPLETED, Phase.FAILED})
 
 
@@ -237,11 +240,13 @@ def _goes_after_proof(stop: StopRequest | None) -> bool:
 
 
 def _out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
-    """Whether a container ran out of memory when its grace period should have been over, and a start held that up.
+    """Whether a container ran out of memory when its grace period should have been over, and its kubelet began late.
 
-    Nothing tells that from SIGKILL: the kubelet does not say when it began.
+    A start holds that up, or it does not run. Nothing tells that from SIGKILL: it does not say when it began.
     """
-    if stop is None or stop.kill_at is None or not any(each.hook or each.pull for each in truth.processes):
+    if stop is None or stop.kill_at is None or stop.signaled_at is None:
+        return False
+    if truth.term_at is not None and truth.term_at <= stop.signaled_at + AT_ONCE:
         return False
     due = stop.kill_at.replace(microsecond=0)
     ends = [each.finished_at for each in truth.processes if each.reason == OUT_OF_MEMORY]
