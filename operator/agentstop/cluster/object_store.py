@@ -82,6 +82,7 @@ class ObjectStore:
         seen = read_record(read_owner if link else reader_of(ref), raw)
         signaled_at = None
         since = now
+        version_at = None
         before = known.seen if known is not None else None
         if (
             known is not None
@@ -94,6 +95,7 @@ class ObjectStore:
                 since = known.since or known.at
                 if known.absent and not known.stale:
                     return  # what is gone does not come back: this event was overtaken by another one
+                version_at = None if newer else known.version_at or known.at
                 seen = _following(seen, before) if newer else before
             elif not newer:
                 return  # an older object of that name
@@ -105,7 +107,9 @@ class ObjectStore:
         elif signal is False:
             signaled_at = None
         boots = _boots(seen, known.boots if known is not None else (), now)
-        self._entries[ref] = CacheEntry(seen=seen, at=now, since=since, signaled_at=signaled_at, boots=boots)
+        self._entries[ref] = CacheEntry(
+            seen=seen, at=now, version_at=version_at, since=since, signaled_at=signaled_at, boots=boots
+        )
 
     def see_absent(self, ref: ObjectRef, now: datetime, last: Mapping[str, Any] | None = None) -> None:
         """Note that there is no such object; `last` is its last state, where the watch brought it."""

@@ -77,9 +77,6 @@ class TaskStore:
             task = replace(task, stop_seen_at=now)
         if known is not None and same and known.stop_seen_at is not None and not task.status.phase.terminal:
             task = replace(task, stop_seen_at=known.stop_seen_at)
-        if task.to_be_paused:
-            since = known.pause_seen_at if known is not None and same else None
-            task = replace(task, pause_seen_at=since or now)
         self._replace(key, task)
         return key
 

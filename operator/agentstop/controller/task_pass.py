@@ -87,7 +87,12 @@ class TaskPass(Pass):
             if decision.in_doubt and self._cpu_use is CPUUse.UNASKED:
                 await self._look_at_processors(task, now)
                 continue
-            confirms = decision.status.phase is Phase.STOPPED and not task.status.phase.terminal
+            phase = decision.status.phase
+            quiet = phase in {Phase.STOPPED, Phase.PAUSED} and phase is not task.status.phase
+            if quiet and await self.send_new(kind.last_reads(task, means.cache.lister)):
+                self.check()
+                continue
+            confirms = phase is Phase.STOPPED and not task.status.phase.terminal
             if confirms and family.children is not None and await self._list_children():
                 continue
             if not await self.send_new(self._requests(decision, now)):

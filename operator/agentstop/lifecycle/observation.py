@@ -31,8 +31,6 @@ class Task:
     """Whether the object itself is gone; then nothing can be written any more, only carried out."""
     stop_seen_at: datetime | None = None
     """When this process first saw the request to stop, the task's own or an ancestor's."""
-    pause_seen_at: datetime | None = None
-    """When this process first saw that nothing of it is to run for now."""
     requested_at: datetime | None = None
     """When the API server took the request to stop or to delete it, in whole seconds; None where that is not known."""
     unwritable: "Reason | None" = None
@@ -60,12 +58,6 @@ class Task:
     def to_be_paused(self) -> bool:
         """Whether nothing of it is to run for now."""
         return self.spec.paused and self.pausable
-
-    @property
-    def end_asked_at(self) -> datetime | None:
-        """Since when what it stands for is known to have to end, for good or for now; None where it has not."""
-        stop = self.status.stop
-        return stop.accepted_at if stop is not None else self.stop_seen_at or self.pause_seen_at
 
 
 class Presence(StrEnum):

@@ -9,7 +9,7 @@ from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import Lister, WatchTarget
 from agentstop.workloads.pods.record import PodRecord
-from agentstop.workloads.requests import LiveRead, Request
+from agentstop.workloads.requests import Get, LiveRead, Request
 
 
 class WorkloadKind(Protocol):
@@ -21,6 +21,9 @@ class WorkloadKind(Protocol):
 
     def watches(self, task: Task, lister: Lister) -> tuple[WatchTarget, ...]:
         """Return what has to be followed for the task, because no label of ours leads to it."""
+
+    def last_reads(self, task: Task, lister: Lister) -> tuple[Get, ...]:
+        """Return what has to be looked at once more before it is said that nothing of the task runs."""
 
     def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return what has to be read live before anything can be decided."""

@@ -82,6 +82,8 @@ class CacheEntry:
     """Of what is gone: how much is known of how it went."""
     at: datetime
     """When this was learnt, by our clock."""
+    version_at: datetime | None = None
+    """When the version that is known was learnt first, where it was looked at again since."""
     since: datetime | None = None
     """When this object was first known to be there, where another one had its name before."""
     signaled_at: datetime | None = None

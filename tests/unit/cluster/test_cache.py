@@ -117,14 +117,6 @@ def test_the_first_sight_of_a_stop_is_kept(cache: Cache) -> None:
     assert task.stop_seen_at == at(1)
 
 
-def test_the_first_sight_of_each_pause_is_kept(cache: Cache) -> None:
-    for version, paused in enumerate((True, True, False, True), 1):
-        cache.tasks.put(raw_task({"paused": paused, "podTemplate": {}}, version=version), at(version))
-        task = cache.tasks.get(KEY)
-        assert task is not None
-        assert task.pause_seen_at == (at(1), at(1), None, at(4))[version - 1]
-
-
 @pytest.mark.parametrize("phase", ["Stopped", "Completed", "Failed"])
 def test_a_stop_of_a_task_that_ended_is_no_stop(cache: Cache, phase: str) -> None:
     cache.tasks.put(raw_task({"stopRequested": True, "podTemplate": {}}, {"phase": phase}), NOW)

@@ -76,6 +76,15 @@ class Controlled:
         pods = [] if over else [part.pods for part in parts if part.pods is not None]
         return (*refs, *pods)
 
+    def last_reads(self, task: Task, lister: Lister) -> tuple[Get, ...]:
+        """Return the objects that are there.
+
+        Somebody may have started one again since it was seen last, and the event of that be on its way. In the version
+        that is known it makes no pods, so that a list of them from then on counts where it has that version still.
+        """
+        needed = ((ref, lister.entries.get(ref)) for ref in self._needed(task, lister))
+        return tuple(Get(ref) for ref, entry in needed if entry is not None and not entry.absent)
+
     def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return what has to be read before the workload's state is known, and what completes the proof."""
         if task.status.phase in {Phase.COMPLETED, Phase.FAILED}:
@@ -105,9 +114,7 @@ class Controlled:
                 uids, since = part.members.untraced(part.group, task.resource_version)
                 if uids:
                     required_reads.append(Recall(part.pods, uids, since))
-                if asked and part.quiet and not part.looked_at:
-                    required_reads.append(Get(part.ref))
-                elif asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
+                if asked and part.quiet and part.certain_from() <= now and not part.listed_since(part.certain_from()):
                     required_reads += [ListPods(part.pods), *self._again(task)]
                 elif not asked and part.gone and part.quiet and not part.listed_since(part.entry.at):
                     required_reads.append(ListPods(part.pods))

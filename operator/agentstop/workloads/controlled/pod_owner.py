@@ -39,17 +39,6 @@ class PodOwner:
     members: OwnedPods
     group: PodGroup
     pods: PodsOf | None
-    asked_at: datetime | None = None
-    """Since when its end is asked for, if it is."""
-
-    @property
-    def looked_at(self) -> bool:
-        """Whether it was looked at since its end is asked for.
-
-        Where it was halted before, there is nothing to be changed about it whose answer could tell: somebody may have
-        started it again, and the event of that be on its way.
-        """
-        return self.gone or self.asked_at is None or self.entry.at >= self.asked_at
 
     @property
     def gone(self) -> bool:
@@ -90,14 +79,15 @@ class PodOwner:
     def certain_from(self) -> datetime:
         """Return the moment from which a list of its pods is complete: nobody makes another one any more."""
         told_at = self.entry.signaled_at or self.owner.marked_at
+        known_at = self.entry.version_at or self.entry.at  # in this version it has made none since
         if told_at is None:
-            return self.entry.at
+            return known_at
         taken = [each.pod.taken_at for each in self.members.seen if each.outlived(told_at)]
         young = not taken or any(at is None or at + RECENT >= told_at for at in taken)
         # What its controller says may be of an earlier halt, of which this one is only the repetition.
         said_at = self.owner.settled_at
         old = said_at is not None and said_at < told_at.replace(microsecond=0)
-        return max(self.entry.at, told_at + SETTLING) if young or old else self.entry.at
+        return max(known_at, told_at + SETTLING) if young or old else known_at
 
 
 def part_of(
@@ -114,8 +104,7 @@ def part_of(
     group = lister.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
     listed = [each for each in known_pods(known) if each.uid not in elsewhere]
-    members = owned_pods_of(owner.uid, group, listed, lister)
-    return PodOwner(ref, entry, owner, members, group, pods, task.end_asked_at)
+    return PodOwner(ref, entry, owner, owned_pods_of(owner.uid, group, listed, lister), group, pods)
 
 
 def pods_of(task: Task, ref: ObjectRef, owner: OwnerRecord) -> PodsOf | None:
@@ -173,12 +162,7 @@ def finding(parts: Iterable[PodOwner], task: Task, lister: Lister, now: datetime
             return None, Reason("PodsUnknown", f"{name} says no label selector in its scale, so its pods are not known")
         if proof is None and not part.members.empty:
             return None, None
-        if (
-            not part.quiet
-            or not part.looked_at
-            or part.certain_from() > now
-            or not part.listed_since(part.certain_from())
-        ):
+        if not part.quiet or part.certain_from() > now or not part.listed_since(part.certain_from()):
             return None, None
         proofs.append(proof)
     found = [proof for proof in proofs if proof is not None]

@@ -59,6 +59,10 @@ class _Pod:
         hidden = task.spec.workload_ref is not None or (pod is not None and pod.task != task.name)
         return (_ref(task),) if hidden else ()
 
+    def last_reads(self, _task: Task, _lister: Lister) -> tuple[Get, ...]:
+        """Return nothing: a pod that has ended does not begin anew."""
+        return ()
+
     def required_reads(self, task: Task, lister: Lister, now: datetime) -> tuple[LiveRead, ...]:
         """Return the pod if nothing is known of it, and its node where the node's state decides."""
         ref = _ref(task)
