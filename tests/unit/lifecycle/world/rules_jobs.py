@@ -29,7 +29,7 @@ class JobRules:
         self._memory = memory
         self._controller = controller
         self._read = 0
-        self._slow = False
+        self.slow = False
         """Whether the controller was so slow that an old Suspended=True could be taken for a new one."""
         self._stopped: dict[str, tuple[int, AgentTaskStatus]] = {}
         """By the UID of a Job: the place in the history at which its task was Stopped, and its status."""
@@ -108,7 +108,7 @@ class JobRules:
                 if self._memory.owner(pod).get("uid") != uid or not self._memory.runs(pod):
                     continue
                 assert born > number, "rule 2: Stopped is a lie, a pod of before runs"
-                assert self._slow or self._memory.resumed.get(uid, 0) > number, (
+                assert self.slow or self._memory.resumed.get(uid, 0) > number, (
                     "rule 2: Stopped is a lie, one came after"
                 )
         self._check_rivals(tasks)
@@ -119,12 +119,13 @@ class JobRules:
         assert len(uids) == len(set(uids)), "two tasks have the same workload"
 
     def _take_stock(self) -> None:
+        """Take in what is new in the history."""
         for change in self._server.history[self._read :]:
             if change.ref.kind == KIND and change.kind == "DELETED":
                 workload = read(change.after["status"]).workload
                 if workload is not None:
                     self._stopped.pop(workload.uid, None)
-        self._slow |= self._controller.lag > QUICK and bool(self._memory.resumed)
+        self.slow |= self._controller.lag > QUICK and bool(self._memory.resumed)
         self._read = len(self._server.history)
 
 

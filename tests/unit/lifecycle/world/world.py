@@ -253,8 +253,8 @@ class World:
             self.job_rules.check_written(written)
             self.reported_rules.check_written(written)
         self.rules.check_truth(self.tasks())
-        self.pause_rules.check_truth()
         self.job_rules.check_truth(self.tasks())
+        self.pause_rules.check_truth(slow=self.job_rules.slow)
         self.reported_rules.check_truth(self.tasks())
 
     # The end
