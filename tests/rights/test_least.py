@@ -25,6 +25,7 @@ IN_NAMESPACES = {
     "batch/jobs": SEE | {"patch"},
     "agents.x-k8s.io/sandboxes": SEE | {"patch"},
     "extensions.agents.x-k8s.io/sandboxclaims": SEE,
+    "ray.io/rayclusters": SEE | {"patch"},
     **{f"apps/{plural}": SEE for plural in ("deployments", "statefulsets", "replicasets")},
     **{f"apps/{plural}/scale": {"get", "patch"} for plural in ("deployments", "statefulsets", "replicasets")},
 }

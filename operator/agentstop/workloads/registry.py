@@ -7,6 +7,7 @@ from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.workloads.kind import WorkloadKind
 from agentstop.workloads.kinds.job import JOB
 from agentstop.workloads.kinds.pod import POD
+from agentstop.workloads.kinds.ray_cluster import RAY_API, RAY_CLUSTER
 from agentstop.workloads.kinds.sandbox import SANDBOX, SANDBOX_API
 from agentstop.workloads.kinds.sandbox_claim import CLAIM, CLAIM_API
 from agentstop.workloads.kinds.scalable import SCALED
@@ -16,6 +17,7 @@ KINDS: Final[Mapping[tuple[str, str], WorkloadKind]] = {
     ("batch/v1", "Job"): JOB,
     (SANDBOX_API, "Sandbox"): SANDBOX,
     (CLAIM_API, "SandboxClaim"): CLAIM,
+    (RAY_API, "RayCluster"): RAY_CLUSTER,
 }
 """Workload modules by API version and kind: the only table of them. A new kind is one module and one line here.
 Whatever else can be scaled is stopped by scaling it."""

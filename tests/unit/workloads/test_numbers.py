@@ -69,7 +69,7 @@ def test_a_deletion_whose_sum_overflows_was_asked_for_when_it_is_said_to_be_over
     assert seen.deletion_at > at(10**9)
 
 
-@pytest.mark.parametrize("which", ["job", "sandbox", "claim", "deployment"])
+@pytest.mark.parametrize("which", ["job", "sandbox", "claim", "raycluster", "deployment"])
 @pytest.mark.parametrize("odd", [2**63 - 1, -1, None, "many", {}, []])
 def test_a_workload_with_odd_numbers_is_read(which: str, odd: Any) -> None:
     raw = raw_owner(which, generation=odd)

@@ -6,6 +6,7 @@ import pytest
 
 from agentstop.workloads.controlled.record import OwnerRecord, read_owner
 from agentstop.workloads.kinds.job import read_job
+from agentstop.workloads.kinds.ray_cluster import read_ray_cluster
 from agentstop.workloads.kinds.sandbox import read_sandbox, sandbox_selector
 from agentstop.workloads.kinds.sandbox_claim import read_claim
 from agentstop.workloads.kinds.scalable import read_scaled
@@ -29,7 +30,7 @@ def test_of_what_only_links_the_controller_is_read() -> None:
     assert (seen.uid, seen.selector, seen.halted) == ("deployment-uid", None, False)
 
 
-@pytest.mark.parametrize("read", [read_job, read_sandbox, read_claim, read_scaled, read_owner])
+@pytest.mark.parametrize("read", [read_job, read_sandbox, read_claim, read_ray_cluster, read_scaled, read_owner])
 def test_an_object_without_status_can_be_read(read: Any) -> None:
     metadata = {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1", "deletionTimestamp": when(1)}
     seen = read({"metadata": metadata})
