@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from agentstop_playground.controllers import Controllers, sandbox_crds
+from agentstop_playground.controllers import Controllers, ray_crds, sandbox_crds
 from agentstop_playground.kubeconfig_file import KubeconfigFile
 from agentstop_playground.node import Node
 from agentstop_playground.server import ApiServer
@@ -18,8 +18,8 @@ class Playground:
     """An async context manager: inside it, everything is served; on leaving, processes and files are gone.
 
     Args:
-        crds: CustomResourceDefinitions that are there from the start; of the sandbox kinds there are our own unless
-            they are among these.
+        crds: CustomResourceDefinitions that are there from the start; of the kinds that controllers here look after
+            there are our own unless they are among these.
         kubeconfig: file to write; it must not exist, or be one that an earlier playground left behind.
         port: port of the API server on 127.0.0.1; 0 for a free one.
         data_dir: where pods' files and logs are while it runs; None for a temporary folder.
@@ -29,7 +29,7 @@ class Playground:
         self, *, crds: Sequence[Mapping[str, Any]], kubeconfig: Path, port: int = 0, data_dir: Path | None = None
     ) -> None:
         given = {crd["metadata"]["name"] for crd in crds}
-        ours = [crd for crd in sandbox_crds() if crd["metadata"]["name"] not in given]
+        ours = [crd for crd in [*sandbox_crds(), *ray_crds()] if crd["metadata"]["name"] not in given]
         self._server = ApiServer(token=secrets.token_urlsafe(32), crds=[*crds, *ours], port=port)
         self._kubeconfig = KubeconfigFile(kubeconfig)
         self._data_dir = data_dir

@@ -288,7 +288,11 @@ ADOPTIONS = {
         [("agents.x-k8s.io", "sandboxes", ("patch",))],
         "sandboxes",
     ),
-    "RayCluster": (reference("ray.io/v1", "RayCluster"), [("ray.io", "rayclusters", ("patch",))], "rayclusters of API"),
+    "RayCluster": (
+        reference(manifests.RAY_VERSION, "RayCluster"),
+        [("ray.io", "rayclusters", ("patch",))],
+        "rayclusters of API",
+    ),
     "Deployment": (
         reference("apps/v1", "Deployment"),
         [("apps", "deployments/scale", ("patch",))],

@@ -42,6 +42,11 @@ class Feature(enum.Enum):
     GARBAGE_COLLECTION = "what an object owns goes with it"
     POD_LOGS = "the API server serves pods' logs"
     SANDBOX_QUIRKS = "its sandbox controller misbehaves on request"
+    RAY_CLUSTERS = "somebody looks after RayClusters"
+
+
+STANDING_IN = frozenset({Feature.SANDBOX_QUIRKS, Feature.RAY_CLUSTERS})
+"""What is so where the playground's controllers look after custom kinds."""
 
 
 @dataclass
@@ -132,8 +137,8 @@ async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluste
         server, kubeconfig = await stack.enter_async_context(apiserver.playground_server(folder, crds=crds))
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
-        await definitions.install(kube, definitions.sandboxes())
-        features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.SANDBOX_QUIRKS}
+        await definitions.install(kube, definitions.custom())
+        features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, *STANDING_IN}
         cluster = Cluster("playground", kubeconfig, kube, frozenset(features), folder, server)
         ours = controllers.playground(kubeconfig, folder, job_controller=False)
         cluster.controllers = await stack.enter_async_context(ours)
@@ -157,8 +162,8 @@ async def real(folder: Path, *, users: Sequence[str] = (), crds: bool = True) ->
         stack.push_async_callback(kube.close)
         if crds:
             await install_crds(kube)
-        await definitions.install(kube, definitions.sandboxes())
-        features = {Feature.OWN_SERVER, Feature.OWN_CONTROLLERS, Feature.RBAC, Feature.SANDBOX_QUIRKS}
+        await definitions.install(kube, definitions.custom())
+        features = {Feature.OWN_SERVER, Feature.OWN_CONTROLLERS, Feature.RBAC, *STANDING_IN}
         manager: Program | None = None
         if job_controller:
             manager = await stack.enter_async_context(controllers.kubernetes(plane, folder))

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agentstop_playground.controllers import ALL
-from agentstop_playground.controllers import SANDBOXES as FOR_SANDBOXES
+from agentstop_playground.controllers import ALL, CUSTOM
 from tests.support import manifests
 from tests.support.apiserver import GO, ControlPlane, assets
 from tests.support.kube import JOBS, SANDBOXES, Kind, Kube, Object
@@ -87,8 +86,8 @@ async def kubernetes(plane: ControlPlane, folder: Path) -> AsyncIterator[Program
 async def playground(
     kubeconfig: Path, folder: Path, *, job_controller: bool, namespaces: Sequence[str] = ()
 ) -> AsyncIterator[Program]:
-    """Run the playground's, in all namespaces if none are named; `job_controller`: those for sandboxes alone."""
-    wanted = FOR_SANDBOXES if job_controller else ALL
+    """Run the playground's, in all namespaces if none are named; `job_controller`: those for custom kinds alone."""
+    wanted = CUSTOM if job_controller else ALL
     arguments = ["--kubeconfig", str(kubeconfig)]
     arguments += [word for name in sorted(wanted) for word in ("--only", name)]
     arguments += [word for name in namespaces for word in ("--namespace", name)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from agentstop_playground.controllers import sandbox_crds
+from agentstop_playground.controllers import ray_crds, sandbox_crds
 from tests.support.kube import CRDS, Kind, Kube, KubeError, Object
 from tests.support.waiting import PATIENCE, until
 
@@ -29,6 +29,11 @@ def sandboxes() -> list[Object]:
     """Return the definitions of the sandbox kinds: the published ones where they are given, or the playground's."""
     folder = os.environ.get(PUBLISHED)
     return published(Path(folder)) if folder else sandbox_crds()
+
+
+def custom() -> list[Object]:
+    """Return the definitions of all kinds that the playground's controllers look after besides Kubernetes' own."""
+    return [*sandboxes(), *ray_crds()]
 
 
 async def belong_to_others(kube: Kube) -> bool:

@@ -1,4 +1,4 @@
-"""Manifests of what agents run in besides bare pods: Jobs, what scales, and sandboxes."""
+"""Manifests of what agents run in besides bare pods: Jobs, what scales, sandboxes, and RayClusters."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from tests.support.agents import IDLE, pod_spec
 from tests.support.kube import Object
 
 SANDBOX_VERSION = "agents.x-k8s.io/v1beta1"
+RAY_VERSION = "ray.io/v1"
 EXTENSIONS_VERSION = "extensions.agents.x-k8s.io/v1beta1"
 
 
@@ -57,6 +58,13 @@ def warm_pool(name: str, template: str, *, replicas: int = 0, **spec: Any) -> Ob
 def claim(name: str, pool: str, **spec: Any) -> Object:
     """Return a claim to a sandbox of a pool."""
     return _manifest(EXTENSIONS_VERSION, "SandboxClaim", name, {"warmPoolRef": {"name": pool}, **spec})
+
+
+def ray_cluster(name: str, script: str = IDLE, *, workers: int = 1, grace: int = 5, **spec: Any) -> Object:
+    """Return a RayCluster with a head and so many workers; `grace` in seconds."""
+    template = {"template": {"spec": pod_spec(script, grace=grace)}}
+    group = {"groupName": "small", "replicas": workers, **template}
+    return _manifest(RAY_VERSION, "RayCluster", name, {"headGroupSpec": template, "workerGroupSpecs": [group], **spec})
 
 
 def reference(workload: Object) -> Object:

@@ -1,4 +1,4 @@
-"""What a test does with Jobs, Deployments and sandboxes in its namespace, and the pods that come of them."""
+"""What a test does with Jobs, Deployments, sandboxes and the like in its namespace, and the pods that come of them."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from tests.support.kube import (
     DEPLOYMENTS,
     JOBS,
     PODS,
+    RAY_CLUSTERS,
     REPLICA_SETS,
     SANDBOX_CLAIMS,
     SANDBOX_TEMPLATES,
@@ -26,6 +27,7 @@ KINDS: Mapping[str, Kind] = {
     "Deployment": DEPLOYMENTS,
     "ReplicaSet": REPLICA_SETS,
     "StatefulSet": STATEFUL_SETS,
+    "RayCluster": RAY_CLUSTERS,
     "Sandbox": SANDBOXES,
     "SandboxClaim": SANDBOX_CLAIMS,
     "SandboxTemplate": SANDBOX_TEMPLATES,
@@ -177,12 +179,21 @@ def _bound_to(claim: Object) -> str:
 
 
 def _marked(namespace: str, manifest: Object) -> Object:
-    spec, kind = manifest["spec"], manifest["kind"]
-    field = next((field for field in ("template", "podTemplate") if field in spec), None)
-    if field is None:
-        return manifest
     # A template's sandboxes belong to their claims; which of them is not known before one is bound.
-    shared = kind == "SandboxTemplate"
+    shared, kind = manifest["kind"] == "SandboxTemplate", manifest["kind"]
     variables = marks.for_template(namespace) if shared else marks.for_workload(namespace, kind, _name(manifest))
-    template = {**spec[field], "spec": marks.put(spec[field]["spec"], variables)}
-    return {**manifest, "spec": {**spec, field: template}}
+    return {**manifest, "spec": _with_marks(manifest["spec"], variables)}
+
+
+def _with_marks(value: Any, variables: list[Object]) -> Any:
+    """Return a part of a manifest with variables in all pod templates that there are in it."""
+    if isinstance(value, list):
+        return [_with_marks(each, variables) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {**each, "spec": marks.put(each["spec"], variables)}
+        if key in {"template", "podTemplate"}
+        else _with_marks(each, variables)
+        for key, each in value.items()
+    }

@@ -1,6 +1,6 @@
-"""The playground's controllers: just enough of Kubernetes' own and of agent-sandbox, for any API server."""
+"""The playground's controllers: just enough of Kubernetes' own, of agent-sandbox and of KubeRay, for any API server."""
 
-from agentstop_playground.controllers.controllers import ALL, SANDBOXES, Controllers
-from agentstop_playground.controllers.sandbox_definitions import sandbox_crds
+from agentstop_playground.controllers.controllers import ALL, CUSTOM, Controllers
+from agentstop_playground.controllers.definitions import ray_crds, sandbox_crds
 
-__all__ = ["ALL", "SANDBOXES", "Controllers", "sandbox_crds"]
+__all__ = ["ALL", "CUSTOM", "Controllers", "ray_crds", "sandbox_crds"]

@@ -10,6 +10,7 @@ from agentstop_playground.controllers.controller import Controller
 from agentstop_playground.controllers.deployment import DeploymentController
 from agentstop_playground.controllers.hub import Hub
 from agentstop_playground.controllers.job import JobController
+from agentstop_playground.controllers.ray_cluster import RayClusterController
 from agentstop_playground.controllers.replicaset import ReplicaSetController
 from agentstop_playground.controllers.sandbox import SandboxController
 from agentstop_playground.controllers.statefulset import StatefulSetController
@@ -23,10 +24,11 @@ _MAKERS: Final[Mapping[str, Callable[[Hub], Controller]]] = {
     "sandbox": SandboxController,
     "sandboxclaim": SandboxClaimController,
     "sandboxwarmpool": SandboxWarmPoolController,
+    "raycluster": RayClusterController,
 }
 
-SANDBOXES: Final = frozenset({"sandbox", "sandboxclaim", "sandboxwarmpool"})
-"""The controllers of agent-sandbox's kinds."""
+CUSTOM: Final = frozenset({"sandbox", "sandboxclaim", "sandboxwarmpool", "raycluster"})
+"""The controllers of kinds that are not Kubernetes' own."""
 
 ALL: Final = frozenset(_MAKERS)
 """The names of the controllers that there are."""

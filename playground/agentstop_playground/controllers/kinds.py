@@ -41,6 +41,7 @@ DEPLOYMENT: Final = Kind("apps", "v1", "Deployment", "deployments")
 REPLICA_SET: Final = Kind("apps", "v1", "ReplicaSet", "replicasets")
 STATEFUL_SET: Final = Kind("apps", "v1", "StatefulSet", "statefulsets")
 
+RAY_CLUSTER: Final = Kind("ray.io", "v1", "RayCluster", "rayclusters", custom=True)
 SANDBOX: Final = Kind("agents.x-k8s.io", "v1beta1", "Sandbox", "sandboxes", custom=True)
 SANDBOX_CLAIM: Final = Kind("extensions.agents.x-k8s.io", "v1beta1", "SandboxClaim", "sandboxclaims", custom=True)
 SANDBOX_TEMPLATE: Final = Kind(

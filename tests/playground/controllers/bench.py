@@ -10,11 +10,12 @@ from typing import Any
 from tests.support.waiting import PATIENCE
 
 from agentstop_playground.api_client import MERGE_PATCH, ApiClient, ApiError, Object
-from agentstop_playground.controllers import ALL, SANDBOXES, Controllers
+from agentstop_playground.controllers import ALL, CUSTOM, Controllers
 from agentstop_playground.controllers.kinds import (
     DEPLOYMENT,
     JOB,
     POD,
+    RAY_CLUSTER,
     REPLICA_SET,
     SANDBOX,
     SANDBOX_CLAIM,
@@ -25,8 +26,8 @@ from agentstop_playground.controllers.kinds import (
 from agentstop_playground.informer import Informer
 from agentstop_playground.node import Node
 
-WATCHED = (POD, JOB, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, SANDBOX, SANDBOX_CLAIM, SANDBOX_WARM_POOL)
-MADE = (SANDBOX_CLAIM, SANDBOX_WARM_POOL, SANDBOX, DEPLOYMENT, STATEFUL_SET, REPLICA_SET, JOB)
+WATCHED = (POD, JOB, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, SANDBOX, SANDBOX_CLAIM, SANDBOX_WARM_POOL, RAY_CLUSTER)
+MADE = (RAY_CLUSTER, SANDBOX_CLAIM, SANDBOX_WARM_POOL, SANDBOX, DEPLOYMENT, STATEFUL_SET, REPLICA_SET, JOB)
 """What is removed after a test, owners first."""
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
@@ -98,7 +99,7 @@ class Bench:
 
     async def control(self) -> None:
         """Start our controllers, without those of which the cluster has its own."""
-        wanted = SANDBOXES if self.endpoint.native else ALL
+        wanted = CUSTOM if self.endpoint.native else ALL
         self.controllers = Controllers(
             url=self.endpoint.url,
             token=self.endpoint.token,

@@ -9,7 +9,7 @@ import pytest
 from tests.support import apiserver, controllers, definitions
 from tests.support.kube import Kube
 
-from agentstop_playground.controllers import sandbox_crds
+from agentstop_playground.controllers import ray_crds, sandbox_crds
 from agentstop_playground.server import ApiServer
 
 from .bench import Bench, Endpoint
@@ -36,7 +36,7 @@ async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     """Each of the API servers in turn."""
     if request.param == "playground":
         token = secrets.token_urlsafe(16)
-        server = ApiServer(token=token, crds=sandbox_crds())
+        server = ApiServer(token=token, crds=[*sandbox_crds(), *ray_crds()])
         await server.start()
         yield Endpoint(server.url, token)
         await server.stop()
@@ -52,7 +52,7 @@ async def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         plane = await stack.enter_async_context(apiserver.control_plane(folder))
         kube = await Kube.open(plane.kubeconfig)
         stack.push_async_callback(kube.close)
-        await definitions.install(kube, sandbox_crds())
+        await definitions.install(kube, [*sandbox_crds(), *ray_crds()])
         if native:
             await stack.enter_async_context(controllers.kubernetes(plane, folder))
         yield Endpoint(plane.url, plane.token, plane.ssl(), native=native, collects_garbage=native)

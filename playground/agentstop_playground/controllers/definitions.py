@@ -1,11 +1,18 @@
-"""The sandbox kinds as the playground serves them: the names of agent-sandbox v1beta1, and less of it.
+"""Custom kinds as the playground serves them: the names of agent-sandbox v1beta1 and of KubeRay, and less of them.
 
-What the controllers here do not look at (services, volume claims, network policies, lifecycles of claims) is left out,
-so that nobody is told that it works. https://agent-sandbox.sigs.k8s.io
+What the controllers here do not look at (services, volume claims, network policies, lifecycles of claims, all of Ray)
+is left out, so that nobody is told that it works. https://agent-sandbox.sigs.k8s.io, https://docs.ray.io
 """
 
 from agentstop_playground.api_client import Object
-from agentstop_playground.controllers.kinds import SANDBOX, SANDBOX_CLAIM, SANDBOX_TEMPLATE, SANDBOX_WARM_POOL, Kind
+from agentstop_playground.controllers.kinds import (
+    RAY_CLUSTER,
+    SANDBOX,
+    SANDBOX_CLAIM,
+    SANDBOX_TEMPLATE,
+    SANDBOX_WARM_POOL,
+    Kind,
+)
 
 
 def sandbox_crds() -> list[Object]:
@@ -87,6 +94,31 @@ def sandbox_crds() -> list[Object]:
     ]
 
 
+def ray_crds() -> list[Object]:
+    """CustomResourceDefinition of RayCluster."""
+    worker = {"groupName": _text("Its name."), "replicas": {**_count("How many pods."), "default": 0}, **_RAY_TEMPLATE}
+    return [
+        _definition(
+            RAY_CLUSTER,
+            "",
+            "A head and its workers.",
+            spec=_object(
+                {
+                    "headGroupSpec": _object(_RAY_TEMPLATE, required=["template"]),
+                    "workerGroupSpecs": _list(_object(worker, required=["groupName", "template"])),
+                    "suspend": {"type": "boolean", "description": "Whether it is to have no pods."},
+                    "managedBy": _text(
+                        "Who makes its pods.", enum=["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]
+                    ),
+                },
+                required=["headGroupSpec"],
+            ),
+            status=_object({"conditions": _CONDITIONS, "state": _text("ready, or suspended.")}),
+            columns=[_column("Status", ".status.state"), _AGE],
+        )
+    ]
+
+
 def _object(properties: Object, required: list[str] | None = None) -> Object:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
@@ -149,7 +181,7 @@ def _definition(
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
-                "shortNames": [short_name],
+                **({"shortNames": [short_name]} if short_name else {}),
             },
             "versions": [version],
         },
@@ -157,22 +189,22 @@ def _definition(
 
 
 _STRINGS: Object = {"type": "object", "additionalProperties": {"type": "string"}}
-_TEMPLATE: Object = {
-    "podTemplate": {
-        **_object(
-            {
-                "metadata": _object({"labels": _STRINGS, "annotations": _STRINGS}),
-                "spec": {
-                    "type": "object",
-                    "x-kubernetes-preserve-unknown-fields": True,
-                    "description": "The pod's specification.",
-                },
+_POD: Object = {
+    **_object(
+        {
+            "metadata": _object({"labels": _STRINGS, "annotations": _STRINGS}),
+            "spec": {
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": True,
+                "description": "The pod's specification.",
             },
-            required=["spec"],
-        ),
-        "description": "The pod to make.",
-    }
+        },
+        required=["spec"],
+    ),
+    "description": "The pod to make.",
 }
+_TEMPLATE: Object = {"podTemplate": _POD}
+_RAY_TEMPLATE: Object = {"template": _POD}
 _LIFECYCLE: Object = {
     "operatingMode": _text(
         "Running: there is a pod. Suspended: there is none, and the Sandbox stays.",
