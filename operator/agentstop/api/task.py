@@ -152,7 +152,7 @@ class WorkloadRef(Model):
     api_version: str = Field(min_length=1, max_length=317, pattern=API_VERSION_PATTERN)
     """API version of the workload, such as batch/v1."""
     kind: str = Field(min_length=1, max_length=63, pattern="^[A-Za-z][A-Za-z0-9]*$")
-    """Kind of the workload: Pod, Job, Sandbox, SandboxClaim, or any kind that can be scaled, such as Deployment."""
+    """Kind of the workload: Pod, what can be suspended, such as Job or Sandbox, or scaled, such as Deployment."""
     name: str = Field(min_length=1, max_length=253, pattern=NAME_PATTERN)
     """Name of the workload."""
 
@@ -204,7 +204,7 @@ class AgentTaskSpec(Model):
     stop: StopRequest | None = None
     """How to stop, and why; optional."""
     paused: bool = Field(False)
-    """true ends the workload's processes until it is false again: a pod is made anew then, a Job or Sandbox is resumed, and what was scaled to 0 gets its former number back."""  # noqa: E501
+    """true ends the workload's processes until it is false again: a pod is made anew then, what was suspended is resumed, and what was scaled to 0 gets its former number back."""  # noqa: E501
     active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds that the task may run, counted from the start of its first container without the time that it was paused; then it is stopped with source Deadline."""  # noqa: E501
     budget: Budget | None = Field(None, json_schema_extra=schema(LIMITED))

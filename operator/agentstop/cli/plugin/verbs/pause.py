@@ -48,7 +48,7 @@ def _options(function: Function) -> Function:
 def pause(session: Session, /, **options: Any) -> int:
     """Ends the processes of tasks, and keeps them ended until they are resumed.
 
-    A task's pod is made anew then; a Job, Deployment or sandbox is suspended or scaled to nothing.
+    A task's pod is made anew then; any other workload is suspended or scaled to nothing.
     """
     return _carry_out(session, True, "Pausing", phase_is("Paused"), missed_pause, **options)
 
