@@ -97,6 +97,9 @@ class Timings:
     """How often a start that is refused is tried again: thousands of tasks may wait for one quota."""
     overdue_recheck: timedelta = timedelta(seconds=10)
     """How often a stop or a pause that is overdue is looked at again."""
+    kubelet_kill: timedelta = timedelta(seconds=2)
+    """How long after the end of the grace period a node is asked to kill what is left: a kubelet that does its work has
+    done so by then, and reported it."""
     order_reread: timedelta = timedelta(seconds=60)
     """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
     order_recheck: timedelta = timedelta(seconds=2)

@@ -80,6 +80,24 @@ GATEWAY: Values = {
     }
 }
 
+NODE: Values = {
+    "watchNamespaces": ["team-a"],
+    "node": {
+        "enabled": True,
+        "cgroupRoot": "/sys/fs/cgroup/unified",
+        "extraArgs": ["--log-format=plain"],
+        "serviceAccount": {"name": "hand", "annotations": {"example.com/role": "x"}},
+        "daemonSetAnnotations": {"example.com/set": "x"},
+        "podAnnotations": {"example.com/pod": "x"},
+        "podLabels": {"example.com/pod": "y"},
+        "nodeSelector": {"agents": "here"},
+        "tolerations": [{"key": "agents", "operator": "Exists"}],
+        "priorityClassName": "system-node-critical",
+        "seLinuxOptions": {"type": "spc_t"},
+        "updateStrategy": {"type": "OnDelete"},
+    },
+}
+
 MATRIX: dict[str, Values] = {
     "defaults": {},
     "everything": EVERYTHING,
@@ -91,6 +109,8 @@ MATRIX: dict[str, Values] = {
     "an account that is there": {"serviceAccount": {"create": False, "name": "mine"}},
     "other names": {"nameOverride": "brake", "fullnameOverride": "emergency-brake"},
     "no tolerations": {"tolerations": []},
+    "components on nodes": {"node": {"enabled": True}},
+    "components on nodes with everything": NODE,
     "a gateway": {"gateway": {"enabled": True}},
     "a gateway with everything": GATEWAY,
     "a gateway of one namespace": {"watchNamespaces": ["team-a"], **GATEWAY},

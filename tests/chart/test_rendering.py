@@ -177,7 +177,7 @@ def test_every_binding_leads_to_a_role_and_an_account(values: Values) -> None:
         assert (each["roleRef"]["kind"], each["metadata"].get("namespace"), each["roleRef"]["name"]) in there
         for subject in each["subjects"]:
             where = (subject["kind"], subject["namespace"], subject["name"])
-            assert where in there or subject["name"] in {"mine", "door"}
+            assert where in there or subject["name"] in {"mine", "door", "hand"}
     assert operator(objects)["serviceAccountName"] in {subject["name"] for e in bindings for subject in e["subjects"]}
 
 
@@ -302,7 +302,7 @@ def test_everything_is_labelled_and_named_after_the_release(values: Values) -> N
     for each in helm.render(values, name="brake"):
         if each["kind"] in {"ConfigMap", "CustomResourceDefinition"}:
             continue
-        assert "brake" in each["metadata"]["name"] or each["metadata"]["name"] in {"mine", "door"}
+        assert "brake" in each["metadata"]["name"] or each["metadata"]["name"] in {"mine", "door", "hand"}
         assert (
             each["metadata"]["labels"].items()
             >= {"app.kubernetes.io/instance": "brake", **values.get("commonLabels", {})}.items()

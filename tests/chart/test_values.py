@@ -98,7 +98,7 @@ def _described(schema: dict[str, Any], values: Values, path: str) -> Iterator[st
 
 def test_schema_and_defaults_have_the_same_values() -> None:
     described = {**SCHEMA, "properties": {k: v for k, v in SCHEMA["properties"].items() if k not in FROM_HELM}}
-    optional = {f"{path}resources.claims is in one only" for path in ("", "gateway.")}
+    optional = {f"{path}resources.claims is in one only" for path in ("", "gateway.", "node.")}
     assert set(_described(described, DEFAULTS, "")) <= optional
 
 

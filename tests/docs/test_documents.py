@@ -100,6 +100,7 @@ def test_modules_that_are_named_are_there(document: Path) -> None:
     ("document", "heading", "verb"),
     [
         ("docs/operations.md", "# Running the operator", "run"),
+        ("docs/node.md", "## Options", "node"),
         ("docs/playground.md", "# The playground", "playground"),
         ("docs/gateway.md", "## Options", "gateway"),
     ],

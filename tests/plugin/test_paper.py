@@ -412,6 +412,6 @@ async def test_check_says_that_nobody_acts(cli: Cli, paper: Paper) -> None:
     by_topic = {
         topic: [each for each in found if each["topic"] == topic] for topic in ("definitions", "operator", "rights")
     }
-    assert [each["result"] for each in by_topic["definitions"]] == ["ok"] * 5
+    assert [each["result"] for each in by_topic["definitions"]] == ["ok"] * 6
     assert [each["result"] for each in by_topic["rights"]] == ["ok"] * 8
     assert by_topic["operator"][0]["result"] == "unknown"

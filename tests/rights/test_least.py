@@ -35,7 +35,7 @@ OUTSIDE = {
     "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
     **{
         f"apiextensions.k8s.io/customresourcedefinitions {plural}.agentstop.dev": {"get"}
-        for plural in ("agenttasks", "stoporders", "clusterstoporders", "taskusages", "fences")
+        for plural in ("agenttasks", "stoporders", "clusterstoporders", "taskusages", "fences", "podcontrols")
     },
 }
 
@@ -81,6 +81,11 @@ def test_in_all_namespaces() -> None:
 def test_cron_jobs_only_where_they_are_to_be_suspended() -> None:
     found = roles(suspendCronJobs=True)["ClusterRole agentstop"]
     assert found == IN_NAMESPACES | OUTSIDE | FOR_ALL_NAMESPACES | {"batch/cronjobs": {"get", "patch"}}
+
+
+def test_podcontrols_only_where_there_are_components_to_answer() -> None:
+    found = roles(node={"enabled": True})["ClusterRole agentstop"]
+    assert found == IN_NAMESPACES | OUTSIDE | FOR_ALL_NAMESPACES | {"agentstop.dev/podcontrols": SEE | {"create"}}
 
 
 def test_in_single_namespaces() -> None:

@@ -70,6 +70,13 @@ async def let_suspend(kube: Kube, namespace: str) -> None:
     await _let(kube, namespace, "operator-cronjobs", [rule for rule in after if rule not in before])
 
 
+async def let_ask_nodes(kube: Kube, namespace: str) -> None:
+    """Give the operator in a namespace what the chart gives it with `node.enabled`."""
+    before = [rule for role in operator_rights() for rule in role.get("rules", ())]
+    after = [rule for role in operator_rights(node={"enabled": True}) for rule in role.get("rules", ())]
+    await _let(kube, namespace, "operator-nodes", [rule for rule in after if rule not in before])
+
+
 async def _let(kube: Kube, namespace: str, name: str, rules: list[Object]) -> None:
     api, account = "rbac.authorization.k8s.io", USER.split(":")
     role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": name, "namespace": namespace}}

@@ -17,9 +17,9 @@ This cluster has the Prometheus operator. To be told when a stop hangs, and when
 {{- end -}}
 {{- end -}}
 
-{{/* Name of a component's Deployment, which is the job of its metrics too: root, operator or gateway. */}}
+{{/* Name of a component's Deployment or DaemonSet, which is the job of its metrics too: root, operator, gateway or node. */}}
 {{- define "agentstop.componentName" -}}
-{{- include (ternary "agentstop.gatewayName" "agentstop.fullname" (eq (index . 1) "gateway")) (index . 0) -}}
+{{- include (get (dict "operator" "agentstop.fullname" "gateway" "agentstop.gatewayName" "node" "agentstop.nodeName") (index . 1)) (index . 0) -}}
 {{- end -}}
 
 {{/* Which components have metrics to be read: a YAML list. */}}
@@ -27,6 +27,9 @@ This cluster has the Prometheus operator. To be told when a stop hangs, and when
 - operator
 {{- if .Values.gateway.enabled }}
 - gateway
+{{- end }}
+{{- if .Values.node.enabled }}
+- node
 {{- end }}
 {{- end -}}
 

@@ -180,6 +180,12 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 - apiGroups: [apps]
   resources: [deployments/scale, statefulsets/scale, replicasets/scale]
   verbs: [get, patch]
+{{- if .Values.node.enabled }}
+# What the nodes are asked for, and their answers. Each goes with its pod or task.
+- apiGroups: [agentstop.dev]
+  resources: [podcontrols]
+  verbs: [get, list, watch, create]
+{{- end }}
 {{- with .Values.rbac.extraRules }}
 {{ toYaml . }}
 {{- end }}
@@ -202,6 +208,7 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
   - agenttasks.agentstop.dev
   - clusterstoporders.agentstop.dev
   - fences.agentstop.dev
+  - podcontrols.agentstop.dev
   - stoporders.agentstop.dev
   - taskusages.agentstop.dev
   verbs: [get]

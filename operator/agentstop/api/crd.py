@@ -13,6 +13,7 @@ from agentstop.api.order import (
     ClusterStopOrder,
     StopOrder,
 )
+from agentstop.api.pod_control import CONTROL_KIND, CONTROL_PLURAL, PodControl
 from agentstop.api.task import KIND, PLURAL, TERMINAL_PHASES, AgentTask
 from agentstop.api.usage import USAGE_KIND, USAGE_PLURAL, TaskUsage, only_up
 
@@ -306,7 +307,35 @@ def fence_crd() -> dict[str, Any]:
     return _crd(Fence, FENCE_KIND, FENCE_PLURAL, "afence", parts)
 
 
+CONTROL_RULES: Final = (
+    rule("self.metadata.name == self.spec.podUID", "metadata.name must be the pod's UID, as in spec.podUID"),
+    rule(
+        "!oldSelf.?status.?empty.orValue(false) || self.?status.?empty.orValue(false)",
+        "status.empty cannot go back to false",
+    ),
+)
+"""Rules of PodControl at the schema's root."""
+
+CONTROL_COLUMNS: Final = (
+    _column("Task", "string", ".spec.taskName", "The task whose pod it is."),
+    _column("Node", "string", ".spec.nodeName", "The node that is asked."),
+    _column("Asked", "string", ".spec.state", "What is asked for."),
+    _column("State", "string", ".status.state", "What the pod's processes are in."),
+    _column("Processes", "integer", ".status.processes", "How many processes are left."),
+    _column("Empty", "boolean", ".status.empty", "Whether the kernel said that none is left."),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the node was asked."),
+)
+
+
+def control_crd() -> dict[str, Any]:
+    """Return the CRD of PodControl."""
+    parts = {"scope": "Namespaced", "columns": CONTROL_COLUMNS, "selectable": (".spec.nodeName",)}
+    return _crd(
+        PodControl, CONTROL_KIND, CONTROL_PLURAL, "pctl", parts | {"rules": CONTROL_RULES, "required": ("spec",)}
+    )
+
+
 def crds() -> dict[str, dict[str, Any]]:
     """Return all CRDs by the name of the file that holds each in `crds/`."""
-    made = (task_crd(), order_crd(), cluster_order_crd(), usage_crd(), fence_crd())
+    made = (task_crd(), order_crd(), cluster_order_crd(), usage_crd(), fence_crd(), control_crd())
     return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in made}

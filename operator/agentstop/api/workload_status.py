@@ -47,6 +47,10 @@ class PodEvidence(Model):
     """The longest grace period that may run for it, where that is not Kubernetes' 30 seconds: removal by force shortens none, and its processes may outlive the pod for so long."""  # noqa: E501
     restarts_slowly: bool | None = None
     """Whether a container that has run may be in a slow start when the pod goes: its image is pulled, or a hook runs, each time that it is started again. No time proves the end of such a pod if it goes while no operator looks."""  # noqa: E501
+    runtime_class: str | None = None
+    """Runtime class that the pod asks for; absent where it has the node's own. Of another one's processes the node's kernel may know nothing."""  # noqa: E501
+    empty_at: Time | None = None
+    """When the kernel of its node said that no process of the pod was left and none could be started in it, by the node's clock; only where the component on the node was asked to kill it."""  # noqa: E501
     phase: str | None = None
     """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good, and Unknown that it is gone, or that others than its node said so, while a container of it may have been started."""  # noqa: E501
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))

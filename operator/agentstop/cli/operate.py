@@ -21,6 +21,7 @@ class Verb(NamedTuple):
 VERBS: Final[Mapping[str, Verb]] = {
     "run": Verb("run", "run the operator"),
     "gateway": Verb("gateway", "serve the HTTP gateway, or make an API key for it"),
+    "node": Verb("node", "run the component on a node"),
     "playground": Verb("playground", "serve a small Kubernetes on this machine"),
     "demo": Verb("demo", "play stops of real agents and check how they end"),
     "crds": Verb("crds", "print the CustomResourceDefinitions"),

@@ -98,6 +98,11 @@ def add_parser(verbs: Any, about: str) -> None:
         help="suspend the CronJob, too, when a person stops one of its Jobs",
     )
     parser.add_argument(
+        "--ask-nodes",
+        action="store_true",
+        help="have the component on a pod's node (agentstop node) kill what its kubelet does not end in time",
+    )
+    parser.add_argument(
         "--fence",
         metavar="NAME",
         help="keep the Fence of this name, by which an admission policy refuses what tokens of stopped agents write",
@@ -131,6 +136,7 @@ def carry_out(options: argparse.Namespace) -> int:
                 max_grace_seconds=options.max_grace_period_seconds,
                 min_ttl_seconds=options.min_ttl_seconds,
                 suspend_cron_jobs=options.suspend_cronjobs,
+                ask_nodes=options.ask_nodes,
             ),
         )
         await Operator(wanted).run()

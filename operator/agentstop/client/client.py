@@ -194,17 +194,27 @@ class Api:
         return self.request("DELETE", path)
 
     def watch(
-        self, path: str, query: Mapping[str, str], version: str, ended: Callable[[], bool]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        version: str,
+        ended: Callable[[], bool],
+        *,
+        seconds: int = WATCH_SECONDS,
+        silence: float = REQUEST_SECONDS,
     ) -> Iterator[tuple[str, Object]]:
-        """Yield (type, object) from a resource version on, on a connection of its own; ends with the watch."""
+        """Yield (type, object) from a resource version on, on a connection of its own; ends with the watch.
+
+        It lasts so many seconds; a connection that is silent for `silence` seconds more has died without a word.
+        """
         wanted = {
             **query,
             "watch": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(WATCH_SECONDS),
+            "timeoutSeconds": str(seconds),
             "allowWatchBookmarks": "true",
         }
-        connection = self._connect(WATCH_SECONDS + REQUEST_SECONDS)
+        connection = self._connect(seconds + silence)
         try:
             response = self._talk(connection, "GET", path, wanted, None, "")
             if response.status >= 400:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agentstop.cluster.claims import Claims
+from agentstop.cluster.control_store import ControlStore
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.object_store import ObjectStore
 from agentstop.cluster.task_store import TaskStore
@@ -20,7 +21,8 @@ class Cache:
     def __init__(self, *, trust_requested_by: bool = False) -> None:
         self.tasks = TaskStore(trust_requested_by=trust_requested_by)
         self.claims = Claims(self.tasks)
-        self.objects = ObjectStore()
+        self.controls = ControlStore()
+        self.objects = ObjectStore(self.controls.records)
         self._interest = WatchInterest()
         self._kept: set[ObjectRef] = set()
 

@@ -31,6 +31,7 @@ from agentstop.workloads.objects import ObjectRef, WatchTarget
 from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
+    AskNode,
     Create,
     Delete,
     FindPods,
@@ -106,6 +107,8 @@ class Gateway:
                     return await self.call("POST", collection(ref), {"fieldManager": MANAGER} | _BOUNDED, body)
                 except ApiError as error:
                     raise error.withholding(private_texts(body)) from None
+            case AskNode():
+                return await self._ask_node(request)
             case Patch():
                 return await self._patch(request)
             case Suspend():
@@ -185,6 +188,15 @@ class Gateway:
             subresource="scale" if request.scale else "",
         )
         return await self.call("POST", access_reviews.PATH, {}, review)
+
+    async def _ask_node(self, request: AskNode) -> JsonObject:
+        """Make a PodControl; return the one that is there already, if so."""
+        try:
+            return await self.call("POST", collection(request.ref), {"fieldManager": MANAGER} | _BOUNDED, request.body)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+        return await self.call("GET", path(request.ref))
 
     async def _patch(self, request: Patch) -> JsonObject:
         """Carry out a change, if the object still has this UID: another one makes the API server answer 409."""

@@ -11,6 +11,7 @@ from agentstop.workloads.controlled.record import OwnerRecord, read_owner
 from agentstop.workloads.objects import (
     Boot,
     CacheEntry,
+    ControlRecord,
     Departure,
     Lister,
     ObjectRef,
@@ -42,7 +43,8 @@ def is_newer(version: str, than: str) -> bool:
 class ObjectStore:
     """The newest known state of pods, nodes and workloads."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: Mapping[str, ControlRecord] | None = None) -> None:
+        """`controls` is what the nodes were asked for, which another part of the cache keeps up to date."""
         self._entries: dict[ObjectRef, CacheEntry] = {}
         self._rejections: dict[tuple[WatchTarget, str], Rejection] = {}
         self._groups: dict[PodsOf, PodGroup] = {}
@@ -51,7 +53,13 @@ class ObjectStore:
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._schedules: dict[str, Schedule] = {}
         self.lister = Lister(
-            self._entries, self._rejections, self._groups, self._rights, self._templates, self._schedules
+            self._entries,
+            self._rejections,
+            self._groups,
+            self._rights,
+            self._templates,
+            self._schedules,
+            controls if controls is not None else {},
         )
         """What workload modules may look at; always current."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from agentstop.api.fence import FENCE_KIND, FENCE_PLURAL
 from agentstop.api.meta import API_VERSION, GROUP, VERSION
 from agentstop.api.order import CLUSTER_ORDER_KIND, CLUSTER_ORDER_PLURAL, ORDER_KIND, ORDER_PLURAL
+from agentstop.api.pod_control import CONTROL_KIND, CONTROL_PLURAL
 from agentstop.api.task import KIND, PLURAL
 from agentstop.api.usage import USAGE_KIND, USAGE_PLURAL
 from agentstop.words.leases import LEASES_PLURAL, LEASES_ROOT
@@ -53,6 +54,7 @@ PLACES: Final[Mapping[tuple[str, str], APIResource]] = {
     ("v1", "Pod"): APIResource("/api/v1", "pods", strategic=True),
     ("batch/v1", "Job"): APIResource("/apis/batch/v1", "jobs", strategic=True),
     (API_VERSION, KIND): APIResource(TASKS, PLURAL),
+    (API_VERSION, CONTROL_KIND): APIResource(TASKS, CONTROL_PLURAL),
     (LEASE_VERSION, "Lease"): LEASES,
 }
 """Kinds that every cluster we serve has. Where others live has to be asked of the API server."""

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Final
 
 from agentstop.api.meta import API_VERSION
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.decoding import JsonObject, UnreadableError, decode
@@ -179,12 +180,12 @@ def event_of(line: bytes) -> tuple[str, JsonObject]:
 
 
 def all_of(kind: str, namespace: str) -> str:
-    """Return where all tasks, orders, usages or pods of a namespace are (empty: of all)."""
+    """Return where all tasks, orders, usages, PodControls or pods of a namespace are (empty: of all)."""
     if kind in ORDERS:
         return ORDERS[kind].collection(namespace)
     if kind == USAGE_KIND:
         return USAGES.collection(namespace)
-    return collection(ObjectRef(kind, namespace, "", API_VERSION if kind == KIND else "v1"))
+    return collection(ObjectRef(kind, namespace, "", API_VERSION if kind in {KIND, CONTROL_KIND} else "v1"))
 
 
 def _by_name(ref: ObjectRef) -> dict[str, str]:

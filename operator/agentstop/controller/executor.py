@@ -19,6 +19,7 @@ from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, Rejection, Right
 from agentstop.workloads.requests import (
     AccessReview,
+    AskNode,
     Create,
     Delete,
     FindPods,
@@ -119,7 +120,7 @@ class Executor:
         elif isinstance(request, Create) and error.reason != BUSY and not error.refused:
             self._cache.objects.mark_stale(request.ref)  # nobody knows whether it was carried out
             raise error
-        elif error.refused or error.reason in {NOT_SERVED, NO_SCALE}:
+        elif error.refused or error.reason in {NOT_SERVED, NO_SCALE} or _no_kind(request, error):
             if error.reason == NOT_SERVED and isinstance(ref, ObjectRef) and self._cache.objects.knows(ref):
                 self._cache.objects.see_absent(ref, self._clock())  # its kind was removed, and it with it
             reason = TOO_LARGE if error.too_large else error.reason
@@ -147,6 +148,8 @@ class Executor:
         match request:
             case Suspend(job=job):
                 self._cache.objects.note_schedule(job, answer["schedule"])
+            case AskNode():
+                self._cache.controls.put(answer, now)
             case AccessReview(ref):
                 self._cache.objects.note_right(ref, Right(_missing(answer), now))
             case ListPods(pods):
@@ -226,6 +229,11 @@ def _identity(request: Request) -> Hashable:
     """Return what makes a request the same as another one: the verb, the object as it is known, the grace period."""
     named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds"))
     return request.verb, request.ref, *named
+
+
+def _no_kind(request: Request, error: ApiError) -> bool:
+    """Whether no node can be asked for anything, since there are no PodControls."""
+    return isinstance(request, AskNode) and error.code == 404
 
 
 def _is_of(identity: Hashable, ref: ObjectRef) -> bool:

@@ -9,6 +9,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from agentstop.api.meta import TASK_LABEL
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.cache import Cache
@@ -22,6 +23,7 @@ from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.reflector import Reflector, Source
 from agentstop.cluster.tethers import LeaseKey, TetherIndex
 from agentstop.cluster.transport import Transport
+from agentstop.controller.control_handler import ControlHandler
 from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import Executor
@@ -159,6 +161,12 @@ class Wiring:
         self.optional_reflectors = [
             Reflector(gateway, each, self.usages, self.usages, self.usages.reached, patient) for each in counted
         ]
+        if options.limits.ask_nodes:
+            controls = ControlHandler(self.cache.controls, event_handler.enqueue, now)
+            self.optional_reflectors += [
+                Reflector(gateway, Source(CONTROL_KIND, namespace), controls, controls, timings=patient)
+                for namespace in options.namespaces or ("",)
+            ]
         self.resync = Resync(self.cache, gateway, event_handler, options.namespaces, self._swept)
         self.workers = Workers(self.queue, self._reconcile, lambda result: self.metrics.reconciles.labels(result).inc())
         self.order_workers = Workers(self.order_queue, self._reconcile_order)

@@ -44,6 +44,8 @@ class Limits:
     """How long the record of a stop lives at least, whatever the task's ttlSecondsAfterFinished says."""
     suspend_cron_jobs: bool = False
     """Whether a person's stop of a Job suspends the CronJob that made it."""
+    ask_nodes: bool = False
+    """Whether a component on each node can be asked to kill what no kubelet does."""
 
 
 LIMITS: Final = Limits()

@@ -25,6 +25,8 @@ class Terminate:
     """Whether the workload is to come back later: then what is ended bears no mark of a stop."""
     schedule: bool = False
     """Whether what makes such workloads at its times is to make no more."""
+    by_nodes: bool = False
+    """Whether the components on the nodes are to kill what is left of it: its time is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from agentstop.api.meta import ConditionType, find_condition
 from agentstop.api.task import AgentTaskStatus, Phase, Verdict
 from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle.conditions import KUBELET_BUSY
-from agentstop.lifecycle.graces import late_wish, running_seconds, runs_longer
+from agentstop.lifecycle.graces import LEAST, late_wish, running_seconds, runs_longer
 
 
 class Severity(StrEnum):
@@ -114,7 +114,10 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
         if busy is not None and busy[0] == KUBELET_BUSY:
             note = f"The stop is on its way to the node, and SIGTERM comes later: {busy[1]}"
         notes.append(Note(Severity.NORMAL, "StopSignaled", Action.STOP, note))
-    if runs_longer(stop) and (told is None or not runs_longer(told)) and not after.phase.terminal:
+    if told is not None and told.kill_at and stop.kill_at and stop.kill_at < told.kill_at - LEAST:
+        note = f"Less time is left: the component on the node sends SIGKILL at {stop.kill_at:%H:%M:%S} UTC"
+        notes.append(Note(Severity.NORMAL, "GracePeriodShortened", Action.STOP, note))
+    elif runs_longer(stop) and (told is None or not runs_longer(told)) and not after.phase.terminal:
         note = late_wish(stop)
         notes.append(Note(Severity.WARNING, "GracePeriodRuns", Action.STOP, f"{note[0].upper()}{note[1:]}"))
     if after.phase is Phase.STOPPED and before.phase is not Phase.STOPPED:

@@ -15,6 +15,10 @@ WHOLE_SECOND: Final = timedelta(seconds=1)
 """Kubernetes writes moments to the second: one that differs by less from ours is the same."""
 
 
+LEAST: Final = timedelta(seconds=MIN_KUBELET_SECONDS) + WHOLE_SECOND
+"""A kubelet whose SIGKILL is no later than this keeps to what is asked for."""
+
+
 def asked_kill(record: StopStatus) -> datetime | None:
     """Return when SIGKILL was asked for: earlier than it comes, where a longer grace period ran already."""
     if record.signaled_at is None or record.kill_at is None or record.grace_period_seconds is None:
@@ -25,8 +29,7 @@ def asked_kill(record: StopStatus) -> datetime | None:
 def runs_longer(record: StopStatus) -> bool:
     """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
     asked = asked_kill(record)
-    least = timedelta(seconds=MIN_KUBELET_SECONDS) + WHOLE_SECOND
-    return asked is not None and record.kill_at is not None and record.kill_at - asked > least
+    return asked is not None and record.kill_at is not None and record.kill_at - asked > LEAST
 
 
 def running_seconds(record: StopStatus) -> int | None:

@@ -76,6 +76,8 @@ class Proof(StrEnum):
 
     ENDED = "Ended"
     """The node reported every container as ended."""
+    EMPTIED = "Emptied"
+    """The kernel of its node said that no process is left and none can be started; no kubelet reported the end."""
     NEVER_STARTED = "NeverStarted"
     """No container was ever started, and none can be any more."""
     NODE_FENCED = "NodeFenced"

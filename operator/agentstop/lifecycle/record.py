@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.automatic import automatic_stop
+from agentstop.lifecycle.by_nodes import shortened
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS, WHOLE_SECOND
 
@@ -75,11 +76,11 @@ def progressed(case: DecisionInput, record: StopStatus) -> StopStatus:
     kill_at = record.kill_at
     if signaled_at is not None:
         # No kubelet shortens a grace period that runs: what is asked for later changes nothing about the moment.
-        patience = timedelta(seconds=max(grace, MIN_KUBELET_SECONDS))
-        kill_at = kill_at or signaled_at + seen.begins_after + patience
+        asked_at = signaled_at + seen.begins_after + timedelta(seconds=max(grace, MIN_KUBELET_SECONDS))
+        kill_at = kill_at or asked_at
         if seen.killed_by is not None:
             kill_at = _agreed(kill_at, seen.killed_by + seen.begins_after)
-        kill_at = max(signaled_at, kill_at)
+        kill_at = max(signaled_at, shortened(case, record, asked_at, kill_at))
     return record.but(
         grace_period_seconds=grace, pod_policy=case.ordered_policy, signaled_at=signaled_at, kill_at=kill_at
     )

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OnUnconfirmed, Phase, PodPolicy, StopSource, StopStatus, Verdict
+from agentstop.lifecycle.by_nodes import asked_at
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, by_person, next_status
 from agentstop.lifecycle.effects import AddFinalizer, Terminate
 from agentstop.lifecycle.graces import asked_kill, late_wish, runs_longer
@@ -55,9 +56,11 @@ def stopping(case: DecisionInput) -> Decision | None:
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     waits = seen.busy if verdict is None and record.signaled_at is not None else None
-    if runs_longer(record) and stalled is None:
+    if runs_longer(record) and stalled is None and not case.limits.ask_nodes:
         word = Reason(word.reason, f"{word.message}; {late_wish(record)}")
-    wakes = [at for at in (record.kill_at, overdue_at, seen.look_again_at) if at is not None and at > now]
+    asks_at = asked_at(case, latest_kill(case, record))
+    moments = (record.kill_at, asks_at, overdue_at, seen.look_again_at)
+    wakes = [at for at in moments if at is not None and at > now]
     return Decision(
         status=next_status(case, Phase.STOPPING, word, stalled=stalled, waits=waits, stop=record, logs_gone=logs_gone),
         effects=(halt(case, record),),
@@ -83,7 +86,14 @@ def halt(case: DecisionInput, record: StopStatus) -> Terminate:
     asked = record.grace_period_seconds if case.asked_grace is not None else None
     policy = PodPolicy.DELETE if case.task.gone else case.pod_policy_now
     kill_at = asked_kill(record) if asked is not None else None
-    return Terminate(asked, policy, kill_at, schedule=case.limits.suspend_cron_jobs and by_person(case, record))
+    asks_at = asked_at(case, latest_kill(case, record))
+    return Terminate(
+        asked,
+        policy,
+        kill_at,
+        schedule=case.limits.suspend_cron_jobs and by_person(case, record),
+        by_nodes=asks_at is not None and asks_at <= case.now,
+    )
 
 
 def unprotected(task: Task) -> bool:

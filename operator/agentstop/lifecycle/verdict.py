@@ -38,6 +38,8 @@ def verdict_of(
             return Verdict.NODE_FENCED
         case Proof.GONE:
             return Verdict.GONE
+        case Proof.EMPTIED:
+            return Verdict.KILLED
         case Proof.NEVER_STARTED:
             return Verdict.NOT_STARTED
         case Proof.ENDED:

@@ -18,6 +18,8 @@ ADVICE: Final = {
     "NodeUnknown": "look for the containers of the pod on the nodes that it may have been bound to: it went while"
     " nobody looked, and no object says where it was. Once there are none, set spec.stop.onUnconfirmed to MarkStopped,"
     " and spec.stopRequested to true where nobody stops the task yet",
+    "NodeComponentSilent": "see that agentstop node runs on node {node}, and its log: it was asked to kill the pod",
+    "NodeCannotKill": "see what keeps agentstop node on node {node} from it; what its kubelet does goes on beside it",
     "NodeReadForbidden": "give the operator the right to get nodes",
     "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"
     " admission webhook refuses it; it is tried again all the time",

@@ -136,6 +136,27 @@ class Schedule(StrEnum):
     """It does not count the Job among those that it has made."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRecord:
+    """A PodControl: what the component on a pod's node was asked for, and what it answered."""
+
+    namespace: str
+    uid: str
+    """Its own UID, not the pod's."""
+    resource_version: str
+    task: str
+    asked_at: datetime
+    """When we first saw it, by our clock."""
+    answered: bool = False
+    """Whether the component has answered."""
+    empty_at: datetime | None = None
+    """When the kernel said that no process of the pod is left and none can be started, by the node's clock."""
+    heard_at: datetime | None = None
+    """When we first heard of that, by our clock."""
+    problem: str | None = None
+    """What keeps the node from it, in its words; None where nothing does."""
+
+
 REFUSAL_COUNTS_FOR: Final = timedelta(seconds=8)
 """How long a refusal counts. Shorter than the pause after which a blocked task is decided on again, so that each of
 these decisions tries anew."""
@@ -155,6 +176,8 @@ class Lister:
     """Templates of tasks whose pods are being made, by the task's UID."""
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     """What became of the CronJobs that were to be suspended with one of their Jobs, by the Job's UID."""
+    controls: Mapping[str, ControlRecord] = field(default_factory=dict)
+    """What the nodes were asked for, by the UID of the pod."""
 
     def right(self, ref: ObjectRef) -> Right | None:
         """Return whether we may stop such an object, if that was asked."""

@@ -173,5 +173,15 @@ class Lighten:
     """Names of labels that stay."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskNode:
+    """Ask the component on a pod's node to kill what is left of the pod: make its PodControl, if there is none."""
+
+    verb: ClassVar[str] = "ask node"
+    ref: ObjectRef
+    """The PodControl: its name is the pod's UID."""
+    body: Mapping[str, Any]
+
+
 LiveRead = Get | ListPods | GetPod | FindPods | Recall | GetTemplate | AccessReview
-Request = LiveRead | GetLease | Create | Patch | Suspend | Lighten | Delete
+Request = LiveRead | GetLease | Create | Patch | Suspend | Lighten | Delete | AskNode

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agentstop.api.meta import API_VERSION
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.watching import ABSENT, LISTED
 from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule, WatchTarget
 from agentstop.workloads.requests import (
     AccessReview,
+    AskNode,
     Delete,
     Get,
     GetPod,
@@ -65,6 +67,30 @@ async def test_a_job_is_changed_as_it_is(gateway: Gateway, server: Server) -> No
     assert seen.query["fieldManager"] == "agentstop-stop"
     assert seen.body == {"spec": {"suspend": True}, "metadata": {"uid": "job-uid"}}
     assert seen.headers["Content-Type"] == "application/strategic-merge-patch+json"
+
+
+CONTROLS_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/podcontrols"
+CONTROL = ObjectRef("PodControl", "ns", "u", API_VERSION)
+
+
+async def test_a_node_is_asked_by_an_object(gateway: Gateway, server: Server) -> None:
+    serve(server, {CONTROLS_PATH: {"kind": "PodControl", "metadata": {"name": "u"}}})
+    made = await gateway.send(AskNode(CONTROL, {"spec": {"podUID": "u"}}))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.body) == ("POST", CONTROLS_PATH, {"spec": {"podUID": "u"}})
+    assert (seen.query["fieldManager"], made["metadata"]["name"]) == ("agentstop", "u")
+
+
+async def test_one_that_was_asked_before_is_read(gateway: Gateway, server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return web.json_response({"kind": "Status", "reason": "AlreadyExists", "message": "is there"}, status=409)
+        return web.json_response({"kind": "PodControl", "metadata": {"name": "u"}})
+
+    server.answer = answer
+    assert (await gateway.send(AskNode(CONTROL, {})))["metadata"]["name"] == "u"
+    assert asked(server) == [("POST", CONTROLS_PATH), ("GET", f"{CONTROLS_PATH}/u")]
 
 
 CRON_PATH = "/apis/batch/v1/namespaces/ns/cronjobs/nightly"

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from agentstop.api.meta import API_VERSION
 from agentstop.api.task import Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
@@ -28,7 +29,7 @@ from agentstop.controller.usage_handler import UsageHandler
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads import registry
 from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, Meaning, Patch, Request
+from agentstop.workloads.requests import AskNode, Create, Delete, Get, GetTemplate, Meaning, Patch, Request
 from tests.support.laws import moment
 from tests.support.waiting import PATIENCE
 from tests.unit.objects import NOW, POD_REF, Raw, raw_pod, raw_task, when
@@ -131,7 +132,7 @@ class Bench:
             case Create(_, body):
                 self.pod = raw_pod(uid="made", status={"phase": "Pending", "containerStatuses": []})
                 return self.pod
-            case Get() if self.pod is not None:
+            case Get() | AskNode() if self.pod is not None:
                 return self.pod
         raise ApiError(404, "NotFound", "no such pod")
 
@@ -389,6 +390,20 @@ async def test_what_is_refused_is_on_record_and_no_failure(bench: Bench, caplog:
 
     assert bench.cache.lister.rejections[POD_REF, "patch"].code == 403
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+async def test_a_cluster_without_podcontrols_is_asked_again_later_and_is_no_failure(bench: Bench) -> None:
+    ref = ObjectRef("PodControl", "ns", "pod-uid", API_VERSION)
+    bench.errors = {AskNode.verb: [ApiError(404, "Unknown", "404 page not found")]}
+    assert await bench.executor.carry_out([AskNode(ref, {})]) == []
+    assert bench.cache.lister.rejections[ref, AskNode.verb].code == 404
+
+
+async def test_what_a_node_was_asked_for_is_known_at_once(bench: Bench) -> None:
+    metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": "1"}
+    bench.pod = {"kind": "PodControl", "metadata": metadata, "spec": {"taskName": "x"}}
+    await bench.executor.carry_out([AskNode(ObjectRef("PodControl", "ns", "pod-uid", API_VERSION), {})])
+    assert bench.cache.lister.controls["pod-uid"].task == "x"
 
 
 async def test_the_same_for_another_grace_period_is_something_new(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from agentstop.cli.plugin.names import (
     API_VERSION,
     CLUSTER_ORDER,
+    CONTROL,
     DEFINITION,
     EVENT,
     FIELD_MANAGER,
@@ -172,6 +173,31 @@ def _managed_at(task: Object, *, status: bool) -> datetime | None:
     entries = task["metadata"].get("managedFields") or ()
     texts = [each.get("time") for each in entries if (each.get("subresource") == "status") is status]
     return max((at for text in texts if (at := moment(text)) is not None), default=None)
+
+
+def node_finding(api: Api, namespace: str | None) -> Finding:
+    """Return whether the components on the nodes answer, where the operator has asked them for something."""
+    subject = "answer the operator"
+    try:
+        page = api.page(CONTROL.path(namespace), {"limit": str(LOOKED_AT)})
+    except ApiError as error:
+        if is_unknown_kind(error):
+            return Finding("nodes", subject, Grade.NO, "without the definition none can be asked")
+        return Finding("nodes", subject, Grade.UNKNOWN, f"not to be seen: {error.message}")
+    asked: list[Object] = list(page.get("items") or ())
+    if not asked:
+        return Finding("nodes", subject, Grade.NO, "none was asked to kill a pod, as with the chart's node.enabled")
+    silent = [each for each in asked if not taken_up(each) and _is_old(each)]
+    if silent:
+        nodes = sorted({str(each["spec"]["nodeName"]) for each in silent})
+        detail = f"{len(silent)} of {len(asked)} are not answered, such as by node {nodes[0]}: see agentstop node there"
+        return Finding("nodes", subject, Grade.BAD, detail)
+    return Finding("nodes", subject, Grade.GOOD, f"all of {len(asked)} that were asked to kill a pod")
+
+
+def _is_old(item: Object) -> bool:
+    made_at = moment(item["metadata"].get("creationTimestamp"))
+    return made_at is not None and now() - made_at > LATE
 
 
 def probe_finding(api: Api, namespace: str) -> Finding:

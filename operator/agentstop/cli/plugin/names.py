@@ -40,6 +40,7 @@ class Kind:
 TASK: Final = Kind("AgentTask", "agenttasks", "task")
 ORDER: Final = Kind("StopOrder", "stoporders", "order")
 CLUSTER_ORDER: Final = Kind("ClusterStopOrder", "clusterstoporders", "cluster order", cluster_wide=True)
+CONTROL: Final = Kind("PodControl", "podcontrols", "PodControl")
 EVENT: Final = Kind("Event", "events", "event", "/apis/events.k8s.io/v1")
 NAMESPACE: Final = Kind("Namespace", "namespaces", "namespace", "/api/v1", cluster_wide=True)
 DEFINITION: Final = Kind(

@@ -176,7 +176,9 @@ class Controlled:
                     if lister.rejection(each.ref, Lighten.verb, now) is None
                 ]
                 helping = (each for part in parts for each in help_to_end(part, effect, lister, now))
-                return (*smaller, *helping, *schedules)
+                members = ((part.members, part.group) for part in parts if effect.by_nodes)
+                killing = (each for pods, group in members for each in pods.kill_on_nodes(task, group, lister, now))
+                return (*smaller, *helping, *killing, *schedules)
 
     @property
     def _lightens(self) -> bool:

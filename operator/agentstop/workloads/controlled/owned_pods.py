@@ -8,24 +8,25 @@ from typing import Final
 
 from agentstop.api.task import StopStatus
 from agentstop.api.workload_status import MAX_LISTED_PODS, PodEvidence
-from agentstop.lifecycle.observation import Proof, Reason
+from agentstop.lifecycle.observation import Proof, Reason, Task
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import LeftPod
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, version_order
 from agentstop.workloads.pods.departures import being_started, may_have_changed, may_live_on, untraced
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
 from agentstop.workloads.pods.node import is_deleted
+from agentstop.workloads.pods.node_kills import ask_node, emptied_at, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
 from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
 from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
-from agentstop.workloads.requests import Get
+from agentstop.workloads.requests import AskNode, Get
 
 MAX_CHAIN: Final = 4
 """So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""
 
-STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.ENDED, Proof.NEVER_STARTED)
+STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.EMPTIED, Proof.ENDED, Proof.NEVER_STARTED)
 """Which proof speaks for all pods together: the first that holds for any of them."""
 
 
@@ -45,6 +46,8 @@ class OwnedPod:
     """What is on record of it."""
     boot_id: str | None = None
     """Boot ID of its node, where only a reboot can prove its end."""
+    empty_at: datetime | None = None
+    """When the kernel of its node said that no process of it was left."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -55,12 +58,13 @@ class OwnedPod:
     def evidence(self) -> PodEvidence:
         """What a task's status says of it."""
         cut_off = being_started(self.pod, self.entry) is not None
-        return self.pod.evidence(self.known, self.boot_id, cut_off=cut_off, unseen=may_have_changed(self.entry))
+        unseen = may_have_changed(self.entry)
+        return self.pod.evidence(self.known, self.boot_id, empty_at=self.empty_at, cut_off=cut_off, unseen=unseen)
 
     @property
     def live(self) -> bool:
-        """Whether processes of it may be left, as far as the pod itself tells."""
-        return not self.pod.ended and not self.entry.absent
+        """Whether processes of it may be left, as far as the pod itself tells, or the kernel of its node."""
+        return not self.pod.ended and not self.entry.absent and self.empty_at is None
 
     def made_since(self, moment: datetime) -> bool:
         """Whether a node took it only after this moment."""
@@ -174,7 +178,10 @@ class OwnedPods:
 
     def late(self, group: PodGroup, lister: Lister) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""
-        words = [late_reason(each.pod, each.entry, lister) for each in self.seen]
+        pods = [(each.pod.uid, each.pod.name, each.pod.node) for each in self.seen]
+        pods += [(each.uid, each.name or each.uid, each.node) for each in self.vanished]
+        words = [unanswered(uid, name, node, lister) for uid, name, node in pods]
+        words += [late_reason(each.pod, each.entry, lister) for each in self.seen]
         words += [went_unseen(each, due, lister) for each, due in self._went_unseen(group)]
         return next(filter(None, words), None)
 
@@ -182,6 +189,7 @@ class OwnedPods:
         """Return when the node of one that went unseen, or with its node, may prove its end."""
         moments = [next_look(due, now) for _, due in self._went_unseen(group)]
         moments += [look_again_at(each.pod, each.entry, lister, now) for each in self.seen]
+        moments += [report_due(each.pod.uid, lister, now) for each in self.seen if not each.pod.ended]
         return min(filter(None, moments), default=None)
 
     def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
@@ -196,7 +204,7 @@ class OwnedPods:
     ) -> Finding:
         """Say what is proven about the processes of all of them; for `unreachable` see `proof_of`."""
         found = [
-            proof_of(each.pod, each.entry, stop, lister, now, each.boot_id, unreachable=unreachable)
+            proof_of(each.pod, each.entry, stop, lister, now, each.boot_id, known=each.known, unreachable=unreachable)
             for each in self.seen
         ]
         found += [_of_vanished(each, group, stop, lister, now, unreachable=unreachable) for each in self.vanished]
@@ -209,7 +217,7 @@ class OwnedPods:
     def may_live_on(self, group: PodGroup, lister: Lister, now: datetime, *, unreachable: bool) -> bool:
         """Whether processes may go on of one that is gone: what made them has not ended then, whatever it says."""
         found = [
-            proof_of(each.pod, each.entry, None, lister, now, each.boot_id, unreachable=unreachable)
+            proof_of(each.pod, each.entry, None, lister, now, each.boot_id, known=each.known, unreachable=unreachable)
             for each in self.seen
             if each.certain and may_live_on(each.pod, each.entry, lister)
         ]
@@ -232,6 +240,18 @@ class OwnedPods:
             look = look_at_node(node, since, lister, now)
             if look is not None:
                 yield look
+
+    def kill_on_nodes(self, task: Task, group: PodGroup, lister: Lister, now: datetime) -> Iterator[AskNode]:
+        """Yield what has nodes kill those that were asked to go, and have not ended by all that is known."""
+        for each in self.seen:
+            asked_to_go = each.entry.absent or each.pod.asked_to_go_at is not None
+            if each.certain and asked_to_go and not each.pod.ended and each.empty_at is None:
+                name = None if each.entry.absent else each.pod.name
+                yield from ask_node(task, each.pod.uid, each.pod.node, name, lister, now)
+        for vanished in self.vanished:
+            entry = group.pods.get(vanished.uid)
+            if entry is not None and entry.absent and not has_ended(vanished) and vanished.empty_at is None:
+                yield from ask_node(task, vanished.uid, vanished.node, None, lister, now)
 
     def untraced(self, group: PodGroup, written: str) -> tuple[tuple[str, ...], str]:
         """Return those of which it has to be asked how they went, and the resource version since when.
@@ -284,13 +304,19 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
         elif whose is not Whose.OTHERS:
             on_record = listed.pop(pod_uid, None)
             boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if awaits_boot(pod, entry) else None
-            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id))
-    vanished = tuple(_with_boot_id(each, group, lister) for each in listed.values())
+            empty_at = emptied_at(pod_uid, pod.runtime_class, on_record, lister)
+            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id, empty_at))
+    vanished = tuple(_by_its_node(each, group, lister) for each in listed.values())
     return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
 
 
-def _with_boot_id(evidence: PodEvidence, group: PodGroup | None, lister: Lister) -> PodEvidence:
-    """Return what is on record of a pod that is gone, with its node's boot ID where only a reboot proves its end."""
+def _by_its_node(evidence: PodEvidence, group: PodGroup | None, lister: Lister) -> PodEvidence:
+    """Return what is on record of a pod that is gone, with what its node said of it.
+
+    That is when its kernel had nothing of it left, and its boot ID where only a reboot proves the end.
+    """
+    empty_at = emptied_at(evidence.uid, evidence.runtime_class, evidence, lister)
+    evidence = evidence.but(empty_at=empty_at) if empty_at != evidence.empty_at else evidence
     entry = group.pods.get(evidence.uid) if group is not None else None
     if entry is None or not entry.absent or may_be_starting(evidence) is None:
         return evidence

@@ -1,6 +1,6 @@
 """Pods: those that the operator makes from a template, and bare ones that it adopts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from agentstop.workloads.pods.departures import (
 from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
 from agentstop.workloads.pods.node import is_deleted
+from agentstop.workloads.pods.node_kills import ask_node, emptied_at, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
 from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
 from agentstop.workloads.pods.proof import proof_of, proof_on_record
@@ -29,7 +30,7 @@ from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
-from agentstop.workloads.requests import Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
+from agentstop.workloads.requests import AskNode, Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -111,9 +112,11 @@ class _Pod:
                     return (GetTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
                 return (Create(_ref(task), _body(task, template)),)
             case Terminate():
-                pod = _subject(task, entry) if entry is not None and not entry.absent else None
-                request = terminate_pod(_ref(task), pod, effect, lister, now) if pod is not None else None
-                return (request,) if request is not None else ()
+                pod = _subject(task, entry) if entry is not None else None
+                there = pod is not None and entry is not None and not entry.absent
+                request = terminate_pod(_ref(task), pod, effect, lister, now) if there and pod is not None else None
+                asked = _kill_on_node(task, pod, entry, lister, now) if effect.by_nodes and entry is not None else ()
+                return (*((request,) if request is not None else ()), *asked)
 
 
 POD: Final = _Pod()
@@ -153,6 +156,17 @@ def _on_record(task: Task) -> PodEvidence | None:
     if known is None:
         return None
     return known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
+
+
+def _kill_on_node(
+    task: Task, pod: PodRecord | None, entry: CacheEntry, lister: Lister, now: datetime
+) -> Iterator[AskNode]:
+    """Yield what has the pod's node kill it, where it was asked to go and has not ended by all that is known."""
+    evidence = _on_record(task)
+    if pod is not None and not pod.ended and (entry.absent or pod.asked_to_go_at is not None):
+        yield from ask_node(task, pod.uid, pod.node, None if entry.absent else pod.name, lister, now)
+    elif pod is None and evidence is not None and not has_ended(evidence):
+        yield from ask_node(task, evidence.uid, evidence.node, None, lister, now)
 
 
 def _recall(task: Task, ref: ObjectRef, pod: PodRecord | None) -> Recall:
@@ -215,8 +229,10 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
     started = may_be_starting(evidence) is None
     proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=was_unreachable(task, now))
-    if node is not None and not started:
-        known = known.but(pods=(evidence.but(boot_id=boot_id_of(node, evidence, entry.at, lister)),))
+    empty_at = emptied_at(evidence.uid, evidence.runtime_class, evidence, lister)
+    if node is not None and (not started or empty_at is not None):
+        boot_id = boot_id_of(node, evidence, entry.at, lister) if not started else evidence.boot_id
+        known = known.but(pods=(evidence.but(boot_id=boot_id, empty_at=empty_at),))
     waits = proof is None and (node is None or not started or is_deleted(node, lister))
     return Observation(
         presence=Presence.PRESENT,
@@ -227,7 +243,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
         proof=proof,
         blocked=blocked or taken,
         kept=(),
-        late=went_unseen(evidence, due, lister),
+        late=unanswered(evidence.uid, evidence.name, node, lister) or went_unseen(evidence, due, lister),
         look_again_at=next_look(due, now),
     )
 
@@ -264,10 +280,14 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, entry.at, lister) if awaits_boot(pod, entry) else None
     evidence = pod.evidence(
-        known, boot_id, cut_off=being_started(pod, entry) is not None, unseen=may_have_changed(entry)
+        known,
+        boot_id,
+        empty_at=emptied_at(pod.uid, pod.runtime_class, known, lister),
+        cut_off=being_started(pod, entry) is not None,
+        unseen=may_have_changed(entry),
     )
     unreachable = was_unreachable(task, now)
-    proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, unreachable=unreachable)
+    proof, blocked = proof_of(pod, entry, task.status.stop, lister, now, boot_id, known=known, unreachable=unreachable)
     ending = ending_of(pod, entry)
     lives_on = may_live_on(pod, entry, lister) or may_have_been_bound(pod, entry)
     if ending is None and entry.absent and (proof is not None or not lives_on):
@@ -295,8 +315,8 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         loses_logs=(pod.ran or pod.unreadable is not None) and (entry.absent or pod.deletion_at is not None),
         not_in_place=_not_in_place(pod, lister, now),
         busy=busy_reason(pod, entry),
-        late=late_reason(pod, entry, lister),
-        look_again_at=look_again_at(pod, entry, lister, now),
+        late=unanswered(pod.uid, pod.name, pod.node, lister) or late_reason(pod, entry, lister),
+        look_again_at=look_again_at(pod, entry, lister, now) or report_due(pod.uid, lister, now),
         kept=tuple(filter(None, [kept_pod(pod, entry)])),
         blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
     )

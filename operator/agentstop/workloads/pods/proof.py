@@ -10,6 +10,7 @@ from agentstop.lifecycle.observation import Proof, Reason
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
 from agentstop.workloads.pods.departures import being_started, due_of, may_have_been_bound
 from agentstop.workloads.pods.node import SETTLING, NodeRecord, is_deleted, is_out_of_service
+from agentstop.workloads.pods.node_kills import emptied_at, is_reported_late
 from agentstop.workloads.pods.node_looks import overdue
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.recorded import may_be_starting
@@ -33,9 +34,12 @@ def proof_of(
     now: datetime,
     boot_id: str | None = None,
     *,
+    known: PodEvidence | None = None,
     unreachable: bool = False,
 ) -> Finding:
     """Say what is proven about the processes of a pod that was seen; for `boot_id` see `proof_by_boot`.
+
+    `known` is what is on record of it.
 
     `unreachable` is whether its node had not answered before, by the record.
     """
@@ -46,6 +50,10 @@ def proof_of(
     if pod.unreadable is not None and not entry.absent:
         message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
         return None, Reason("PodUnreadable", message)
+    # One that is wanted may be started anew, in another cgroup. Of one that is gone no kubelet reports any more.
+    late = entry.absent or (pod.asked_to_go_at is not None and is_reported_late(pod.uid, lister, now))
+    if late and emptied_at(pod.uid, pod.runtime_class, known, lister) is not None:
+        return Proof.EMPTIED, None
     going = entry.absent or pod.deletion_at is not None
     if pod.node is None and may_have_been_bound(pod, entry):
         return None, _node_unknown(pod.name)
@@ -165,6 +173,8 @@ def proof_on_record(
 
     `due` is when the processes are to be ended that its node had started.
     """
+    if emptied_at(evidence.uid, evidence.runtime_class, evidence, lister) is not None:
+        return Proof.EMPTIED, None
     if evidence.node is None:
         return None, _node_unknown(evidence.name or evidence.uid)
     what = may_be_starting(evidence)

@@ -71,6 +71,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         heavy=IS_HEAVY in raw,
         containers=containers,
         account=intern(spec.get("serviceAccountName") or "default"),
+        runtime_class=_intern(spec.get("runtimeClassName")),
         token_seconds=token_seconds(spec),
     )
 

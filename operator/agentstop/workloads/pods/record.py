@@ -116,6 +116,8 @@ class PodRecord:
     """Why nothing can be made of what it says of itself, if so."""
     account: str = "default"
     """The service account that it runs as."""
+    runtime_class: str | None = None
+    """The class of runtime that it asks for, where that is not the node's own."""
     token_seconds: int | None = None
     """How long the longest of the tokens lives that are mounted in it; None where none are."""
 
@@ -266,11 +268,13 @@ class PodRecord:
         known: PodEvidence | None = None,
         boot_id: str | None = None,
         *,
+        empty_at: datetime | None = None,
         cut_off: bool = False,
         unseen: bool = True,
     ) -> PodEvidence:
         """Return what a task's status says of it, and of its node where that is needed; `known` is what it says by now.
 
+        `empty_at` is when the kernel said that nothing of it was left.
         `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
         or went, in another state than this. What is seen to go without a node is over with that, which nothing tells
         any more who comes later.
@@ -291,6 +295,8 @@ class PodRecord:
             if self.longest_grace_seconds != DEFAULT_GRACE_SECONDS
             else None,
             restarts_slowly=self.restarts_slowly(unseen=unseen) or None,
+            runtime_class=self.runtime_class,
+            empty_at=empty_at,
             phase=FAILED_PHASE if went_unbound and not self.ended else self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )

@@ -9,6 +9,7 @@ from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import Lister, ObjectRef
+from agentstop.workloads.pods.node_kills import may_answer
 from agentstop.workloads.pods.record import STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
 
@@ -92,6 +93,8 @@ def _terminate_pod(
     if pod.stopped_in_place_at is not None:
         shorter = asked is not None and asked < pod.grace_seconds
         over = halt.kill_at is not None and halt.kill_at <= now
+        if over and halt.by_nodes and may_answer(pod.uid, lister, now):
+            return None  # its node kills it in place, so that its logs stay
         return Delete(ref, pod.uid, MIN_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own

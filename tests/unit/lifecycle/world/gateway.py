@@ -15,6 +15,7 @@ from agentstop.workloads.objects import ObjectRef, PodsOf, Schedule
 from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
+    AskNode,
     Create,
     Delete,
     FindPods,
@@ -187,6 +188,8 @@ class ModelGateway:
                 return self._recalled(request)
             case Create(ref, body):
                 return self._server.create(ref, body)
+            case AskNode(ref):
+                raise ApiError(404, "NotFound", f"{ref}: no node of this world has a component")
             case Patch():
                 return self._patched(request)
             case Suspend():

@@ -9,6 +9,7 @@ from agentstop.cli.plugin.checks import (
     Finding,
     Grade,
     definition_findings,
+    node_finding,
     operator_finding,
     probe_finding,
     right_findings,
@@ -31,6 +32,7 @@ _TITLES: Final = {
     "cluster": "Cluster",
     "definitions": "Definitions",
     "operator": "Operator",
+    "nodes": "Components on nodes",
     "rights": "What you may do {where}",
 }
 
@@ -50,6 +52,7 @@ def check(session: Session, all_namespaces: bool, probe: bool, output: str | Non
     api = session.api
     namespace = None if all_namespaces else session.namespace
     findings = [server_finding(api), *definition_findings(api), operator_finding(api, namespace)]
+    findings.append(node_finding(api, namespace))
     if probe:
         findings.append(probe_finding(api, session.namespace))
     findings += right_findings(api, namespace)

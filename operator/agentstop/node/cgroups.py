@@ -1,0 +1,83 @@
+"""The cgroup of one pod, version 2: how it is closed, killed and read. Nothing else is ever written.
+
+Source: https://docs.kernel.org/admin-guide/cgroup-v2.html
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MOST_COUNTED: Final = 10_000
+"""So many processes are counted; what forks without end is not to keep the component busy."""
+
+
+def is_unified(root: Path) -> bool:
+    """Whether cgroups of version 2 begin here."""
+    return (root / "cgroup.controllers").is_file()
+
+
+class PodCgroup:
+    """The cgroup of a pod, with those of its containers and its sandbox below it.
+
+    Raises OSError where the kernel does not do as asked; FileNotFoundError where the cgroup is gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def killable(self) -> bool:
+        """Whether the kernel can kill it as a whole, as Linux can since 5.14."""
+        return (self.path / "cgroup.kill").exists()
+
+    @property
+    def populated(self) -> bool:
+        """Whether a process is left anywhere in it; one that has ended and is only waited for does not count."""
+        events = (self.path / "cgroup.events").read_text(encoding="ascii")
+        return "populated 0" not in events.splitlines()
+
+    def close(self) -> None:
+        """Have the kernel refuse every new cgroup in it, so that no container can be started in it any more."""
+        _write(self.path / "cgroup.max.descendants", "0")
+
+    def kill(self) -> None:
+        """Have the kernel send SIGKILL to all that is in it; what forks meanwhile does not get away."""
+        _write(self.path / "cgroup.kill", "1")
+
+    def prune(self) -> None:
+        """Remove the empty cgroups in it: a runtime that is about to put a process into one cannot, then."""
+        for each in self._below():
+            with suppress(OSError):  # it is populated, which the next look at the whole says, or gone
+                each.rmdir()
+
+    @property
+    def pruned(self) -> bool:
+        """Whether no cgroup is left in it."""
+        return next(self._below(), None) is None
+
+    def count(self) -> int:
+        """Return how many processes are in it; not more than `MOST_COUNTED`."""
+        found = 0
+        for each in (*self._below(), self.path):
+            with suppress(OSError):  # one of threads alone does not say, and one may go meanwhile
+                found += len((each / "cgroup.procs").read_bytes().split())
+            if found >= MOST_COUNTED:
+                return MOST_COUNTED
+        return found
+
+    def _below(self) -> Iterator[Path]:
+        """Yield the cgroups below it, the deepest first."""
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            if (found := Path(folder)) != self.path:
+                yield found
+
+
+def _write(path: Path, text: str) -> None:
+    # Not created where it is missing: the file system of cgroups alone makes such files.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

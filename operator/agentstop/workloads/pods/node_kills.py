@@ -1,0 +1,122 @@
+"""What the component on a pod's node is asked for, and what its word proves: it kills where the kubelet does not.
+
+A pod whose kubelet is busy, or does not answer, is killed by its cgroup, which is closed to new containers before. What
+the kernel says then needs no kubelet.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentstop.api.meta import API_VERSION, ConditionType, parse_time
+from agentstop.api.pod_control import CONTROL_KIND
+from agentstop.api.task import KIND
+from agentstop.api.workload_status import PodEvidence
+from agentstop.lifecycle.observation import Reason, Task
+from agentstop.workloads.objects import ControlRecord, Lister, ObjectRef
+from agentstop.workloads.requests import AskNode
+
+REPORT_AFTER: Final = timedelta(seconds=2)
+"""How long a kubelet takes at most to report the end of what was killed: it has the exit codes, which the kernel has
+not, so its word is waited for."""
+
+ANSWER_AFTER: Final = timedelta(seconds=3)
+"""How long the component has to answer, before what a kubelet may do goes on without it."""
+
+
+KILLING: Final = "Killing"
+"""Reason of a component that does what it was asked for, and is not done: that is no problem yet."""
+
+
+def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | None = None) -> ControlRecord:
+    """Return the record of a PodControl; `known` is an earlier one of the same object."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    answered = bool(status.get("observedGeneration"))
+    empty_at = (parse_time(status.get("since")) or now) if answered and status.get("empty") is True else None
+    ready: Mapping[str, Any] = next(
+        (each for each in status.get("conditions") or () if each.get("type") == ConditionType.READY), {}
+    )
+    held_up = answered and ready.get("status") == "False" and ready.get("reason") != KILLING
+    heard_at = (known.heard_at if known is not None else None) or now
+    return ControlRecord(
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        task=raw["spec"]["taskName"],
+        asked_at=known.asked_at if known is not None else now,
+        empty_at=empty_at,
+        heard_at=heard_at if empty_at is not None else None,
+        problem=str(ready.get("message")) if held_up else None,
+        answered=answered,
+    )
+
+
+def emptied_at(uid: str, runtime_class: str | None, known: PodEvidence | None, lister: Lister) -> datetime | None:
+    """Return when the kernel said that nothing of a pod was left, by its PodControl or by what is on record of it.
+
+    What runs a class of its own may have processes of the pod elsewhere, in a machine of their own: of these the node's
+    kernel says nothing.
+    """
+    if runtime_class is not None:
+        return None
+    if known is not None and known.empty_at is not None:
+        return known.empty_at
+    control = lister.controls.get(uid)
+    return control.empty_at if control is not None else None
+
+
+def is_reported_late(uid: str, lister: Lister, now: datetime) -> bool:
+    """Whether the kubelet's own report on what the kernel calls empty was waited for long enough."""
+    control = lister.controls.get(uid)
+    return control is None or control.heard_at is None or control.heard_at + REPORT_AFTER <= now
+
+
+def report_due(uid: str, lister: Lister, now: datetime) -> datetime | None:
+    """Return until when the kubelet's own report is waited for, if that is yet to come."""
+    control = lister.controls.get(uid)
+    due = control.heard_at + REPORT_AFTER if control is not None and control.heard_at is not None else None
+    return due if due is not None and due > now else None
+
+
+def ask_node(
+    task: Task, uid: str, node: str | None, name: str | None, lister: Lister, now: datetime
+) -> Iterator[AskNode]:
+    """Yield the request that has the component on a pod's node kill it, if that was not asked for yet.
+
+    What is made goes with the pod, by its name; where the pod is gone already, with the task.
+    """
+    ref = ObjectRef(CONTROL_KIND, task.namespace, uid, API_VERSION)
+    if node is None or task.gone or uid in lister.controls or lister.rejection(ref, AskNode.verb, now) is not None:
+        return
+    owner = ("v1", "Pod", name, uid) if name is not None else (API_VERSION, KIND, task.name, task.uid)
+    owners = dict(zip(("apiVersion", "kind", "name", "uid"), owner, strict=True))
+    yield AskNode(
+        ref,
+        {
+            "apiVersion": API_VERSION,
+            "kind": CONTROL_KIND,
+            "metadata": {"name": uid, "namespace": task.namespace, "ownerReferences": [owners]},
+            "spec": {"nodeName": node, "podUID": uid, "taskName": task.name, "state": "Killed"},
+        },
+    )
+
+
+def unanswered(uid: str, name: str, node: str | None, lister: Lister) -> Reason | None:
+    """Say what keeps a node from killing a pod that it was asked to kill, if anything does."""
+    control = lister.controls.get(uid)
+    if control is None or control.empty_at is not None or (control.answered and control.problem is None):
+        return None
+    if not control.answered:
+        message = f"The component on node {node} was asked to kill pod {name}, and has not answered; see agentstop node"
+        return Reason("NodeComponentSilent", message)
+    return Reason("NodeCannotKill", f"Node {node} was asked to kill pod {name}: {control.problem}")
+
+
+def may_answer(uid: str, lister: Lister, now: datetime) -> bool:
+    """Whether the component on the node may yet do what it is asked for, or has done it."""
+    control = lister.controls.get(uid)
+    if control is None:
+        return True
+    if control.answered:
+        return control.problem is None or control.empty_at is not None
+    return now < control.asked_at + ANSWER_AFTER
