@@ -20,8 +20,11 @@ class FamilyRules:
         self._read = 0
         self._tasks: dict[str, Raw] = {}
         """The tasks by name, as far as the history was read."""
-        self._too_late: dict[str, dict[str, str]] = {}
-        """By the UID of a task that was made under one that was stopping or had ended: name and UID of those above."""
+        self._too_late: dict[str, list[tuple[str, ...]]] = {}
+        """By the UID of a task that was made under one that was stopping or had ended: the names up to each of those.
+
+        Whoever makes one of these anew makes another family of it, and nothing tells of the former one.
+        """
         self._reasons: dict[str, set[bool]] = {}
         """By the name of a task that gave those below it a reason to stop: whether that was a person's."""
 
@@ -30,8 +33,8 @@ class FamilyRules:
         if not (isinstance(request, Create) or (isinstance(request, Patch) and request.meaning is Meaning.RESUME)):
             return
         assert inherited_stop(task, family_lister) is None, "something is started though an ancestor is to be stopped"
-        for name, uid in self._too_late.get(task.uid, {}).items():
-            still_there = name in self._tasks and self._tasks[name]["metadata"]["uid"] == uid
+        for *_, name in self._too_late.get(task.uid, ()):
+            still_there = name in self._tasks
             assert not still_there, f"{task.name} starts, and was made when {name} above it was stopped or had ended"
 
     def check_written(self, written: Written) -> None:
@@ -67,10 +70,9 @@ class FamilyRules:
                 continue
             raw = change.after
             if change.kind == "ADDED":
-                above = list(_above(raw, self._tasks))
-                over = [each for each in above if _is_stopped(each)] + [each for each in above[:1] if _has_ended(each)]
-                late = {each["metadata"]["name"]: each["metadata"]["uid"] for each in over}
-                self._too_late[raw["metadata"]["uid"]] = late
+                for uid, chains in self._too_late.items():
+                    self._too_late[uid] = [chain for chain in chains if change.ref.name not in chain]
+                self._too_late[raw["metadata"]["uid"]] = list(_stopped_above(raw, self._tasks))
             if change.kind == "DELETED":
                 self._tasks.pop(change.ref.name, None)
             else:
@@ -89,6 +91,16 @@ def _above(raw: Raw, tasks: Mapping[str, Raw]) -> Iterator[Raw]:
         seen.add(name)
         if current is not None:
             yield current
+
+
+def _stopped_above(raw: Raw, tasks: Mapping[str, Raw]) -> Iterator[tuple[str, ...]]:
+    """Yield, for each task above that was stopped, and for a parent that has ended, the names on the way up to it."""
+    names: tuple[str, ...] = ()
+    for each in _above(raw, tasks):
+        parent = not names
+        names = (*names, each["metadata"]["name"])
+        if _is_stopped(each) or (parent and _has_ended(each)):
+            yield names
 
 
 def _below(name: str, tasks: Mapping[str, Raw]) -> Iterator[Raw]:
