@@ -1,12 +1,19 @@
 """The record of a stop: what it comes from, when it was accepted, and how far it has come."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.automatic import automatic_stop
 from agentstop.lifecycle.by_nodes import shortened
 from agentstop.lifecycle.decision import DecisionInput
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS, WHOLE_SECOND
+
+ASKED_FOR: Final = frozenset({StopSource.USER, StopSource.DELETION, StopSource.STOP_ORDER, StopSource.PARENT})
+"""Sources of stops that were seen to be asked for; all others follow from the facts at the moment of the decision.
+
+What asked first may be gone by then: a parent that another one has replaced, or an order.
+"""
 
 
 def source_of(case: DecisionInput) -> StopSource | None:
@@ -30,7 +37,9 @@ def accepted(case: DecisionInput) -> StopStatus | None:
     if source is None:
         return None
     seen = case.seen
-    moments = [case.task.stop_seen_at or case.now, case.now]
+    moments = [case.now]
+    if source in ASKED_FOR and case.task.stop_seen_at is not None:
+        moments.append(case.task.stop_seen_at)
     held = case.phase in {Phase.PAUSING, Phase.PAUSED}
     if seen.signaled_at is not None and seen.ending is not None and seen.ending.by_stop and not held:
         # A crash came between signal and record: what the signal left behind on the workload is the evidence.

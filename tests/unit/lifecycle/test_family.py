@@ -1,11 +1,13 @@
 """What comes down to a task from those above it, and what it waits for below."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agentstop.api.budget import Budget
+from agentstop.api.task import StopSource
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.family import ALONE, MAX_GENERATIONS, Family, Inherited, ancestors, descendants, family_of
 from agentstop.lifecycle.observation import Observation, Presence, Task
@@ -132,6 +134,15 @@ def test_a_deadline_comes_down_and_is_nobodys_doing() -> None:
 
     assert stop is not None
     assert (stop.origin, stop.by_person) == ("p", False)
+
+
+def test_a_deadline_was_not_accepted_when_a_parent_that_another_has_replaced_was_stopped() -> None:
+    under_it = replace(member("c", "p", {"activeDeadlineSeconds": 15}, STARTED), stop_seen_at=at(5))
+    runs = Observation(presence=Presence.PRESENT, started_at=at(10), active=True)
+    stop = decide(under_it, runs, at(40)).status.stop
+
+    assert stop is not None
+    assert (stop.source, stop.accepted_at) == (StopSource.DEADLINE, at(40))
 
 
 def test_the_record_says_who_stopped_it_even_where_somebody_asked_later() -> None:
