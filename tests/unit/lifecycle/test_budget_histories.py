@@ -7,7 +7,7 @@ from .world.walks import walk, walks
 
 GROUPS = 10
 
-FOUND = [3330290196]
+FOUND = [3330290196, 1700013135]
 """Seeds that once broke a rule; what each of them found is tested by itself."""
 
 

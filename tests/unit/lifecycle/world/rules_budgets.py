@@ -22,7 +22,17 @@ class BudgetRules:
         if raw is None:
             return None
         owners = raw["metadata"].get("ownerReferences") or ()
-        return int(raw["spec"].get("turns", 0)) if all(each["uid"] == uid for each in owners) else None
+        if owners:
+            mine = all(each["uid"] == uid for each in owners)
+        else:
+            # What nobody owns and was there before the task was reported of another one, or of nobody at all.
+            mine = raw["metadata"]["creationTimestamp"] >= self._made_at(uid)
+        return int(raw["spec"].get("turns", 0)) if mine else None
+
+    def _made_at(self, uid: str) -> str:
+        """Return when a task was made, as the API server notes it."""
+        found = (each.after["metadata"] for each in self._server.history if each.ref.kind == KIND)
+        return next(str(metadata["creationTimestamp"]) for metadata in found if metadata["uid"] == uid)
 
     def limits(self, uid: str) -> set[int]:
         """Return all limits of turns that a task ever had: a stop counts that was sent before the limit was raised."""
