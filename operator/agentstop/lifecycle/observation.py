@@ -133,6 +133,8 @@ class Observation:
     """When the first container was started of the pod that was started last."""
     active: bool = False
     """Whether a container of it was started that is not known to have ended."""
+    live: bool = False
+    """Whether a pod of it is there that has not ended: if nothing of it runs, it may yet start."""
     halted: bool = False
     """Whether it was asked to end, by anybody."""
     own_grace_seconds: int = 30

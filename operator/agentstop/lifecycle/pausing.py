@@ -28,7 +28,7 @@ def pausing(case: DecisionInput) -> Decision | None:
     if not wanted and case.phase is Phase.PAUSED:
         return _resuming(case)
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
-    unseen = not seen.active and (seen.halted or seen.blocked is not None)
+    unseen = not (seen.active or seen.live) and (seen.halted or seen.blocked is not None)
     if proof is not None or (case.phase is Phase.PAUSED and unseen):
         return _paused(case)
     if not wanted and not seen.halted:

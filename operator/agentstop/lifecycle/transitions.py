@@ -33,7 +33,7 @@ EDGES: Final[Mapping[Phase, Mapping[Phase, str]]] = {
     },
     Phase.PAUSED: {
         Phase.RUNNING: "`paused` is false again, and a container runs",
-        Phase.PAUSING: "somebody else started the workload; it is ended again",
+        Phase.PAUSING: "a pod of it is there: somebody else started it, or it was on its way back; it is ended again",
         Phase.STOPPING: "a stop was accepted",
         Phase.STOPPED: "a stop was accepted, and it is proven that nothing runs",
         Phase.COMPLETED: "`paused` is false again, and all of it has ended with exit code 0",

@@ -7,7 +7,18 @@ from .world.walks import walk, walks
 
 GROUPS = 10
 
-FOUND = [325175971, 3894458138, 138703604, 2972917778, 2010562329, 1121882481]
+FOUND = [
+    325175971,
+    3894458138,
+    138703604,
+    2972917778,
+    2010562329,
+    1121882481,
+    2043946862,
+    2667398715,
+    1487247975,
+    419290692,
+]
 """Seeds that once broke a rule; what each of them found is tested by itself, or said in the rule."""
 
 

@@ -152,6 +152,16 @@ def test_a_proof_that_is_wanting_after_a_restart_is_no_start() -> None:
     assert decision.status.paused_at == at(10)
 
 
+def test_a_pod_that_may_yet_start_is_no_pause() -> None:
+    """A resume made it, and the pause that is asked for again came before anything of it ran."""
+    decision = decided(PAUSED_SPEC, PAUSED, seen(halted=True, live=True))
+
+    assert (decision.status.phase, decision.status.paused_at) == (Phase.PAUSING, None)
+    again = decided(PAUSED_SPEC, PAUSING, seen(halted=True, live=True))
+    assert [isinstance(each, Terminate) for each in again.effects] == [True]
+    assert decided(PAUSED_SPEC, PAUSING, seen(halted=True, proof=Proof.NEVER_STARTED)).status.phase is Phase.PAUSED
+
+
 def test_the_deadline_does_not_come_nearer() -> None:
     spec = PAUSED_SPEC | {"activeDeadlineSeconds": 15}
     decision = decided(spec, PAUSED, GONE, 9000)

@@ -266,6 +266,7 @@ class Controlled:
             started_at=min((each.started_at for each in seen_pods if each.started_at), default=None),
             last_started_at=max((each.last_started_at for each in seen_pods if each.last_started_at), default=None),
             active=active,
+            live=any(each.live for each in seen_pods),
             halted=halted,
             own_grace_seconds=max(graces, default=DEFAULT_GRACE_SECONDS),
             longest_grace_seconds=max(graces, default=None),

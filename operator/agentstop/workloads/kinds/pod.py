@@ -301,6 +301,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         ),
         started_at=pod.started_at,
         active=pod.started_at is not None and proof is None and not entry.absent,
+        live=proof is None and not entry.absent,
         halted=entry.absent or pod.deletion_at is not None or pod.stopped_in_place_at is not None,
         own_grace_seconds=max(pod.grace_seconds, MIN_GRACE_SECONDS),
         signaled_at=entry.signaled_at or pod.stopped_in_place_at or pod.deletion_requested_at,
