@@ -236,7 +236,8 @@ class ObjectStore:
             # Whose it is was decided when it was made: to take its owner reference off changes nothing.
             if newer:
                 controller = before.controller or seen.controller
-                seen = replace(seen.following(before), controller=controller)
+                let_go = controller is not None and seen.controller is None
+                seen = replace(seen.following(before), controller=controller, let_go=let_go)
             else:
                 seen = before
         group.pods[seen.uid] = CacheEntry(seen=seen, at=now)

@@ -25,11 +25,13 @@ def help_to_end(part: PodOwner, halt: Terminate, lister: Lister, now: datetime) 
     """Yield the requests that it takes where nobody else ends a pod, or not soon enough.
 
     Each pod stays away once it is gone, since what makes it was halted before. For a pause a controller that is late is
-    waited for, however long: whatever it has not done itself it may take for the end of the work.
+    waited for, however long: whatever it has not done itself it may take for the end of the work. A pod that it has let
+    go of it neither ends nor counts.
     """
     due = _nobody_else(part) if halt.pause else help_due(part)
     for each in filter(lambda member: member.certain, part.members.live):
-        wanted = next(_help_one(each, halt, lister, now, alone=due is not None and due <= now), None)
+        due_now = due or (_let_go_after(part) if each.pod.let_go or each.pod.controller is None else None)
+        wanted = next(_help_one(each, halt, lister, now, alone=due_now is not None and due_now <= now), None)
         keep = part.pods.selector if part.pods else ""
         request = lightened_first(each.ref, each.pod, wanted, lister, now, keep)
         if request is not None:
@@ -53,6 +55,12 @@ def help_due(part: PodOwner) -> datetime | None:
     if told_at is None or all(each.pod.deletion_at is not None for each in part.members.live):
         return None
     return _nobody_else(part) or told_at + HELP_AFTER
+
+
+def _let_go_after(part: PodOwner) -> datetime | None:
+    """Return until when a controller may take back a pod that has none, and end it itself."""
+    told_at = signaled_at(part)
+    return told_at + HELP_AFTER if told_at is not None else None
 
 
 def _nobody_else(part: PodOwner) -> datetime | None:

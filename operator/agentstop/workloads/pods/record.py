@@ -82,6 +82,8 @@ class PodRecord:
     resource_version: str
     task: str | None
     controller: Controller | None
+    let_go: bool = False
+    """Whether the reference to that controller was taken off: it neither ends the pod nor counts its end any more."""
     node: str | None
     phase: str
     reason: str | None

@@ -53,8 +53,8 @@ class ReportedRules:
             known, job = status.workload, self._server.objects.get(JOB)
             stands = known is not None and job is not None and job["metadata"]["uid"] == known.uid
             pod = self._server.objects.get(request.ref)
-            # One that its controller has let go of may be asked once more where it is stuck.
-            let_go = pod is None or "deletionTimestamp" in pod["metadata"]
+            # One that its controller ends may be asked once more where it is stuck; one that it owns no more it leaves.
+            let_go = pod is None or "deletionTimestamp" in pod["metadata"] or not pod["metadata"]["ownerReferences"]
             assert not stands or let_go, "a pause helps along, and its controller counts that"
         ends = isinstance(request, Delete) or request.meaning is Meaning.STOP
         asked = stopped or task.spec.paused or task.deleting or task.spec.active_deadline_seconds is not None

@@ -273,6 +273,17 @@ def test_a_pause_leaves_the_pods_to_their_controller_however_late_it_is() -> Non
     assert sent(STOPPING, pause, orphaned, 10) == (untracking("a"),), "nobody else ends them"
 
 
+def test_a_pause_ends_a_pod_that_its_controller_has_let_go_of_once_it_had_time_to_take_it_back() -> None:
+    pause = Terminate(None, PodPolicy.DELETE, None, pause=True)
+    store = ObjectStore()
+    store.see(JOB_REF, suspended_job(), at(10))
+    store.list_pods(JOB_PODS, [read_pod(job_pod("a"))], at(0))
+    store.see_member(JOB_PODS, job_pod("a", version=2, metadata={"ownerReferences": []}), at(1))
+
+    assert sent(STOPPING, pause, store.lister, 11) == ()
+    assert sent(STOPPING, pause, store.lister, 12) == (untracking("a"),)
+
+
 @pytest.mark.parametrize("target", ["FailureTarget", "SuccessCriteriaMet"])
 @pytest.mark.parametrize(("status", "settled"), [({}, True), ({"active": 1}, False), ({"terminating": 1}, False)])
 def test_a_job_whose_end_is_certain_need_not_say_that_it_is_suspended(target: str, status: Raw, settled: bool) -> None:
