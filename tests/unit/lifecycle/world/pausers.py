@@ -3,6 +3,7 @@
 from typing import Any
 
 from agentstop.workloads.lightening import IS_HEAVY
+from agentstop.workloads.pods.proof import NODE_UNKNOWN
 
 from .actors import TERMINAL, Actors
 from .server import Raw
@@ -45,12 +46,16 @@ class PausingActors(Actors):
         if phase in TERMINAL:
             return
         if spec.get("paused") and (spec.get("workloadRef") or {}).get("kind") != "Pod":
-            assert phase == "Paused", f"asked to be paused, it is {phase}"
+            # What went unseen before it had a node may run on any: no pause comes to its end, only a stop can give up.
+            unknown = phase == "Pausing" and stalled(status, NODE_UNKNOWN)
+            assert phase == "Paused" or unknown, f"asked to be paused, it is {phase}"
         elif phase != "Paused" or not any(IS_HEAVY in pod for pod in self.world.server.pods()):
             # A kubelet cannot write down that it has started a pod that is too large: it waits, as one that is Pending.
             assert phase in {"Pending", "Running"} or stalled(status), f"asked to run, it is {phase}"
 
 
-def stalled(status: Raw) -> bool:
+def stalled(status: Raw, reason: str | None = None) -> bool:
+    """Whether a task says that something holds it up, for this reason or for any."""
     conditions: list[dict[str, Any]] = status.get("conditions") or []
-    return any((each["type"], each["status"]) == ("Stalled", "True") for each in conditions)
+    found = [each for each in conditions if (each["type"], each["status"]) == ("Stalled", "True")]
+    return any(reason in {None, each["reason"]} for each in found)
