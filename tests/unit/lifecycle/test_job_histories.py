@@ -18,6 +18,8 @@ FOUND = [
     2667398715,
     1487247975,
     419290692,
+    321213502,
+    3624970966,
 ]
 """Seeds that once broke a rule; what each of them found is tested by itself, or said in the rule."""
 

@@ -223,7 +223,7 @@ class Rules:
         if verdict is Verdict.GRACEFUL:
             assert not self._killed_meanwhile(truth, status) or truth.ended_by_own_deadline, "Graceful, but killed"
         if verdict is Verdict.KILLED:
-            known = killed or lost(truth) or _out_of_memory_late(truth, status.stop)
+            known = killed or lost(truth) or out_of_memory_late(truth, status.stop)
             assert known, "Killed, but not by the end of the grace period"
         if verdict is Verdict.NOT_STARTED:
             assert not truth.ever_ran, "NotStarted, but it ran"
@@ -239,7 +239,7 @@ def _goes_after_proof(stop: StopRequest | None) -> bool:
     return stop is not None and stop.pod_policy is PodPolicy.DELETE_AFTER_PROOF
 
 
-def _out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
+def out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
     """Whether a container ran out of memory when its grace period should have been over, and its kubelet began late.
 
     A start holds that up, or it does not run. Nothing tells that from SIGKILL: it does not say when it began.

@@ -10,7 +10,7 @@ from agentstop.workloads.requests import Meaning, Patch, Request
 from .jobs import JobController
 from .memory import Memory, Written, read
 from .process import Process
-from .rules import lost
+from .rules import lost, out_of_memory_late
 from .server import Raw, Server
 
 QUICK = 1
@@ -75,7 +75,8 @@ class JobRules:
             each for each in all_processes if each.finished_at is None or each.finished_at > since + WHOLE_SECOND
         ]
         if stop.verdict is Verdict.KILLED:
-            assert any(each.killed for each in processes) or any(map(lost, truths)), "Killed, but nothing was"
+            unclear = any(lost(truth) or out_of_memory_late(truth, stop) for truth in truths)
+            assert unclear or any(each.killed for each in processes), "Killed, but nothing was"
         if stop.verdict is Verdict.NOT_STARTED:
             # What was removed by force in the middle of its start, before the operator saw it, left nothing to find.
             missed = not written.after.workload.pod_count and all(any(map(_hook, each.processes)) for each in truths)
