@@ -8,13 +8,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agentstop.node.cgroups import governs
 from tests.support import cgroups
 from tests.support.clusters import Cluster, Feature
 from tests.support.kube import NODES, POD_CONTROLS, Object
 from tests.support.namespaces import Namespace
-from tests.support.operators import MODULE
+from tests.support.operators import MODULE as CONSOLE
 from tests.support.programs import Program, free_port
 from tests.support.waiting import PATIENCE, until
+
+MODULE = "tests.support.serve_component"
 
 
 class NodeComponent:
@@ -27,6 +30,8 @@ class NodeComponent:
         self._port = free_port()
         self._program: Program | None = None
         self.root = root
+        self.proves = own or governs(root)
+        """Whether the kernel's word is proof there: not where there are cgroups of version 1 besides."""
 
     async def start(self, kubeconfig: Path | None = None) -> None:
         """Start it, and wait until it is ready."""
@@ -35,7 +40,7 @@ class NodeComponent:
         arguments += ["--health-port", str(self._port), "--metrics-port", str(self._port)]
         log = self._cluster.folder / f"node-component-{secrets.token_hex(4)}.log"
         environment = {"KUBECONFIG": str(kubeconfig or self._cluster.kubeconfig)}
-        program = self._program = await Program.fork(MODULE, arguments, log, environment)
+        program = self._program = await Program.fork(MODULE if self._own else CONSOLE, arguments, log, environment)
 
         async def ready() -> bool:
             return program.check() and (await self.get("/readyz"))[0] == 200

@@ -18,6 +18,19 @@ def is_unified(root: Path) -> bool:
     return (root / "cgroup.controllers").is_file()
 
 
+NEEDED: Final = frozenset({"memory", "pids"})
+"""Controllers that a runtime needs to keep to version 2."""
+
+
+def governs(root: Path) -> bool:
+    """Whether what starts containers keeps to these cgroups alone, so that a closed one keeps containers from starting.
+
+    Beside cgroups of version 1, which have the controllers then, runc starts a container all the same where the one of
+    version 2 cannot be made; tried with runc 1.1 and containerd 1.6.
+    """
+    return set((root / "cgroup.controllers").read_text(encoding="ascii").split()) >= NEEDED
+
+
 class PodCgroup:
     """The cgroup of a pod, with those of its containers and its sandbox below it.
 

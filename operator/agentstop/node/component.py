@@ -14,7 +14,7 @@ from typing import Any, Final
 from agentstop.client.client import Api
 from agentstop.client.config import Settings
 from agentstop.controller.probes import Probes
-from agentstop.node.cgroups import is_unified
+from agentstop.node.cgroups import governs, is_unified
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
 from agentstop.node.watch import Watch
@@ -77,6 +77,7 @@ class Component:
                 threads=threads,
                 node=options.node,
                 root=root,
+                alone=is_unified(root) and governs(root),
                 boot_id=BOOT_ID.read_text(encoding="ascii").strip(),
                 metrics=self._metrics,
                 clock=lambda: datetime.now(UTC),

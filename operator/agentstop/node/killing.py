@@ -20,6 +20,8 @@ class Outcome(StrEnum):
     """No process is left, and none can be started in the cgroup."""
     KILLING = "Killing"
     """SIGKILL was sent, and processes are left: they are on their way out, or wait in the kernel."""
+    HYBRID = "HybridLayout"
+    """No process is left in the cgroup, but on this node a container could be started outside of it."""
     NO_CGROUP = "CgroupNotFound"
     """This node has no cgroup of the pod: its kubelet has not made one, or has removed it."""
     UNSUPPORTED = "NoCgroupV2"
@@ -40,11 +42,23 @@ class Look:
 EMPTY: Final = Look(Outcome.EMPTY, "The kernel says that no process of the pod is left, and none can be started", 0)
 
 
-class Killing:
-    """Kills one pod: again and again, until the kernel says that nothing is left."""
+HYBRID: Final = Look(
+    Outcome.HYBRID,
+    "What ran is killed; beside cgroups of version 1, the runtime of this node may start a container outside of those"
+    " of version 2, so that the kubelet has to say that nothing is left",
+    0,
+)
 
-    def __init__(self, root: Path, uid: str) -> None:
+
+class Killing:
+    """Kills one pod: again and again, until the kernel says that nothing is left.
+
+    `alone` says that no container of the node is started outside of these cgroups.
+    """
+
+    def __init__(self, root: Path, uid: str, *, alone: bool) -> None:
         self._root = root
+        self._over = EMPTY if alone else HYBRID
         self._uid = uid
         self._closed = False
 
@@ -63,7 +77,7 @@ class Killing:
             return look
         if self._closed:
             # Only one without processes can be removed, and since it was closed nothing came in.
-            return EMPTY
+            return self._over
         return Look(Outcome.NO_CGROUP, "The node has no cgroup of this pod; if one is made, it is killed at once")
 
     def _kill(self, cgroup: PodCgroup) -> Look:
@@ -76,6 +90,6 @@ class Killing:
         cgroup.prune()
         # In this order: what was put into a cgroup that is still there counts, and where there is none nothing can be.
         if cgroup.pruned and not cgroup.populated:
-            return EMPTY
+            return self._over
         left = cgroup.count()
         return Look(Outcome.KILLING, f"SIGKILL was sent; {left} processes are left", left)

@@ -35,9 +35,9 @@ def status_of(before: Mapping[str, Any], generation: int, found: Look | Refusal,
 
 
 def _seen(before: Mapping[str, Any], look: Look, boot_id: str, at: datetime) -> Status:
-    if look.outcome not in {Outcome.EMPTY, Outcome.KILLING} or before.get("empty"):
+    if look.outcome not in {Outcome.EMPTY, Outcome.HYBRID, Outcome.KILLING} or before.get("empty"):
         return _kept(before)
-    state = "Killed" if look.outcome is Outcome.EMPTY else "Running"
+    state = "Running" if look.outcome is Outcome.KILLING else "Killed"
     since = before.get("since") if before.get("state") == state else None
     seen = {"state": state, "since": since or written(at), "processes": look.processes, "bootID": boot_id}
     return seen | ({"empty": True} if look.outcome is Outcome.EMPTY else {})

@@ -57,6 +57,8 @@ class Means:
     """For requests: the client waits for each."""
     node: str
     root: Path
+    alone: bool
+    """Whether no container of the node is started outside of these cgroups."""
     boot_id: str
     metrics: Metrics
     clock: Callable[[], datetime]
@@ -117,7 +119,7 @@ class Worker:
         if refusal is not None:
             return refusal
         if self._killing is None:
-            self._killing = Killing(self._means.root, self.control.pod_uid)
+            self._killing = Killing(self._means.root, self.control.pod_uid, alone=self._means.alone)
         return self._killing.look()
 
     async def _check(self) -> Refusal | None:

@@ -69,14 +69,14 @@ def test_deaf_processes_in_all_containers_are_gone_and_the_kernel_says_so(root: 
     assert cgroup.populated
     assert cgroup.count() >= 2
 
-    assert settled(Killing(root, UID)) is Outcome.EMPTY
+    assert settled(Killing(root, UID, alone=True)) is Outcome.EMPTY
     assert not cgroup.populated
     assert cgroup.count() == 0
 
 
 def test_no_container_can_be_started_in_it_any_more(root: Path, run: Run) -> None:
     pod = hold(root, UID, [run(DEAF)])
-    assert settled(Killing(root, UID)) is Outcome.EMPTY
+    assert settled(Killing(root, UID, alone=True)) is Outcome.EMPTY
 
     with pytest.raises(OSError, match="temporarily unavailable") as refused:
         (pod / "c2").mkdir()
@@ -99,9 +99,9 @@ def test_what_forks_without_end_does_not_get_away(root: Path, run: Run) -> None:
         assert time.monotonic() < limit
         time.sleep(0.01)
 
-    assert settled(Killing(root, UID)) is Outcome.EMPTY
+    assert settled(Killing(root, UID, alone=True)) is Outcome.EMPTY
     time.sleep(0.2)
-    assert Killing(root, UID).look().outcome is Outcome.EMPTY
+    assert Killing(root, UID, alone=True).look().outcome is Outcome.EMPTY
 
 
 def test_nothing_else_is_touched(root: Path, run: Run) -> None:
@@ -109,13 +109,13 @@ def test_nothing_else_is_touched(root: Path, run: Run) -> None:
     hold(root, UID, [run(DEAF)])
     hold(root, other, [run(DEAF)])
 
-    assert settled(Killing(root, UID)) is Outcome.EMPTY
+    assert settled(Killing(root, UID, alone=True)) is Outcome.EMPTY
     assert PodCgroup(pod_path(root, other)).populated
     (pod_path(root, other) / "c2").mkdir()
 
 
 def test_the_next_process_of_the_component_goes_on(root: Path, run: Run) -> None:
     hold(root, UID, [run(DEAF)])
-    Killing(root, UID).look()
+    Killing(root, UID, alone=True).look()
 
-    assert settled(Killing(root, UID)) is Outcome.EMPTY
+    assert settled(Killing(root, UID, alone=True)) is Outcome.EMPTY

@@ -67,8 +67,9 @@ class EndError(BaseException):
 class Bench:
     """A worker with a clock of its own, which goes on by its pauses."""
 
-    def __init__(self, root: Path, server: Server) -> None:
+    def __init__(self, root: Path, server: Server, *, alone: bool = True) -> None:
         self.server = server
+        self._alone = alone
         self.metrics = Metrics()
         self.passed = 0.0
         self.pauses: list[float] = []
@@ -90,6 +91,7 @@ class Bench:
                 threads=threads,
                 node=NODE,
                 root=self._root,
+                alone=self._alone,
                 boot_id="boot",
                 metrics=self.metrics,
                 clock=lambda: NOW + timedelta(seconds=self.passed),
@@ -208,6 +210,20 @@ async def test_a_word_that_does_not_get_through_is_said_again_and_the_killing_go
     await bench.run(control(), 6, kernel)
     assert bench.last["empty"] is True
     assert len(server.written) == 1
+
+
+async def test_beside_version_1_it_is_killed_and_nothing_is_proven(root: Path) -> None:
+    pod = Folder(pod_path(root, UID))
+    bench = Bench(root, Server(task()), alone=False)
+
+    def kernel(pauses: int) -> None:
+        if pauses == 1:
+            pod.empty()
+
+    await bench.run(control(), 4, kernel)
+    assert pod.path.joinpath("cgroup.kill").read_text(encoding="ascii") == "1"
+    assert (bench.last["state"], bench.last["processes"], bench.last.get("empty")) == ("Killed", 0, None)
+    assert bench.ready == ("False", "HybridLayout")
 
 
 async def test_what_the_kernel_said_once_stays_said(root: Path) -> None:

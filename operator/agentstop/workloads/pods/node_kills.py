@@ -24,8 +24,8 @@ ANSWER_AFTER: Final = timedelta(seconds=3)
 """How long the component has to answer, before what a kubelet may do goes on without it."""
 
 
-KILLING: Final = "Killing"
-"""Reason of a component that does what it was asked for, and is not done: that is no problem yet."""
+AT_WORK: Final = frozenset({"Killing", "HybridLayout"})
+"""Reasons of a component that does what it was asked for: it is not done, or it is up to the kubelet to say so."""
 
 
 def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | None = None) -> ControlRecord:
@@ -36,7 +36,7 @@ def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | N
     ready: Mapping[str, Any] = next(
         (each for each in status.get("conditions") or () if each.get("type") == ConditionType.READY), {}
     )
-    held_up = answered and ready.get("status") == "False" and ready.get("reason") != KILLING
+    held_up = answered and ready.get("status") == "False" and ready.get("reason") not in AT_WORK
     heard_at = (known.heard_at if known is not None else None) or now
     return ControlRecord(
         namespace=metadata["namespace"],
