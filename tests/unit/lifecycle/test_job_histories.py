@@ -20,6 +20,7 @@ FOUND = [
     419290692,
     321213502,
     3624970966,
+    2800060725,
 ]
 """Seeds that once broke a rule; what each of them found is tested by itself, or said in the rule."""
 

@@ -329,7 +329,8 @@ def stale(
     """Yield the pods that have to be read live by their names: their labels may have been taken off.
 
     `suspect` asks for those, too, whose end is overdue by their own state, and from time to time for those that nobody
-    ends though their controller was told so at `told_at`: such a one may end by itself, and no watch shows it.
+    ends though their controller was told so at `told_at`: such a one may end by itself, and no watch shows it. So it is
+    with those that start after they were told to at that time.
     """
     for uid, entry in group.pods.items():
         pod = entry.seen
