@@ -21,6 +21,7 @@ FOUND = [
     321213502,
     3624970966,
     2800060725,
+    3920046654,
 ]
 """Seeds that once broke a rule; what each of them found is tested by itself, or said in the rule."""
 

@@ -289,8 +289,15 @@ class OwnedPods:
                 yield LeftPod(vanished.node, may_be_starting(vanished) is None, vanished.uid)
 
 
-def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister) -> OwnedPods:
-    """Return the pods of the workload with this UID. What its status lists is its own, whatever it says by now."""
+def owned_pods_of(
+    uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister, *, by_label: bool = False
+) -> OwnedPods:
+    """Return the pods of the workload with this UID. What its status lists is its own, whatever it says by now.
+
+    `by_label` is whether its selector has its UID in it: then what has no controller is what its own would take back,
+    or would have before it was deleted.
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector
+    """
     listed = {each.uid: each for each in known}
     seen: list[OwnedPod] = []
     strangers: list[ObjectRef] = []
@@ -298,7 +305,8 @@ def owned_pods_of(uid: str, group: PodGroup | None, known: Iterable[PodEvidence]
         pod = entry.seen
         if not isinstance(pod, PodRecord):
             continue
-        whose = Whose.OURS if pod_uid in listed else belongs(pod, uid, lister)
+        ours = pod_uid in listed or (by_label and pod.controller is None)
+        whose = Whose.OURS if ours else belongs(pod, uid, lister)
         if isinstance(whose, ObjectRef):
             strangers.append(whose)
         elif whose is not Whose.OTHERS:

@@ -104,7 +104,9 @@ def part_of(
     group = lister.groups.get(pods, NO_GROUP) if pods is not None else NO_GROUP
     known = task.status.workload
     listed = [each for each in known_pods(known) if each.uid not in elsewhere]
-    return PodOwner(ref, entry, owner, owned_pods_of(owner.uid, group, listed, lister), group, pods)
+    by_label = pods is not None and owner.uid in pods.selector
+    members = owned_pods_of(owner.uid, group, listed, lister, by_label=by_label)
+    return PodOwner(ref, entry, owner, members, group, pods)
 
 
 def pods_of(task: Task, ref: ObjectRef, owner: OwnerRecord) -> PodsOf | None:

@@ -165,6 +165,17 @@ def test_a_job_that_never_made_a_pod() -> None:
     assert observe(fresh, known).proof is Proof.NEVER_STARTED
 
 
+@pytest.mark.parametrize("absent", [True, False], ids=["its Job was deleted alone", "somebody disowned it"])
+def test_a_pod_with_the_label_of_its_job_is_the_jobs_though_it_was_never_seen_under_it(absent: bool) -> None:
+    """The Job controller takes back by its label what nobody controls; it may run on, and is ended."""
+    fresh = task(SPEC, {"phase": "Stopping", "workload": WORKLOAD, "stop": ACCEPTED})
+    left = job_pod("a", metadata={"ownerReferences": [], "finalizers": []})
+    known = lister(suspended_job(), left, listed=15, signaled=10, absent=absent)
+
+    assert observe(fresh, known).proof is None
+    assert sent(fresh, HALT, known, 20) == (Delete(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", None),)
+
+
 def test_a_pod_that_does_not_show_any_more_is_read_by_its_name() -> None:
     known = lister(raw_owner("job"), job_pod("a"))
     seen = known.groups[JOB_PODS].pods["a-uid"]
