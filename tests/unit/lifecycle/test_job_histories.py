@@ -22,6 +22,7 @@ FOUND = [
     3624970966,
     2800060725,
     3920046654,
+    232770401,
 ]
 """Seeds that once broke a rule; what each of them found is tested by itself, or said in the rule."""
 

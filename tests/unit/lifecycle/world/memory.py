@@ -39,6 +39,10 @@ class Memory:
     """Every pod that ever was, by UID, as it was created."""
     born: dict[str, int] = field(default_factory=dict)
     """The place in the history at which each pod was created."""
+    removed: dict[str, int] = field(default_factory=dict)
+    """The place in the history at which each pod was removed."""
+    recorded: dict[str, int] = field(default_factory=dict)
+    """The place in the history from which on each task's status names its workload, by the task's UID."""
     made: dict[str, list[str]] = field(default_factory=dict)
     """UIDs of the pods that the operator made, by the UID of their task."""
     resumed: dict[str, int] = field(default_factory=dict)
@@ -53,6 +57,8 @@ class Memory:
             metadata = change.after["metadata"]
             if change.ref.kind == KIND and change.before is not None:
                 self._written.append((number, change))
+                if (change.after.get("status") or {}).get("workload"):
+                    self.recorded.setdefault(metadata["uid"], number)
             elif change.ref.kind == "Job" and _resumes(change):
                 self.resumed[metadata["uid"]] = number
             elif change.ref.kind == "Pod" and change.kind == "ADDED":
@@ -61,6 +67,8 @@ class Memory:
                 owner = self.owner(metadata["uid"])
                 if "blockOwnerDeletion" in owner and owner["kind"] == KIND:
                     self.made.setdefault(owner["uid"], []).append(metadata["uid"])
+            elif change.ref.kind == "Pod" and change.kind == "DELETED":
+                self.removed[metadata["uid"]] = number
         self._read = len(self.server.history)
 
     def status(self, task: Raw) -> AgentTaskStatus:

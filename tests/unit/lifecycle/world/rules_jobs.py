@@ -78,12 +78,21 @@ class JobRules:
             unclear = any(lost(truth) or out_of_memory_late(truth, stop) for truth in truths)
             assert unclear or any(each.killed for each in processes), "Killed, but nothing was"
         if stop.verdict is Verdict.NOT_STARTED:
-            # What was removed by force in the middle of its start, before the operator saw it, left nothing to find.
-            missed = not written.after.workload.pod_count and all(any(map(_hook, each.processes)) for each in truths)
+            missed = not written.after.workload.pod_count and all(self._left_nothing(each, written) for each in uids)
             assert missed or not any(each.ever_ran for each in processes), "NotStarted, but it ran"
         if stop.verdict is Verdict.GRACEFUL and stop.kill_at is not None:
             late = [each for each in processes if each.killed and each.finished_at and each.finished_at > stop.kill_at]
             assert not late, "Graceful, but killed when the grace period was over"
+
+    def _left_nothing(self, uid: str, written: Written) -> bool:
+        """Whether there was nothing to find of a pod that ran.
+
+        It was removed by force in the middle of its start, or before the operator knew the Job and saw its pods.
+        """
+        truth = self._memory.truth(uid)
+        removed, recorded = self._memory.removed.get(uid), self._memory.recorded.get(written.uid, written.number)
+        unseen = removed is not None and removed < recorded
+        return truth is None or unseen or any(map(_hook, truth.processes))
 
     def _check_evidence(self, status: AgentTaskStatus) -> None:
         """Exit codes are those that there were."""
