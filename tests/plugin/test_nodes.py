@@ -10,7 +10,8 @@ from agentstop.client.client import Api
 from agentstop.client.errors import ApiError
 
 
-def control(seconds: float, observed: int = 0) -> dict[str, Any]:
+def control(seconds: float, observed: int) -> dict[str, Any]:
+    """Return a PodControl of so many seconds ago, and which generation its component has answered."""
     made = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
     return {
         "metadata": {"name": "x", "namespace": "ns", "generation": 1, "creationTimestamp": made},
@@ -34,13 +35,14 @@ class Server:
     ("found", "grade", "words"),
     [
         ([], Grade.NO, "node.enabled"),
-        ([control(60, observed=1), control(1)], Grade.GOOD, "all of 2"),
-        ([control(60, observed=1), control(60)], Grade.BAD, "1 of 2 are not answered, such as by node worker-1"),
+        ([(60, 1), (0, 0)], Grade.GOOD, "all of 2"),
+        ([(60, 1), (60, 0)], Grade.BAD, "1 of 2 are not answered, such as by node worker-1"),
         (ApiError(404, {"message": "404 page not found"}), Grade.NO, "definition"),
         (ApiError(403, {"reason": "Forbidden", "message": "no"}), Grade.UNKNOWN, "not to be seen"),
     ],
 )
-def test_whether_they_answer(found: list[dict[str, Any]] | ApiError, grade: Grade, words: str) -> None:
-    said = node_finding(cast("Api", Server(found)), "ns")
+def test_whether_they_answer(found: list[tuple[float, int]] | ApiError, grade: Grade, words: str) -> None:
+    there = found if isinstance(found, ApiError) else [control(*each) for each in found]
+    said = node_finding(cast("Api", Server(there)), "ns")
     assert said.grade is grade
     assert words in said.detail
