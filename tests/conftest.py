@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--all",
         action="store_true",
-        help="run what is marked slow as well, and on the playground too what a real API server is there for",
+        help="run on the playground as well what has a real API server to run on",
     )
     group.addoption("--kubeconfig", type=Path, metavar="FILE", help="run the integration tests on this cluster as well")
     group.addoption(
@@ -43,18 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     config.addinivalue_line("markers", "needs(*features): runs on clusters with these features only")
     config.addinivalue_line("markers", "on(*clusters): runs on these of its package's clusters only")
-    config.addinivalue_line("markers", "slow: one more of a kind of which others run each time; runs with --all only")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is slow, unless all is asked for, or a test by its name."""
-    named = any("::" in each for each in config.args)
-    if config.getoption("all") or named:
-        return
-    slow = [each for each in items if each.get_closest_marker("slow") is not None]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [each for each in items if each.get_closest_marker("slow") is None]
 
 
 @pytest.hookimpl(wrapper=True)
