@@ -69,6 +69,9 @@ async def test_another_pod_of_the_same_name_is_not_the_tasks(ns: Namespace, oper
     assert pod["metadata"]["uid"] == other["metadata"]["uid"]
     assert "deletionTimestamp" not in pod["metadata"]
     assert "activeDeadlineSeconds" not in pod["spec"]
+    # Its processes are found by its name, and are none of the task's.
+    await ns.delete_pod("worker")
+    await ns.pods.until_gone("worker")
 
 
 async def test_a_pod_with_a_controller_is_refused_and_the_controller_named(ns: Namespace, operator: Operator) -> None:

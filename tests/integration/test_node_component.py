@@ -27,8 +27,8 @@ AFTERWARDS = 2.0
 
 
 @pytest.fixture
-async def node(cluster: Cluster) -> AsyncIterator[NodeComponent]:
-    async with components.component(cluster) as made:
+async def node(ns: Namespace, cluster: Cluster) -> AsyncIterator[NodeComponent]:
+    async with components.component(cluster, ns.name) as made:
         yield made
 
 

@@ -23,9 +23,13 @@ MODULE = "tests.support.serve_component"
 class NodeComponent:
     """One `agentstop node`, on the only node of a cluster."""
 
-    def __init__(self, cluster: Cluster, root: Path, *, own: bool) -> None:
-        """`own` says that the root is the test's own, in which the kubelet has no cgroups."""
+    def __init__(self, cluster: Cluster, namespace: str, root: Path, *, own: bool) -> None:
+        """`own` says that the root is the test's own, in which the kubelet has no cgroups.
+
+        It serves a namespace alone: the node is that of other tests, too, whose components have other roots.
+        """
         self._cluster = cluster
+        self._namespace = namespace
         self._own = own
         self._port = free_port()
         self._program: Program | None = None
@@ -38,6 +42,7 @@ class NodeComponent:
         (node,) = await self._cluster.kube.list(NODES)
         arguments = ["node", "--node-name", node["metadata"]["name"], "--cgroup-root", str(self.root)]
         arguments += ["--health-port", str(self._port), "--metrics-port", str(self._port)]
+        arguments += ["--namespace", self._namespace]
         log = self._cluster.folder / f"node-component-{secrets.token_hex(4)}.log"
         environment = {"KUBECONFIG": str(kubeconfig or self._cluster.kubeconfig)}
         program = self._program = await Program.fork(MODULE if self._own else CONSOLE, arguments, log, environment)
@@ -76,7 +81,7 @@ class NodeComponent:
 
 
 @asynccontextmanager
-async def component(cluster: Cluster) -> AsyncIterator[NodeComponent]:
+async def component(cluster: Cluster, namespace: str) -> AsyncIterator[NodeComponent]:
     """A component of a cluster's node, started; on a whole cluster it works on the kubelet's own cgroups."""
     async with AsyncExitStack() as stack:
         if Feature.OWN_NODE in cluster.features:
@@ -86,7 +91,7 @@ async def component(cluster: Cluster) -> AsyncIterator[NodeComponent]:
             if not places or cgroups.missing():
                 pytest.skip(cgroups.missing() or "the kubelet's cgroups are not those of this machine, of version 2")
             root = places[0]
-        made = NodeComponent(cluster, root, own=Feature.OWN_NODE in cluster.features)
+        made = NodeComponent(cluster, namespace, root, own=Feature.OWN_NODE in cluster.features)
         await made.start()
         yield made
         await made.end()
