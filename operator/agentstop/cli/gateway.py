@@ -10,6 +10,7 @@ import yaml
 
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
+from agentstop.cli.options import add_logs, add_namespaces, port
 
 MAX_WAIT: Final = 60
 
@@ -22,16 +23,9 @@ def add_parser(verbs: Any, about: str) -> None:
         description="Serves stops over HTTP, in the words of several platforms. Acts as whoever asks, never as itself."
         " It reaches the API server by KUBECONFIG, the default kubeconfig, or the pod's service account.",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="serve the tasks of this namespace; repeatable; default all",
-    )
+    add_namespaces(parser, "serve the tasks of this namespace")
     parser.add_argument("--bind-address", default="127.0.0.1", metavar="ADDRESS", help="listen here (%(default)s)")
-    parser.add_argument("--port", type=_port, default=8090, metavar="PORT", help="listen on this port (%(default)s)")
+    parser.add_argument("--port", type=port, default=8090, metavar="PORT", help="listen on this port (%(default)s)")
     parser.add_argument(
         "--tls-cert", type=Path, metavar="FILE", help="serve TLS with this certificate; read anew when it changes"
     )
@@ -67,8 +61,7 @@ def add_parser(verbs: Any, about: str) -> None:
         metavar="SECONDS",
         help="how long the answer to a stop waits for the proof (%(default)g)",
     )
-    parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
+    add_logs(parser)
     parser.set_defaults(carry_out=serve)
     inner = parser.add_subparsers(dest="what", metavar="[key]")
     key = inner.add_parser(
@@ -141,9 +134,3 @@ def _wait(text: str) -> float:
     if not 0 <= seconds <= MAX_WAIT:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MAX_WAIT}")
     return seconds
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
-    return int(text)

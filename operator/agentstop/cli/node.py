@@ -8,6 +8,7 @@ from typing import Any
 
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
+from agentstop.cli.options import add_logs, add_namespaces, add_probes
 
 
 def add_parser(verbs: Any, about: str) -> None:
@@ -27,24 +28,9 @@ def add_parser(verbs: Any, about: str) -> None:
         metavar="DIR",
         help="where the cgroups of version 2 are in which the node's pods are (%(default)s)",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="serve this namespace; repeatable; default all",
-    )
-    parser.add_argument(
-        "--bind-address",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="listen here for probes and metrics (%(default)s)",
-    )
-    parser.add_argument("--health-port", type=_port, metavar="PORT", help="serve /healthz and /readyz on this port")
-    parser.add_argument("--metrics-port", type=_port, metavar="PORT", help="serve /metrics on this port")
-    parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
+    add_namespaces(parser)
+    add_probes(parser)
+    add_logs(parser)
     parser.set_defaults(carry_out=carry_out)
 
 
@@ -69,9 +55,3 @@ def carry_out(options: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     logging.getLogger("agentstop").info("ended")
     return 0
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
-    return int(text)

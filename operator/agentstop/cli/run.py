@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentstop.cli.errors import UserError
 from agentstop.cli.logs import set_up_logs
+from agentstop.cli.options import add_logs, add_namespaces, add_probes
 from agentstop.lifecycle.decision import Limits
 
 if TYPE_CHECKING:
@@ -34,22 +35,8 @@ def add_parser(verbs: Any, about: str) -> None:
         help=about,
         description="Runs the operator against KUBECONFIG, the default kubeconfig, or the pod's service account.",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="serve this namespace; repeatable; default all",
-    )
-    parser.add_argument(
-        "--bind-address",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="listen here for probes and metrics (%(default)s)",
-    )
-    parser.add_argument("--health-port", type=_port, metavar="PORT", help="serve /healthz and /readyz on this port")
-    parser.add_argument("--metrics-port", type=_port, metavar="PORT", help="serve /metrics on this port")
+    add_namespaces(parser)
+    add_probes(parser)
     parser.add_argument(
         "--leader-elect", action="store_true", help="act only while this replica holds a Lease, for several replicas"
     )
@@ -107,8 +94,7 @@ def add_parser(verbs: Any, about: str) -> None:
         metavar="NAME",
         help="keep the Fence of this name, by which an admission policy refuses what tokens of stopped agents write",
     )
-    parser.add_argument("--log-format", choices=("plain", "json"), default="plain", help="(%(default)s)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
+    add_logs(parser)
     parser.set_defaults(carry_out=carry_out)
 
 
@@ -187,10 +173,4 @@ def _min_ttl(text: str) -> int:
 def _grace(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= MAX_GRACE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {MAX_GRACE}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
     return int(text)

@@ -9,6 +9,7 @@ from agentstop.api.order import CLUSTER_ORDER_PLURAL, ORDER_PLURAL
 from agentstop.api.task import PLURAL
 from agentstop.cli.errors import UserError
 from agentstop.cli.in_cluster import MANAGER, PAUSE_SECONDS, api, path
+from agentstop.cli.options import add_namespaces
 from agentstop.client.client import Api
 from agentstop.client.errors import ApiError
 from agentstop.words.tasks import Object
@@ -29,14 +30,7 @@ def add_parser(verbs: Any, about: str) -> None:
         help=about,
         description="Takes the operator's finalizer off tasks and orders, so that they can be deleted without it.",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="in this namespace; repeatable; default all",
-    )
+    add_namespaces(parser, "in this namespace")
     parser.set_defaults(carry_out=carry_out)
 
 
