@@ -69,7 +69,11 @@ class Component:
         options, loop, stopping = self._options, asyncio.get_running_loop(), asyncio.Event()
         root = options.root.resolve()
         if not is_unified(root):
-            log.error("%s is no root of cgroups of version 2: nothing is done to any pod of this node", root)
+            log.error(
+                "%s is no root of cgroups of version 2: nothing is done to any pod of this node; name the root with"
+                " --cgroup-root, such as /sys/fs/cgroup/unified beside version 1",
+                root,
+            )
         with ThreadPoolExecutor(THREADS, "requests") as threads:
             api = Api.open(Settings(), interactive=False, seconds=REQUEST_SECONDS)
             means = Means(
