@@ -10,32 +10,27 @@ from agentstop.workloads.pods.node_kills import read_control
 
 
 class ControlStore:
-    """The newest known PodControls, by the UIDs of their pods."""
+    """The newest known PodControls, by the namespaces and the UIDs of their pods."""
 
     def __init__(self) -> None:
-        self._records: dict[str, ControlRecord] = {}
+        self._records: dict[tuple[str, str], ControlRecord] = {}
 
     @property
-    def records(self) -> Mapping[str, ControlRecord]:
+    def records(self) -> Mapping[tuple[str, str], ControlRecord]:
         """All of them; always current."""
         return self._records
 
     def put(self, raw: Mapping[str, Any], now: datetime) -> ControlRecord | None:
-        """Take in a PodControl; None if something newer is known already, or one in another namespace.
-
-        A pod is in one namespace, and so is all that is said of it.
-        """
-        name = raw["metadata"]["name"]
-        known = self._records.get(name)
-        if known is not None:
-            newer = is_newer(raw["metadata"]["resourceVersion"], known.resource_version)
-            if not newer or known.namespace != raw["metadata"]["namespace"]:
-                return None
+        """Take in a PodControl; None if something newer is known already."""
+        key = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        known = self._records.get(key)
+        if known is not None and not is_newer(raw["metadata"]["resourceVersion"], known.resource_version):
+            return None
         same = known if known is not None and known.uid == raw["metadata"]["uid"] else None
-        record = self._records[name] = read_control(raw, now, same)
+        record = self._records[key] = read_control(raw, now, same)
         return record
 
-    def drop(self, name: str, uid: str) -> ControlRecord | None:
+    def drop(self, namespace: str, name: str, uid: str) -> ControlRecord | None:
         """Forget one that is gone, and return what was known of it."""
-        known = self._records.get(name)
-        return self._records.pop(name) if known is not None and known.uid == uid else None
+        known = self._records.get((namespace, name))
+        return self._records.pop((namespace, name)) if known is not None and known.uid == uid else None

@@ -43,7 +43,7 @@ def is_newer(version: str, than: str) -> bool:
 class ObjectStore:
     """The newest known state of pods, nodes and workloads."""
 
-    def __init__(self, controls: Mapping[str, ControlRecord] | None = None) -> None:
+    def __init__(self, controls: Mapping[tuple[str, str], ControlRecord] | None = None) -> None:
         """`controls` is what the nodes were asked for, which another part of the cache keeps up to date."""
         self._entries: dict[ObjectRef, CacheEntry] = {}
         self._rejections: dict[tuple[WatchTarget, str], Rejection] = {}

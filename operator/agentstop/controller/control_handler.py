@@ -27,14 +27,15 @@ class ControlHandler:
     def changed(self, _kind: str, event: str | None, raw: dict[str, Any]) -> None:
         """Take in a PodControl."""
         metadata = raw["metadata"]
+        namespace = metadata["namespace"]
         if event == "DELETED":
-            self._matters(self._store.drop(metadata["name"], metadata["uid"]))
+            self._matters(namespace, self._store.drop(namespace, metadata["name"], metadata["uid"]))
         else:
-            self._matters(self._store.put(raw, self._clock()))
+            self._matters(namespace, self._store.put(raw, self._clock()))
 
     def missing(self, _kind: str, name: NamespacedName, uid: str) -> None:
         """Take in that a PodControl went while its watch was blind."""
-        self._matters(self._store.drop(name.name, uid))
+        self._matters(name.namespace, self._store.drop(name.namespace, name.name, uid))
 
     def heard(self, _kind: str, _namespace: str) -> None:
         """Take in a sign of life of a watch."""
@@ -45,6 +46,6 @@ class ControlHandler:
     def skipped(self, _kind: str, _number: int = 1) -> None:
         """Take in that there is what cannot be read; the log has it already."""
 
-    def _matters(self, record: ControlRecord | None) -> None:
+    def _matters(self, namespace: str, record: ControlRecord | None) -> None:
         if record is not None:
-            self._enqueue(TaskKey(record.namespace, record.task))
+            self._enqueue(TaskKey(namespace, record.task))

@@ -19,6 +19,7 @@ ADVICE: Final = {
     " nobody looked, and no object says where it was. Once there are none, set spec.stop.onUnconfirmed to MarkStopped,"
     " and spec.stopRequested to true where nobody stops the task yet",
     "NodeComponentSilent": "see that agentstop node runs on node {node}, and its log: it was asked to kill the pod",
+    "PodControlForged": "delete the PodControl that the message names, and see who may make PodControls",
     "NodeCannotKill": "see what keeps agentstop node on node {node} from it; what its kubelet does goes on beside it",
     "NodeReadForbidden": "give the operator the right to get nodes",
     "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"

@@ -140,11 +140,12 @@ class Schedule(StrEnum):
 class ControlRecord:
     """A PodControl: what the component on a pod's node was asked for, and what it answered."""
 
-    namespace: str
     uid: str
     """Its own UID, not the pod's."""
     resource_version: str
     task: str
+    node: str
+    """The node that is to act, and whose word it is."""
     asked_at: datetime
     """When we first saw it, by our clock."""
     answered: bool = False
@@ -155,6 +156,14 @@ class ControlRecord:
     """When we first heard of that, by our clock."""
     problem: str | None = None
     """What keeps the node from it, in its words; None where nothing does."""
+
+
+class PodOnNode(NamedTuple):
+    """A pod, and the node that can speak of it."""
+
+    namespace: str
+    uid: str
+    node: str | None
 
 
 REFUSAL_COUNTS_FOR: Final = timedelta(seconds=8)
@@ -176,8 +185,8 @@ class Lister:
     """Templates of tasks whose pods are being made, by the task's UID."""
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     """What became of the CronJobs that were to be suspended with one of their Jobs, by the Job's UID."""
-    controls: Mapping[str, ControlRecord] = field(default_factory=dict)
-    """What the nodes were asked for, by the UID of the pod."""
+    controls: Mapping[tuple[str, str], ControlRecord] = field(default_factory=dict)
+    """What the nodes were asked for, by the namespace and the UID of the pod."""
 
     def right(self, ref: ObjectRef) -> Right | None:
         """Return whether we may stop such an object, if that was asked."""

@@ -401,9 +401,9 @@ async def test_a_cluster_without_podcontrols_is_asked_again_later_and_is_no_fail
 
 async def test_what_a_node_was_asked_for_is_known_at_once(bench: Bench) -> None:
     metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": "1"}
-    bench.pod = {"kind": "PodControl", "metadata": metadata, "spec": {"taskName": "x"}}
+    bench.pod = {"kind": "PodControl", "metadata": metadata, "spec": {"taskName": "x", "nodeName": "n"}}
     await bench.executor.carry_out([AskNode(ObjectRef("PodControl", "ns", "pod-uid", API_VERSION), {})])
-    assert bench.cache.lister.controls["pod-uid"].task == "x"
+    assert bench.cache.lister.controls["ns", "pod-uid"].task == "x"
 
 
 async def test_the_same_for_another_grace_period_is_something_new(bench: Bench) -> None:

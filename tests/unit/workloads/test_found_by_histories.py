@@ -7,12 +7,13 @@ import pytest
 from agentstop.api.task import Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.observation import Observation
-from agentstop.workloads.controlled.owned_pods import OwnedPod, OwnedPods
+from agentstop.workloads.controlled.owned_pod import OwnedPod
+from agentstop.workloads.controlled.owned_pods import OwnedPods
 from agentstop.workloads.controlled.pod_owner import of_the_stop
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Lister
 from agentstop.workloads.pods.record import COLLECTED, STOP_MANAGER, Disruption, PodRecord
-from tests.unit.objects import NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
+from tests.unit.objects import NAMESPACE, NOW, POD_REF, POD_UID, Raw, at, ended, entry, pod, running, task, when
 
 from .pods.test_recorded import NODE_REF, alive, evidence
 
@@ -70,7 +71,7 @@ def test_a_node_that_is_registered_again_at_once_has_ended_nothing() -> None:
 
 def test_the_grace_period_of_pods_that_are_gone_is_the_workloads_own_still() -> None:
     gone = collected(60)
-    assert OwnedPods((OwnedPod(gone, entry(gone, absent=True)),), (), ()).own_grace_seconds == 60
+    assert OwnedPods(NAMESPACE, (OwnedPod(gone, entry(gone, absent=True)),), (), ()).own_grace_seconds == 60
 
 
 def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended() -> None:
@@ -80,7 +81,7 @@ def test_when_the_pods_of_a_workload_were_killed_is_known_once_they_have_ended()
     over = pod(metadata={"deletionTimestamp": when(10), "deletionGracePeriodSeconds": 10}, spec=spec, status=status)
     assert over.killed_by == at(12)
 
-    members = OwnedPods((OwnedPod(over, entry(over)),), (), ())
+    members = OwnedPods(NAMESPACE, (OwnedPod(over, entry(over)),), (), ())
     assert members.killed_by == at(12)
     for accepted, killed_by in ((10, at(12)), (13, None)):  # of a stop that came later it says nothing
         stop = StopStatus(source=StopSource.USER, accepted_at=at(accepted), signaled_at=at(accepted))

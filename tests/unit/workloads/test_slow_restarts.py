@@ -5,13 +5,14 @@ import pytest
 from agentstop.api.workload_status import WorkloadStatus
 from agentstop.cluster.object_store import ObjectStore
 from agentstop.lifecycle.observation import Observation, Proof, Task
-from agentstop.workloads.controlled.owned_pods import owned_pods_of
+from agentstop.workloads.controlled.membership import owned_pods_of
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import CacheEntry, Departure, Lister, PodGroup
 from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.restarting import Role, may_restart, rules_restart_all
 from agentstop.workloads.requests import Recall
 from tests.unit.objects import (
+    NAMESPACE,
     NOW,
     POD_REF,
     POD_UID,
@@ -124,7 +125,7 @@ def test_it_is_on_record_for_a_process_that_sees_nothing_of_the_pod(state: Raw, 
 def test_of_pods_that_are_not_shown_no_more_is_known() -> None:
     member = entry(read_pod(job_pod("a", spec=spec(PULLS))))
     group = PodGroup({"a-uid": member})
-    members = owned_pods_of(JOB_UID, group, (), Lister())
+    members = owned_pods_of(JOB_UID, NAMESPACE, group, (), Lister())
     assert [each.started for each in members.left(group, asked=False)] == [False]
 
 

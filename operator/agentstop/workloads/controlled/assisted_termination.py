@@ -6,7 +6,8 @@ from typing import Final
 
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Terminate
-from agentstop.workloads.controlled.owned_pods import OwnedPod, stuck
+from agentstop.workloads.controlled.owned_pod import OwnedPod
+from agentstop.workloads.controlled.owned_pods import stuck
 from agentstop.workloads.controlled.pod_owner import PodOwner, signaled_at
 from agentstop.workloads.lightening import JOB_TRACKING
 from agentstop.workloads.objects import Lister

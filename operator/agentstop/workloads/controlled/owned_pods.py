@@ -1,30 +1,26 @@
-"""The pods of a workload that makes its own: which they are, what they prove together, and what is told of them."""
+"""The pods of a workload that makes its own: what they prove together, and what is told of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from agentstop.api.task import StopStatus
 from agentstop.api.workload_status import MAX_LISTED_PODS, PodEvidence
 from agentstop.lifecycle.observation import Proof, Reason, Task
-from agentstop.workloads.controlled.record import OwnerRecord
+from agentstop.workloads.controlled.owned_pod import OwnedPod
 from agentstop.workloads.controlled.roster import LeftPod
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, version_order
+from agentstop.workloads.objects import Lister, ObjectRef, PodGroup, PodOnNode, version_order
 from agentstop.workloads.pods.departures import being_started, may_have_changed, may_live_on, untraced
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
 from agentstop.workloads.pods.node import is_deleted
-from agentstop.workloads.pods.node_kills import ask_node, emptied_at, report_due, unanswered
-from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
+from agentstop.workloads.pods.node_kills import ask_node, report_due, unanswered
+from agentstop.workloads.pods.node_looks import STALE, awaits_boot, look_at_node, node_in_question
 from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
-from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, Controller, PodRecord
+from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, PodRecord
 from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.requests import AskNode, Get
-
-MAX_CHAIN: Final = 4
-"""So many controllers may stand between a workload and its pods: a Deployment has one, its ReplicaSet."""
 
 STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.EMPTIED, Proof.ENDED, Proof.NEVER_STARTED)
 """Which proof speaks for all pods together: the first that holds for any of them."""
@@ -35,85 +31,10 @@ LEFT_ALONE: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedPod:
-    """One pod of a workload."""
-
-    pod: PodRecord
-    entry: CacheEntry
-    certain: bool = True
-    """Whether it is known to be the workload's; what may be somebody else's is waited for, and left alone."""
-    known: PodEvidence | None = None
-    """What is on record of it."""
-    boot_id: str | None = None
-    """Boot ID of its node, where only a reboot can prove its end."""
-    empty_at: datetime | None = None
-    """When the kernel of its node said that no process of it was left."""
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The pod as an object."""
-        return ObjectRef("Pod", self.pod.namespace, self.pod.name)
-
-    @property
-    def evidence(self) -> PodEvidence:
-        """What a task's status says of it."""
-        cut_off = being_started(self.pod, self.entry) is not None
-        unseen = may_have_changed(self.entry)
-        return self.pod.evidence(self.known, self.boot_id, empty_at=self.empty_at, cut_off=cut_off, unseen=unseen)
-
-    @property
-    def live(self) -> bool:
-        """Whether processes of it may be left, as far as the pod itself tells, or the kernel of its node."""
-        return not self.pod.ended and not self.entry.absent and self.empty_at is None
-
-    def made_since(self, moment: datetime) -> bool:
-        """Whether a node took it only after this moment."""
-        return self.certain and self.pod.taken_at is not None and self.pod.taken_at >= moment
-
-    def outlived(self, moment: datetime) -> bool:
-        """Whether it had not ended before this moment, as far as is known."""
-        ends = [each.finished_at for each in self.pod.containers if each.finished_at]
-        if self.pod.ended and ends:
-            return max(ends) >= moment.replace(microsecond=0)
-        return not self.entry.absent or self.entry.at >= moment
-
-
-def controller_ref(controller: Controller, namespace: str) -> ObjectRef:
-    """Return the object that a controller reference points at."""
-    return ObjectRef(controller.kind, namespace, controller.name, controller.api_version)
-
-
-class Whose(StrEnum):
-    """To whom a pod belongs."""
-
-    OURS = "ours"
-    DOUBTFUL = "doubtful"
-    """Nobody can tell any more: a controller in between is gone."""
-    OTHERS = "others"
-
-
-def belongs(pod: PodRecord, uid: str, lister: Lister) -> Whose | ObjectRef:
-    """Say whether the chain of a pod's controllers leads to this UID; or what has to be read first to tell."""
-    controller = pod.controller
-    for _ in range(MAX_CHAIN):
-        if controller is None:
-            return Whose.OTHERS
-        if controller.uid == uid:
-            return Whose.OURS
-        ref = controller_ref(controller, pod.namespace)
-        entry = lister.entries.get(ref)
-        if entry is None:
-            return ref
-        if entry.absent or not isinstance(entry.seen, OwnerRecord) or entry.seen.uid != controller.uid:
-            return Whose.DOUBTFUL
-        controller = entry.seen.controller
-    return Whose.OTHERS
-
-
-@dataclass(frozen=True, slots=True)
 class OwnedPods:
     """The pods of a workload: those that are or were seen, and those that only the task's status knows of."""
 
+    namespace: str
     seen: tuple[OwnedPod, ...]
     vanished: tuple[PodEvidence, ...]
     strangers: tuple[ObjectRef, ...]
@@ -178,9 +99,8 @@ class OwnedPods:
 
     def late(self, group: PodGroup, lister: Lister) -> Reason | None:
         """Say what the proof of the first of them waits for that has not ended."""
-        pods = [(each.pod.uid, each.pod.name, each.pod.node) for each in self.seen]
-        pods += [(each.uid, each.name or each.uid, each.node) for each in self.vanished]
-        words = [unanswered(uid, name, node, lister) for uid, name, node in pods]
+        words = [unanswered(each.pod.on_node, each.pod.name, lister) for each in self.seen]
+        words += [unanswered(self._on_node(each), each.name or each.uid, lister) for each in self.vanished]
         words += [late_reason(each.pod, each.entry, lister) for each in self.seen]
         words += [went_unseen(each, due, lister) for each, due in self._went_unseen(group)]
         return next(filter(None, words), None)
@@ -189,7 +109,7 @@ class OwnedPods:
         """Return when the node of one that went unseen, or with its node, may prove its end."""
         moments = [next_look(due, now) for _, due in self._went_unseen(group)]
         moments += [look_again_at(each.pod, each.entry, lister, now) for each in self.seen]
-        moments += [report_due(each.pod.uid, lister, now) for each in self.seen if not each.pod.ended]
+        moments += [report_due(each.pod.on_node, lister, now) for each in self.seen if not each.pod.ended]
         return min(filter(None, moments), default=None)
 
     def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
@@ -247,11 +167,14 @@ class OwnedPods:
             asked_to_go = each.entry.absent or each.pod.asked_to_go_at is not None
             if each.certain and asked_to_go and not each.pod.ended and each.empty_at is None:
                 name = None if each.entry.absent else each.pod.name
-                yield from ask_node(task, each.pod.uid, each.pod.node, name, lister, now)
+                yield from ask_node(task, each.pod.on_node, name, lister, now)
         for vanished in self.vanished:
             entry = group.pods.get(vanished.uid)
             if entry is not None and entry.absent and not has_ended(vanished) and vanished.empty_at is None:
-                yield from ask_node(task, vanished.uid, vanished.node, None, lister, now)
+                yield from ask_node(task, self._on_node(vanished), None, lister, now)
+
+    def _on_node(self, vanished: PodEvidence) -> PodOnNode:
+        return PodOnNode(self.namespace, vanished.uid, vanished.node)
 
     def untraced(self, group: PodGroup, written: str) -> tuple[tuple[str, ...], str]:
         """Return those of which it has to be asked how they went, and the resource version since when.
@@ -287,48 +210,6 @@ class OwnedPods:
             entry = group.pods.get(vanished.uid)
             if not has_ended(vanished) and (asked or entry is None or not entry.absent):
                 yield LeftPod(vanished.node, may_be_starting(vanished) is None, vanished.uid)
-
-
-def owned_pods_of(
-    uid: str, group: PodGroup | None, known: Iterable[PodEvidence], lister: Lister, *, by_label: bool = False
-) -> OwnedPods:
-    """Return the pods of the workload with this UID. What its status lists is its own, whatever it says by now.
-
-    `by_label` is whether its selector has its UID in it: then what has no controller is what its own would take back,
-    or would have before it was deleted.
-    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector
-    """
-    listed = {each.uid: each for each in known}
-    seen: list[OwnedPod] = []
-    strangers: list[ObjectRef] = []
-    for pod_uid, entry in (group.pods if group is not None else {}).items():
-        pod = entry.seen
-        if not isinstance(pod, PodRecord):
-            continue
-        ours = pod_uid in listed or (by_label and pod.controller is None)
-        whose = Whose.OURS if ours else belongs(pod, uid, lister)
-        if isinstance(whose, ObjectRef):
-            strangers.append(whose)
-        elif whose is not Whose.OTHERS:
-            on_record = listed.pop(pod_uid, None)
-            boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if awaits_boot(pod, entry) else None
-            empty_at = emptied_at(pod_uid, pod.runtime_class, on_record, lister)
-            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id, empty_at))
-    vanished = tuple(_by_its_node(each, group, lister) for each in listed.values())
-    return OwnedPods(tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
-
-
-def _by_its_node(evidence: PodEvidence, group: PodGroup | None, lister: Lister) -> PodEvidence:
-    """Return what is on record of a pod that is gone, with what its node said of it.
-
-    That is when its kernel had nothing of it left, and its boot ID where only a reboot proves the end.
-    """
-    empty_at = emptied_at(evidence.uid, evidence.runtime_class, evidence, lister)
-    evidence = evidence.but(empty_at=empty_at) if empty_at != evidence.empty_at else evidence
-    entry = group.pods.get(evidence.uid) if group is not None else None
-    if entry is None or not entry.absent or may_be_starting(evidence) is None:
-        return evidence
-    return evidence.but(boot_id=boot_id_of(evidence.node, evidence, entry.at, lister))
 
 
 def stale(

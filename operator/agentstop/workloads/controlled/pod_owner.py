@@ -9,7 +9,8 @@ from agentstop.api.task import Phase, StopStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.observation import Ending, KeptPod, Proof, Reason, Task
-from agentstop.workloads.controlled.owned_pods import STRENGTH, OwnedPods, controller_ref, owned_pods_of, unlooked
+from agentstop.workloads.controlled.membership import controller_ref, owned_pods_of
+from agentstop.workloads.controlled.owned_pods import STRENGTH, OwnedPods, unlooked
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.controlled.roster import known_pods
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
@@ -105,7 +106,7 @@ def part_of(
     known = task.status.workload
     listed = [each for each in known_pods(known) if each.uid not in elsewhere]
     by_label = pods is not None and owner.uid in pods.selector
-    members = owned_pods_of(owner.uid, group, listed, lister, by_label=by_label)
+    members = owned_pods_of(owner.uid, ref.namespace, group, listed, lister, by_label=by_label)
     return PodOwner(ref, entry, owner, members, group, pods)
 
 

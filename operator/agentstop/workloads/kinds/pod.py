@@ -10,7 +10,7 @@ from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
-from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodOnNode, WatchTarget
 from agentstop.workloads.pods.container import State
 from agentstop.workloads.pods.departures import (
     being_started,
@@ -158,15 +158,19 @@ def _on_record(task: Task) -> PodEvidence | None:
     return known.pods[0] if known.pods else PodEvidence(name=known.name, uid=known.uid)
 
 
+def _on_node(task: Task, evidence: PodEvidence) -> PodOnNode:
+    return PodOnNode(task.namespace, evidence.uid, evidence.node)
+
+
 def _kill_on_node(
     task: Task, pod: PodRecord | None, entry: CacheEntry, lister: Lister, now: datetime
 ) -> Iterator[AskNode]:
     """Yield what has the pod's node kill it, where it was asked to go and has not ended by all that is known."""
     evidence = _on_record(task)
     if pod is not None and not pod.ended and (entry.absent or pod.asked_to_go_at is not None):
-        yield from ask_node(task, pod.uid, pod.node, None if entry.absent else pod.name, lister, now)
+        yield from ask_node(task, pod.on_node, None if entry.absent else pod.name, lister, now)
     elif pod is None and evidence is not None and not has_ended(evidence):
-        yield from ask_node(task, evidence.uid, evidence.node, None, lister, now)
+        yield from ask_node(task, _on_node(task, evidence), None, lister, now)
 
 
 def _recall(task: Task, ref: ObjectRef, pod: PodRecord | None) -> Recall:
@@ -228,11 +232,12 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     grace = grace_on_record(evidence)
     due = (entry.since or entry.at) + grace  # what a stop asks for may have reached no kubelet
     started = may_be_starting(evidence) is None
+    where = _on_node(task, evidence)
+    evidence = evidence.but(empty_at=emptied_at(where, evidence.runtime_class, evidence, lister))
     proof, blocked = proof_on_record(evidence, due, lister, now, unreachable=was_unreachable(task, now))
-    empty_at = emptied_at(evidence.uid, evidence.runtime_class, evidence, lister)
-    if node is not None and (not started or empty_at is not None):
+    if node is not None and (not started or evidence.empty_at is not None):
         boot_id = boot_id_of(node, evidence, entry.at, lister) if not started else evidence.boot_id
-        known = known.but(pods=(evidence.but(boot_id=boot_id, empty_at=empty_at),))
+        known = known.but(pods=(evidence.but(boot_id=boot_id),))
     waits = proof is None and (node is None or not started or is_deleted(node, lister))
     return Observation(
         presence=Presence.PRESENT,
@@ -243,7 +248,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
         proof=proof,
         blocked=blocked or taken,
         kept=(),
-        late=unanswered(evidence.uid, evidence.name, node, lister) or went_unseen(evidence, due, lister),
+        late=unanswered(where, evidence.name, lister) or went_unseen(evidence, due, lister),
         look_again_at=next_look(due, now),
     )
 
@@ -282,7 +287,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
     evidence = pod.evidence(
         known,
         boot_id,
-        empty_at=emptied_at(pod.uid, pod.runtime_class, known, lister),
+        empty_at=emptied_at(pod.on_node, pod.runtime_class, known, lister),
         cut_off=being_started(pod, entry) is not None,
         unseen=may_have_changed(entry),
     )
@@ -316,8 +321,8 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         loses_logs=(pod.ran or pod.unreadable is not None) and (entry.absent or pod.deletion_at is not None),
         not_in_place=_not_in_place(pod, lister, now),
         busy=busy_reason(pod, entry),
-        late=unanswered(pod.uid, pod.name, pod.node, lister) or late_reason(pod, entry, lister),
-        look_again_at=look_again_at(pod, entry, lister, now) or report_due(pod.uid, lister, now),
+        late=unanswered(pod.on_node, pod.name, lister) or late_reason(pod, entry, lister),
+        look_again_at=look_again_at(pod, entry, lister, now) or report_due(pod.on_node, lister, now),
         kept=tuple(filter(None, [kept_pod(pod, entry)])),
         blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
     )

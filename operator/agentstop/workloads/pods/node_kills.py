@@ -13,7 +13,7 @@ from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.observation import Reason, Task
-from agentstop.workloads.objects import ControlRecord, Lister, ObjectRef
+from agentstop.workloads.objects import ControlRecord, Lister, ObjectRef, PodOnNode
 from agentstop.workloads.requests import AskNode
 
 REPORT_AFTER: Final = timedelta(seconds=2)
@@ -39,10 +39,10 @@ def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | N
     held_up = answered and ready.get("status") == "False" and ready.get("reason") not in AT_WORK
     heard_at = (known.heard_at if known is not None else None) or now
     return ControlRecord(
-        namespace=metadata["namespace"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         task=raw["spec"]["taskName"],
+        node=raw["spec"]["nodeName"],
         asked_at=known.asked_at if known is not None else now,
         empty_at=empty_at,
         heard_at=heard_at if empty_at is not None else None,
@@ -51,7 +51,13 @@ def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | N
     )
 
 
-def emptied_at(uid: str, runtime_class: str | None, known: PodEvidence | None, lister: Lister) -> datetime | None:
+def control_of(pod: PodOnNode, lister: Lister) -> ControlRecord | None:
+    """Return what a pod's own node was asked for. What names another node proves nothing, and asks for nothing."""
+    control = lister.controls.get((pod.namespace, pod.uid))
+    return control if control is not None and control.node == pod.node else None
+
+
+def emptied_at(pod: PodOnNode, runtime_class: str | None, known: PodEvidence | None, lister: Lister) -> datetime | None:
     """Return when the kernel said that nothing of a pod was left, by its PodControl or by what is on record of it.
 
     What runs a class of its own may have processes of the pod elsewhere, in a machine of their own: of these the node's
@@ -61,62 +67,72 @@ def emptied_at(uid: str, runtime_class: str | None, known: PodEvidence | None, l
         return None
     if known is not None and known.empty_at is not None:
         return known.empty_at
-    control = lister.controls.get(uid)
+    control = control_of(pod, lister)
     return control.empty_at if control is not None else None
 
 
-def is_reported_late(uid: str, lister: Lister, now: datetime) -> bool:
+def is_reported_late(pod: PodOnNode, lister: Lister, now: datetime) -> bool:
     """Whether the kubelet's own report on what the kernel calls empty was waited for long enough."""
-    control = lister.controls.get(uid)
+    control = control_of(pod, lister)
     return control is None or control.heard_at is None or control.heard_at + REPORT_AFTER <= now
 
 
-def report_due(uid: str, lister: Lister, now: datetime) -> datetime | None:
+def report_due(pod: PodOnNode, lister: Lister, now: datetime) -> datetime | None:
     """Return until when the kubelet's own report is waited for, if that is yet to come."""
-    control = lister.controls.get(uid)
+    control = control_of(pod, lister)
     due = control.heard_at + REPORT_AFTER if control is not None and control.heard_at is not None else None
     return due if due is not None and due > now else None
 
 
-def ask_node(
-    task: Task, uid: str, node: str | None, name: str | None, lister: Lister, now: datetime
-) -> Iterator[AskNode]:
+def ask_node(task: Task, pod: PodOnNode, name: str | None, lister: Lister, now: datetime) -> Iterator[AskNode]:
     """Yield the request that has the component on a pod's node kill it, if that was not asked for yet.
 
     What is made goes with the pod, by its name; where the pod is gone already, with the task.
     """
-    ref = ObjectRef(CONTROL_KIND, task.namespace, uid, API_VERSION)
-    if node is None or task.gone or uid in lister.controls or lister.rejection(ref, AskNode.verb, now) is not None:
+    ref = ObjectRef(CONTROL_KIND, pod.namespace, pod.uid, API_VERSION)
+    if pod.node is None or task.gone or (pod.namespace, pod.uid) in lister.controls:
         return
-    owner = ("v1", "Pod", name, uid) if name is not None else (API_VERSION, KIND, task.name, task.uid)
+    if lister.rejection(ref, AskNode.verb, now) is not None:
+        return
+    owner = ("v1", "Pod", name, pod.uid) if name is not None else (API_VERSION, KIND, task.name, task.uid)
     owners = dict(zip(("apiVersion", "kind", "name", "uid"), owner, strict=True))
     yield AskNode(
         ref,
         {
             "apiVersion": API_VERSION,
             "kind": CONTROL_KIND,
-            "metadata": {"name": uid, "namespace": task.namespace, "ownerReferences": [owners]},
-            "spec": {"nodeName": node, "podUID": uid, "taskName": task.name, "state": "Killed"},
+            "metadata": {"name": pod.uid, "namespace": pod.namespace, "ownerReferences": [owners]},
+            "spec": {"nodeName": pod.node, "podUID": pod.uid, "taskName": task.name, "state": "Killed"},
         },
     )
 
 
-def unanswered(uid: str, name: str, node: str | None, lister: Lister) -> Reason | None:
+def unanswered(pod: PodOnNode, name: str, lister: Lister) -> Reason | None:
     """Say what keeps a node from killing a pod that it was asked to kill, if anything does."""
-    control = lister.controls.get(uid)
+    control = lister.controls.get((pod.namespace, pod.uid))
+    if control is not None and control.node != pod.node and pod.node is not None:
+        message = (
+            f"PodControl {pod.uid} names node {control.node}, and pod {name} is on node {pod.node}, which nobody can"
+            " ask as long as it is there; delete it, and see who may make PodControls"
+        )
+        return Reason("PodControlForged", message)
     if control is None or control.empty_at is not None or (control.answered and control.problem is None):
         return None
     if not control.answered:
-        message = f"The component on node {node} was asked to kill pod {name}, and has not answered; see agentstop node"
+        message = (
+            f"The component on node {pod.node} was asked to kill pod {name}, and has not answered; see agentstop node"
+        )
         return Reason("NodeComponentSilent", message)
-    return Reason("NodeCannotKill", f"Node {node} was asked to kill pod {name}: {control.problem}")
+    return Reason("NodeCannotKill", f"Node {pod.node} was asked to kill pod {name}: {control.problem}")
 
 
-def may_answer(uid: str, lister: Lister, now: datetime) -> bool:
+def may_answer(pod: PodOnNode, lister: Lister, now: datetime) -> bool:
     """Whether the component on the node may yet do what it is asked for, or has done it."""
-    control = lister.controls.get(uid)
+    control = lister.controls.get((pod.namespace, pod.uid))
     if control is None:
         return True
+    if control.node != pod.node:
+        return False
     if control.answered:
         return control.problem is None or control.empty_at is not None
     return now < control.asked_at + ANSWER_AFTER

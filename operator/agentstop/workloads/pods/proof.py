@@ -51,8 +51,8 @@ def proof_of(
         message = f"Nothing can be made of what pod {pod.name} says of itself ({pod.unreadable}); delete it"
         return None, Reason("PodUnreadable", message)
     # One that is wanted may be started anew, in another cgroup. Of one that is gone no kubelet reports any more.
-    late = entry.absent or (pod.asked_to_go_at is not None and is_reported_late(pod.uid, lister, now))
-    if late and emptied_at(pod.uid, pod.runtime_class, known, lister) is not None:
+    late = entry.absent or (pod.asked_to_go_at is not None and is_reported_late(pod.on_node, lister, now))
+    if late and emptied_at(pod.on_node, pod.runtime_class, known, lister) is not None:
         return Proof.EMPTIED, None
     going = entry.absent or pod.deletion_at is not None
     if pod.node is None and may_have_been_bound(pod, entry):
@@ -171,9 +171,9 @@ def proof_on_record(
 ) -> Finding:
     """Say what is proven of a pod that is on record, has not ended by it, and went while nobody looked.
 
-    `due` is when the processes are to be ended that its node had started.
+    `due` is when the processes are to be ended that its node had started. `evidence` has its node's word already.
     """
-    if emptied_at(evidence.uid, evidence.runtime_class, evidence, lister) is not None:
+    if evidence.empty_at is not None and evidence.runtime_class is None:
         return Proof.EMPTIED, None
     if evidence.node is None:
         return None, _node_unknown(evidence.name or evidence.uid)

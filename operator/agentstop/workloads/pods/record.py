@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.lifecycle.verdict import SIGKILL_EXIT_CODE
+from agentstop.workloads.objects import PodOnNode
 from agentstop.workloads.pods.container import ContainerRecord, State
 from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.pods.restarting import Role
@@ -138,6 +139,11 @@ class PodRecord:
         """Whether its kubelet heard of the deadline that stops it before it heard of any deletion."""
         in_place, deleted_at = self.stopped_in_place_at, self.deletion_requested_at
         return in_place is not None and (deleted_at is None or in_place <= deleted_at)
+
+    @property
+    def on_node(self) -> PodOnNode:
+        """The pod as its node knows it."""
+        return PodOnNode(self.namespace, self.uid, self.node)
 
     @property
     def killed_by(self) -> datetime | None:

@@ -93,7 +93,7 @@ def _terminate_pod(
     if pod.stopped_in_place_at is not None:
         shorter = asked is not None and asked < pod.grace_seconds
         over = halt.kill_at is not None and halt.kill_at <= now
-        if over and halt.by_nodes and may_answer(pod.uid, lister, now):
+        if over and halt.by_nodes and may_answer(pod.on_node, lister, now):
             return None  # its node kills it in place, so that its logs stay
         return Delete(ref, pod.uid, MIN_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds

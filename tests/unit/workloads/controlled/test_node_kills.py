@@ -7,18 +7,16 @@ from agentstop.api.meta import parse_time
 from agentstop.lifecycle.observation import Proof
 from agentstop.workloads.objects import CacheEntry, ControlRecord, PodGroup
 from agentstop.workloads.requests import AskNode
-from tests.unit.objects import Raw, at, task, when
+from tests.unit.objects import NAMESPACE, Raw, at, task, when
 from tests.unit.workloads.adopted import GOING, HALT, OVER, SPEC, STOPPING, WORKLOAD, lister, observe, sent
 from tests.unit.workloads.owners import JOB_PODS, job_pod, suspended_job
 
 KILL = replace(HALT, by_nodes=True)
 
 
-def emptied(uid: str, heard: float = 15) -> dict[str, ControlRecord]:
-    record = ControlRecord(
-        namespace="ns", uid="control", resource_version="1", task="x", asked_at=at(14), answered=True
-    )
-    return {uid: replace(record, empty_at=at(14), heard_at=at(heard))}
+def emptied(uid: str, heard: float = 15, node: str = "n") -> dict[tuple[str, str], ControlRecord]:
+    record = ControlRecord(uid="control", resource_version="1", task="x", node=node, asked_at=at(14), answered=True)
+    return {(NAMESPACE, uid): replace(record, empty_at=at(14), heard_at=at(heard))}
 
 
 def asked(*pods: Raw, whose: Any = STOPPING, **more: Any) -> list[str]:
@@ -42,10 +40,10 @@ def test_one_of_which_nothing_but_the_record_is_left() -> None:
     known = lister(suspended_job())
     known.groups[JOB_PODS].pods["x-1-uid"] = CacheEntry(seen=None, absent=True, at=at(12))
     assert [each.ref.name for each in sent(whose, KILL, known) if isinstance(each, AskNode)] == ["x-1-uid"]
-    known = replace(known, controls=emptied("x-1-uid"))
-    assert observe(whose, replace(known, groups={JOB_PODS: PodGroup(known.groups[JOB_PODS].pods, at(15))})).proof is (
-        Proof.EMPTIED
-    )
+    looked = {JOB_PODS: PodGroup(known.groups[JOB_PODS].pods, at(15))}
+    assert observe(whose, replace(known, groups=looked, controls=emptied("x-1-uid"))).proof is Proof.EMPTIED
+    forged = observe(whose, replace(known, groups=looked, controls=emptied("x-1-uid", node="another")))
+    assert (forged.proof, forged.late and forged.late.reason) == (None, "PodControlForged")
 
 
 def test_the_kernels_word_is_proof_once_the_kubelets_is_overdue() -> None:

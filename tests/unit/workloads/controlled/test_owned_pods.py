@@ -8,16 +8,8 @@ import pytest
 from agentstop.api.task import StopSource, StopStatus
 from agentstop.api.workload_status import ContainerEnd, PodEvidence
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.controlled.owned_pods import (
-    OwnedPods,
-    Whose,
-    belongs,
-    controller_ref,
-    owned_pods_of,
-    stale,
-    stuck,
-    unlooked,
-)
+from agentstop.workloads.controlled.membership import Whose, belongs, controller_ref, owned_pods_of
+from agentstop.workloads.controlled.owned_pods import OwnedPods, stale, stuck, unlooked
 from agentstop.workloads.controlled.record import read_owner
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup
 from agentstop.workloads.pods.node import read_node
@@ -59,7 +51,7 @@ def group_of(*pods: Raw, absent: bool = False, seen_at: float = 0, listed: float
 
 
 def members(*pods: Raw, absent: bool = False, seen_at: float = 0) -> OwnedPods:
-    return owned_pods_of("job-uid", group_of(*pods, absent=absent, seen_at=seen_at), (), Lister())
+    return owned_pods_of("job-uid", NAMESPACE, group_of(*pods, absent=absent, seen_at=seen_at), (), Lister())
 
 
 def node(ready: str = "True", read_at: float = 900, **more: Any) -> CacheEntry:
@@ -130,7 +122,7 @@ def test_pods_of_others_that_the_selector_finds_are_left_out() -> None:
 def test_pods_whose_owner_must_be_read_are_strangers_and_prove_nothing() -> None:
     owned_by_other = controller("Job", "other", "other-uid")
     group = group_of(job_pod("a", metadata={"ownerReferences": [owned_by_other]}), job_pod("b", status=OVER))
-    found = owned_pods_of("job-uid", group, (), Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, group, (), Lister())
 
     assert found.strangers == (ObjectRef("Job", NAMESPACE, "other", "batch/v1"),)
     assert found.finding(group, None, Lister(), at(900)) == (None, None)
@@ -139,14 +131,14 @@ def test_pods_whose_owner_must_be_read_are_strangers_and_prove_nothing() -> None
 def test_what_the_status_lists_is_the_workloads_whatever_it_says_by_now() -> None:
     known = [PodEvidence(name="a", uid="a-uid"), PodEvidence(name="z", uid="z-uid")]
     group = group_of(job_pod("a", metadata={"ownerReferences": []}))
-    found = owned_pods_of("job-uid", group, known, Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, group, known, Lister())
 
     assert [each.ref.name for each in found.seen] == ["a"]
     assert [each.name for each in found.vanished] == ["z"]
 
 
 def test_no_pods() -> None:
-    found = owned_pods_of("job-uid", None, (), Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, None, (), Lister())
 
     assert found.empty
     assert (found.active, found.started_at, found.killed_by, found.own_grace_seconds) == (False, None, None, None)
@@ -202,7 +194,7 @@ def test_which_pods_outlived_a_moment(changes: Raw, absent: bool, outlived: bool
 
 
 def finding(group: PodGroup, known: list[PodEvidence], lister: Lister, now: float = 900) -> Proof | None:
-    return owned_pods_of("job-uid", group, known, lister).finding(group, STOP, lister, at(now))[0]
+    return owned_pods_of("job-uid", NAMESPACE, group, known, lister).finding(group, STOP, lister, at(now))[0]
 
 
 def test_one_pod_that_lives_is_enough_to_prove_nothing() -> None:
@@ -226,7 +218,7 @@ def test_the_weakest_proof_speaks_for_all() -> None:
 def test_what_holds_up_one_of_them_is_named() -> None:
     group = group_of(job_pod("a", status=OVER), job_pod("b", metadata=GOING))
     lister = Lister({NODE: node("Unknown")})
-    _, blocked = owned_pods_of("job-uid", group, (), lister).finding(group, STOP, lister, at(900))
+    _, blocked = owned_pods_of("job-uid", NAMESPACE, group, (), lister).finding(group, STOP, lister, at(900))
 
     assert blocked is not None
     assert blocked.reason == "NodeUnreachable"
@@ -268,7 +260,7 @@ def test_what_was_gone_long_before_the_stop_does_not_judge_it() -> None:
 
 
 def test_what_is_on_record_and_in_no_list_is_looked_for_by_its_name() -> None:
-    found = owned_pods_of("job-uid", group_of(job_pod("a")), [RAN, DONE.but(uid="y-uid")], Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, group_of(job_pod("a")), [RAN, DONE.but(uid="y-uid")], Lister())
 
     assert list(unlooked(found, group_of(job_pod("a")))) == [RAN]
     assert list(unlooked(found, gone_since(20))) == []
@@ -279,7 +271,7 @@ def test_what_is_on_record_and_in_no_list_is_looked_for_by_its_name() -> None:
 
 def test_a_node_that_decides_is_looked_at_once() -> None:
     group = group_of(job_pod("a", metadata=GOING), job_pod("b", metadata=GOING), listed=0)
-    found = owned_pods_of("job-uid", group, [RAN], Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, group, [RAN], Lister())
 
     assert list(found.required_reads(group, STOP, Lister(), at(900))) == [Get(NODE)]
     assert list(found.required_reads(group, STOP, Lister({NODE: node()}), at(901))) == []
@@ -287,7 +279,7 @@ def test_a_node_that_decides_is_looked_at_once() -> None:
 
 def test_no_node_is_looked_at_while_the_grace_period_runs() -> None:
     group = group_of(job_pod("a", metadata=GOING))
-    found = owned_pods_of("job-uid", group, [DONE], Lister())
+    found = owned_pods_of("job-uid", NAMESPACE, group, [DONE], Lister())
 
     assert list(found.required_reads(group, STOP, Lister(), at(110))) == []
 
@@ -362,14 +354,14 @@ def test_those_that_may_be_started_yet_are_listed_before_what_has_ended() -> Non
     starting = read_pod(job_pod("c", metadata=GOING, status={"phase": "Pending", "containerStatuses": [waiting()]}))
     group.pods["c-uid"] = CacheEntry(seen=starting, absent=True, at=at(1))
 
-    listed = owned_pods_of("job-uid", group, (), Lister()).evidence()
+    listed = owned_pods_of("job-uid", NAMESPACE, group, (), Lister()).evidence()
     assert (listed[0].name, listed[0].phase) == ("c", "Unknown")
 
 
 def test_at_most_32_are_listed_and_those_on_record_come_last() -> None:
     group = group_of(*(job_pod(f"p{number}") for number in range(31)))
     known = [PodEvidence(name=name, uid=f"{name}-uid") for name in ("y", "z")]
-    listed = owned_pods_of("job-uid", group, known, Lister()).evidence()
+    listed = owned_pods_of("job-uid", NAMESPACE, group, known, Lister()).evidence()
 
     assert len(listed) == 32
     assert listed[-1].name == "y"

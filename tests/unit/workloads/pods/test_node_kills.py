@@ -19,6 +19,7 @@ KILL = Terminate(None, PodPolicy.KEEP, at(30), by_nodes=True)
 GOING: Raw = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
 IN_PLACE: Raw = {"activeDeadlineSeconds": 1, "terminationGracePeriodSeconds": 300}
 CONTROL = ObjectRef("PodControl", NAMESPACE, POD_UID, "agentstop.dev/v1alpha1")
+SPEC: Raw = {"nodeName": "n", "podUID": POD_UID, "taskName": "x", "state": "Killed"}
 BUSY: Raw = {"phase": "Pending", "containerStatuses": [waiting()]}
 
 
@@ -34,7 +35,7 @@ def stopping(workload: Raw | None = None) -> Task:
 
 def control(status: Raw | None = None, version: int = 1, **metadata: Any) -> Raw:
     named = {"namespace": NAMESPACE, "name": POD_UID, "uid": "control", "resourceVersion": str(version)}
-    return {"kind": "PodControl", "metadata": named | metadata, "spec": {"taskName": "x"}, "status": status or {}}
+    return {"kind": "PodControl", "metadata": named | metadata, "spec": SPEC, "status": status or {}}
 
 
 EMPTY: Raw = {"observedGeneration": 1, "state": "Killed", "since": when(33), "processes": 0, "empty": True}
@@ -107,9 +108,10 @@ def test_a_refusal_counts_for_a_while() -> None:
 def test_one_that_went_with_its_pod_is_made_again_where_it_is_needed() -> None:
     cache = cluster(raw_pod(metadata=GOING), control(), absent=True)
     assert asked(cache) == []
-    cache.controls.drop(POD_UID, "another")
+    cache.controls.drop(NAMESPACE, POD_UID, "another")
+    cache.controls.drop("another", POD_UID, "control")
     assert asked(cache) == []
-    cache.controls.drop(POD_UID, "control")
+    cache.controls.drop(NAMESPACE, POD_UID, "control")
     assert len(asked(cache)) == 1
 
 
@@ -220,13 +222,33 @@ def test_a_node_that_is_not_done_yet_is_given_its_time(reason: str) -> None:
     assert {str(Outcome.KILLING), str(Outcome.HYBRID)} == AT_WORK
 
 
+@pytest.mark.parametrize("absent", [False, True])
+def test_a_word_that_is_not_the_pods_own_nodes_counts_for_nothing(absent: bool) -> None:
+    forged = control(EMPTY) | {"spec": SPEC | {"nodeName": "another"}}
+    cache = cluster(raw_pod(spec=IN_PLACE), forged, absent=absent)
+    seen = POD.observe(stopping(), cache.lister, at(60))
+    assert (seen.proof, seen.workload and seen.workload.pods[0].empty_at) == (None, None)
+    assert asked(cache) == [], "its name is taken"
+    assert seen.late is not None
+    assert (seen.late.reason, "names node another" in seen.late.message) == ("PodControlForged", True)
+    assert not in_place(cache, Terminate(1, PodPolicy.KEEP, at(30), by_nodes=True), 60) or absent, (
+        "nothing is waited for"
+    )
+    assert proof(cluster(None, forged, absent=True), 60) is None, "by the record of it alone, too"
+
+
+def test_a_word_in_another_namespace_counts_for_nothing() -> None:
+    cache = cluster(raw_pod(metadata=GOING), control(EMPTY, namespace="another"))
+    assert proof(cache, 60) is None
+    assert len(asked(cache)) == 1
+
+
 # What is kept
 
 
-def test_an_older_state_or_one_of_another_namespace_changes_nothing() -> None:
+def test_an_older_state_changes_nothing() -> None:
     cache = cluster(None, control(EMPTY, version=7))
     assert cache.controls.put(control(version=6), at(40)) is None
-    assert cache.controls.put(control(version=8, namespace="another"), at(40)) is None
     record = cache.controls.put(control(EMPTY, version=9), at(40))
     assert record is not None
     assert (record.empty_at, record.heard_at, record.asked_at) == (at(33), at(33), at(33))
