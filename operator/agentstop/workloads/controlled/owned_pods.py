@@ -11,9 +11,14 @@ from agentstop.lifecycle.observation import Proof, Reason, Task
 from agentstop.workloads.controlled.owned_pod import OwnedPod
 from agentstop.workloads.controlled.roster import LeftPod
 from agentstop.workloads.objects import Lister, ObjectRef, PodGroup, PodOnNode, version_order
-from agentstop.workloads.pods.departures import being_started, may_have_changed, may_live_on, untraced
+from agentstop.workloads.pods.departures import (
+    being_started,
+    may_have_changed,
+    may_live_on,
+    may_live_on_by_record,
+    untraced,
+)
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
-from agentstop.workloads.pods.node import is_deleted
 from agentstop.workloads.pods.node_kills import ask_node, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, look_at_node, node_in_question
 from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
@@ -270,7 +275,7 @@ def _may_live_on(evidence: PodEvidence, group: PodGroup, lister: Lister) -> bool
         return False
     if may_be_starting(evidence) is not None:
         return evidence.phase == UNKNOWN_PHASE
-    return is_deleted(evidence.node, lister)
+    return may_live_on_by_record(evidence, lister)
 
 
 def unlooked(members: OwnedPods, group: PodGroup) -> Iterator[PodEvidence]:

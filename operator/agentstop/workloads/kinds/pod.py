@@ -17,11 +17,11 @@ from agentstop.workloads.pods.departures import (
     may_have_been_bound,
     may_have_changed,
     may_live_on,
+    may_live_on_by_record,
     untraced,
 )
 from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
-from agentstop.workloads.pods.node import is_deleted
 from agentstop.workloads.pods.node_kills import ask_node, emptied_at, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
 from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
@@ -238,7 +238,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     if node is not None and (not started or evidence.empty_at is not None):
         boot_id = boot_id_of(node, evidence, entry.at, lister) if not started else evidence.boot_id
         known = known.but(pods=(evidence.but(boot_id=boot_id),))
-    waits = proof is None and (node is None or not started or is_deleted(node, lister))
+    waits = proof is None and (node is None or not started or may_live_on_by_record(evidence, lister))
     return Observation(
         presence=Presence.PRESENT,
         workload=known,

@@ -6,7 +6,7 @@ from typing import Final
 from agentstop.api.workload_status import PodEvidence
 from agentstop.workloads.objects import CacheEntry, Departure, Lister
 from agentstop.workloads.pods.node import is_deleted
-from agentstop.workloads.pods.record import PodRecord
+from agentstop.workloads.pods.record import UNKNOWN_PHASE, PodRecord
 from agentstop.workloads.pods.recorded import has_ended, may_be_starting
 
 UNHEARD: Final = timedelta(seconds=1)
@@ -60,6 +60,14 @@ def may_live_on(pod: PodRecord, entry: CacheEntry, lister: Lister) -> bool:
         return False
     # A node that was deleted may be registered again before it is looked at.
     return being_started(pod, entry) is not None or pod.collected or is_deleted(pod.node, lister)
+
+
+def may_live_on_by_record(evidence: PodEvidence, lister: Lister) -> bool:
+    """Whether that may be so of a pod of which no more is known than its record.
+
+    What others than its kubelet declared over goes on in its own time, even once its node is registered again.
+    """
+    return evidence.phase == UNKNOWN_PHASE or is_deleted(evidence.node, lister)
 
 
 def due_of(pod: PodRecord, entry: CacheEntry) -> datetime:
