@@ -130,6 +130,18 @@ def test_a_pod_that_cannot_be_bound_any_more_went_without_a_node() -> None:
     assert POD.observe(stopping(), store.lister, at(6)).proof is Proof.NEVER_STARTED
 
 
+def test_that_a_pod_cannot_be_bound_any_more_is_on_record_before_it_is_gone() -> None:
+    """A process that comes later finds nobody who could tell it that, and a paused task goes on."""
+    store = ObjectStore()
+    store.see(POD_REF, raw_pod(metadata=TAKEN, **UNBOUND, version=7), NOW)
+    known = POD.observe(stopping(), store.lister, at(6)).workload
+    again = ObjectStore()
+    again.see_absent(POD_REF, at(LONG_AFTER))
+
+    assert POD.required_reads(stopping("Paused", known), again.lister, at(LONG_AFTER)) == ()
+    assert POD.observe(stopping("Paused", known), again.lister, at(LONG_AFTER)).proof is Proof.NEVER_STARTED
+
+
 # The pods of a Job
 
 
