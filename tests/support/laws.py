@@ -20,6 +20,9 @@ FIXED = ("source", "origin", "order", "requestedBy", "reason", "message", "accep
 BY_PEOPLE = frozenset({"User", "StopOrder"})
 """Sources of stops that a person asked for; a stop from above is one if the first of its family was."""
 
+SAYS_WHY = {"Budget": ("BudgetExceeded", "True"), "Idle": ("BudgetExceeded", "True"), "Tether": ("Tethered", "False")}
+"""Which condition says the same as a stop's source, and its status then."""
+
 FIELD_MANAGERS = frozenset({MANAGER, STOP_MANAGER, PAUSE_MANAGER})
 """By whom the API server notes changes of the operator."""
 
@@ -145,6 +148,10 @@ def _one(task: Object) -> None:
         assert not unknown, f"verdict {stop['verdict']} without all exit codes: {unknown}"
     if stop.get("verdict") == "NotStarted":
         assert not [each for each in containers if "startedAt" in each], "NotStarted, but something ran"
+    if stop.get("source") in SAYS_WHY:
+        kind, holds = SAYS_WHY[stop["source"]]
+        found = conditions_of(task).get(kind, {}).get("status")
+        assert found == holds, f"stopped by source {stop['source']}, and condition {kind} is {found}"
     total, active = children_of(task)
     assert active <= total, f"{active} active children of {total}"
     assert phase != "Stopped" or not active, f"Stopped with {active} active children"

@@ -10,6 +10,7 @@ from agentstop.api.task import AgentTaskStatus, Phase
 from agentstop.cluster.family_index import FamilyIndex, FamilyLister, TaskKey
 from agentstop.cluster.object_store import is_newer
 from agentstop.cluster.tasks import read_task
+from agentstop.lifecycle.conditions import with_accepted
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.lifecycle.observation import Reason, Task
 
@@ -175,8 +176,12 @@ class TaskStore:
 
 
 def _accepting(status: AgentTaskStatus, accepted: AgentTaskStatus) -> AgentTaskStatus:
-    """Return a status with the stop of another one: who asked for it matters to the tasks below."""
-    return status.but(stop=accepted.stop, manually_stopped=accepted.manually_stopped)
+    """Return a status with the stop of another one, and with what stays from then on as it is.
+
+    Who asked for it matters to the tasks below.
+    """
+    conditions = with_accepted(status.conditions, accepted.conditions)
+    return status.but(stop=accepted.stop, manually_stopped=accepted.manually_stopped, conditions=conditions)
 
 
 def _has_another_stop(written: AgentTaskStatus, kept: AgentTaskStatus) -> bool:

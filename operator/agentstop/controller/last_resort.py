@@ -11,7 +11,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.controller.writer import Writer
-from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.conditions import conditions, with_accepted
 from agentstop.lifecycle.decision import Decision, DecisionInput, Limits, by_person
 from agentstop.lifecycle.events import notes_between
 from agentstop.lifecycle.facts import Facts
@@ -121,5 +121,5 @@ def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime
         stop=stop,
         reason=said.reason,
         message=said.message,
-        conditions=conditions(phase, said, word, before.conditions, now),
+        conditions=with_accepted(conditions(phase, said, word, before.conditions, now), before.conditions),
     )

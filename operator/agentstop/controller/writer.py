@@ -15,7 +15,7 @@ from agentstop.cluster.queue import Enqueuer
 from agentstop.cluster.resources import task_ref
 from agentstop.controller.object_writer import ObjectWriter, OwnObject, overtaken
 from agentstop.controller.reporter import Reporter
-from agentstop.lifecycle.conditions import conditions
+from agentstop.lifecycle.conditions import conditions, with_accepted
 from agentstop.lifecycle.decision import Decision
 from agentstop.lifecycle.effects import ObjectEffect, PauseTask
 from agentstop.lifecycle.observation import Reason, Task
@@ -95,7 +95,8 @@ class Writer:
         status = decision.status
         if not status.phase.terminal:
             said = Reason(status.reason or word.reason, status.message or word.message)
-            status = status.but(conditions=conditions(status.phase, said, word, status.conditions, self._clock()))
+            held_up = conditions(status.phase, said, word, status.conditions, self._clock())
+            status = status.but(conditions=with_accepted(held_up, status.conditions))
         if task.unwritable is None or task.unwritable.reason != word.reason:
             log.warning("%s: %s", key, word.message)
             self._reporter.wrote(task, replace(decision, status=status))

@@ -23,6 +23,9 @@ NODE_UNREACHABLE: Final = "NodeUnreachable"
 KUBELET_BUSY: Final = "KubeletBusy"
 """Reason of what waits for a kubelet that does something else first."""
 
+AT_ACCEPTANCE: Final = frozenset({ConditionType.TETHERED, ConditionType.BUDGET_EXCEEDED})
+"""Conditions that say of a task that is stopped what they said when its stop was accepted."""
+
 _CERTAINLY: Final = timedelta(seconds=10)
 """For so long a task has to be held up by its node before it counts that the node does not answer."""
 
@@ -92,6 +95,14 @@ def conditions(
     if tether is not None:
         wanted.append((ConditionType.TETHERED, *tether))
     return dated(wanted, previous, now)
+
+
+def with_accepted(own: Sequence[Condition], accepted: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Return a status's own conditions, but for those that stay as they were in the status of an accepted stop."""
+    return (
+        *(each for each in own if each.type not in AT_ACCEPTANCE),
+        *(each for each in accepted if each.type in AT_ACCEPTANCE),
+    )
 
 
 def dated(

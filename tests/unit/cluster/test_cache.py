@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agentstop.api.meta import Condition
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
@@ -143,6 +144,25 @@ def test_an_accepted_stop_that_could_not_be_written_is_not_forgotten(cache: Cach
     task = cache.tasks.get(KEY)
     assert task is not None
     assert task.status.stop == STOP
+
+
+def condition(kind: str, status: str, reason: str) -> Raw:
+    return {"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": when(0)}
+
+
+def test_what_an_accepted_stop_says_of_budget_and_tether_is_not_forgotten(cache: Cache) -> None:
+    """Nobody says it anew once the stop was accepted."""
+    before = [condition("Ready", "True", "Running"), condition("BudgetExceeded", "Unknown", "NoSignal")]
+    accepted = [condition("Ready", "False", "Stopping"), condition("BudgetExceeded", "True", "TurnsExceeded")]
+    said = [Condition.model_validate(each) for each in (*accepted, condition("Tethered", "False", "TetherLost"))]
+    cache.tasks.put(raw_task(None, {"conditions": before}, version=1), NOW)
+    cache.tasks.accept(KEY, STOPPING.but(conditions=tuple(said)))
+    for version in (1, 2):
+        cache.tasks.put(raw_task(None, {"conditions": before}, version=version), NOW)
+        task = cache.tasks.get(KEY)
+        assert task is not None
+        reasons = {each.type: each.reason for each in task.status.conditions}
+        assert reasons == {"Ready": "Running", "BudgetExceeded": "TurnsExceeded", "Tethered": "TetherLost"}
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["it comes later", "it is known by now"])

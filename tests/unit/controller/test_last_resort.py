@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from agentstop.api.meta import API_VERSION
 from agentstop.api.task import KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.lifecycle.world.jobs import JOB
 from tests.unit.lifecycle.world.operator import METRICS
 from tests.unit.lifecycle.world.server import NAMESPACE, Raw
+from tests.unit.lifecycle.world.spenders import USAGE
 from tests.unit.lifecycle.world.world import World
 
 CONTAINER: Raw = {"name": "main", "behaviour": {"dies_in": 2, "lives": None, "code": 0}}
@@ -84,6 +86,46 @@ def test_a_task_that_nobody_stops_is_left_alone_and_says_so(world: World) -> Non
     goes_well(world, 10)
     assert running(world)
     assert (status(world)["phase"], stalled(world)) == ("Running", "DecisionFailed")
+
+
+def spends(world: World, turns: int) -> None:
+    owner = {"apiVersion": API_VERSION, "kind": KIND, "name": "task", "uid": world.tasks()[0]["metadata"]["uid"]}
+    body = {"apiVersion": API_VERSION, "spec": {"turns": turns}, "metadata": {"ownerReferences": [owner]}}
+    world.server.create(USAGE, body)
+
+
+def told_of_budget(world: World) -> str | None:
+    found = [each["reason"] for each in status(world)["conditions"] if each["type"] == "BudgetExceeded"]
+    return found[0] if found else None
+
+
+def test_how_a_task_that_cannot_be_decided_on_stood_to_its_budget_stays_on_record(world: World) -> None:
+    started(world, {"podTemplate": {"spec": POD}, "budget": {"maxTurns": 3}})
+    spends(world, 1)
+    goes_well(world, 3)
+    assert world.operator is not None
+    world.operator.mistaken(FOR_EVER)
+    world.patch_spec("task", stopRequested=True)
+    goes_well(world, 10)
+    assert (stalled(world), told_of_budget(world)) == ("DecisionFailed", "WithinBudget")
+    world.operator.mistaken(0)
+    goes_well(world, 40)
+    assert (status(world)["phase"], told_of_budget(world)) == ("Stopped", "WithinBudget")
+
+
+def test_a_stop_by_a_budget_that_is_not_taken_for_a_while_says_so_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(world, {"podTemplate": {"spec": POD}, "budget": {"maxTurns": 3}})
+    with monkeypatch.context() as patched:
+        refuse(world, patched, ApiError(422, "Invalid", "no such status"))
+        spends(world, 3)
+        goes_well(world, 60)
+        assert not running(world)
+        assert told_of_budget(world) == "NoSignal"
+    world.pass_time(600, attentive=True, step=20)
+    assert (status(world)["phase"], status(world)["stop"]["source"]) == ("Stopped", "Budget")
+    assert told_of_budget(world) == "TurnsExceeded"
 
 
 def refuse(world: World, monkeypatch: pytest.MonkeyPatch, error: ApiError) -> None:

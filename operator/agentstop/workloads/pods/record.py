@@ -284,8 +284,8 @@ class PodRecord:
 
         `empty_at` is when the kernel said that nothing of it was left.
         `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
-        or went, in another state than this. What goes without a node is over with that, which nothing tells any more who
-        comes later: it was seen to be gone, or it is being deleted, and the API server binds no such pod.
+        or went, in another state than this. What goes without a node is over with that, which nothing tells any more
+        who comes later: it was seen to be gone, or it is being deleted, and the API server binds no such pod.
         """
         went_unbound = self.node is None and (self.deletion_at is not None or not unseen)
         over = self.ended or went_unbound

@@ -1,5 +1,6 @@
 """What holds of budgets: no stop below a limit, none by a person's account, and the record says what it was."""
 
+from agentstop.api.meta import ConditionType, find_condition
 from agentstop.api.task import KIND, Phase, StopSource
 from agentstop.api.usage import USAGE_KIND
 from agentstop.lifecycle.observation import Task
@@ -67,6 +68,9 @@ class BudgetRules:
         if stop.source is StopSource.IDLE:
             assert self.may_be_idle(written.uid), "idle without a limit"
         if stop.source in {StopSource.BUDGET, StopSource.IDLE}:
+            condition = find_condition(after.conditions, ConditionType.BUDGET_EXCEEDED)
+            assert condition is not None, "stopped by a budget, without a word of that"
+            assert condition.status == "True", f"stopped by a budget that is said to be {condition.reason}"
             assert not after.manually_stopped, "a budget is no person"
             assert not spec.get("stopRequested"), "a person's stop goes first"
 
