@@ -257,6 +257,7 @@ class Controlled:
         ended = [of_the_stop(each, stop) for each in seen_pods]
         kills = [each.killed_by for each in ended if each.live or each.killed_by is not None]
         graces = [each.own_grace_seconds for each in seen_pods if each.own_grace_seconds is not None]
+        formers = [each.former_grace_seconds for each in seen_pods if each.former_grace_seconds is not None]
         signals = [signaled_at(part) for part in parts]
         times = [moment for moment in signals if moment is not None]
         due = stop.kill_at if stop is not None else None
@@ -271,7 +272,7 @@ class Controlled:
             active=active,
             live=any(each.live for each in seen_pods),
             halted=halted,
-            own_grace_seconds=max(graces, default=DEFAULT_GRACE_SECONDS),
+            own_grace_seconds=max(graces or formers, default=DEFAULT_GRACE_SECONDS),
             longest_grace_seconds=max(graces, default=None),
             signaled_at=min(times) if times and len(times) == len(parts) else None,
             killed_by=max((kill for kill in kills if kill is not None), default=None) if None not in kills else None,

@@ -82,8 +82,18 @@ class OwnedPods:
 
         What is gone without an end counts as well: its kubelet gives it that time.
         """
-        longest = max((each.pod.grace_seconds for each in self.seen if not each.pod.ended), default=None)
-        return max(longest, MIN_GRACE_SECONDS) if longest is not None else None
+        return self._longest_grace(ended=False)
+
+    @property
+    def former_grace_seconds(self) -> int | None:
+        """The same of those that have ended."""
+        return self._longest_grace(ended=True)
+
+    def _longest_grace(self, *, ended: bool) -> int | None:
+        graces = [each.pod.grace_seconds for each in self.seen if each.pod.ended is ended]
+        on_record = (each for each in self.vanished if has_ended(each) is ended)
+        graces += [int(grace_on_record(each).total_seconds()) for each in on_record]
+        return max(*graces, MIN_GRACE_SECONDS) if graces else None
 
     @property
     def killed_by(self) -> datetime | None:

@@ -74,6 +74,15 @@ def test_a_job_that_runs() -> None:
     assert (seen.proof, seen.ending, seen.blocked, seen.signaled_at) == (None, None, None, None)
 
 
+@pytest.mark.parametrize(("phase", "longest"), [("Running", 90), ("Failed", None)])
+def test_a_stop_gives_pods_that_are_gone_the_time_that_they_had(phase: str, longest: int | None) -> None:
+    """Who comes after a crash has not seen them, and decides by that when the stop is overdue."""
+    gone = {"name": "a", "uid": "a-uid", "phase": phase, "gracePeriodSeconds": 90}
+    seen = observe(task(SPEC, {"phase": "Running", "workload": WORKLOAD | {"pods": [gone]}}), lister(suspended_job()))
+
+    assert (seen.own_grace_seconds, seen.longest_grace_seconds) == (90, longest)
+
+
 def test_a_workload_that_is_being_deleted_is_refused() -> None:
     refused = observe(task(SPEC), lister(raw_owner("job", deletionTimestamp=when(1)))).refused
 

@@ -161,6 +161,20 @@ def test_the_first_start_and_the_longest_grace_of_those_that_live() -> None:
     assert found.active
 
 
+@pytest.mark.parametrize(
+    ("phase", "seconds", "own", "former"),
+    [("Running", 90, 90, 60), ("Running", None, 30, 60), ("Failed", 90, None, 90)],
+)
+def test_a_pod_that_went_unseen_has_the_grace_that_is_on_record(
+    phase: str, seconds: int | None, own: int | None, former: int
+) -> None:
+    known = [PodEvidence(name="z", uid="z-uid", phase=phase, grace_period_seconds=seconds)]
+    group = group_of(job_pod("a", spec={"terminationGracePeriodSeconds": 60}, status=OVER))
+    found = owned_pods_of("job-uid", NAMESPACE, group, known, Lister())
+
+    assert (found.own_grace_seconds, found.former_grace_seconds) == (own, former)
+
+
 def test_a_pod_without_a_grace_period_gets_one_second() -> None:
     assert members(job_pod(spec={"terminationGracePeriodSeconds": 0})).own_grace_seconds == 1
 
