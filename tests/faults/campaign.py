@@ -1,13 +1,13 @@
 """All points of some scenarios: learned from a run without a fault, and played on several lanes."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.lane import Lane, Run
 from tests.faults.outcome import Outcome
-from tests.faults.points import ALONE, Kind, Point, points
+from tests.faults.points import KILLING, WATCH_ENDING, Kind, Point, points
 
 BESIDE: Final = 6
 """So many points are played at once behind one operator, where that disturbs none of them."""
@@ -47,12 +47,21 @@ class Campaign:
         self._at = at
         self._told = told
         self._queue: asyncio.Queue[Batch] = asyncio.Queue()
+        self._last: list[Batch] = []
+        """What takes two replicas."""
         self.rows: dict[tuple[str, str], Row] = {}
 
     async def play(self, scenarios: Sequence[str], lanes: Sequence[Lane]) -> None:
         """Play all of it."""
         for name in scenarios:
             self._queue.put_nowait((name, (), None))
+        await self._work_off(lanes)
+        # A lane becomes one of two replicas once, and not at each turn.
+        for batch in self._last:
+            self._queue.put_nowait(batch)
+        await self._work_off(lanes)
+
+    async def _work_off(self, lanes: Sequence[Lane]) -> None:
         workers = [asyncio.create_task(self._work(lane)) for lane in lanes]
         everything = asyncio.create_task(self._queue.join())
         try:
@@ -68,6 +77,7 @@ class Campaign:
     async def _work(self, lane: Lane) -> None:
         while True:
             scenario, batch, reference = await self._queue.get()
+            await lane.stand_by(wanted=bool(batch) and batch[0].kind is Kind.FAILOVER)
             if batch:
                 await asyncio.gather(*(self._one(lane, scenario, point, reference) for point in batch))
             else:
@@ -81,8 +91,11 @@ class Campaign:
             return
         events = {resource: len(found) for resource, found in run.traffic.events.items()}
         wanted = self._at or [each for kind in self._kinds for each in points(kind, len(run.traffic.writes), events)]
-        for batch in _batches(wanted):
-            self._queue.put_nowait((scenario, batch, run.outcome))
+        for batch in batches(wanted):
+            if batch[0].kind is Kind.FAILOVER:
+                self._last.append((scenario, batch, run.outcome))
+            else:
+                self._queue.put_nowait((scenario, batch, run.outcome))
 
     async def _one(self, lane: Lane, scenario: str, point: Point | None, reference: Outcome | None) -> Run:
         for _ in range(TRIES):
@@ -95,7 +108,10 @@ class Campaign:
         return run
 
 
-def _batches(wanted: Sequence[Point]) -> list[Sequence[Point]]:
-    alone: list[Sequence[Point]] = [(point,) for point in wanted if point.fault in ALONE]
-    rest = [point for point in wanted if point.fault not in ALONE]
-    return [*alone, *(rest[first : first + BESIDE] for first in range(0, len(rest), BESIDE))]
+def batches(wanted: Sequence[Point]) -> Iterator[Sequence[Point]]:
+    """Yield what is played at once: what others would notice is played with its like, or alone."""
+    yield from ((point,) for point in wanted if point.fault in KILLING)
+    ending = [point for point in wanted if point.fault in WATCH_ENDING]
+    others = [point for point in wanted if point.fault not in KILLING | WATCH_ENDING]
+    for each in (ending, others):
+        yield from (each[first : first + BESIDE] for first in range(0, len(each), BESIDE))

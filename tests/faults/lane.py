@@ -1,10 +1,9 @@
 """A playground, a proxy and an operator behind it: one of several places where scenarios are played."""
 
 import asyncio
-import os
 import secrets
-import signal
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from typing import Final
 from tests.faults.oracle import problems, witness
 from tests.faults.outcome import Outcome, outcome
 from tests.faults.points import Point
-from tests.faults.proxy import Proxy
 from tests.faults.scenarios import PATIENCE, SCENARIOS, Stage
+from tests.faults.seat import LEASE_NAMESPACE, Seat
 from tests.faults.traffic import Traffic
-from tests.support.clusters import Cluster
-from tests.support.operators import Operator
+from tests.support.clusters import Cluster, Feature
+from tests.support.installed import let_lead
 from tests.support.waiting import until
 
 QUIET_SECONDS: Final = 1.2
@@ -52,20 +51,20 @@ class Run:
 
 
 class Lane:
-    """Plays scenarios behind one proxy, with a new operator wherever the last one was killed."""
+    """Plays scenarios behind a proxy. Where an operator is killed a new one starts, or takes over that stood by."""
 
-    _proxy: Proxy
-    _kubeconfig: Path
-    """It leads to the proxy."""
-    _operator: Operator
+    _acting: Seat
+    _other: Seat
+    """Nobody has it but where an operator stands by."""
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str]) -> None:
         self._cluster = cluster
         self._namespaces = namespaces
         self._free = list(namespaces)
-        self._killed = asyncio.Event()
+        self._disturbed = asyncio.Event()
+        self._stands_by = False
         self._playing: list[Traffic] = []
-        self._read: dict[Path, int] = {}
+        self._read: Counter[Path] = Counter()
         """How many characters of each operator's log were looked through."""
 
     @classmethod
@@ -73,24 +72,45 @@ class Lane:
     async def on(cls, cluster: Cluster, namespaces: Sequence[str] = ()) -> AsyncIterator["Lane"]:
         """Set one up on a cluster that nobody else uses, or that nobody else uses these namespaces of."""
         lane = cls(cluster, namespaces)
-        original = cluster.operator_kubeconfig or cluster.kubeconfig
-        async with Proxy.serving(original, lane._kill) as (lane._proxy, lane._kubeconfig):
-            lane._operator = await lane._start()
+        lease = f"faults-{secrets.token_hex(4)}"
+        if Feature.RBAC in cluster.features:
+            await let_lead(cluster.kube, LEASE_NAMESPACE, lease)
+        async with (
+            Seat.on(cluster, namespaces, lease, lane._disturbed) as lane._acting,
+            Seat.on(cluster, namespaces, lease, lane._disturbed) as lane._other,
+        ):
+            await lane._acting.start(elects=False)
             keeping = asyncio.create_task(lane._keep())
             try:
-                await lane._operator.ready(PATIENCE)
                 yield lane
             finally:
                 keeping.cancel()
                 await asyncio.gather(keeping, return_exceptions=True)
-                await lane._operator.program.end()
+                await lane._end()
+
+    async def stand_by(self, *, wanted: bool) -> None:
+        """Have a second operator stand by from now on, or none; not while something is played."""
+        if wanted is self._stands_by:
+            return
+        await self._end()
+        self._stands_by = wanted
+        await self._acting.start(elects=wanted)
+        if wanted:
+            await self._acting.leads()
+            await self._other.start(elects=True)
+
+    async def _end(self) -> None:
+        if self._stands_by:
+            await self._other.operator.program.end()
+        await self._acting.operator.program.end()
 
     async def play(self, scenario: str, point: Point | None = None, reference: Outcome | None = None) -> Run:
         """Play a scenario, with a fault in it if one is given, and hold it against a run without one."""
         namespace = self._free.pop() if self._namespaces else f"t-{secrets.token_hex(4)}"
         stage = Stage.of(self._cluster, namespace)
         traffic = Traffic(namespace, point, witness(stage.ns))
-        self._proxy.follow(traffic)
+        self._acting.proxy.follow(traffic)
+        self._other.proxy.follow(traffic, events=False)
         self._playing.append(traffic)
         found: Outcome | None = None
         wrong: list[str] = []
@@ -104,9 +124,10 @@ class Lane:
             known = isinstance(error, AssertionError)
             wrong += [*traffic.lies, str(error) if known else "".join(traceback.format_exception(error))]
         finally:
-            self._proxy.unfollow(traffic)
             self._playing.remove(traffic)
-            self._proxy.flow()
+            for seat in (self._acting, self._other):
+                seat.proxy.unfollow(traffic)
+                seat.proxy.flow()
             await stage.orders.close()
             await stage.ns.close()
         return Run(scenario, point, found, traffic, wrong + self._tracebacks())
@@ -118,7 +139,7 @@ class Lane:
         while True:
 
             async def quiet() -> bool:
-                return not self._killed.is_set() and traffic.silent() > QUIET_SECONDS
+                return not self._disturbed.is_set() and traffic.silent() > QUIET_SECONDS
 
             await until(quiet, PATIENCE, "nothing is written any more")
             found = await outcome(stage, traffic)
@@ -127,35 +148,43 @@ class Lane:
                 return found, wrong
             await asyncio.sleep(QUIET_SECONDS)
 
-    def _kill(self) -> None:
-        os.kill(self._operator.program.pid, signal.SIGKILL)
-        self._killed.set()
-
-    async def _start(self) -> Operator:
-        started = await Operator.start(self._cluster, self._namespaces, kubeconfig=self._kubeconfig, wait=False)
-        self._read[started.program.log] = 0
-        return started
-
     def _tracebacks(self) -> list[str]:
         """Return those that operators have written since this was last asked."""
         found = []
-        for log, read in self._read.items():
+        for log in (*self._acting.logs, *self._other.logs):
             text = log.read_text(encoding="utf-8", errors="replace")
+            _, word, more = text[self._read[log] :].partition("Traceback")
             self._read[log] = len(text)
-            _, word, more = text[read:].partition("Traceback")
             found += [f"{log.name}: {word}{more[:TOLD_CHARACTERS]}"] if word else []
         return found
 
     async def _keep(self) -> None:
-        """Start a new operator wherever one was killed."""
+        """See to it that an operator acts wherever one was harmed."""
         while True:
-            await self._killed.wait()
-            await self._operator.program.ended()
-            self._operator = await self._start()
-            await self._operator.ready(PATIENCE)
-            if self._proxy.holds_back:
+            await self._disturbed.wait()
+            harmed = self._acting
+            if self._stands_by:
+                await self._hand_over()
+            if harmed.frozen:
                 await asyncio.sleep(AT_WORK_SECONDS)
-                self._proxy.flow()
+                harmed.relieved.set()
+                await harmed.thawed.wait()
+                await harmed.operator.ready(PATIENCE)
+            else:
+                await harmed.operator.program.ended()
+                await harmed.start(elects=self._stands_by)
+            if harmed.proxy.holds_back:
+                await asyncio.sleep(AT_WORK_SECONDS)
+                harmed.proxy.flow()
             for traffic in self._playing:
                 traffic.stir()
-            self._killed.clear()
+            self._disturbed.clear()
+
+    async def _hand_over(self) -> None:
+        """Wait until the operator acts that stood by, and go by what it is told from now on."""
+        former, self._acting = self._acting, self._other
+        self._other = former
+        await self._acting.leads()
+        for traffic in self._playing:
+            self._acting.proxy.follow(traffic)
+            former.proxy.follow(traffic, events=False)

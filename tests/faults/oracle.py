@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tests.faults.outcome import Outcome
-from tests.faults.points import KILLING, Point
+from tests.faults.points import BLINDING, Point
 from tests.faults.scenarios import EVIDENCE_MAY_GO
 from tests.faults.traffic import Traffic
 from tests.support.kube import Object
@@ -24,7 +24,7 @@ STATUSES_MORE: Final = 6
 REFUSED: Final = frozenset({400, 403, 405, 422})
 """What the API server answers to what may never be asked for, by validation or by a policy."""
 
-_HELP: Final = re.compile("(DELETE|PATCH) /api/v1/namespaces/NAMESPACE/pods/one of ")
+_HELP: Final = re.compile("(DELETE|PATCH) /api/v1/namespaces/NAMESPACE/pods/(?P<pod>.*)")
 """What is done to a pod that its controller leaves alone for two seconds: on a busy machine that comes about."""
 
 
@@ -36,7 +36,7 @@ def problems(
     yield from (f"{each} is refused with {each.code}" for each in traffic.writes if each.code in REFUSED)
     if reference is None:
         return
-    lenient = point is not None and point.fault in KILLING and scenario in EVIDENCE_MAY_GO
+    lenient = point is not None and point.fault in BLINDING and scenario in EVIDENCE_MAY_GO
     for what, before, after in (
         ("task", reference.tasks, found.tasks),
         ("object", reference.others, found.others),
@@ -53,8 +53,9 @@ def problems(
 def _too_much(reference: Outcome, found: Outcome) -> Iterator[str]:
     for effect, counts in found.effects.items():
         expected = reference.effects.get(effect, [])
-        if _HELP.match(effect):
-            expected = expected or [1] * reference.others["pods ever"].get(effect.rpartition("/")[2], 0)
+        help_given = _HELP.fullmatch(effect)
+        if help_given and help_given["pod"] not in reference.tasks:
+            expected = expected or [1] * reference.others["pods ever"].get(help_given["pod"], 0)
         creates = effect.startswith("POST ")
         if creates and sum(counts) > sum(expected):
             yield f"{effect} was carried out {sum(counts)} times instead of {sum(expected)}"

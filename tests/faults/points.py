@@ -35,6 +35,12 @@ class Fault(enum.StrEnum):
     """In the place of an event the watch ends with 410."""
     STALE = "stale"
     """The operator is killed, and starts anew on lists from before an event; the events come once it is at work."""
+    LEADER_KILLED_BEFORE = "lb"
+    """Of two replicas the leader is killed before the API server gets the write; the other one takes over."""
+    LEADER_KILLED_AFTER = "la"
+    """It is killed after the API server has carried the write out, and before it hears of that."""
+    LEADER_FROZEN = "frozen"
+    """It is frozen, and the write is under way until the other one is at work; then it is told all of it at once."""
 
 
 class Kind(enum.StrEnum):
@@ -44,6 +50,7 @@ class Kind(enum.StrEnum):
     ERRORS = "errors"
     UNOBSERVED = "unobserved"
     STALE = "stale"
+    FAILOVER = "failover"
 
 
 FAULTS: Final[Mapping[Kind, Sequence[Fault]]] = {
@@ -59,15 +66,19 @@ FAULTS: Final[Mapping[Kind, Sequence[Fault]]] = {
     ),
     Kind.UNOBSERVED: (Fault.DROPPED, Fault.MERGED, Fault.REPEATED, Fault.GONE),
     Kind.STALE: (Fault.STALE,),
+    Kind.FAILOVER: (Fault.LEADER_KILLED_BEFORE, Fault.LEADER_KILLED_AFTER, Fault.LEADER_FROZEN),
 }
 
-KILLING: Final = frozenset({Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.STALE})
-"""Faults that end the operator."""
+KILLING: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.STALE], *FAULTS[Kind.FAILOVER]})
+"""Faults after which another operator goes on, so that nothing else is played behind it."""
 
-ALONE: Final = KILLING | {Fault.GONE}
-"""Faults that others of the same operator would notice."""
+WATCH_ENDING: Final = frozenset({Fault.DROPPED, Fault.GONE})
+"""Faults with which a watch may end, which is that of others as well."""
 
-AT_WRITES: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.ERRORS]})
+BLINDING: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.STALE], *WATCH_ENDING})
+"""Faults after which nobody may have seen how a pod went. A replica that stands by has seen it."""
+
+AT_WRITES: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.ERRORS], *FAULTS[Kind.FAILOVER]})
 
 _LABEL: Final = re.compile(r"(?:(?P<resource>[a-z]+)\.)?(?P<number>\d+)-?(?P<fault>[a-z]+|\d{3})")
 

@@ -4,10 +4,10 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -40,25 +40,39 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
+class Victim(Protocol):
+    """Whoever is behind the proxy."""
+
+    def kill(self) -> None:
+        """Kill the operator at once; another one starts or takes over."""
+
+    async def freeze(self) -> None:
+        """Freeze the operator; return once another one is at work."""
+
+    def thaw(self) -> None:
+        """Have it go on."""
+
+
 class Proxy:
     """The proxy. What is not about a namespace that it was told of goes through as it is."""
 
     _client: aiohttp.ClientSession
 
-    def __init__(self, upstream: Connection, restart: Callable[[], None]) -> None:
-        """`restart` kills the operator at once, and sees to it that another one starts."""
+    def __init__(self, upstream: Connection, victim: Victim) -> None:
         self._upstream = upstream
-        self._restart = restart
+        self._victim = victim
         self._traffic: dict[str, Traffic] = {}
+        self._watched: dict[str, Traffic] = {}
+        """Those of whose events it is the one that counts them."""
         self._views = Views()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
     @classmethod
     @asynccontextmanager
-    async def serving(cls, kubeconfig: Path, restart: Callable[[], None]) -> AsyncIterator[tuple["Proxy", Path]]:
+    async def serving(cls, kubeconfig: Path, victim: Victim) -> AsyncIterator[tuple["Proxy", Path]]:
         """Run one in front of a kubeconfig's server, and yield it with a kubeconfig that leads to it."""
-        proxy = cls(load(kubeconfig), restart)
+        proxy = cls(load(kubeconfig), victim)
         port = free_port()
         async with proxy._session() as proxy._client:
             application = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -73,13 +87,18 @@ class Proxy:
             finally:
                 await runner.cleanup()
 
-    def follow(self, traffic: Traffic) -> None:
-        """Begin to count, and to break, what a namespace says."""
+    def follow(self, traffic: Traffic, *, events: bool = True) -> None:
+        """Begin to count, and to break, what a namespace says; of two proxies one sees to the events."""
         self._traffic[traffic.namespace] = traffic
+        if events:
+            self._watched[traffic.namespace] = traffic
+        else:
+            self._watched.pop(traffic.namespace, None)
 
     def unfollow(self, traffic: Traffic) -> None:
         """Let everything of a namespace through from now on."""
         del self._traffic[traffic.namespace]
+        self._watched.pop(traffic.namespace, None)
 
     @property
     def holds_back(self) -> bool:
@@ -102,7 +121,7 @@ class Proxy:
         )
 
     def _kill(self, *, stale: bool = False) -> None:
-        self._restart()
+        self._victim.kill()
         self._views.begin(stale=stale)
         if stale:
             self._flowing.clear()
@@ -143,7 +162,7 @@ class Proxy:
         body = await request.read()
         write, fault = traffic.write(request.method, request.path, body)
         match fault:
-            case Fault.KILLED_BEFORE:
+            case Fault.KILLED_BEFORE | Fault.LEADER_KILLED_BEFORE:
                 self._kill()
                 return _reset(request)
             case Fault.RESET:
@@ -155,12 +174,16 @@ class Proxy:
                 return _status(429, "TooManyRequests", "try again later", {"Retry-After": RETRY_SECONDS})
             case Fault.BROKEN:
                 return _status(500, "InternalError", "etcdserver: leader changed")
+            case Fault.LEADER_FROZEN:
+                await self._victim.freeze()
         self._testify(target, traffic, body)
         answer = await self._carry_out(request, write)
         match fault:
-            case Fault.KILLED_AFTER:
+            case Fault.KILLED_AFTER | Fault.LEADER_KILLED_AFTER:
                 self._kill()
                 return _reset(request)
+            case Fault.LEADER_FROZEN:
+                self._victim.thaw()
             case Fault.LOST:
                 return _reset(request)
             case Fault.TIMED_OUT:
@@ -209,7 +232,7 @@ class Proxy:
             def passed(kind: str, item: Object) -> None:
                 self._views.brought(collection, kind, item)
 
-            breaker = Breaker(target.resource, self._traffic.get, response.write, lambda: self._kill(stale=True))
+            breaker = Breaker(target.resource, self._watched.get, response.write, lambda: self._kill(stale=True))
             with suppress(ConnectionError, aiohttp.ClientError):
                 await breaker.run(read(answer.content), passed)
             return response

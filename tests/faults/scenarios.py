@@ -237,5 +237,5 @@ SCENARIOS: Final[Mapping[str, Callable[[Stage], Awaitable[None]]]] = {
 EVIDENCE_MAY_GO: Final = frozenset(
     {"pod-deleted", "job", "deployment", "stateful-set", "sandbox", "claim", "pause", "job-paused"}
 )
-"""Where pods go with their end. What happened while no operator was there may have no evidence left then: a stop with
-verdict Gone, which says so, is as good an end there where the operator was killed."""
+"""Where pods go with their end. What happened while no operator was there, or its watch brought nothing, may have no
+evidence left then: a stop with verdict Gone, which says so, is as good an end there."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.campaign import batches
 from tests.faults.oracle import problems
 from tests.faults.outcome import Mask, Outcome
 from tests.faults.points import Fault, Kind, Point, points
@@ -17,7 +18,7 @@ from tests.support.kube import Object
 NAMESPACE = "t-0"
 
 
-@pytest.mark.parametrize("text", ["3b", "12a", "3-409", "1-garbage", "pods.2-gone", "agenttasks.10-stale"])
+@pytest.mark.parametrize("text", ["3b", "12a", "3-409", "1-garbage", "4-lb", "pods.2-gone", "agenttasks.10-stale"])
 def test_a_point_is_read_as_it_is_called(text: str) -> None:
     assert str(Point.parse(text)) == text
 
@@ -31,6 +32,12 @@ def test_what_is_no_point_is_refused(text: str) -> None:
 def test_all_points_are_each_write_and_each_event_with_each_fault() -> None:
     assert [str(each) for each in points(Kind.INTERMEDIATE, 2, {"pods": 3})] == ["1b", "2b", "1a", "2a"]
     assert [str(each) for each in points(Kind.STALE, 2, {"pods": 1, "jobs": 1})] == ["jobs.1-stale", "pods.1-stale"]
+
+
+def test_what_others_would_notice_is_not_played_beside_them() -> None:
+    wanted = [Point.parse(text) for text in ("1b", "1-409", "pods.1-gone", "2-lb", "pods.1-merged", "pods.1-dropped")]
+    played = [[str(each) for each in batch] for batch in batches(wanted)]
+    assert played == [["1b"], ["2-lb"], ["pods.1-gone", "pods.1-dropped"], ["1-409", "pods.1-merged"]]
 
 
 @pytest.mark.parametrize(
@@ -132,8 +139,12 @@ def test_a_mask_takes_out_what_no_two_runs_have_in_common() -> None:
 STOPPED = {"phase": "Stopped", "stop": {"verdict": "Graceful"}, "workload": {"pods": [{"name": "a"}]}}
 
 
+PODS = "/api/v1/namespaces/NAMESPACE/pods"
+
+
 def found(tasks: Object | None = None, **more: Any) -> Outcome:
-    return Outcome({"a": STOPPED} if tasks is None else tasks, {}, **more)
+    others = {"pods ever": {"a": 1, "one of w": 1}}
+    return Outcome({"a": STOPPED} if tasks is None else tasks, others, **more)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +155,11 @@ def found(tasks: Object | None = None, **more: Any) -> Outcome:
         ("pod", Fault.LOST, found({}), "task a"),
         ("job", Fault.KILLED_AFTER, found({"a": {**STOPPED, "stop": {"verdict": "Gone"}, "workload": {}}}), None),
         ("job", Fault.LOST, found({"a": {**STOPPED, "stop": {"verdict": "Gone"}}}), ".stop.verdict"),
+        ("job", Fault.GONE, found({"a": {**STOPPED, "stop": {"verdict": "Gone"}, "workload": {}}}), None),
+        ("job", Fault.LEADER_FROZEN, found({"a": {**STOPPED, "stop": {"verdict": "Gone"}}}), ".stop.verdict"),
+        ("job", Fault.LOST, found(effects={f"DELETE {PODS}/one of w": [1]}), None),
+        ("job", Fault.LOST, found(effects={f"DELETE {PODS}/one of w": [1, 1]}), "on 2 objects"),
+        ("pod", Fault.LOST, found(effects={f"DELETE {PODS}/a": [1]}), "on 1 objects"),
         ("pod", Fault.LOST, found(effects={"PATCH p": [2], "POST q": [1]}), None),
         ("pod", Fault.LOST, found(effects={"PATCH p": [3], "POST q": [1]}), "3 times on one object"),
         ("pod", Fault.LOST, found(effects={"PATCH p": [1, 1], "POST q": [1]}), "on 2 objects"),

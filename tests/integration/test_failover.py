@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import agents, installed
 from tests.support.clusters import Cluster, Feature
-from tests.support.kube import ROLE_BINDINGS, ROLES, TASKS, Kind, Object
+from tests.support.kube import ROLES, TASKS, Kind, Object
 from tests.support.laws import exit_code, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
@@ -94,21 +94,8 @@ class Replicas:
 @pytest.fixture
 async def replicas(ns: Namespace, launch: Operators, cluster: Cluster) -> Replicas:
     if Feature.RBAC in cluster.features:
-        await let_lead(ns)
+        await installed.let_lead(ns.kube, ns.name)
     return Replicas(ns, launch)
-
-
-async def let_lead(ns: Namespace) -> None:
-    """Give the operator's user the right to the lease; the chart gives it that in the release's namespace."""
-    group = "rbac.authorization.k8s.io"
-    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
-    await ns.kube.create(ROLES, ns.name, {"metadata": {"name": "lead"}, "rules": [rule]})
-    binding = {
-        "metadata": {"name": "lead"},
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": "lead"},
-        "subjects": [{"kind": "User", "name": installed.USER, "apiGroup": group}],
-    }
-    await ns.kube.create(ROLE_BINDINGS, ns.name, binding)
 
 
 @pytest.fixture

@@ -77,6 +77,12 @@ async def let_ask_nodes(kube: Kube, namespace: str) -> None:
     await _let(kube, namespace, "operator-nodes", [rule for rule in after if rule not in before])
 
 
+async def let_lead(kube: Kube, namespace: str, role: str = "lead") -> None:
+    """Give the operator the right to leases in a namespace; the chart gives it that in the release's."""
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+    await _let(kube, namespace, role, [rule])
+
+
 async def _let(kube: Kube, namespace: str, name: str, rules: list[Object]) -> None:
     api, account = "rbac.authorization.k8s.io", USER.split(":")
     role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": name, "namespace": namespace}}
