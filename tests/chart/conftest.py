@@ -19,6 +19,8 @@ from tests.support.kube import CRDS, NAMESPACES, TASKS, KubeError, Object
 from tests.support.programs import ROOT, free_port
 from tests.support.waiting import PATIENCE, until
 
+HERE = "tests/chart/"
+
 ELSEWHERE = "elsewhere"
 """Another namespace for releases."""
 
@@ -54,7 +56,7 @@ Source: https://github.com/kubernetes/apiextensions-apiserver/blob/master/pkg/co
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the cluster run in the same process (xdist's --dist loadgroup)."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and "site" in getattr(item, "fixturenames", ()):
+        if item.nodeid.startswith(HERE) and "site" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("chart"))
 
 

@@ -15,7 +15,7 @@ from tests.support.helm import CHART, OLDEST
 
 from .options import MATRIX, Values
 
-DEFAULTS: Values = yaml.safe_load((CHART / "values.yaml").read_text())
+DEFAULTS: Values = yaml.load((CHART / "values.yaml").read_text(), Loader=yaml.CSafeLoader)
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 
 FROM_HELM = {"enabled", "global"}

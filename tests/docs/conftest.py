@@ -14,6 +14,8 @@ from tests.support.kube import NAMESPACES, TASKS
 from tests.support.operators import Operators
 from tests.support.waiting import PATIENCE, until
 
+HERE = "tests/docs/"
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try everything on the playground, and on the cluster that was given."""
@@ -27,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the same cluster run in the same process (xdist's --dist loadgroup)."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if item.path.parent == Path(__file__).parent and callspec is not None and "cluster" in callspec.params:
+        if callspec is not None and "cluster" in callspec.params and item.nodeid.startswith(HERE):
             item.add_marker(pytest.mark.xdist_group(f"docs {callspec.params['cluster']}"))
 
 

@@ -37,7 +37,7 @@ class Vendor:
 
     def schema(self) -> Any:
         path = Path(__file__).parent / "openapi" / f"{self.dialect}.yaml"
-        return schemathesis.openapi.from_dict(yaml.safe_load(path.read_text()))
+        return schemathesis.openapi.from_dict(yaml.load(path.read_text(), Loader=yaml.CSafeLoader))
 
 
 SAME: Final[Set[int]] = frozenset()

@@ -4,7 +4,6 @@ import enum
 import secrets
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -44,7 +43,7 @@ class Place:
 LOG_CHARACTERS = 6000
 """So much of an operator's log is shown with a test that fails."""
 
-HERE = Path(__file__).parent
+HERE = "tests/integration/"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(place, Place) and place.use is Use.EXCLUSIVE:
             part = "" if place.kind == "whole" else item.path.stem if item.path.stem in ALONE else "others"
             item.add_marker(pytest.mark.xdist_group(f"{place.kind} {part}".strip()))
-        elif not isinstance(place, Place) and item.path.parent == HERE:
+        elif not isinstance(place, Place) and item.nodeid.startswith(HERE):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

@@ -29,7 +29,7 @@ PERMISSIONS = {
 
 
 def load(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    content: dict[str, Any] = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
     return content
 
 

@@ -21,6 +21,8 @@ USERS = ("jane", "agent", "neighbour", "maker")
 """None of them has any right but those that a test gives."""
 
 
+HERE = "tests/rights/"
+
 ATTACKS = ("test_after_attacks",)
 """Files whose tests share an API server; the rest share another one."""
 
@@ -29,7 +31,7 @@ ATTACKS = ("test_after_attacks",)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what needs the API server run in one process (xdist's --dist loadgroup)."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and "cluster" in getattr(item, "fixturenames", ()):
+        if item.nodeid.startswith(HERE) and "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rights attacks" if item.path.stem in ATTACKS else "rights"))
 
 

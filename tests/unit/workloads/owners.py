@@ -1,5 +1,6 @@
 """Workloads that make pods of their own, and their pods, as the API server has them."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,16 @@ MARK: Raw = {
     "fieldsV1": {"f:spec": {"f:suspend": {}}},
 }
 
-_OWNERS = Path(__file__).with_name("owners.yaml").read_text(encoding="utf-8")
+_OWNERS: dict[str, Raw] = yaml.load(
+    Path(__file__).with_name("owners.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+)
 
 
 def raw_owner(
     which: str, /, *, spec: Raw | None = None, status: Raw | None = None, scale: Raw | None = None, **metadata: Any
 ) -> Raw:
     """One of the workloads, changed in its spec, status, scale or metadata."""
-    raw: Raw = yaml.safe_load(_OWNERS)[which]
+    raw: Raw = copy.deepcopy(_OWNERS[which])
     raw["metadata"] |= metadata
     raw["spec"] |= spec or {}
     raw["status"] |= status or {}
