@@ -13,7 +13,7 @@ FOUND = [3330290196, 1700013135]
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    walks(SpendingActors, group, GROUPS, most=100)
+    walks(SpendingActors, group, GROUPS, most=50)
 
 
 @pytest.mark.parametrize("seed", FOUND)

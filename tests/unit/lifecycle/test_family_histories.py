@@ -12,7 +12,7 @@ FOUND = [1985441725]
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    walks(FamilyActors, group, GROUPS, most=120)
+    walks(FamilyActors, group, GROUPS, most=60)
 
 
 @pytest.mark.parametrize("seed", FOUND)

@@ -51,7 +51,7 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=STEPS,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
@@ -59,7 +59,7 @@ TestHistories.settings = settings(
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    walks(Actors, group, GROUPS, most=300)
+    walks(Actors, group, GROUPS, most=150)
 
 
 @pytest.mark.parametrize("seed", FOUND)

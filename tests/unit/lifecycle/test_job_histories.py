@@ -29,7 +29,7 @@ FOUND = [
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    walks(JobActors, group, GROUPS, most=80)
+    walks(JobActors, group, GROUPS, most=40)
 
 
 def test_a_job_whose_pods_end_in_their_start_hooks_comes_back_from_a_pause() -> None:

@@ -13,7 +13,7 @@ FOUND = [2873597051, 2033930441, 3456988169, 324681216, 3316715454]
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks(group: int) -> None:
-    walks(PausingActors, group, GROUPS, most=100)
+    walks(PausingActors, group, GROUPS, most=50)
 
 
 @pytest.mark.parametrize("seed", FOUND)

@@ -42,7 +42,7 @@ class UnseenStart(Scripted):
 class SlowRestart(Scripted):
     """A container ends, its image is pulled for it to be started again, and its pod is removed by force meanwhile."""
 
-    most = 30
+    most = 10
 
     def stage(self) -> None:
         how = self.choose(["unseen", "unseen", "unseen", "seen", "probe", "probe"])
@@ -108,7 +108,7 @@ class DeletedNode(Scripted):
     """Somebody deletes the Node object of a machine that lives; it may be registered again, or be another boot."""
 
     steps = 90
-    most = 60
+    most = 30
 
     def stage(self) -> None:
         node = self.world.node
