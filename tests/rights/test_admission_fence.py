@@ -69,8 +69,8 @@ async def installing(kube: Kube, objects: Sequence[Object]) -> AsyncIterator[Non
 
 
 @asynccontextmanager
-async def writing(kube: Kube, namespace: str) -> AsyncIterator[list[str]]:
-    """Have somebody write without a pause; yields what was refused."""
+async def writing(kube: Kube, namespace: str, pause: float = 0) -> AsyncIterator[list[str]]:
+    """Have somebody write all the time, with so many seconds between; yields what was refused."""
     problems: list[str] = []
 
     async def write() -> None:
@@ -81,7 +81,7 @@ async def writing(kube: Kube, namespace: str) -> AsyncIterator[list[str]]:
                 await kube.merge(CONFIG_MAPS, namespace, "others", {"data": {"n": str(number)}})
             except KubeError as error:
                 problems.append(str(error))
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause)
 
     await kube.create(CONFIG_MAPS, namespace, {"metadata": {"name": "others"}})
     task = asyncio.create_task(write())
@@ -183,7 +183,7 @@ async def test_the_token_of_a_stopped_agent_writes_nothing_more(
     """While it ends, when it has ended, and until its pod is gone; what is read goes on, and so do all others."""
     stopped, other = await crawler.runs("a", agents.DEAF), await crawler.runs("b")
     await ns.kube.create(CONFIG_MAPS, ns.name, {"metadata": {"name": "m"}})
-    async with writing(ns.kube, ns.name) as problems:
+    async with writing(ns.kube, ns.name, pause=0.05) as problems:
         assert await may_write(stopped, ns.name)
         await ns.stop("a")
 
