@@ -20,6 +20,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "agentstop.controller.operator",
+        "agentstop.gateway.server",
         "agentstop_playground.controllers.__main__",
         "agentstop_playground.node.__main__",
         "agentstop_playground.server",
