@@ -1,6 +1,7 @@
 """The CustomResourceDefinitions, generated from the models."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 from agentstop.api.fence import FENCE_KIND, FENCE_PLURAL, Fence
@@ -181,8 +182,8 @@ def structural(model: type[Model]) -> dict[str, Any]:
             kept = [option for option in node.pop("anyOf") if option.get("type") != "null"]
             node = {**kept[0], **node}
         if "$ref" in node:
-            node = {**definitions[node.pop("$ref").rsplit("/", 1)[-1]], **node}
-            return convert(node)
+            # A copy: what YAML finds twice it writes once, with an anchor.
+            return convert({**deepcopy(definitions[node.pop("$ref").rsplit("/", 1)[-1]]), **node})
         out = {key: value for key, value in node.items() if key not in _DROPPED_KEYWORDS and key != "default"}
         if isinstance(node.get("additionalProperties"), Mapping):
             out["additionalProperties"] = convert(node["additionalProperties"])
