@@ -1,4 +1,4 @@
-"""Who may ask a node to kill a pod, and who may say what its kernel says: on a real API server."""
+"""Who may ask a node to freeze or kill a pod, and who may say what its kernel says: on a real API server."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -100,6 +100,28 @@ async def test_nobody_but_the_operator_has_a_pod_killed(place: Place, ns: Namesp
         await refused(node.delete(POD_CONTROLS, ns.name, UID), "")
     # Who removes what is left of a namespace or of a pod may.
     await place.kube.delete(POD_CONTROLS, ns.name, UID)
+
+
+async def test_only_the_operator_changes_what_a_pod_is_to_be_in(place: Place, ns: Namespace, users: Users) -> None:
+    agent = await users.grant("agent", CONTROL, STATUS)
+    await place.operator.create(POD_CONTROLS, ns.name, control(state="Frozen"))
+    for state in ("Running", "Killed"):
+        change: Object = {"spec": {"state": state}}
+        for somebody in (agent, place.kube):
+            await refused(somebody.merge(POD_CONTROLS, ns.name, UID, change), ONLY_THE_OPERATOR)
+        for node in (place.here, place.elsewhere):
+            await refused(node.merge(POD_CONTROLS, ns.name, UID, change), "cannot patch")
+    await refused(agent.delete(POD_CONTROLS, ns.name, UID), ONLY_THE_OPERATOR)
+    for generation, state in enumerate(("Running", "Frozen", "Running", "Killed"), 2):
+        changed = await place.operator.merge(POD_CONTROLS, ns.name, UID, {"spec": {"state": state}})
+        assert (changed["spec"]["state"], changed["metadata"]["generation"]) == (state, generation)
+
+
+async def test_what_is_killed_comes_back_for_nobody(place: Place, ns: Namespace) -> None:
+    await place.operator.create(POD_CONTROLS, ns.name, control())
+    for state in ("Running", "Frozen", None):
+        await refused(place.operator.merge(POD_CONTROLS, ns.name, UID, {"spec": {"state": state}}), "")
+    await refused(place.operator.merge(POD_CONTROLS, ns.name, UID, {"spec": {"state": "Running"}}), "stays so")
 
 
 async def test_only_the_component_of_the_node_says_what_its_kernel_says(

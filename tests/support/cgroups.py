@@ -74,17 +74,33 @@ class Folder:
         for each in (path, self.container):
             for name in ("cgroup.kill", "cgroup.max.descendants", "cgroup.procs", "cgroup.events"):
                 (each / name).write_text("", encoding="ascii")
+            (each / "cgroup.freeze").write_text("0\n", encoding="ascii")
+        self._frozen = False
         self.populate(processes)
 
     def populate(self, processes: int) -> None:
         """Have so many processes in the container."""
         (self.container / "cgroup.procs").write_text("0\n" * processes, encoding="ascii")
-        (self.path / "cgroup.events").write_text(f"populated {int(processes > 0)}\nfrozen 0\n", encoding="ascii")
+        self._tell(populated=processes > 0)
+
+    def obey(self) -> None:
+        """Freeze or thaw as was asked."""
+        self._frozen = self.to_be_frozen
+        self._tell(populated="populated 1" in (self.path / "cgroup.events").read_text(encoding="ascii"))
+
+    @property
+    def to_be_frozen(self) -> bool:
+        """What was asked."""
+        return (self.path / "cgroup.freeze").read_text(encoding="ascii").strip() == "1"
 
     def empty(self) -> None:
         """Have nothing left in it: the container's cgroup goes, too."""
         shutil.rmtree(self.container)
-        (self.path / "cgroup.events").write_text("populated 0\nfrozen 0\n", encoding="ascii")
+        self._tell(populated=False)
+
+    def _tell(self, *, populated: bool) -> None:
+        text = f"populated {int(populated)}\nfrozen {int(self._frozen)}\n"
+        (self.path / "cgroup.events").write_text(text, encoding="ascii")
 
     def said(self) -> dict[str, str]:
         """Return what was written to it, by the names of the files."""
@@ -96,3 +112,13 @@ def fake_root(path: Path) -> Path:
     """A folder that looks like a root of cgroups of version 2."""
     (path / "cgroup.controllers").write_text("", encoding="ascii")
     return path.resolve()
+
+
+def has_attributes(path: Path) -> bool:
+    """Whether files there have extended attributes of users, as cgroups do."""
+    try:
+        os.setxattr(path, "user.agentstop.test", b"")
+    except OSError:
+        return False
+    os.removexattr(path, "user.agentstop.test")
+    return True

@@ -322,7 +322,7 @@ CONTROL_COLUMNS: Final = (
     _column("Node", "string", ".spec.nodeName", "The node that is asked."),
     _column("Asked", "string", ".spec.state", "What is asked for."),
     _column("State", "string", ".status.state", "What the pod's processes are in."),
-    _column("Processes", "integer", ".status.processes", "How many processes are left."),
+    _column("Processes", "integer", ".status.processes", "How many processes are left, or are frozen."),
     _column("Empty", "boolean", ".status.empty", "Whether the kernel said that none is left."),
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the node was asked."),
 )

@@ -21,6 +21,8 @@ class ControlState(StrEnum):
     """What the processes of a pod are in, or are to be in."""
 
     RUNNING = "Running"
+    FROZEN = "Frozen"
+    """The kernel lets none of them run. Memory, files and connections stay."""
     KILLED = "Killed"
     """They were sent SIGKILL, and none can be started in the pod's cgroup any more."""
 
@@ -42,8 +44,10 @@ class PodControlSpec(Model):
         min_length=1, max_length=MAX_TASK_NAME, pattern=NAME_PATTERN, json_schema_extra=_fixed("taskName")
     )
     """The AgentTask in this namespace that has the pod's UID on record. Without such a record nothing is done to it."""
-    state: Literal["Killed"] = Field(json_schema_extra={"enum": ["Killed"]})
-    """What the pod's processes are to be in. Killed: all are sent SIGKILL, and none is started any more."""
+    state: ControlState = Field(
+        json_schema_extra=schema(rule("oldSelf != 'Killed' || self == 'Killed'", "what is Killed stays so"))
+    )
+    """What the pod's processes are to be in. Frozen: the kernel lets none of them run, nor any that is started meanwhile; Running: they go on where they were; Killed: all are sent SIGKILL, and none is started any more, for good."""  # noqa: E501
 
 
 class PodControlStatus(Model):
@@ -52,11 +56,11 @@ class PodControlStatus(Model):
     observed_generation: int = Field(0, ge=0)
     """The generation of the spec that this answers to."""
     state: ControlState | None = None
-    """What the processes are in; absent where the node does not know."""
+    """What the processes are in by the kernel's word; absent where the node does not know."""
     since: Time | None = None
-    """Since when, by the node's clock."""
+    """When the kernel said so first, by the node's clock, in microseconds."""
     processes: int | None = Field(None, ge=0)
-    """How many processes are left; absent where that is not known."""
+    """How many processes are left, or were frozen; absent where they run."""
     empty: bool | None = None
     """Whether the kernel said that no process is left, and none can be started any more. Once true it stays true."""
     boot_id: str | None = Field(None, alias="bootID", max_length=64)
@@ -66,7 +70,7 @@ class PodControlStatus(Model):
 
 
 class PodControl(Model):
-    """Has the component on a pod's node do what no kubelet does. The operator makes it, and only that component answers; nobody else writes it."""  # noqa: E501
+    """Has the component on a pod's node do what no kubelet does: freeze it, have it go on, kill it. The operator makes it, and only that component answers; nobody else writes it."""  # noqa: E501
 
     api_version: Literal["agentstop.dev/v1alpha1"] = API_VERSION
     kind: Literal["PodControl"] = CONTROL_KIND

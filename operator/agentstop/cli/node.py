@@ -16,9 +16,9 @@ def add_parser(verbs: Any, about: str) -> None:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "node",
         help=about,
-        description="Kills those pods of its node that no kubelet ends, by their cgroups, and says what the kernel says"
-        " of them. It is asked by PodControls, which the operator makes where it runs with --ask-nodes. It reaches the"
-        " API server by KUBECONFIG, the default kubeconfig, or the pod's service account.",
+        description="Freezes and thaws pods of its node by their cgroups, kills those that no kubelet ends, and says"
+        " what the kernel says of them. It is asked by PodControls, which the operator makes where it runs with"
+        " --ask-nodes. It reaches the API server by KUBECONFIG, the default kubeconfig, or the pod's service account.",
     )
     parser.add_argument("--node-name", required=True, metavar="NAME", help="the node that it is on")
     parser.add_argument(

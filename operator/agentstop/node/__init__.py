@@ -1,1 +1,1 @@
-"""The component on each node: it kills what no kubelet does, and says what the kernel says, asked by PodControls."""
+"""The component on each node: it freezes pods and kills what no kubelet does, by the kernel, asked by PodControls."""

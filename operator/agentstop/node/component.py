@@ -15,6 +15,7 @@ from agentstop.client.client import Api
 from agentstop.client.config import Settings
 from agentstop.controller.probes import Probes
 from agentstop.node.cgroups import governs, is_unified
+from agentstop.node.leftovers import thaw_leftovers
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
 from agentstop.node.watch import Watch
@@ -29,6 +30,9 @@ THREADS: Final = 8
 
 REQUEST_SECONDS: Final = 10.0
 """How long one may take."""
+
+TIDY_SECONDS: Final = 1.0
+"""Pause after a pod could not be thawed that nobody asks to be frozen any more."""
 
 BLIND_SECONDS: Final = 90.0
 """After so long without contact the component is not ready."""
@@ -60,8 +64,13 @@ class Component:
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         """By the UIDs of the objects."""
         self._watches: list[Watch] = []
+        self._unlisted = set(options.namespaces or ("",))
+        """Namespaces of which it is not known yet what is asked."""
+        self._untidy = asyncio.Event()
+        """Something may be frozen that nobody asks to be."""
         self._metrics = Metrics()
         self._metrics.controls.set_function(lambda: len(self._workers))
+        self._metrics.frozen.set_function(lambda: sum(each.state == "Frozen" for each, _ in self._workers.values()))
         self._metrics.contact.set_function(lambda: min((each.contact_at or 0.0 for each in self._watches), default=0.0))
 
     async def run(self) -> None:
@@ -91,7 +100,9 @@ class Component:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stopping.set)
             self._watch(means, loop)
+            tidying = asyncio.create_task(self._tidy(root), name="tidy")
             await stopping.wait()
+            tidying.cancel()
             for each in self._watches:
                 each.stop()
             await self._end(list(self._workers))
@@ -121,11 +132,14 @@ class Component:
             self._drop(uid)
         for raw in items:
             self._changed(means, "ADDED", raw)
+        self._unlisted.discard(namespace)
+        self._untidy.set()
 
     def _changed(self, means: Means, kind: str, raw: Object) -> None:
         control = read_control(raw)
         if kind == "DELETED":
             self._drop(control.uid)
+            self._untidy.set()
         elif control.uid in self._workers:
             self._workers[control.uid][0].take(control)
         else:
@@ -136,6 +150,16 @@ class Component:
         known = self._workers.pop(uid, None)
         if known is not None:
             known[1].cancel()
+
+    async def _tidy(self, root: Path) -> None:
+        """Thaw what nobody asks to be frozen any more, once it is known what is asked; until cancelled."""
+        while True:
+            await self._untidy.wait()
+            self._untidy.clear()
+            asked = {(worker.control.namespace, worker.control.pod_uid) for worker, _ in self._workers.values()}
+            if not self._unlisted and not thaw_leftovers(root, asked, self._options.namespaces):
+                await asyncio.sleep(TIDY_SECONDS)
+                self._untidy.set()
 
     async def _end(self, uids: list[str]) -> None:
         tasks = [self._workers[uid][1] for uid in uids]

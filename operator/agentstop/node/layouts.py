@@ -18,6 +18,7 @@ QOS_CLASSES: Final = ("", "burstable", "besteffort")
 """Pods of class Guaranteed have no level of their own."""
 
 SLICE: Final = ".slice"
+POD: Final = "pod"
 
 
 def is_pod_uid(text: str) -> bool:
@@ -36,12 +37,38 @@ def pod_cgroup(root: Path, uid: str) -> Path | None:
     return next((place for place in _places(root, uid) if place.is_dir() and place.resolve() == place), None)
 
 
+def pod_uids(root: Path) -> Iterator[str]:
+    """Yield the UIDs of all pods that have a cgroup below a root that is resolved."""
+    for folder, prefix in _parents(root):
+        for name in _names(folder):
+            uid = name.removeprefix(prefix).removesuffix(SLICE).replace("_", "-")
+            if name == _name(prefix, uid) and is_pod_uid(uid):
+                yield uid
+
+
 def _places(root: Path, uid: str) -> Iterator[Path]:
+    for folder, prefix in _parents(root):
+        yield folder / _name(prefix, uid)
+
+
+def _parents(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield where the cgroups of pods are, and how their names begin there."""
     for qos in QOS_CLASSES:
-        yield root / PODS / qos / f"pod{uid}"
+        yield root / PODS / qos, POD
     for top in (root / f"{PODS}{SLICE}", *sorted(root.glob(f"*-{PODS}{SLICE}"))):
         stem = top.name.removesuffix(SLICE)
         for qos in QOS_CLASSES:
             name = f"{stem}-{qos}" if qos else stem
-            above = top / f"{name}{SLICE}" if qos else top
-            yield above / f"{name}-pod{uid.replace('-', '_')}{SLICE}"
+            yield (top / f"{name}{SLICE}" if qos else top), f"{name}-{POD}"
+
+
+def _name(prefix: str, uid: str) -> str:
+    # The driver `systemd` has slices: there a dash stands for a level.
+    return f"{prefix}{uid}" if prefix == POD else f"{prefix}{uid.replace('-', '_')}{SLICE}"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

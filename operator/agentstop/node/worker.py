@@ -1,22 +1,24 @@
-"""What is done for one PodControl, for as long as it is there: check, kill, and write down what the kernel says."""
+"""What is done for one PodControl, for as long as it is there: check, act, and write down what the kernel says."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from agentstop.client.client import Api
 from agentstop.client.errors import ApiError, ConfigError, UnreachableError
-from agentstop.node.killing import Killing, Look, Outcome
+from agentstop.node.keeper import Keeper
 from agentstop.node.layouts import is_pod_uid
-from agentstop.node.metrics import Metrics
+from agentstop.node.looks import UNDER_WAY, Look
+from agentstop.node.metrics import REFUSALS, Metrics
 from agentstop.node.records import Control, is_on_record
-from agentstop.node.status import Refusal, status_of
+from agentstop.node.status import SEEN, Refusal, is_done, status_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,10 @@ MANAGER: Final = "agentstop-node"
 """Field manager of the status."""
 
 SOON_SECONDS: Final = 0.01
-"""Between two looks at a pod that was just killed; each further pause is half as long again."""
+"""Between two looks at a pod whose kernel was just told something; each further pause is half as long again."""
+
+TELL_SECONDS: Final = 0.1
+"""From such a pause on it is written down that the kernel takes its time: most do what they are told before that."""
 
 HOLD_SECONDS: Final = 0.5
 """Between two looks at a pod that is as it was asked for, or that has no cgroup: what changes is set right within a
@@ -40,6 +45,16 @@ RETRY_SECONDS: Final = 1.0
 MOST_RETRY_SECONDS: Final = 30.0
 """After what was refused, or did not get through; each further pause is twice as long. Whoever makes thousands of
 objects for pods that are no task's has them looked at seldom."""
+
+
+async def pause(seconds: float, news: asyncio.Event | None = None) -> None:
+    """Wait, but not on once there is news."""
+    if news is None:
+        await asyncio.sleep(seconds)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
 
 
 def path_of(plural: str, namespace: str, name: str = "") -> str:
@@ -62,7 +77,7 @@ class Means:
     boot_id: str
     metrics: Metrics
     clock: Callable[[], datetime]
-    pause: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
+    pause: Callable[[float, asyncio.Event | None], Awaitable[None]] = field(default=pause)
 
     async def ask(self, call: Callable[..., T], *arguments: Any, **more: Any) -> T:
         """Make a call in a thread."""
@@ -74,65 +89,81 @@ class Worker:
 
     def __init__(self, means: Means, control: Control) -> None:
         self._means = means
-        self._status = control.status
+        self._written = self._status = control.status
+        """What the object says, and what it is to say."""
+        self._write_after = self._asked_at = self._done_at = means.clock()
+        self._write_retry = RETRY_SECONDS
         self._ours = False
-        self._killing: Killing | None = None
-        self._begun_at = means.clock()
+        self._news = asyncio.Event()
+        self._keeper = Keeper(means.root, control.pod_uid, control.namespace, alone=means.alone)
         self.control = control
 
     def take(self, control: Control) -> None:
         """Take in a newer state of the object."""
+        if control.generation != self.control.generation:
+            self._asked_at = self._means.clock()
+            self._news.set()
         self.control = control
+
+    @property
+    def state(self) -> str | None:
+        """What the processes of the pod are in, as far as is known."""
+        return self._status.get("state")
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        pause = RETRY_SECONDS
+        retry, soon = RETRY_SECONDS, SOON_SECONDS
         while True:
+            if self._news.is_set():
+                self._news.clear()
+                retry, soon = RETRY_SECONDS, SOON_SECONDS
             try:
                 found = await self._look()
-                done = await self._write(found) and isinstance(found, Look)
+                if not _is_under_way(found) or soon >= TELL_SECONDS:
+                    await self._write()
             except Exception:
                 # One object that we stumble over must not end its worker.
                 log.exception("PodControl %s could not be seen to", self.control)
-                found, done = None, False
-            if not done:
-                await self._means.pause(pause)
-                pause = min(2 * pause, MOST_RETRY_SECONDS)
+                found = None
+            if not isinstance(found, Look):
+                # Whoever changes again and again what is refused has it looked at no sooner.
+                await self._means.pause(RETRY_SECONDS, None)
+                if retry > RETRY_SECONDS:
+                    await self._means.pause(retry - RETRY_SECONDS, self._news)
+                retry = min(2 * retry, MOST_RETRY_SECONDS)
                 continue
-            pause = RETRY_SECONDS
-            if isinstance(found, Look) and found.outcome is Outcome.KILLING:
-                await self._settle()
-            else:
-                await self._means.pause(HOLD_SECONDS)
-
-    async def _settle(self) -> None:
-        """Look again and again until nothing is left, or it takes its time."""
-        pause = SOON_SECONDS
-        while pause < HOLD_SECONDS:
-            await self._means.pause(pause)
-            if self._killing is None or self._killing.look().outcome is not Outcome.KILLING:
-                return
-            pause *= 1.5
+            retry = RETRY_SECONDS
+            soon = soon if _is_under_way(found) else SOON_SECONDS
+            await self._means.pause(soon if _is_under_way(found) else HOLD_SECONDS, self._news)
+            soon = min(1.5 * soon, HOLD_SECONDS)
 
     async def _look(self) -> Look | Refusal:
-        refusal = await self._check()
-        if refusal is not None:
-            return refusal
-        if self._killing is None:
-            self._killing = Killing(self._means.root, self.control.pod_uid, alone=self._means.alone)
-        return self._killing.look()
+        refusal = None
+        if not self._ours and self._wrong() is None:
+            refusal = await self._check_task()
+        # From here on nothing waits: what is looked at, done and said is of one generation.
+        generation, now = self.control.generation, self._means.clock()
+        found = self._wrong() or refusal or self._keeper.look(self.control.state)
+        done = is_done(self._status, generation)
+        self._status = status_of(self._status, generation, found, self._means.boot_id, now)
+        if not done:
+            self._done_at = now
+        return found
 
-    async def _check(self) -> Refusal | None:
-        """Say why nothing may be done to the pod, if so. What admission lets nobody write is checked all the same."""
+    def _wrong(self) -> Refusal | None:
+        """Say what is wrong with the object, if anything. What admission lets nobody write is checked all the same."""
         control = self.control
         if not is_pod_uid(control.pod_uid) or control.name != control.pod_uid:
             return Refusal("NoPodUID", "spec.podUID is no UID of a pod, or not the name of this object")
         if control.node != self._means.node:
             return Refusal("OtherNode", f"The pod is another node's; this is {self._means.node}")
-        if control.state != "Killed":
+        if not self._keeper.knows(control.state):
             return Refusal("UnknownState", "This version knows no such spec.state")
-        if self._ours:
-            return None
+        return None
+
+    async def _check_task(self) -> Refusal | None:
+        """Say why the pod is not known to be the task's, if so."""
+        control = self.control
         try:
             task = await self._means.ask(self._means.api.get, path_of(TASKS, control.namespace, control.task))
         except ApiError as error:
@@ -146,26 +177,35 @@ class Worker:
         self._ours = True
         return None
 
-    async def _write(self, found: Look | Refusal) -> bool:
-        """Write down what was found, where that is news; return whether it is written."""
-        control, before, at = self.control, self._status, self._means.clock()
-        status = status_of(before, control.generation, found, self._means.boot_id, at)
-        if status == before:
-            return True
-        body = {"metadata": {"uid": control.uid}, "status": dict.fromkeys(before) | status}
+    async def _write(self) -> None:
+        """Write down what was found, where that is news."""
+        control, before, status, now = self.control, self._written, self._status, self._means.clock()
+        if status == before or now < self._write_after:
+            return
+        body = {"metadata": {"uid": control.uid}, "status": {**dict.fromkeys(SEEN), **status}}
         where = f"{path_of(CONTROLS, control.namespace, control.name)}/status"
         try:
             await self._means.ask(self._means.api.merge, where, body, manager=MANAGER)
         except (ApiError, UnreachableError, ConfigError) as error:
             log.warning("what became of PodControl %s cannot be written: %s", control, error)
-            return False
-        self._status = status
-        if isinstance(found, Refusal):
-            self._means.metrics.refused.labels(found.reason).inc()
-            log.warning("nothing is done for PodControl %s: %s", control, found.message)
-        elif status.get("empty") and not before.get("empty"):
-            self._means.metrics.killed.observe((at - self._begun_at).total_seconds())
-            log.info("the pod of PodControl %s is killed, and nothing of it is left", control)
-        else:
-            log.info("the pod of PodControl %s: %s", control, found.message)
-        return True
+            self._write_after = now + timedelta(seconds=self._write_retry)
+            self._write_retry = min(2 * self._write_retry, MOST_RETRY_SECONDS)
+            return
+        self._written, self._write_retry = status, RETRY_SECONDS
+        self._report(before, status)
+
+    def _report(self, before: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Count and log what was written."""
+        generation, (ready,) = status["observedGeneration"], status["conditions"]
+        if ready["reason"] in REFUSALS:
+            self._means.metrics.refused.labels(ready["reason"]).inc()
+            log.warning("nothing is done for PodControl %s: %s", self.control, ready["message"])
+            return
+        log.info("the pod of PodControl %s: %s", self.control, ready["message"])
+        took = self._means.metrics.took(before.get("state"), status.get("state"))
+        if took is not None and is_done(status, generation) and not is_done(before, generation):
+            took.observe(max((self._done_at - self._asked_at).total_seconds(), 0.0))
+
+
+def _is_under_way(found: Look | Refusal) -> bool:
+    return isinstance(found, Look) and found.outcome in UNDER_WAY

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentstop.node.layouts import is_pod_uid, pod_cgroup
+from agentstop.node.layouts import is_pod_uid, pod_cgroup, pod_uids
 
 UID = "0b51c2c5-4f80-4a2b-9d4d-3b1d8a1f6a01"
 FLAT = UID.replace("-", "_")
@@ -28,6 +28,7 @@ def test_both_drivers_and_all_classes(tmp_path: Path, where: str) -> None:
 
     assert pod_cgroup(tmp_path.resolve(), UID) == tmp_path.resolve() / where
     assert pod_cgroup(tmp_path.resolve(), UID.replace("0b", "1b")) is None
+    assert list(pod_uids(tmp_path.resolve())) == [UID]
 
 
 @pytest.mark.parametrize(
@@ -45,5 +46,10 @@ def test_what_leads_elsewhere_is_no_cgroup_of_the_pod(tmp_path: Path) -> None:
     (root / "kubepods").mkdir(parents=True)
     other.mkdir()
     (root / "kubepods" / f"pod{UID}").symlink_to(other)
+    (root / "kubepods" / "podx").mkdir()
+    (root / "kubepods" / "pod").mkdir()
+    (root / "kubepods" / f"pod{UID}.slice").mkdir()
+    (root / "kubepods" / f"pod{FLAT}").mkdir()
 
     assert pod_cgroup(root, UID) is None
+    assert list(pod_uids(root)) == [UID], "the name is a pod's; what it leads to is not"

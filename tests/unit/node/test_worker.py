@@ -1,113 +1,16 @@
 """What a component does for one PodControl, whom it refuses, and what it writes."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from agentstop.client.client import Api
 from agentstop.client.errors import ApiError, UnreachableError
-from agentstop.node.metrics import REFUSALS, Metrics
-from agentstop.node.records import read_control
-from agentstop.node.worker import MOST_RETRY_SECONDS, Means, Worker
+from agentstop.node.metrics import REFUSALS
+from agentstop.node.worker import MOST_RETRY_SECONDS, RETRY_SECONDS
 from tests.support.cgroups import Folder, fake_root, pod_path
 
-Raw = dict[str, Any]
-
-UID = "0b51c2c5-4f80-4a2b-9d4d-3b1d8a1f6a01"
-OTHER = "1b51c2c5-4f80-4a2b-9d4d-3b1d8a1f6a01"
-SHORT = "C1HCxU-ASiudTTsdih9qAQ"
-NODE = "n"
-NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-
-
-def control(spec: Raw | None = None, status: Raw | None = None, **metadata: Any) -> Raw:
-    named = {"namespace": "ns", "name": UID, "uid": "control", "generation": 1}
-    asked = {"nodeName": NODE, "podUID": UID, "taskName": "x", "state": "Killed"}
-    return {"metadata": named | metadata, "spec": asked | (spec or {}), "status": status or {}}
-
-
-def task(**workload: Any) -> Raw:
-    return {"status": {"workload": {"pods": [{"name": "x", "uid": UID}]} | workload}}
-
-
-class Server:
-    """The part of an API server that a worker asks."""
-
-    def __init__(self, found: Raw | Exception) -> None:
-        self.found = found
-        self.reads = 0
-        self.failures: list[Exception] = []
-        self.written: list[Raw] = []
-
-    def get(self, path: str) -> Raw:
-        assert path == "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
-        self.reads += 1
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
-
-    def merge(self, path: str, body: Raw, *, manager: str) -> Raw:
-        assert path.startswith("/apis/agentstop.dev/v1alpha1/namespaces/ns/podcontrols/")
-        assert path.endswith("/status")
-        assert (body["metadata"], manager) == ({"uid": "control"}, "agentstop-node")
-        if self.failures:
-            raise self.failures.pop(0)
-        self.written.append(body["status"])
-        return {}
-
-
-class EndError(BaseException):
-    """Ends a worker that has paused often enough."""
-
-
-class Bench:
-    """A worker with a clock of its own, which goes on by its pauses."""
-
-    def __init__(self, root: Path, server: Server, *, alone: bool = True) -> None:
-        self.server = server
-        self._alone = alone
-        self.metrics = Metrics()
-        self.passed = 0.0
-        self.pauses: list[float] = []
-        self._root = root
-
-    async def run(self, raw: Raw, pauses: int, meanwhile: Any = None) -> None:
-        async def pause(seconds: float) -> None:
-            await asyncio.sleep(0)
-            self.pauses.append(seconds)
-            self.passed += seconds
-            if meanwhile is not None:
-                meanwhile(len(self.pauses))
-            if len(self.pauses) >= pauses:
-                raise EndError
-
-        with ThreadPoolExecutor(1) as threads:
-            means = Means(
-                api=cast("Api", self.server),
-                threads=threads,
-                node=NODE,
-                root=self._root,
-                alone=self._alone,
-                boot_id="boot",
-                metrics=self.metrics,
-                clock=lambda: NOW + timedelta(seconds=self.passed),
-                pause=pause,
-            )
-            with pytest.raises(EndError):
-                await Worker(means, read_control(raw)).run()
-
-    @property
-    def last(self) -> Raw:
-        return self.server.written[-1]
-
-    @property
-    def ready(self) -> tuple[str, str]:
-        (condition,) = self.last["conditions"]
-        return condition["status"], condition["reason"]
+from .bench import NOW, OTHER, SHORT, UID, Bench, Raw, Server, control, task
 
 
 @pytest.fixture
@@ -124,13 +27,28 @@ async def test_the_kernels_word_is_written_once(root: Path) -> None:
             pod.empty()
 
     await bench.run(control(), 8, kernel)
-    first, last = bench.server.written
-    assert (first["state"], first["processes"], first.get("empty")) == ("Running", 2, None)
+    (last,) = bench.server.written
     assert (last["state"], last["processes"], last["empty"]) == ("Killed", 0, True)
     assert (last["bootID"], last["observedGeneration"]) == ("boot", 1)
     assert datetime.fromisoformat(last["since"]) == NOW + timedelta(seconds=sum(bench.pauses[:2]))
     assert bench.ready == ("True", "Empty")
     assert bench.server.reads == 1
+    assert bench.counted("kill_seconds_count") == 1
+
+
+async def test_a_kernel_that_takes_its_time_is_told_of(root: Path) -> None:
+    pod = Folder(pod_path(root, UID), processes=2)
+    bench = Bench(root, Server(task()))
+
+    def kernel(pauses: int) -> None:
+        if pauses == 12:
+            assert bench.ready == ("False", "Killing")
+            pod.empty()
+
+    await bench.run(control(), 14, kernel)
+    first, last = bench.server.written
+    assert (first["state"], first["processes"], first["empty"]) == ("Running", 2, None)
+    assert (last["state"], last["processes"], last["empty"]) == ("Killed", 0, True)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +73,7 @@ async def test_a_pod_that_is_not_known_to_be_the_tasks_is_left_alone(
     assert pod.said() == {}
     assert not bench.last.get("empty")
     assert reason in REFUSALS
-    assert bench.metrics.registry.get_sample_value("agentstop_node_refused_total", {"reason": reason}) == 1
+    assert bench.counted("refused_total", {"reason": reason}) == 1
 
 
 async def test_a_pod_that_the_task_has_no_room_to_show_is_its_own_too(root: Path) -> None:
@@ -190,9 +108,9 @@ async def test_what_no_operator_asks_for_is_refused(root: Path, spec: Raw, name:
 async def test_thousands_that_are_refused_take_few_requests(root: Path) -> None:
     bench = Bench(root, Server(task(pods=[])))
 
-    await bench.run(control(), 30)
-    assert max(bench.pauses) == MOST_RETRY_SECONDS
-    assert bench.server.reads <= 30
+    await bench.run(control(), 60)
+    assert max(bench.pauses) == MOST_RETRY_SECONDS - RETRY_SECONDS
+    assert bench.server.reads < 32
     assert bench.passed > 700
     assert len(bench.server.written) == 1
 
@@ -207,9 +125,10 @@ async def test_a_word_that_does_not_get_through_is_said_again_and_the_killing_go
         if pauses == 1:
             pod.empty()
 
-    await bench.run(control(), 6, kernel)
+    await bench.run(control(), 20, kernel)
     assert bench.last["empty"] is True
     assert len(server.written) == 1
+    assert datetime.fromisoformat(bench.last["since"]) == NOW + timedelta(seconds=bench.pauses[0]), "when it was so"
 
 
 async def test_beside_version_1_it_is_killed_and_nothing_is_proven(root: Path) -> None:
@@ -255,7 +174,7 @@ async def test_one_that_is_stumbled_over_does_not_end_its_worker(root: Path) -> 
     server = Server(task())
     server.failures = [RuntimeError("a mistake")]
     bench = Bench(root, server)
-    Folder(pod_path(root, UID))
+    Folder(pod_path(root, UID)).empty()
 
     await bench.run(control(), 3)
     assert len(server.written) == 1

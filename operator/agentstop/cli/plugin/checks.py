@@ -186,13 +186,15 @@ def node_finding(api: Api, namespace: str | None) -> Finding:
         return Finding("nodes", subject, Grade.UNKNOWN, f"not to be seen: {error.message}")
     asked: list[Object] = list(page.get("items") or ())
     if not asked:
-        return Finding("nodes", subject, Grade.NO, "none was asked to kill a pod, as with the chart's node.enabled")
+        return Finding(
+            "nodes", subject, Grade.NO, "none was asked to freeze or kill a pod, as with the chart's node.enabled"
+        )
     silent = [each for each in asked if not taken_up(each) and _is_old(each)]
     if silent:
         nodes = sorted({str(each["spec"]["nodeName"]) for each in silent})
         detail = f"{len(silent)} of {len(asked)} are not answered, such as by node {nodes[0]}: see agentstop node there"
         return Finding("nodes", subject, Grade.BAD, detail)
-    return Finding("nodes", subject, Grade.GOOD, f"all of {len(asked)} that were asked to kill a pod")
+    return Finding("nodes", subject, Grade.GOOD, f"all of {len(asked)} that were asked to freeze or kill a pod")
 
 
 def _is_old(item: Object) -> bool:

@@ -8,7 +8,7 @@ from agentstop.api.task import PodPolicy
 from agentstop.cluster.cache import Cache
 from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Proof, Task
-from agentstop.node.killing import Outcome
+from agentstop.node.looks import Outcome
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
 from agentstop.workloads.pods.node_kills import ANSWER_AFTER, AT_WORK, REPORT_AFTER
