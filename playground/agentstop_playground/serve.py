@@ -23,16 +23,24 @@ class Playground:
         kubeconfig: file to write; it must not exist, or be one that an earlier playground left behind.
         port: port of the API server on 127.0.0.1; 0 for a free one.
         data_dir: where pods' files and logs are while it runs; None for a temporary folder.
+        component: have the node answer PodControls, which are to be among ``crds``.
     """
 
     def __init__(
-        self, *, crds: Sequence[Mapping[str, Any]], kubeconfig: Path, port: int = 0, data_dir: Path | None = None
+        self,
+        *,
+        crds: Sequence[Mapping[str, Any]],
+        kubeconfig: Path,
+        port: int = 0,
+        data_dir: Path | None = None,
+        component: bool = False,
     ) -> None:
         given = {crd["metadata"]["name"] for crd in crds}
         ours = [crd for crd in [*sandbox_crds(), *ray_crds()] if crd["metadata"]["name"] not in given]
         self._server = ApiServer(token=secrets.token_urlsafe(32), crds=[*crds, *ours], port=port)
         self._kubeconfig = KubeconfigFile(kubeconfig)
         self._data_dir = data_dir
+        self._component = component
         self._stack = AsyncExitStack()
 
     @property
@@ -56,7 +64,12 @@ class Playground:
             stack.push_async_callback(self._server.stop)
             connection = self._server.kubeconfig()
             token = connection["users"][0]["user"]["token"]
-            node = Node(url=self._server.url, token=token, data_dir=self._data_dir or self._temporary(stack))
+            node = Node(
+                url=self._server.url,
+                token=token,
+                data_dir=self._data_dir or self._temporary(stack),
+                component=self._component,
+            )
             await node.start()
             stack.push_async_callback(node.stop)
             controllers = Controllers(url=self._server.url, token=token)

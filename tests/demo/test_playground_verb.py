@@ -74,6 +74,25 @@ def test_the_operator_beside_it_works(tmp_path: Path, kubeconfig: Path) -> None:
     assert of(tmp_path) == {}
 
 
+def test_its_node_answers_where_it_is_to(tmp_path: Path, kubeconfig: Path) -> None:
+    uid = "0b51c2c5-4f80-4a2b-9d4d-3b1d8a1f6a01"
+    controls = "/apis/agentstop.dev/v1alpha1/namespaces/default/podcontrols"
+    spec = {"nodeName": "playground", "podUID": uid, "taskName": "nobody", "state": "Frozen"}
+    control = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "PodControl", "metadata": {"name": uid}, "spec": spec}
+    with running(tmp_path, "playground", "--node-component", "--kubeconfig", str(kubeconfig)) as process:
+        until(kubeconfig.exists, "the kubeconfig")
+        ask(kubeconfig, controls, control)
+
+        def reasons() -> list[str]:
+            status = ask(kubeconfig, f"{controls}/{uid}")["status"]
+            return [each["reason"] for each in status.get("conditions", ())]
+
+        until(lambda: reasons() == ["TaskNotFound"], "an answer")
+        process.terminate()
+        assert process.wait(60) == 0
+    assert "agentstop run --ask-nodes" in said(tmp_path)
+
+
 def shown(browser: urllib.request.OpenerDirector, address: str) -> str:
     """Return what a browser is shown, or nothing where the page cannot be made at the moment."""
     try:

@@ -65,6 +65,11 @@ def add_parser(verbs: Any, about: str) -> None:
     )
     parser.add_argument("--with-operator", action="store_true", help="run the operator as well")
     parser.add_argument(
+        "--node-component",
+        action="store_true",
+        help="have the node answer PodControls, as `agentstop node` does, and the operator ask it",
+    )
+    parser.add_argument(
         "--ui", action="store_true", help="show all tasks in the browser as well, as `agentstop ui` does"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is done in detail")
@@ -83,16 +88,24 @@ def carry_out(options: argparse.Namespace) -> int:
     async def serve() -> int:
         ending = _ending_signals()
         playground = Playground(
-            crds=list(crds().values()), kubeconfig=options.kubeconfig, port=options.port, data_dir=options.data_dir
+            crds=list(crds().values()),
+            kubeconfig=options.kubeconfig,
+            port=options.port,
+            data_dir=options.data_dir,
+            component=options.node_component,
         )
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(playground)
             except (KubeconfigTakenError, OSError, RuntimeError) as error:
                 raise UserError(str(error)) from error
-            print(_greeting(playground.url, playground.kubeconfig, options.with_operator), flush=True)
-            beside = [("operator", "run")] if options.with_operator else []
-            beside += [("page", "ui")] if options.ui else []
+            operator = ["run", "--ask-nodes"] if options.node_component else ["run"]
+            print(
+                _greeting(playground.url, playground.kubeconfig, None if options.with_operator else operator),
+                flush=True,
+            )
+            beside = [("operator", operator)] if options.with_operator else []
+            beside += [("page", ["ui"])] if options.ui else []
             return await _accompany(beside, playground.kubeconfig, ending)
         return 0
 
@@ -106,14 +119,14 @@ def _ending_signals() -> asyncio.Event:
     return ending
 
 
-async def _accompany(beside: Sequence[tuple[str, str]], kubeconfig: Path, ending: asyncio.Event) -> int:
-    """Run verbs, each with what it is called, beside the playground until asked to end, or until one ends by itself."""
+async def _accompany(beside: Sequence[tuple[str, list[str]]], kubeconfig: Path, ending: asyncio.Event) -> int:
+    """Run commands, each with its name, beside the playground until asked to end, or until one ends by itself."""
     asked = asyncio.create_task(ending.wait())
     async with AsyncExitStack() as stack:
         stack.callback(asked.cancel)
         running: dict[asyncio.Task[int], Child] = {}
-        for name, verb in beside:
-            child = await Child.start(name, [verb], environment={"KUBECONFIG": str(kubeconfig)})
+        for name, command in beside:
+            child = await Child.start(name, command, environment={"KUBECONFIG": str(kubeconfig)})
             ended = asyncio.create_task(child.wait())
             stack.callback(ended.cancel)
             stack.push_async_callback(child.stop)
@@ -125,18 +138,16 @@ async def _accompany(beside: Sequence[tuple[str, str]], kubeconfig: Path, ending
     return 0
 
 
-def _greeting(url: str, kubeconfig: Path, with_operator: bool) -> str:
+def _greeting(url: str, kubeconfig: Path, operator: Sequence[str] | None) -> str:
+    """Return what to try; `operator` is the command that is still to be given, if any."""
     variable = f"export KUBECONFIG={shlex.quote(str(kubeconfig))}"
     manifest = (find_examples() or Path("examples")) / "researcher.yaml"
-    operator = (
-        ""
-        if with_operator
-        else "  agentstop run                             # the operator, in a terminal of its own\n"
-    )
+    command = "" if operator is None else shlex.join(["agentstop", *operator])
+    start = f"  {command:<40}  # the operator, in a terminal of its own\n" if command else ""
     return (
         f"The playground serves Kubernetes on {url}. In another terminal:\n\n"
         f"  {variable}\n"
-        f"{operator}"
+        f"{start}"
         "  kubectl get nodes\n"
         f"  kubectl apply -f {manifest}\n"
         "  kubectl get atask --watch\n"

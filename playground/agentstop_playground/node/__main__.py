@@ -21,6 +21,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         name=arguments.name,
         data_dir=arguments.data_dir,
         namespaces=arguments.namespace,
+        component=arguments.component,
     )
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="where pods' files and logs go")
     parser.add_argument("--name", default="playground", help="name of the Node (default: %(default)s)")
     parser.add_argument("-n", "--namespace", action="append", help="take pods of this namespace only; repeatable")
+    parser.add_argument("--component", action="store_true", help="answer PodControls, as agentstop node does")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more")
     arguments = parser.parse_args()
     logging.basicConfig(

@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 class Hooks:
     """The running hooks of one pod."""
 
-    def __init__(self, host: ProcessHost, on_end: Callable[[], None]) -> None:
+    def __init__(self, host: ProcessHost, pod: str, on_end: Callable[[], None]) -> None:
+        """``pod`` is its UID."""
         self._host = host
+        self._pod = pod
         self._on_end = on_end
         self._tasks: set[asyncio.Task[None]] = set()
         self._after_start: tuple[Container, Process] | None = None
@@ -45,6 +47,7 @@ class Hooks:
                 log_file=None,
                 on_start=started,
                 on_exit=lambda exit_: ended.set_result(exit_.exit_code),
+                pod=self._pod,
             )
         except StartError as error:
             return str(error)
@@ -108,6 +111,7 @@ class Hooks:
                 log_file=None,
                 on_start=started,
                 on_exit=lambda _: ended(),
+                pod=self._pod,
             )
         except StartError as error:
             log.warning("preStop hook of container %s: %s", container.name, error)

@@ -12,6 +12,7 @@ from typing import Any
 from agentstop_playground.api_client import ApiClient, Object
 from agentstop_playground.events import EventRecorder
 from agentstop_playground.informer import Informer
+from agentstop_playground.node.component import NodeComponent
 from agentstop_playground.node.context import NodeContext
 from agentstop_playground.node.images import Images
 from agentstop_playground.node.log_server import LogServer
@@ -39,6 +40,7 @@ class Node:
         name: name of the Node object.
         data_dir: where the pods' directories and logs are; only what is below ``pods`` in it is touched.
         namespaces: take pods of these only; None for all.
+        component: answer the node's PodControls, too, as agentstop's component on a node does.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Node:
         name: str = "playground",
         data_dir: Path,
         namespaces: Sequence[str] | None = None,
+        component: bool = False,
     ) -> None:
         self._name = name
         self._data_dir = data_dir.absolute()
@@ -72,6 +75,9 @@ class Node:
             images=Images(),
             acting=lambda: self._registration.acting,
         )
+        self._component = (
+            NodeComponent(self._client, name, self._host, self._workers.__contains__) if component else None
+        )
         paths = [f"/api/v1/namespaces/{item}/pods" for item in namespaces] if namespaces else ["/api/v1/pods"]
         self._informers = [Informer(self._client, path, self._pod_changed) for path in paths]
 
@@ -93,6 +99,8 @@ class Node:
         for work in (self._events.run(), self._registration.run(), *(self._follow(item) for item in self._informers)):
             self._spawn(work)
         self._spawn(self._tidy())
+        if self._component is not None:
+            self._spawn(self._component.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REGISTRATION_PATIENCE):
                 await self._registration.registered()

@@ -82,7 +82,7 @@ class PodWorker:
         self._status: dict[str, Any] = status
         self.containers = containers_of(pod, self._policy, self._loop.time())
         self._starter = Starter(context, self.folder)
-        self._hooks = Hooks(context.host, self.step)
+        self._hooks = Hooks(context.host, self.uid, self.step)
         self._writer = StatusWriter(
             context.client, f"{self._path}/status", self.uid, may_write=context.acting, on_settled=self.step
         )
@@ -238,6 +238,7 @@ class PodWorker:
                 log_file=launch.log_file,
                 on_start=lambda process: self._started(item, process),
                 on_exit=lambda exit_: self._exited(item, exit_),
+                pod=self.uid,
             )
             problem = await self._hooks.after_start(item)
             if problem is not None:

@@ -33,6 +33,15 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """The living processes of a pod."""
+
+    processes: int = 0
+    stopped: int = 0
+    """How many of them a signal has stopped."""
+
+
+@dataclass(frozen=True)
 class Exit:
     """The end of a first process and of everything that it had started."""
 
@@ -53,6 +62,8 @@ class Process:
     started_at: float = 0.0
     """Seconds since the epoch."""
     started: asyncio.Future[None] | None = field(default=None, repr=False)
+    pod: str = ""
+    """UID of the pod that it is of."""
 
 
 def _popen(command: list[str], descriptor: int) -> "subprocess.Popen[bytes]":
@@ -86,6 +97,9 @@ class ProcessHost:
     def __init__(self) -> None:
         self._processes: dict[int, Process] = {}
         self._last_key = 0
+        self._last_ask = 0
+        self._asks: dict[int, asyncio.Future[Crowd]] = {}
+        self._closed: set[str] = set()
         self._program: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._ready = asyncio.Event()
@@ -151,8 +165,9 @@ class ProcessHost:
         log_file: Path | None,
         on_start: StartCallback,
         on_exit: ExitCallback,
+        pod: str = "",
     ) -> None:
-        """Start a command in a session of its own; raises StartError.
+        """Start a command of a pod in a session of its own; raises StartError.
 
         ``on_start`` is called when it runs, ``on_exit`` once it and all its descendants are gone: always in this order,
         both possibly before this call returns.
@@ -160,9 +175,11 @@ class ProcessHost:
         await self._ready.wait()
         if self._closing:
             raise StartError("the node is stopping")
+        if pod in self._closed:
+            raise StartError("unable to apply cgroup configuration: the pod was killed by its node")
         self._last_key += 1
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        process = Process(self._last_key, on_start, on_exit, started=started)
+        process = Process(self._last_key, on_start, on_exit, started=started, pod=pod)
         self._processes[process.key] = process
         order = {"op": "start", "key": process.key, "argv": list(argv), "env": dict(env), "cwd": str(cwd)}
         self._send({**order, "log": str(log_file) if log_file else ""})
@@ -172,6 +189,25 @@ class ProcessHost:
         """Signal the first process; does nothing if it has ended."""
         if process.key in self._processes:
             self._send({"op": "signal", "key": process.key, "signal": int(number)})
+
+    def close_pod(self, pod: str) -> None:
+        """Have nothing of a pod started any more."""
+        self._closed.add(pod)
+
+    def is_empty(self, pod: str) -> bool:
+        """Whether nothing of a pod is left."""
+        return all(each.pod != pod for each in self._processes.values())
+
+    async def signal_all(self, pod: str, number: int) -> Crowd:
+        """Signal all processes of a pod, or none with 0; returns how they were before that."""
+        keys = [each.key for each in self._processes.values() if each.pod == pod]
+        if not keys or not self._ready.is_set():
+            return Crowd()
+        self._last_ask += 1
+        answer: asyncio.Future[Crowd] = asyncio.get_running_loop().create_future()
+        self._asks[self._last_ask] = answer
+        self._send({"op": "signal all", "ask": self._last_ask, "keys": keys, "signal": number})
+        return await answer
 
     def _send(self, order: Mapping[str, object]) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -190,6 +226,10 @@ class ProcessHost:
             case {"event": "ended", "key": int(key), "exitCode": int(code), "at": float(at)}:
                 self._one_ended.set()
                 self._processes.pop(key).on_exit(Exit(code, at))
+            case {"event": "signalled", "ask": int(ask), "processes": int(found), "stopped": int(stopped)}:
+                answer = self._asks.pop(ask)
+                if not answer.done():
+                    answer.set_result(Crowd(found, stopped))
             case {"event": "unreachable", "key": int(key), "error": str(error)}:
                 log.error("process %d cannot be signalled: %s", self._processes[key].pid, error)
 
@@ -204,6 +244,10 @@ class ProcessHost:
     def _on_lost(self) -> None:
         self._lost.set()
         self._one_ended.set()
+        for answer in self._asks.values():
+            if not answer.done():
+                answer.set_result(Crowd())
+        self._asks.clear()
         if not self._closing:
             self._ready.clear()
             log.error("the guardian of the node's processes was killed, and they with it; starting another one")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from tests.support.waiting import PATIENCE
 
 import agentstop
+from agentstop_playground.node.guardian.process_tree import kill_tree, signal_tree
 from agentstop_playground.node.processes import Exit, Process, ProcessHost, StartError
 
 from .cluster import alive
@@ -25,6 +27,7 @@ RUNAWAY = 'setsid sh -c "sh -c \'sleep 1000; :\' {marker} & exit" & (setsid sh -
 HOST_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
+from agentstop_playground.node.guardian.process_tree import kill_tree, signal_tree
 from agentstop_playground.node.processes import ProcessHost
 from tests.support.waiting import PATIENCE
 
@@ -217,3 +220,26 @@ async def test_start_after_close_is_refused(marker: str) -> None:
     assert not alive(marker)
     with pytest.raises(StartError):
         await start(host, "exit 0")
+
+
+def test_a_process_is_stopped_wherever_it_is_just_then(tmp_path: Path) -> None:
+    """Such as in vfork(2), where it waits in the kernel for a child that is stopped, too."""
+    count = tmp_path / "count"
+    script = f"n=0; while :; do n=$((n + 1)); echo $n > {count}; sleep 0.001; done"
+    process = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    try:
+        while not count.exists():
+            time.sleep(0.01)
+        for _ in range(100):
+            limit = time.monotonic() + PATIENCE
+            while len(set(signal_tree(process.pid, signal.SIGSTOP))) > 1:
+                assert time.monotonic() < limit, "never stopped"
+            before = count.read_text(encoding="ascii")
+            time.sleep(0.002)
+            assert count.read_text(encoding="ascii") == before
+            while signal_tree(process.pid, signal.SIGCONT)[1]:
+                assert time.monotonic() < limit, "never continued"
+            time.sleep(0.003)
+    finally:
+        kill_tree(process.pid)
+        process.wait()

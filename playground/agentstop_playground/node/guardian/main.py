@@ -21,6 +21,7 @@ from .process_tree import (
     kill_all_descendants,
     kill_tree,
     prctl,
+    signal_tree,
 )
 
 READ_SIZE = 64 * 1024
@@ -115,6 +116,8 @@ class Guardian:
                 self._start(order)
             elif order["op"] == "signal":
                 self._signal(order["key"], order["signal"])
+            elif order["op"] == "signal all":
+                self._signal_all(order["ask"], order["keys"], order["signal"])
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -131,6 +134,16 @@ class Guardian:
             os.kill(child.pid, number)
         except PermissionError as error:
             self._send({"event": "unreachable", "key": key, "error": reason_of(error)})
+
+    def _signal_all(self, ask: int, keys: list[int], number: int) -> None:
+        """Signal first processes and all that they have started; say how many there are, and how many were stopped."""
+        found, stopped = 0, 0
+        for key in keys:
+            child = self._by_key.get(key)
+            if child is not None and child.pid in self._running:
+                there, halted = signal_tree(child.pid, number)
+                found, stopped = found + there, stopped + halted
+        self._send({"event": "signalled", "ask": ask, "processes": found, "stopped": stopped})
 
     def _start(self, order: dict[str, Any]) -> None:
         key: int = order["key"]

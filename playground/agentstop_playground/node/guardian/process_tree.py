@@ -40,6 +40,45 @@ def children_are_listed() -> bool:
     return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 
 
+def state_of(pid: int) -> str:
+    """State of a process: ``T`` for one that is stopped, else as proc(5) has it; empty where there is none.
+
+    With SIGSTOP on its way, one that waits in the kernel (``D``) is stopped: none of its own code is run before it gets
+    that. The parent of a vfork(2) waits so until its child has come to exec, and a stopped child does not.
+    """
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - as above
+            fields = dict(line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line)
+        state = fields[b"State"][:1].decode()
+        pending = int(fields[b"ShdPnd"], 16) | int(fields[b"SigPnd"], 16)
+    except (FileNotFoundError, ProcessLookupError, KeyError):
+        return ""
+    on_its_way = state == "D" and pending >> (signal.SIGSTOP - 1) & 1
+    return "T" if state == "t" or on_its_way else state
+
+
+def signal_tree(pid: int, number: int) -> tuple[int, int]:
+    """Signal all living processes of a tree, or none with 0; returns how many there were and how many were stopped.
+
+    Ancestors first: what is stopped starts nothing new, so where all were stopped none was overlooked. What is stopped
+    gets no SIGSTOP, and what runs no SIGCONT.
+    """
+    in_vain = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(signal.Signals(number)) if number else None
+    waiting, found, stopped = [pid], 0, 0
+    while waiting:
+        current = waiting.pop()
+        state = state_of(current)
+        halted = state == "T"
+        if state not in {"", "Z", "X"}:
+            found += 1
+            stopped += halted
+            if number and halted is not in_vain:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(current, number)
+        waiting.extend(children_of(current))
+    return found, stopped
+
+
 def kill_tree(pid: int) -> None:
     """Send SIGKILL to a process and all its descendants, the ancestors first so that they start nothing new."""
     waiting = [pid]
