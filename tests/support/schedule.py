@@ -17,7 +17,7 @@ GROUP_SECONDS: Final = {
     "gateway": 110,
     "apiserver test_busy_kubelets": 95,
     "playground test_busy_kubelets": 95,
-    "apiserver test_crowd": 90,
+    "apiserver test_crowd": 50,
     "node": 80,
 }
 """About how long groups take, by how their names begin; only the order matters."""
