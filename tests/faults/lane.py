@@ -56,6 +56,7 @@ class Lane:
     _acting: Seat
     _other: Seat
     """Nobody has it but where an operator stands by."""
+    _keeping: asyncio.Task[None]
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str]) -> None:
         self._cluster = cluster
@@ -80,12 +81,12 @@ class Lane:
             Seat.on(cluster, namespaces, lease, lane._disturbed) as lane._other,
         ):
             await lane._acting.start(elects=False)
-            keeping = asyncio.create_task(lane._keep())
+            lane._keeping = asyncio.create_task(lane._keep())
             try:
                 yield lane
             finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+                lane._keeping.cancel()
+                await asyncio.gather(lane._keeping, return_exceptions=True)
                 await lane._end()
 
     async def stand_by(self, *, wanted: bool) -> None:
@@ -139,6 +140,8 @@ class Lane:
         while True:
 
             async def quiet() -> bool:
+                if self._keeping.done():
+                    self._keeping.result()  # why no operator acts
                 return not self._disturbed.is_set() and traffic.silent() > QUIET_SECONDS
 
             await until(quiet, PATIENCE, "nothing is written any more")
@@ -162,9 +165,10 @@ class Lane:
         """See to it that an operator acts wherever one was harmed."""
         while True:
             await self._disturbed.wait()
-            harmed = self._acting
+            # On a busy machine the lease may have gone over before anything was done to its holder.
+            harmed = next(seat for seat in (self._acting, self._other) if seat.killed or seat.frozen)
             if self._stands_by:
-                await self._hand_over()
+                await self._hand_over(harmed)
             if harmed.frozen:
                 await asyncio.sleep(AT_WORK_SECONDS)
                 harmed.relieved.set()
@@ -180,11 +184,11 @@ class Lane:
                 traffic.stir()
             self._disturbed.clear()
 
-    async def _hand_over(self) -> None:
-        """Wait until the operator acts that stood by, and go by what it is told from now on."""
-        former, self._acting = self._acting, self._other
-        self._other = former
+    async def _hand_over(self, harmed: Seat) -> None:
+        """Wait until the other operator acts, and go by what it is told from now on."""
+        if harmed is self._acting:
+            self._acting, self._other = self._other, harmed
         await self._acting.leads()
         for traffic in self._playing:
             self._acting.proxy.follow(traffic)
-            former.proxy.follow(traffic, events=False)
+            harmed.proxy.follow(traffic, events=False)

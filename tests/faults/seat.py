@@ -14,7 +14,7 @@ from tests.support.operators import Operator
 from tests.support.waiting import until
 
 LEASE_NAMESPACE: Final = "default"
-LEASE_SECONDS: Final = 3
+LEASE_SECONDS: Final = 5
 
 
 class Seat:
@@ -31,6 +31,7 @@ class Seat:
         self._namespaces = namespaces
         self._lease = lease
         self._disturbed = disturbed
+        self.killed = False
         self.frozen = False
         self.relieved = asyncio.Event()
         """Set once another operator is at work in the place of one that is frozen."""
@@ -58,6 +59,7 @@ class Seat:
             wait=False,
             options=self._election if elects else (),
         )
+        self.killed = False
         self.logs.append(self.operator.program.log)
         await self.operator.ready(PATIENCE)
 
@@ -74,6 +76,7 @@ class Seat:
 
     def kill(self) -> None:
         """Kill the operator at once."""
+        self.killed = True
         self.operator.program.signal(signal.SIGKILL)
         self._disturbed.set()
 

@@ -1,4 +1,4 @@
-"""A fixed part of `make faults`: the stop of a pod, with each fault that a write can meet at the one that ends it."""
+"""A fixed part of `make faults`: stops of pods, with faults that a write can meet at the one that ends the pod."""
 
 import asyncio
 import secrets
@@ -14,9 +14,14 @@ from tests.support.run import run_of
 
 SCENARIO = "pod"
 
+OTHERS = ("budget", "unschedulable")
+"""Scenarios with less of it: a stop that nobody asks for, and one of a pod without a node."""
+
 UNOBSERVED = (Fault.DROPPED, Fault.MERGED)
+DOUBTFUL = (Fault.CONFLICT, Fault.LOST)
 
 PLAYED = 1 + len(FAULTS[Kind.ERRORS]) + len(FAULTS[Kind.INTERMEDIATE]) + len(UNOBSERVED)
+PLAYED_BESIDE = len(OTHERS) * (1 + len(DOUBTFUL))
 """Each has a namespace of its own."""
 
 
@@ -25,27 +30,28 @@ async def lane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     """Where scenarios are played: beside the others on a playground of the run, or on one of its own."""
     run = run_of(request.config)
     context = clusters.playground(tmp_path) if run is None else shared.attached(run, "playground", served=False)
-    async with context as cluster, Lane.on(cluster, [f"t-{secrets.token_hex(4)}" for _ in range(PLAYED)]) as lane:
+    namespaces = [f"t-{secrets.token_hex(4)}" for _ in range(PLAYED + PLAYED_BESIDE)]
+    async with context as cluster, Lane.on(cluster, namespaces) as lane:
         yield lane
 
 
 def ending(run: Run) -> int:
     """Return the number of the write that ends the pod."""
-    found = [each.number for each in run.traffic.writes if (each.verb, each.target.resource) == ("PATCH", "pods")]
+    verbs = {"PATCH", "DELETE"}
+    found = [each.number for each in run.traffic.writes if each.verb in verbs and each.target.resource == "pods"]
     assert len(found) == 1, f"one write ends the pod: {run.traffic.writes}"
     return found[0]
 
 
 async def test_one_thing_breaks_at_a_time_and_nothing_comes_of_it(lane: Lane) -> None:
-    learned = await lane.play(SCENARIO)
-    assert learned.problems == []
+    learned, *others = await asyncio.gather(*(lane.play(name) for name in (SCENARIO, *OTHERS)))
+    assert [(run.scenario, run.problems) for run in (learned, *others) if run.problems] == []
     number, last = ending(learned), len(learned.traffic.events["pods"])
-    beside = [
-        *(Point(number, fault) for fault in FAULTS[Kind.ERRORS]),
-        *(Point(last, fault, "pods") for fault in UNOBSERVED),
-    ]
-    runs = await asyncio.gather(*(lane.play(SCENARIO, point, learned.outcome) for point in beside))
+    beside = [(learned, Point(number, fault)) for fault in FAULTS[Kind.ERRORS]]
+    beside += [(learned, Point(last, fault, "pods")) for fault in UNOBSERVED]
+    beside += [(run, Point(ending(run), fault)) for run in others for fault in DOUBTFUL]
+    runs = await asyncio.gather(*(lane.play(run.scenario, point, run.outcome) for run, point in beside))
     for fault in FAULTS[Kind.INTERMEDIATE]:
         runs.append(await lane.play(SCENARIO, Point(number, fault), learned.outcome))
-    assert [(str(run.point), run.problems) for run in runs if run.problems] == []
+    assert [(run.scenario, str(run.point), run.problems) for run in runs if run.problems] == []
     assert all(run.traffic.struck for run in runs)
