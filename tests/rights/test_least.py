@@ -86,7 +86,7 @@ def test_cron_jobs_only_where_they_are_to_be_suspended() -> None:
 def test_podcontrols_only_where_there_are_components_to_answer() -> None:
     found = roles(node={"enabled": True})["ClusterRole agentstop"]
     assert found == IN_NAMESPACES | OUTSIDE | FOR_ALL_NAMESPACES | {
-        "agentstop.dev/podcontrols": SEE | {"create", "patch"}
+        "agentstop.dev/podcontrols": SEE | {"create", "patch", "delete"}
     }
 
 

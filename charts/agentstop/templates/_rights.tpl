@@ -184,7 +184,7 @@ object.metadata.?annotations[?'{{ . }}'].orValue('')
 # What the nodes are asked for, and their answers. Each goes with its pod or task.
 - apiGroups: [agentstop.dev]
   resources: [podcontrols]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 {{- with .Values.rbac.extraRules }}
 {{ toYaml . }}

@@ -54,8 +54,10 @@ TASK_RULES: Final = (
         "spec.tether cannot be taken off: create a new task instead",
     ),
     rule(
-        "!self.?spec.?paused.orValue(false) || self.?spec.?workloadRef.?kind.orValue('') != 'Pod'",
-        "spec.paused is not for a Pod that was adopted: nothing would make it again. Point workloadRef at what makes"
+        "!self.?spec.?paused.orValue(false) || self.?spec.?workloadRef.?kind.orValue('') != 'Pod'"
+        " || self.?spec.?pausePolicy.orValue('') == 'Freeze'",
+        "spec.paused ends a Pod that was adopted, and nothing would make it again. Freeze it (spec.pausePolicy), or"
+        " point workloadRef at what makes"
         " it, or use podTemplate",
     ),
     rule(

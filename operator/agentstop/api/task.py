@@ -90,6 +90,13 @@ class DeletionPolicy(StrEnum):
     STOP = "Stop"
 
 
+class PausePolicy(StrEnum):
+    """What a pause does to the processes of the workload."""
+
+    TERMINATE = "Terminate"
+    FREEZE = "Freeze"
+
+
 class StopSource(StrEnum):
     """What a stop came from."""
 
@@ -204,7 +211,9 @@ class AgentTaskSpec(Model):
     stop: StopRequest | None = None
     """How to stop, and why; optional."""
     paused: bool = Field(False)
-    """true ends the workload's processes until it is false again: a pod is made anew then, what was suspended is resumed, and what was scaled to 0 gets its former number back."""  # noqa: E501
+    """true halts the workload until it is false again, as pausePolicy says."""
+    pause_policy: PausePolicy = Field(PausePolicy.TERMINATE)
+    """What a pause does. Terminate (the default) ends the processes: afterwards a pod is made anew, what was suspended is resumed, and what was scaled to 0 gets its former number back. Freeze has the nodes' kernels hold the processes where they are, with their memory, and go on there afterwards; it takes the component on each node. May be changed at any time: Freeze counts at once, Terminate not for a task that is Paused and frozen, which stays so until it runs again."""  # noqa: E501
     active_deadline_seconds: Seconds | None = Field(None, ge=1, le=MAX_SECONDS)
     """Seconds that the task may run, counted from the start of its first container without the time that it was paused; then it is stopped with source Deadline."""  # noqa: E501
     budget: Budget | None = Field(None, json_schema_extra=schema(LIMITED))
@@ -319,13 +328,15 @@ class AgentTaskStatus(Model):
     started_at: Time | None = None
     """When the first container was started."""
     paused_at: Time | None = None
-    """Since when it is proven that nothing runs, while the task is paused."""
+    """Since when it is proven that nothing runs, or that what runs is frozen, while the task is paused."""
     paused_seconds: float = 0
     """For how many seconds the task was paused since its first start, in pauses that are over."""
+    pause_policy: PausePolicy | None = None
+    """Freeze from the moment at which the task is Paused with its processes frozen until it runs again; absent otherwise."""  # noqa: E501
     finished_at: Time | None = None
     """When the task ended."""
     attempts: int = 0
-    """How many times the workload was started: each pause that is over counts once more."""
+    """How many times the workload was started: each pause that is over counts once more, but those that froze it."""
     grace_period_seconds: Seconds | None = None
     """How many seconds a stop would leave between SIGTERM and SIGKILL as things are: what spec.stop says, or else the pods' own, within the administrator's --max-grace-period-seconds. Absent while nothing runs, and once a stop is on record."""  # noqa: E501
     usage: UsageStatus | None = None

@@ -51,6 +51,8 @@ class PodEvidence(Model):
     """Runtime class that the pod asks for; absent where it has the node's own. Of another one's processes the node's kernel may know nothing."""  # noqa: E501
     empty_at: Time | None = None
     """When the kernel of its node said that no process of the pod was left and none could be started in it, by the node's clock; only where the component on the node was asked to kill it."""  # noqa: E501
+    frozen_at: Time | None = None
+    """Since when the kernel of its node says that the processes of the pod are frozen, by the node's clock; absent where they are not."""  # noqa: E501
     phase: str | None = None
     """Phase of the pod as it was seen last; Succeeded and Failed say that all its containers had ended for good, and Unknown that it is gone, or that others than its node said so, while a container of it may have been started."""  # noqa: E501
     containers: tuple[ContainerEnd, ...] = Field((), json_schema_extra=schema(x_kubernetes_list_type="atomic"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentstop.cluster.object_store import is_newer
 from agentstop.workloads.objects import ControlRecord
-from agentstop.workloads.pods.node_kills import read_control
+from agentstop.workloads.pods.controls import read_control
 
 
 class ControlStore:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import PLACES, APIResource, by_scale
-from agentstop.workloads.controlled.kind import NO_SCALE, NOT_SERVED
+from agentstop.workloads.controlled.rejections import NO_SCALE, NOT_SERVED
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.registry import SUPPORTED
 

@@ -28,6 +28,7 @@ from agentstop.cluster.transport import Transport
 from agentstop.cluster.watching import Watches, all_of, by_label
 from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef, WatchTarget
+from agentstop.workloads.pods.controls import KILLED
 from agentstop.workloads.pods.record import STOP_MANAGER
 from agentstop.workloads.requests import (
     AccessReview,
@@ -190,13 +191,21 @@ class Gateway:
         return await self.call("POST", access_reviews.PATH, {}, review)
 
     async def _ask_node(self, request: AskNode) -> JsonObject:
-        """Make a PodControl; return the one that is there already, if so."""
-        try:
-            return await self.call("POST", collection(request.ref), {"fieldManager": MANAGER} | _BOUNDED, request.body)
-        except ApiError as error:
-            if error.code != 409:
-                raise
-        return await self.call("GET", path(request.ref))
+        """Make a PodControl, or change the state of the one that is there; return it as it is then."""
+        query = {"fieldManager": MANAGER} | _BOUNDED
+        uid = request.uid
+        if uid is None:
+            try:
+                return await self.call("POST", collection(request.ref), query, request.body)
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+            found = await self.call("GET", path(request.ref))
+            if found["spec"]["state"] in {request.state, KILLED}:
+                return found
+            uid = found["metadata"]["uid"]
+        change = {"metadata": {"uid": uid}, "spec": {"state": request.state}}
+        return await self._transport.call("PATCH", path(request.ref), query, change, _MERGE)
 
     async def _patch(self, request: Patch) -> JsonObject:
         """Carry out a change, if the object still has this UID: another one makes the API server answer 409."""

@@ -82,13 +82,13 @@ class EventHandler:
     def task_is_gone(self, key: TaskKey) -> None:
         """Take in that a task object is gone.
 
-        A stop that was asked for before is still carried out. Any other pod that we made is an orphan from now on,
-        unless the garbage collector takes it.
+        A stop that was asked for before is still carried out, and what it has frozen goes on. Any other pod that we
+        made is an orphan from now on, unless the garbage collector takes it.
         """
         task = self._cache.tasks.get(key)
         if task is None:
             return
-        if not task.status.phase.terminal and task.stop_seen_at is not None:
+        if not task.status.phase.terminal and (task.stop_seen_at is not None or task.may_have_frozen):
             self._cache.tasks.mark_gone(key)
             self.enqueue(key)
         else:

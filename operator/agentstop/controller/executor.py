@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.cluster import access_reviews
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.decoding import JsonObject
@@ -14,7 +15,7 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Enqueuer
 from agentstop.controller.event_handler import priority_of
 from agentstop.controller.retry import BUSY, RetryError
-from agentstop.workloads.controlled.kind import NO_SCALE, NOT_SERVED
+from agentstop.workloads.controlled.rejections import NO_SCALE, NOT_SERVED
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import ObjectRef, Rejection, Right
 from agentstop.workloads.requests import (
@@ -106,6 +107,12 @@ class Executor:
             if not error.absent:
                 raise error
             self._cache.tasks.mark_gone(TaskKey(request.ref.namespace, request.ref.name))
+        elif _changes_control(request) and (error.absent or error.code == 409):
+            self._drop_control(request)  # it is another one by now, or none
+        elif isinstance(request, AskNode) and request.uid is not None and error.code in {0, TIMED_OUT}:
+            # Nobody knows whether it was carried out: what is known of it counts for nothing, until it is read again.
+            self._drop_control(request)
+            raise error
         elif error.absent and isinstance(request, GetPod):
             self._cache.objects.mark_pod_deleted(request.group, request.uid, self._clock())
         elif error.absent and isinstance(request, Delete | Patch | Lighten):
@@ -132,6 +139,11 @@ class Executor:
                 await self._send(Get(request.ref))
         else:
             raise error
+
+    def _drop_control(self, request: Request) -> None:
+        """Forget a PodControl of which something else may be true by now."""
+        if isinstance(request, AskNode | Delete) and isinstance(request.ref, ObjectRef) and request.uid is not None:
+            self._cache.controls.drop(request.ref.namespace, request.ref.name, request.uid)
 
     def _is_open(self, request: Create | Patch | Lighten | Delete) -> bool:
         """Whether a request that met another state than it was made for is to be made again, now that it was looked."""
@@ -172,6 +184,8 @@ class Executor:
                 self.take_in_task(answer)
                 if answer["metadata"]["uid"] == uid:
                     self._cache.objects.lend_template(uid, answer["spec"].get("podTemplate") or {})
+            case Delete() if _changes_control(request):
+                self._drop_control(request)
             case Delete(ref, uid) if "resourceVersion" not in answer.get("metadata", {}):
                 # Gone: the answer is a Status, or the last state of an object that somebody else removed just now.
                 self._cache.objects.mark_deleted(ref, uid, now)
@@ -226,14 +240,21 @@ class Pass:
 
 
 def _identity(request: Request) -> Hashable:
-    """Return what makes a request the same as another one: the verb, the object as it is known, the grace period."""
-    named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds"))
+    """Return what makes a request the same as another one: the verb, the object as it is known, what is asked of it."""
+    named = (getattr(request, name, None) for name in ("uid", "resource_version", "grace_seconds", "state"))
     return request.verb, request.ref, *named
 
 
 def _no_kind(request: Request, error: ApiError) -> bool:
     """Whether no node can be asked for anything, since there are no PodControls."""
     return isinstance(request, AskNode) and error.code == 404
+
+
+def _changes_control(request: Request) -> bool:
+    """Whether a request changes or deletes a PodControl that is known."""
+    if isinstance(request, Delete):
+        return request.ref.kind == CONTROL_KIND
+    return isinstance(request, AskNode) and request.uid is not None
 
 
 def _is_of(identity: Hashable, ref: ObjectRef) -> bool:

@@ -119,6 +119,7 @@ def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime
     return before.but(
         phase=phase,
         stop=stop,
+        pause_policy=before.pause_policy if stop is None else None,
         reason=said.reason,
         message=said.message,
         conditions=with_accepted(conditions(phase, said, word, before.conditions, now), before.conditions),

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
-from agentstop.api.meta import TASK_LABEL
+from agentstop.api.meta import API_VERSION, TASK_LABEL
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
@@ -14,7 +15,8 @@ from agentstop.cluster.gateway import Gateway
 from agentstop.controller.event_handler import EventHandler
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import Get
+from agentstop.workloads.pods.controls import FROZEN
+from agentstop.workloads.requests import Delete, Get
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,22 @@ class Resync:
             if number % BATCH == 0:
                 await asyncio.sleep(PAUSE_SECONDS)
             await self._look_at_pod(ObjectRef("Pod", *key))
+        await self._thaw(tasks)
         self._afterwards()
+
+    async def _thaw(self, tasks: Collection[TaskKey]) -> None:
+        """Have go on what was frozen for tasks that are gone, unseen: without its PodControl a pod does."""
+        for (namespace, uid), control in list(self._cache.controls.records.items()):
+            if control.state != FROZEN or TaskKey(namespace, control.task) in tasks:
+                continue
+            ref = ObjectRef(CONTROL_KIND, namespace, uid, API_VERSION)
+            try:
+                await self._gateway.send(Delete(ref, control.uid, ends_processes=False))
+            except ApiError as error:
+                if not error.absent:
+                    log.warning("pod %s/%s stays frozen, whose task is gone: %s", namespace, uid, error)
+            else:
+                log.warning("pod %s/%s was frozen for task %s, which is gone: it goes on", namespace, uid, control.task)
 
     async def _look_at_pod(self, ref: ObjectRef) -> None:
         """Read a pod with our label that has no task of its name, and that no watch has told of."""
@@ -106,4 +123,4 @@ def _own_pod(key: TaskKey, task: Task) -> TaskKey | None:
     ref = task.spec.workload_ref
     if ref is None:
         return key
-    return None if task.pausable else TaskKey(key.namespace, ref.name)
+    return TaskKey(key.namespace, ref.name) if ref.kind == "Pod" else None

@@ -26,6 +26,11 @@ KUBELET_BUSY: Final = "KubeletBusy"
 AT_ACCEPTANCE: Final = frozenset({ConditionType.TETHERED, ConditionType.BUDGET_EXCEEDED})
 """Conditions that say of a task that is stopped what they said when its stop was accepted."""
 
+FREEZING: Final = "Freezing"
+FROZEN: Final = "Frozen"
+THAWING: Final = "Thawing"
+"""Reasons of a task whose nodes are asked to freeze what runs, have done so, and are asked to let it go on."""
+
 _CERTAINLY: Final = timedelta(seconds=10)
 """For so long a task has to be held up by its node before it counts that the node does not answer."""
 

@@ -14,6 +14,7 @@ from agentstop.lifecycle.events import halted_again, notes_between
 from agentstop.lifecycle.expiry import after_the_end
 from agentstop.lifecycle.facts import NO_FACTS, Facts
 from agentstop.lifecycle.family import ALONE, Family
+from agentstop.lifecycle.freezing import freezing
 from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
 from agentstop.lifecycle.orders import FREE, OrderEffect
 from agentstop.lifecycle.pausing import PAUSED, RUNNING, pausing
@@ -55,7 +56,7 @@ def _going(case: DecisionInput) -> Decision:
     task = case.task
     if _awaits_facts(case):
         return Decision(status=task.status, wake_at=case.now + case.timings.overdue_recheck)
-    decision = ended_by_itself(case) or stopping(case) or _over_budget(case) or pausing(case) or _live(case)
+    decision = ended_by_itself(case) or stopping(case) or _over_budget(case) or _held_or_live(case)
     goes_on = decision.status.stop is None and not decision.status.phase.terminal
     in_doubt = goes_on and _in_doubt(case)
     status = remains.told(case, accounts.accounted(case, decision.status))
@@ -65,6 +66,11 @@ def _going(case: DecisionInput) -> Decision:
         after = _after_the_end(case, decision.status)
         decision = replace(decision, afterwards=after.afterwards, wake_at=after.wake_at)
     return replace(decision, notes=notes_between(task.status, decision.status))
+
+
+def _held_or_live(case: DecisionInput) -> Decision:
+    """A task that nobody has asked to stop."""
+    return freezing(case) or pausing(case) or _live(case)
 
 
 def _over(case: DecisionInput) -> Decision:

@@ -79,6 +79,11 @@ class DecisionInput:
         return self.task.status.phase
 
     @property
+    def to_be_frozen(self) -> bool:
+        """Whether what runs of the task is to be held where it is; not for a task that is gone."""
+        return self.task.to_be_frozen and not self.task.gone
+
+    @property
     def request(self) -> StopRequest:
         """How the task is to be stopped, as its spec says."""
         return self.task.spec.stop or StopRequest()
@@ -189,6 +194,7 @@ def next_status(
         started_at=before.started_at or seen.started_at,
         paused_at=before.paused_at,
         paused_seconds=before.paused_seconds,
+        pause_policy=before.pause_policy if phase in {Phase.PAUSING, Phase.PAUSED} else None,
         finished_at=finished_at,
         attempts=max(before.attempts, int(began)),
         grace_period_seconds=case.grace_seconds if seen.active and stop is None and not phase.terminal else None,

@@ -13,7 +13,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """End the workload: SIGTERM, the grace period, SIGKILL."""
+    """End the workload: SIGTERM, the grace period, SIGKILL. What was asked to go and is frozen is thawed for it."""
 
     grace_seconds: int | None
     """The grace period that was asked for, in seconds; None for the workload's own."""
@@ -27,6 +27,16 @@ class Terminate:
     """Whether what makes such workloads at its times is to make no more."""
     by_nodes: bool = False
     """Whether the components on the nodes are to kill what is left of it: its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Have the kernels of its nodes hold the processes of the workload where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Have all that is frozen of the workload go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +62,5 @@ class PauseTask:
     """Set `paused` on the task: a limit of its budget asks for that, and a person takes it back."""
 
 
-WorkloadEffect = Start | Terminate
+WorkloadEffect = Start | Terminate | Freeze | Thaw
 ObjectEffect = AddFinalizer | RemoveFinalizer | DeleteObject | PauseTask

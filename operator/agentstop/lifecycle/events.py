@@ -7,7 +7,7 @@ from typing import Final
 from agentstop.api.meta import ConditionType, find_condition
 from agentstop.api.task import AgentTaskStatus, Phase, Verdict
 from agentstop.api.workload_status import WorkloadStatus
-from agentstop.lifecycle.conditions import KUBELET_BUSY
+from agentstop.lifecycle.conditions import FREEZING, FROZEN, KUBELET_BUSY, THAWING
 from agentstop.lifecycle.graces import LEAST, late_wish, running_seconds, runs_longer
 
 
@@ -44,10 +44,22 @@ _PHASE_NOTES: Final = {
 }
 
 
+_FROST_NOTES: Final = {
+    (Phase.PAUSING, FREEZING): Note(Severity.NORMAL, FREEZING, Action.PAUSE, "The nodes are asked to freeze what runs"),
+    (Phase.PAUSING, THAWING): Note(Severity.NORMAL, THAWING, Action.START, "The nodes are asked to let it go on"),
+    (Phase.PAUSED, FROZEN): Note(
+        Severity.NORMAL, FROZEN, Action.PAUSE, "The kernel holds all processes; the task can be resumed"
+    ),
+}
+
+
 def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note, ...]:
     """Return what happened between two statuses of a task, in order."""
     notes: list[Note] = []
-    if before.phase is Phase.PAUSED and after.phase is Phase.PAUSING:
+    frost = _FROST_NOTES.get((after.phase, after.reason or ""))
+    if frost is not None:
+        notes += [frost] if after.phase is not before.phase else []
+    elif before.phase is Phase.PAUSED and after.phase is Phase.PAUSING:
         notes.append(halted_again(after.workload, "paused"))
     elif after.phase is not before.phase:
         notes += _PHASE_NOTES.get(after.phase, ())

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from agentstop.api.task import AgentTaskSpec, AgentTaskStatus
+from agentstop.api.task import AgentTaskSpec, AgentTaskStatus, PausePolicy, Phase
 from agentstop.api.workload_status import WorkloadStatus
 
 
@@ -50,14 +50,29 @@ class Task:
 
     @property
     def pausable(self) -> bool:
-        """Whether it can be paused. An adopted pod cannot: nobody would make it again."""
+        """Whether it can be paused. An adopted pod can only be frozen: nobody would make it again."""
         ref = self.spec.workload_ref
-        return ref is None or ref.kind != "Pod"
+        return ref is None or ref.kind != "Pod" or self.freezes
+
+    @property
+    def freezes(self) -> bool:
+        """Whether a pause freezes what it runs. One that has done so goes on as it is, whatever the spec says since."""
+        return PausePolicy.FREEZE in {self.spec.pause_policy, self.status.pause_policy}
 
     @property
     def to_be_paused(self) -> bool:
         """Whether nothing of it is to run for now."""
         return self.spec.paused and self.pausable
+
+    @property
+    def may_have_frozen(self) -> bool:
+        """Whether what it runs may be frozen, by its record."""
+        return self.freezes and self.status.phase in {Phase.PAUSING, Phase.PAUSED}
+
+    @property
+    def to_be_frozen(self) -> bool:
+        """Whether what runs of it is to be held where it is, for now."""
+        return self.to_be_paused and self.freezes
 
 
 class Presence(StrEnum):
@@ -121,6 +136,27 @@ class KeptPod(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Frost:
+    """What the kernels of its nodes say of the processes of a workload, and what they were asked for."""
+
+    frozen: bool = False
+    """Whether they say of every pod that may have processes left that it is frozen, as was asked; and there is one."""
+    held: bool = False
+    """Whether any pod is frozen, or may be by what its node was asked for."""
+    refused: Reason | None = None
+    """Why it cannot be frozen."""
+    waits: Reason | None = None
+    """What comes first: a pod has not started."""
+    late: Reason | None = None
+    """What keeps a node from doing what it was asked for, or from saying so."""
+    due_at: datetime | None = None
+    """Until when the answer of a node is waited for, if any is yet to come."""
+
+
+NO_FROST: Final = Frost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What was seen of a task's workload, in terms that hold for every kind of workload."""
 
@@ -177,3 +213,5 @@ class Observation:
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None
     """From when on it can be looked at for a proof that could not be had before."""
+    frost: Frost = NO_FROST
+    """What is frozen of it, or was asked to be."""

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Final
 
-from agentstop.api.task import AgentTaskStatus, Phase, PodPolicy
+from agentstop.api.task import AgentTaskStatus, PausePolicy, Phase, PodPolicy
 from agentstop.lifecycle.decision import MARGIN, NOT_CONFIRMED, Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Start, Terminate
-from agentstop.lifecycle.observation import Presence, Proof, Reason
+from agentstop.lifecycle.observation import Observation, Presence, Proof, Reason
 
 PAUSING: Final = Reason("Pausing", "The workload is being ended until paused is false again")
 PAUSED: Final = Reason("Paused", "Nothing runs until paused is false again")
@@ -28,12 +28,16 @@ def pausing(case: DecisionInput) -> Decision | None:
     if not wanted and case.phase is Phase.PAUSED:
         return _resuming(case)
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
-    unseen = not (seen.active or seen.live) and (seen.halted or seen.blocked is not None)
-    if proof is not None or (case.phase is Phase.PAUSED and unseen):
+    if proof is not None or (case.phase is Phase.PAUSED and shows_nothing(seen)):
         return _paused(case)
     if not wanted and not seen.halted:
         return None
     return _ending(case)
+
+
+def shows_nothing(seen: Observation) -> bool:
+    """Whether there is no sign of anything that runs, though that is not, or no longer, proven."""
+    return not (seen.active or seen.live) and (seen.halted or seen.blocked is not None)
 
 
 def _paused(case: DecisionInput) -> Decision:
@@ -45,7 +49,14 @@ def _paused(case: DecisionInput) -> Decision:
     wake_at = case.now + case.timings.overdue_recheck if refused else None
     word = (case.seen.waiting if absent else None) or PAUSED
     return Decision(
-        status=next_status(case, Phase.PAUSED, word, stalled=case.family.problem or case.seen.blocked, paused_at=since),
+        status=next_status(
+            case,
+            Phase.PAUSED,
+            word,
+            stalled=case.family.problem or case.seen.blocked,
+            paused_at=since,
+            pause_policy=None,
+        ),
         effects=() if absent else (_halt(case),),
         wake_at=wake_at if case.task.to_be_paused else case.now,
     )
@@ -63,7 +74,7 @@ def _ending(case: DecisionInput) -> Decision:
     )
     return Decision(
         status=next_status(
-            case, Phase.PAUSING, PAUSING, stalled=stalled, paused_at=None, paused_seconds=_paused_seconds(case)
+            case, Phase.PAUSING, PAUSING, stalled=stalled, paused_at=None, paused_seconds=paused_seconds(case)
         ),
         effects=(_halt(case),) if recorded else (),
         wake_at=again if recorded else now,
@@ -92,7 +103,9 @@ def _resuming(case: DecisionInput) -> Decision:
     recorded = case.task.status.observed_generation == case.task.generation
     free = not (problem or case.family.unknown)
     return Decision(
-        status=next_status(case, Phase.PAUSED, problem or seen.waiting or RESUMING, stalled=stalled, busy=True),
+        status=next_status(
+            case, Phase.PAUSED, problem or seen.waiting or RESUMING, stalled=stalled, busy=True, pause_policy=None
+        ),
         effects=(Start(),) if recorded and free else (),
         wake_at=now + case.timings.overdue_recheck if recorded else now,
     )
@@ -108,16 +121,22 @@ def _has_run_since(case: DecisionInput) -> bool:
 
 
 def resumed(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
-    """Return the status of a task that has come back from a pause: one attempt more, and the pause on its account."""
-    return status.but(attempts=case.task.status.attempts + 1, paused_at=None, paused_seconds=_paused_seconds(case))
+    """Return the status of a task that has come back from a pause: one attempt more, and the pause on its account.
+
+    What was frozen has not been started again.
+    """
+    before = case.task.status
+    again = int(before.pause_policy is not PausePolicy.FREEZE)
+    return status.but(attempts=before.attempts + again, paused_at=None, paused_seconds=paused_seconds(case))
 
 
-def _paused_seconds(case: DecisionInput) -> float:
+def paused_seconds(case: DecisionInput) -> float:
     """Return for how long the task was paused in all, if the pause ends with what is seen."""
     before, started_at = case.task.status, case.seen.started_at
     if before.paused_at is None or before.started_at is None:
         return before.paused_seconds
     back_at = case.now
-    if started_at is not None and started_at > before.paused_at:
+    frozen = before.pause_policy is PausePolicy.FREEZE
+    if not frozen and started_at is not None and started_at > before.paused_at:
         back_at = min(case.now, started_at + timedelta(seconds=1))  # nodes cut off fractions
     return round(before.paused_seconds + max((back_at - before.paused_at).total_seconds(), 0.0), 3)

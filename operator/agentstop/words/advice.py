@@ -18,9 +18,20 @@ ADVICE: Final = {
     "NodeUnknown": "look for the containers of the pod on the nodes that it may have been bound to: it went while"
     " nobody looked, and no object says where it was. Once there are none, set spec.stop.onUnconfirmed to MarkStopped,"
     " and spec.stopRequested to true where nobody stops the task yet",
-    "NodeComponentSilent": "see that agentstop node runs on node {node}, and its log: it was asked to kill the pod",
+    "NodeComponentSilent": "see that agentstop node runs on node {node}, and its log: it was asked to do something to"
+    " the pod, as the message says",
     "PodControlForged": "delete the PodControl that the message names, and see who may make PodControls",
     "NodeCannotKill": "see what keeps agentstop node on node {node} from it; what its kubelet does goes on beside it",
+    "NodeCannotFreeze": "see what keeps agentstop node on node {node} from it, or set spec.pausePolicy to Terminate to"
+    " have the processes ended instead",
+    "NodeCannotThaw": "see what keeps agentstop node on node {node} from it; a stop ends the task all the same",
+    "NodesNotAsked": "have the operator ask the nodes (node.enabled in the chart), or set spec.pausePolicy to Terminate"
+    " to have the processes ended instead",
+    "LivenessProbe": "set spec.pausePolicy to Terminate to have the processes ended, or make the pod anew without the"
+    " probe: its kubelet would end what is frozen",
+    "RuntimeClass": "set spec.pausePolicy to Terminate: of what a pod of this runtime class runs, the kernel of its"
+    " node may see nothing",
+    "PodNotStarted": "wait for the pod to start: kubectl -n {namespace} describe pod says what keeps it",
     "NodeReadForbidden": "give the operator the right to get nodes",
     "DeleteForbidden": "give the operator the right to patch and delete pods in namespace {namespace}, or see which"
     " admission webhook refuses it; it is tried again all the time",

@@ -146,10 +146,21 @@ class ControlRecord:
     task: str
     node: str
     """The node that is to act, and whose word it is."""
+    state: str = "Killed"
+    """What it is asked for: Running, Frozen or Killed."""
+    generation: int = 0
     asked_at: datetime
-    """When we first saw it, by our clock."""
+    """When we first saw this generation of it, by our clock."""
     answered: bool = False
-    """Whether the component has answered."""
+    """Whether the component has answered to this generation."""
+    heard: bool = False
+    """Whether it has answered to any."""
+    is_in: str | None = None
+    """What the kernel says that the pod's processes are in; None where it does not know."""
+    since: datetime | None = None
+    """Since when, by the node's clock."""
+    nothing_there: bool = False
+    """Whether the node has nothing of the pod that could be frozen, as it says."""
     empty_at: datetime | None = None
     """When the kernel said that no process of the pod is left and none can be started, by the node's clock."""
     heard_at: datetime | None = None

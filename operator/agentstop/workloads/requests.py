@@ -175,12 +175,21 @@ class Lighten:
 
 @dataclass(frozen=True, slots=True)
 class AskNode:
-    """Ask the component on a pod's node to kill what is left of the pod: make its PodControl, if there is none."""
+    """Ask the component on a pod's node to bring it into a state: make its PodControl, or change the one there is."""
 
     verb: ClassVar[str] = "ask node"
     ref: ObjectRef
     """The PodControl: its name is the pod's UID."""
     body: Mapping[str, Any]
+    """The PodControl, where there is none; its `spec.state` is what is asked for."""
+    uid: str | None = None
+    """UID of the PodControl that is known, which is changed if it still has that; None where none is."""
+
+    @property
+    def state(self) -> str:
+        """Running, Frozen or Killed."""
+        state: str = self.body["spec"]["state"]
+        return state
 
 
 LiveRead = Get | ListPods | GetPod | FindPods | Recall | GetTemplate | AccessReview

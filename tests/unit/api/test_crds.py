@@ -185,6 +185,7 @@ def test_the_defaults() -> None:
         "spec.stop.fence": "AtRequest",
         "spec.stop.onUnconfirmed": "Wait",
         "spec.paused": False,
+        "spec.pausePolicy": "Terminate",
         "spec.budget.currency": "USD",
         "spec.budget.scope": "Task",
         "spec.budget.action": "Stop",

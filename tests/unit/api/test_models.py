@@ -111,6 +111,7 @@ def test_a_whole_task_round_trips() -> None:
         "stopRequested": True,
         "stop": {"gracePeriodSeconds": 5, "podPolicy": "Keep", "fence": "AtRequest", "onUnconfirmed": "Wait"},
         "paused": False,
+        "pausePolicy": "Terminate",
         "deletionPolicy": "Orphan",
     }
 

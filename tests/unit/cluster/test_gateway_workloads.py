@@ -71,26 +71,43 @@ async def test_a_job_is_changed_as_it_is(gateway: Gateway, server: Server) -> No
 
 CONTROLS_PATH = "/apis/agentstop.dev/v1alpha1/namespaces/ns/podcontrols"
 CONTROL = ObjectRef("PodControl", "ns", "u", API_VERSION)
+FREEZES = {"spec": {"podUID": "u", "state": "Frozen"}}
 
 
 async def test_a_node_is_asked_by_an_object(gateway: Gateway, server: Server) -> None:
     serve(server, {CONTROLS_PATH: {"kind": "PodControl", "metadata": {"name": "u"}}})
-    made = await gateway.send(AskNode(CONTROL, {"spec": {"podUID": "u"}}))
+    made = await gateway.send(AskNode(CONTROL, FREEZES))
 
     (seen,) = server.seen
-    assert (seen.method, seen.path, seen.body) == ("POST", CONTROLS_PATH, {"spec": {"podUID": "u"}})
+    assert (seen.method, seen.path, seen.body) == ("POST", CONTROLS_PATH, FREEZES)
     assert (seen.query["fieldManager"], made["metadata"]["name"]) == ("agentstop", "u")
 
 
-async def test_one_that_was_asked_before_is_read(gateway: Gateway, server: Server) -> None:
+@pytest.mark.parametrize(("state", "patched"), [("Frozen", False), ("Killed", False), ("Running", True)])
+async def test_one_that_is_there_is_changed_where_it_asks_for_something_else(
+    gateway: Gateway, server: Server, state: str, patched: bool
+) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
             return web.json_response({"kind": "Status", "reason": "AlreadyExists", "message": "is there"}, status=409)
-        return web.json_response({"kind": "PodControl", "metadata": {"name": "u"}})
+        return web.json_response(
+            {"kind": "PodControl", "metadata": {"name": "u", "uid": "control"}, "spec": {"state": state}}
+        )
 
     server.answer = answer
-    assert (await gateway.send(AskNode(CONTROL, {})))["metadata"]["name"] == "u"
-    assert asked(server) == [("POST", CONTROLS_PATH), ("GET", f"{CONTROLS_PATH}/u")]
+    assert (await gateway.send(AskNode(CONTROL, FREEZES)))["metadata"]["name"] == "u"
+    then = [("PATCH", f"{CONTROLS_PATH}/u")] if patched else []
+    assert asked(server) == [("POST", CONTROLS_PATH), ("GET", f"{CONTROLS_PATH}/u"), *then]
+    if patched:
+        assert server.seen[-1].body == {"metadata": {"uid": "control"}, "spec": {"state": "Frozen"}}
+
+
+async def test_one_that_is_known_is_changed_if_it_is_the_same_still(gateway: Gateway, server: Server) -> None:
+    serve(server, {f"{CONTROLS_PATH}/u": {"kind": "PodControl", "metadata": {"name": "u"}}})
+    await gateway.send(AskNode(CONTROL, FREEZES, "control"))
+
+    (seen,) = server.seen
+    assert (seen.method, seen.body) == ("PATCH", {"metadata": {"uid": "control"}, "spec": {"state": "Frozen"}})
 
 
 CRON_PATH = "/apis/batch/v1/namespaces/ns/cronjobs/nightly"

@@ -23,7 +23,7 @@ class Place:
 
     def told(self, event: str | None, version: int = 1, uid: str = "control") -> list[TaskKey]:
         metadata = {"namespace": "ns", "name": UID, "uid": uid, "resourceVersion": str(version)}
-        raw: dict[str, Any] = {"metadata": metadata, "spec": {"taskName": "x", "nodeName": "n"}}
+        raw: dict[str, Any] = {"metadata": metadata, "spec": {"taskName": "x", "nodeName": "n", "state": "Killed"}}
         self.queued.clear()
         self.handler.changed(CONTROL_KIND, event, raw)
         return list(self.queued)

@@ -146,6 +146,18 @@ def test_a_stop_outlives_its_task_where_nobody_else_ends_the_pod(
     assert queue.has_urgent
 
 
+def test_a_task_that_may_have_frozen_something_is_looked_at_once_more(
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
+) -> None:
+    spec: Raw = ADOPTS | {"paused": True, "pausePolicy": "Freeze"}
+    for phase, kept in (("Paused", True), ("Pausing", True), ("Running", False)):
+        event_handler.task("ADDED", raw_task(spec, {"phase": phase}, uid=phase))
+        drained(queue)
+        event_handler.task("DELETED", raw_task(spec, {"phase": phase}, version=2, uid=phase))
+        assert (cache.tasks.get(KEY) is not None, bool(drained(queue))) == (kept, kept), phase
+        cache.tasks.drop(KEY)
+
+
 WITH_POD: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}}
 
 

@@ -392,18 +392,46 @@ async def test_what_is_refused_is_on_record_and_no_failure(bench: Bench, caplog:
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+KILLED: Raw = {"spec": {"taskName": "x", "nodeName": "n", "state": "Killed"}}
+
+
 async def test_a_cluster_without_podcontrols_is_asked_again_later_and_is_no_failure(bench: Bench) -> None:
     ref = ObjectRef("PodControl", "ns", "pod-uid", API_VERSION)
     bench.errors = {AskNode.verb: [ApiError(404, "Unknown", "404 page not found")]}
-    assert await bench.executor.carry_out([AskNode(ref, {})]) == []
+    assert await bench.executor.carry_out([AskNode(ref, KILLED)]) == []
     assert bench.cache.lister.rejections[ref, AskNode.verb].code == 404
 
 
 async def test_what_a_node_was_asked_for_is_known_at_once(bench: Bench) -> None:
     metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": "1"}
-    bench.pod = {"kind": "PodControl", "metadata": metadata, "spec": {"taskName": "x", "nodeName": "n"}}
-    await bench.executor.carry_out([AskNode(ObjectRef("PodControl", "ns", "pod-uid", API_VERSION), {})])
+    bench.pod = {
+        "kind": "PodControl",
+        "metadata": metadata,
+        "spec": {"taskName": "x", "nodeName": "n"} | KILLED["spec"],
+    }
+    await bench.executor.carry_out([AskNode(ObjectRef("PodControl", "ns", "pod-uid", API_VERSION), KILLED)])
     assert bench.cache.lister.controls["ns", "pod-uid"].task == "x"
+
+
+async def test_a_podcontrol_that_is_another_one_by_now_is_asked_anew(bench: Bench) -> None:
+    ref = ObjectRef("PodControl", "ns", "pod-uid", API_VERSION)
+    metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": "1"}
+    bench.pod = {
+        "kind": "PodControl",
+        "metadata": metadata,
+        "spec": {"taskName": "x", "nodeName": "n"} | KILLED["spec"],
+    }
+    this = Pass(bench.executor)
+    for error in (ApiError(404, "NotFound", "gone"), ApiError(409, "Conflict", "the UID differs")):
+        bench.cache.controls.put(bench.pod, NOW)
+        bench.errors = {AskNode.verb: [error]}
+        assert await this.send_new([AskNode(ref, KILLED, "control")])
+        assert not this.failures
+        assert ("ns", "pod-uid") not in bench.cache.lister.controls
+        this = Pass(bench.executor)
+    assert await this.send_new([AskNode(ref, KILLED)])
+    assert await this.send_new([AskNode(ref, {"spec": {"state": "Running"}})]), "another state is something new"
+    assert not await this.send_new([AskNode(ref, KILLED)])
 
 
 async def test_the_same_for_another_grace_period_is_something_new(bench: Bench) -> None:

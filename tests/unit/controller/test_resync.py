@@ -13,7 +13,7 @@ from agentstop.cluster.queue import WorkQueue
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.metrics import Metrics
 from agentstop.controller.resync import Resync
-from agentstop.workloads.requests import Get
+from agentstop.workloads.requests import Delete, Get
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task
 
 KEY = TaskKey("ns", "x")
@@ -35,12 +35,20 @@ class Cluster:
         self.tasks: dict[str, Raw] = {}
         self.pods: dict[str, Raw] = {}
         self.reads: list[str] = []
+        self.deleted: list[Delete] = []
+        self.refusal: ApiError | None = None
+        """What a deletion is answered with."""
 
     async def list_metadata(self, kind: str, namespace: str, selector: str = "") -> list[Raw]:
         objects = self.tasks if kind == KIND else self.pods
         return [raw["metadata"] for raw in objects.values() if namespace in {"", raw["metadata"]["namespace"]}]
 
-    async def send(self, request: Get) -> Raw:
+    async def send(self, request: Get | Delete) -> Raw:
+        if isinstance(request, Delete):
+            self.deleted.append(request)
+            if self.refusal is not None:
+                raise self.refusal
+            return {}
         self.reads.append(f"pod {request.ref.name}")
         if request.ref.name not in self.pods:
             raise ApiError(404, "NotFound", "no such pod")
@@ -191,3 +199,33 @@ async def test_an_outage_is_passed_on_and_nothing_is_forgotten(bench: Bench, mon
         await bench.resync.run_once()
 
     assert bench.cache.tasks.get(KEY) is not None
+
+
+def control(state: str, task: str = "x") -> Raw:
+    metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": {"taskName": task, "nodeName": "n", "state": state}}
+
+
+@pytest.mark.parametrize(
+    ("state", "there", "deleted"), [("Frozen", False, True), ("Frozen", True, False), ("Killed", False, False)]
+)
+async def test_what_was_frozen_for_a_task_that_is_gone_goes_on(
+    bench: Bench, state: str, there: bool, deleted: bool
+) -> None:
+    bench.has(raw_task(status=RUNNING) if there else None)
+    bench.cache.controls.put(control(state), NOW)
+    await bench.resync.run_once()
+    assert [(each.ref.kind, each.ref.name, each.uid) for each in bench.cluster.deleted] == (
+        [("PodControl", "pod-uid", "control")] if deleted else []
+    )
+
+
+@pytest.mark.parametrize(("code", "reason", "told"), [(404, "NotFound", False), (403, "Forbidden", True)])
+async def test_what_cannot_be_let_go_on_is_told_and_holds_nothing_else_up(
+    bench: Bench, caplog: pytest.LogCaptureFixture, code: int, reason: str, told: bool
+) -> None:
+    bench.cache.controls.put(control("Frozen"), NOW)
+    bench.cluster.refusal = ApiError(code, reason, "no")
+    await bench.resync.run_once()
+    assert bench.looked == 1
+    assert ("stays frozen" in caplog.text) is told

@@ -25,7 +25,7 @@ from .world.walks import walks
 LIE = "is a lie|it runs though its task was Paused"
 PROOF, RECORD, POD = "workloads.pods.proof", "workloads.pods.record", "workloads.kinds.pod"
 CONTAINER, READING = "workloads.pods.container", "workloads.pods.reading"
-DEPARTURES = "workloads.pods.departures"
+DEPARTURES, HINDRANCES = "workloads.pods.departures", "workloads.pods.hindrances"
 
 BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
     (SlowStart, LIE, Mutation(f"{PROOF}:proof_of", "what is not None", "False")),
@@ -94,7 +94,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
             "(task.status.stop and task.status.stop.kill_at) or entry.at",
         ),
     ),
-    (SlowStart, "Paused", Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and unseen", "unseen")),
+    (
+        SlowStart,
+        "Paused",
+        Mutation("lifecycle.pausing:pausing", "case.phase is Phase.PAUSED and shows_nothing", "shows_nothing"),
+    ),
     (NodeComesBack, LIE, Mutation(f"{PROOF}:proof_by_boot", "known.seen.boot_id != boot_id", "True")),
     (ThrownOut, "Graceful, but killed", Mutation(f"{RECORD}:Disruption.evicted_at", "self.at if", "None if")),
     (ThrownOut, "killAt says", Mutation(f"{RECORD}:PodRecord.killed_by", "self.evicted_by or over_at", "over_at")),
@@ -135,7 +139,11 @@ BREAKS: list[tuple[type[Scripted], str, Mutation]] = [
         Mutation("workloads.controlled.pod_owner:started_again", "if stop is None or", "if True or"),
     ),
     (Queue, "rule 4", Mutation("lifecycle.decide:_over", "effects=(halt(case, status.stop),)", "effects=()")),
-    (TakenOver, "nobody is told", Mutation(f"{POD}:_taken_over", "or pod.controller is None", "or True")),
+    (
+        TakenOver,
+        "nobody is told",
+        Mutation("workloads.pods.hindrances:taken_over", "or pod.controller is None", "or True"),
+    ),
 ]
 
 

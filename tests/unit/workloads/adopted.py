@@ -4,7 +4,7 @@ from typing import Any
 
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.resources import reader_of
-from agentstop.lifecycle.effects import Start, Terminate
+from agentstop.lifecycle.effects import Terminate, WorkloadEffect
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodsOf
 from agentstop.workloads.pods.reading import read_pod
@@ -63,5 +63,5 @@ def required_reads(task: Task, known: Lister, now: float = 20) -> tuple[LiveRead
     return kind_of(task).required_reads(task, known, at(now))
 
 
-def sent(task: Task, effect: Terminate | Start, known: Lister, now: float = 20) -> tuple[Request, ...]:
+def sent(task: Task, effect: WorkloadEffect, known: Lister, now: float = 20) -> tuple[Request, ...]:
     return kind_of(task).plan_requests(task, effect, known, at(now))

@@ -12,7 +12,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.resources import path
 from agentstop.cluster.transport import Transport
-from agentstop.workloads.controlled.kind import NOT_SERVED
+from agentstop.workloads.controlled.rejections import NOT_SERVED
 from agentstop.workloads.objects import ObjectRef
 
 NAMESPACES: Final = "/api/v1/namespaces"

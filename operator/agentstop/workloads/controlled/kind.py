@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from agentstop.api.task import Phase
 from agentstop.api.workload_status import MAX_LISTED_PODS, BoundTo, WorkloadStatus
+from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
-from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
-from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
+from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
+from agentstop.lifecycle.observation import NO_FROST, Observation, Presence, Reason, Task
 from agentstop.workloads.controlled.assisted_termination import (
     UNTRACK_FIRST,
     before_its_controller,
@@ -16,6 +17,13 @@ from agentstop.workloads.controlled.assisted_termination import (
     help_to_end,
 )
 from agentstop.workloads.controlled.blockers import controller_idle, pods_unknown
+from agentstop.workloads.controlled.frost import (
+    freeze_on_nodes,
+    frost_of_parts,
+    thaw_for_the_end,
+    thaw_looks,
+    thaw_on_nodes,
+)
 from agentstop.workloads.controlled.kind_spec import KindSpec
 from agentstop.workloads.controlled.owned_pods import stale, unlooked
 from agentstop.workloads.controlled.pod_owner import (
@@ -30,7 +38,7 @@ from agentstop.workloads.controlled.pod_owner import (
     started_again,
 )
 from agentstop.workloads.controlled.record import OwnerRecord
-from agentstop.workloads.controlled.rejections import forbidden, parts_too_large
+from agentstop.workloads.controlled.rejections import forbidden, parts_too_large, unread
 from agentstop.workloads.controlled.roster import missing, other_pods
 from agentstop.workloads.controlled.schedules import said_of, schedule_of, suspension
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, WatchTarget
@@ -53,10 +61,6 @@ DEFAULT_GRACE_SECONDS: Final = 30
 ASK_AGAIN: Final = timedelta(minutes=5)
 ASK_AGAIN_SOON: Final = timedelta(seconds=25)
 """How long the answer counts to the question whether we may stop a kind of workload: yes, and no."""
-
-NOT_SERVED: Final = "KindNotServed"
-NO_SCALE: Final = "NoScale"
-"""Reasons of refusals that the gateway gives for kinds, rather than the API server for objects."""
 
 
 class Controlled:
@@ -92,7 +96,8 @@ class Controlled:
         wanted = [ref for ref in self._needed(task, lister) if _unknown(ref, lister, now)]
         parts = list(self._parts(task, lister))
         asked = task.stop_seen_at is not None or task.status.stop is not None or task.to_be_paused
-        if wanted or task.status.phase is Phase.STOPPED or (asked and not all(part.halted for part in parts)):
+        to_be_halted = asked and not task.to_be_frozen and not all(part.halted for part in parts)
+        if wanted or task.status.phase is Phase.STOPPED or to_be_halted:
             return tuple(Get(ref) for ref in wanted)  # what ends the pods comes before all that is known of them
         resuming = task.status.phase is Phase.PAUSED and not asked
         required_reads: list[LiveRead] = []
@@ -132,7 +137,7 @@ class Controlled:
         entry = lister.entries.get(ref)
         known = task.status.workload
         if entry is None:
-            return _unread(ref, known, lister, now)
+            return unread(ref, known, lister, now)
         owner = _subject(task, entry)
         if owner is None and known is None:
             message = f"{ref.kind} {ref.name} does not exist in namespace {ref.namespace}; the task waits for it"
@@ -162,8 +167,9 @@ class Controlled:
                     for each in there
                     if not each.owner.halted
                 ]
+                thawing = () if effect.by_nodes else tuple(thaw_for_the_end(task, parts, lister, now))
                 if task.status.phase.terminal:
-                    return tuple(patches)
+                    return (*patches, *thawing)
                 made_by = (suspension(each.ref, each.owner, lister, now) for each in there if effect.schedule)
                 schedules = tuple(filter(None, made_by))
                 if patches:
@@ -181,7 +187,11 @@ class Controlled:
                 helping = (each for part in parts for each in help_to_end(part, effect, lister, now))
                 members = ((part.members, part.group) for part in parts if effect.by_nodes)
                 killing = (each for pods, group in members for each in pods.kill_on_nodes(task, group, lister, now))
-                return (*smaller, *helping, *killing, *schedules)
+                return (*smaller, *helping, *killing, *thawing, *schedules)
+            case Freeze():
+                return tuple(freeze_on_nodes(task, parts, lister, now))
+            case Thaw():
+                return tuple(thaw_on_nodes(task, parts, lister, now))
 
     @property
     def _lightens(self) -> bool:
@@ -287,6 +297,9 @@ class Controlled:
             late=next(filter(None, (part.members.late(part.group, lister) for part in parts)), None),
             kept=kept_pods(parts),
             look_again_at=min((at for part in parts for at in _look_again_at(part, lister, now)), default=None),
+            frost=frost_of_parts(task, parts, lister, now, unreachable=was_unreachable(task, now))
+            if proof is None
+            else NO_FROST,
         )
 
     def _elsewhere(
@@ -349,6 +362,7 @@ def _look_again_at(part: PodOwner, lister: Lister, now: datetime) -> Iterator[da
         part.members.look_again_at(part.group, lister, now),
     )
     yield from (at for at in moments if at is not None and at > now)
+    yield from thaw_looks(part, lister, now)
 
 
 def _target(task: Task) -> ObjectRef:
@@ -373,22 +387,6 @@ def _unknown(ref: ObjectRef, lister: Lister, now: datetime) -> bool:
     if entry is None:
         return lister.rejection(ref, Get.verb, now) is None
     return entry.stale
-
-
-def _unread(ref: ObjectRef, known: WorkloadStatus | None, lister: Lister, now: datetime) -> Observation:
-    """The workload could not be read: its kind is not there, or not one that can be stopped, or we may not."""
-    rejection = lister.rejection(ref, Get.verb, now)
-    if rejection is None:
-        return Observation(presence=Presence.UNKNOWN)
-    if known is not None:
-        return Observation(
-            presence=Presence.PRESENT, workload=known, blocked=Reason("StopForbidden", rejection.message)
-        )
-    if rejection.reason == NOT_SERVED:
-        return Observation(presence=Presence.ABSENT, waiting=Reason(NOT_SERVED, rejection.message))
-    if rejection.reason == NO_SCALE:
-        return Observation(presence=Presence.ABSENT, refused=Reason("UnsupportedWorkload", rejection.message))
-    return Observation(presence=Presence.UNKNOWN, blocked=Reason("StopForbidden", rejection.message))
 
 
 def _unasked(ref: ObjectRef, lister: Lister, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from agentstop.workloads.controlled.owned_pod import OwnedPod
 from agentstop.workloads.controlled.owned_pods import OwnedPods
 from agentstop.workloads.controlled.record import OwnerRecord
 from agentstop.workloads.objects import Lister, ObjectRef, PodGroup, PodOnNode
+from agentstop.workloads.pods.node_freezes import frozen_at
 from agentstop.workloads.pods.node_kills import emptied_at
 from agentstop.workloads.pods.node_looks import awaits_boot, boot_id_of
 from agentstop.workloads.pods.record import Controller, PodRecord
@@ -80,7 +81,8 @@ def owned_pods_of(
             on_record = listed.pop(pod_uid, None)
             boot_id = boot_id_of(pod.node, on_record, entry.at, lister) if awaits_boot(pod, entry) else None
             empty_at = emptied_at(pod.on_node, pod.runtime_class, on_record, lister)
-            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id, empty_at))
+            cold = frozen_at(pod.on_node, on_record, lister)
+            seen.append(OwnedPod(pod, entry, whose is Whose.OURS, on_record, boot_id, empty_at, cold))
     vanished = tuple(_by_its_node(each, namespace, group, lister) for each in listed.values())
     return OwnedPods(namespace, tuple(seen), vanished, tuple(dict.fromkeys(strangers)))
 

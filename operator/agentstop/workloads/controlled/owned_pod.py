@@ -23,6 +23,8 @@ class OwnedPod:
     """Boot ID of its node, where only a reboot can prove its end."""
     empty_at: datetime | None = None
     """When the kernel of its node said that no process of it was left."""
+    frozen_at: datetime | None = None
+    """Since when the kernel of its node says that it is frozen."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -34,7 +36,14 @@ class OwnedPod:
         """What a task's status says of it."""
         cut_off = being_started(self.pod, self.entry) is not None
         unseen = may_have_changed(self.entry)
-        return self.pod.evidence(self.known, self.boot_id, empty_at=self.empty_at, cut_off=cut_off, unseen=unseen)
+        return self.pod.evidence(
+            self.known,
+            self.boot_id,
+            empty_at=self.empty_at,
+            frozen_at=self.frozen_at,
+            cut_off=cut_off,
+            unseen=unseen,
+        )
 
     @property
     def live(self) -> bool:

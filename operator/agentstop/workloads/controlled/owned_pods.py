@@ -11,6 +11,7 @@ from agentstop.lifecycle.observation import Proof, Reason, Task
 from agentstop.workloads.controlled.owned_pod import OwnedPod
 from agentstop.workloads.controlled.roster import LeftPod
 from agentstop.workloads.objects import Lister, ObjectRef, PodGroup, PodOnNode, version_order
+from agentstop.workloads.pods.controls import KILLED, ask_node
 from agentstop.workloads.pods.departures import (
     being_started,
     may_have_changed,
@@ -19,7 +20,7 @@ from agentstop.workloads.pods.departures import (
     untraced,
 )
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
-from agentstop.workloads.pods.node_kills import ask_node, report_due, unanswered
+from agentstop.workloads.pods.node_kills import report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, look_at_node, node_in_question
 from agentstop.workloads.pods.proof import Finding, proof_of, proof_on_record
 from agentstop.workloads.pods.record import RUNNING_PHASE, UNKNOWN_PHASE, PodRecord
@@ -142,7 +143,7 @@ class OwnedPods:
             proof_of(each.pod, each.entry, stop, lister, now, each.boot_id, known=each.known, unreachable=unreachable)
             for each in self.seen
         ]
-        found += [_of_vanished(each, group, stop, lister, now, unreachable=unreachable) for each in self.vanished]
+        found += [of_vanished(each, group, stop, lister, now, unreachable=unreachable) for each in self.vanished]
         blocked = next((word for _, word in found if word is not None), None)
         proofs = {proof for proof, _ in found}
         if None in proofs or self.strangers:
@@ -157,7 +158,7 @@ class OwnedPods:
             if each.certain and may_live_on(each.pod, each.entry, lister)
         ]
         found += [
-            _of_vanished(each, group, None, lister, now, unreachable=unreachable)
+            of_vanished(each, group, None, lister, now, unreachable=unreachable)
             for each in self.vanished
             if _may_live_on(each, group, lister)
         ]
@@ -182,11 +183,11 @@ class OwnedPods:
             asked_to_go = each.entry.absent or each.pod.asked_to_go_at is not None
             if each.certain and asked_to_go and not each.pod.ended and each.empty_at is None:
                 name = None if each.entry.absent else each.pod.name
-                yield from ask_node(task, each.pod.on_node, name, lister, now)
+                yield from ask_node(task, each.pod.on_node, name, KILLED, lister, now)
         for vanished in self.vanished:
             entry = group.pods.get(vanished.uid)
             if entry is not None and entry.absent and not has_ended(vanished) and vanished.empty_at is None:
-                yield from ask_node(task, self._on_node(vanished), None, lister, now)
+                yield from ask_node(task, self._on_node(vanished), None, KILLED, lister, now)
 
     def _on_node(self, vanished: PodEvidence) -> PodOnNode:
         return PodOnNode(self.namespace, vanished.uid, vanished.node)
@@ -253,7 +254,7 @@ def _rank(member: OwnedPod) -> tuple[bool, bool, datetime]:
     return member.live, awaits_boot(member.pod, member.entry), max(ends, default=member.entry.at)
 
 
-def _of_vanished(
+def of_vanished(
     evidence: PodEvidence,
     group: PodGroup,
     stop: StopStatus | None,

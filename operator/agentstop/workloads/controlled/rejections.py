@@ -1,12 +1,18 @@
 """What the API server does not let us do about a workload and its pods."""
 
 from datetime import datetime
+from typing import Final
 
-from agentstop.lifecycle.observation import Reason
+from agentstop.api.workload_status import WorkloadStatus
+from agentstop.lifecycle.observation import Observation, Presence, Reason
 from agentstop.workloads.controlled.pod_owner import PodOwner
 from agentstop.workloads.objects import Lister, ObjectRef, WatchTarget
 from agentstop.workloads.pods.termination import too_large
 from agentstop.workloads.requests import Delete, FindPods, Get, ListPods, Patch
+
+NOT_SERVED: Final = "KindNotServed"
+NO_SCALE: Final = "NoScale"
+"""Reasons of refusals that the gateway gives for kinds, rather than the API server for objects."""
 
 
 def forbidden(target: ObjectRef, parts: list[PodOwner], lister: Lister, now: datetime) -> Reason | None:
@@ -36,3 +42,19 @@ def parts_too_large(parts: list[PodOwner], lister: Lister, now: datetime) -> Rea
             return Reason("WorkloadTooLarge", message)
     words = (too_large(each.pod, lister, now) for part in parts for each in part.members.live)
     return next((word for word in words if word is not None), None)
+
+
+def unread(ref: ObjectRef, known: WorkloadStatus | None, lister: Lister, now: datetime) -> Observation:
+    """The workload could not be read: its kind is not there, or not one that can be stopped, or we may not."""
+    rejection = lister.rejection(ref, Get.verb, now)
+    if rejection is None:
+        return Observation(presence=Presence.UNKNOWN)
+    if known is not None:
+        return Observation(
+            presence=Presence.PRESENT, workload=known, blocked=Reason("StopForbidden", rejection.message)
+        )
+    if rejection.reason == NOT_SERVED:
+        return Observation(presence=Presence.ABSENT, waiting=Reason(NOT_SERVED, rejection.message))
+    if rejection.reason == NO_SCALE:
+        return Observation(presence=Presence.ABSENT, refused=Reason("UnsupportedWorkload", rejection.message))
+    return Observation(presence=Presence.UNKNOWN, blocked=Reason("StopForbidden", rejection.message))

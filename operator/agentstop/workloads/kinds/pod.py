@@ -8,10 +8,10 @@ from agentstop.api.meta import API_VERSION, TASK_LABEL
 from agentstop.api.task import KIND, Phase
 from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import was_unreachable
-from agentstop.lifecycle.effects import Start, Terminate, WorkloadEffect
-from agentstop.lifecycle.observation import Observation, Presence, Reason, Task
+from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
+from agentstop.lifecycle.observation import NO_FROST, Frost, Observation, Presence, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodOnNode, WatchTarget
-from agentstop.workloads.pods.container import State
+from agentstop.workloads.pods.controls import KILLED, ask_node
 from agentstop.workloads.pods.departures import (
     being_started,
     may_have_been_bound,
@@ -20,9 +20,27 @@ from agentstop.workloads.pods.departures import (
     may_live_on_by_record,
     untraced,
 )
+from agentstop.workloads.pods.hindrances import (
+    controlled,
+    name_taken,
+    no_main,
+    not_in_place,
+    refused_deletion,
+    taken_over,
+    waiting,
+)
 from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
-from agentstop.workloads.pods.node_kills import ask_node, emptied_at, report_due, unanswered
+from agentstop.workloads.pods.node_freezes import (
+    freeze,
+    frost_of_gone,
+    frost_of_pod,
+    frozen_at,
+    thaw,
+    thaw_look_at,
+    thaw_to_end,
+)
+from agentstop.workloads.pods.node_kills import emptied_at, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
 from agentstop.workloads.pods.outcome import ending_of, lost, main_ending_of, taken_away
 from agentstop.workloads.pods.proof import proof_of, proof_on_record
@@ -30,7 +48,7 @@ from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
-from agentstop.workloads.requests import AskNode, Create, Delete, Get, GetTemplate, LiveRead, Patch, Recall, Request
+from agentstop.workloads.requests import AskNode, Create, Delete, Get, GetTemplate, LiveRead, Recall, Request
 
 RETRY: Final = timedelta(seconds=25)
 """How often a pod of somebody else that stands in the way is looked at again."""
@@ -97,14 +115,20 @@ class _Pod:
         if pod is None:
             return _without(task, ref, lister, now) if known is None else _vanished(task, known, entry, lister, now)
         if known is None and task.spec.workload_ref is not None and pod.controller is not None:
-            return Observation(presence=Presence.ABSENT, refused=_controlled(pod))
+            return Observation(presence=Presence.ABSENT, refused=controlled(pod))
         return _present(task, pod, entry, lister, now)
 
     def plan_requests(self, task: Task, effect: WorkloadEffect, lister: Lister, now: datetime) -> tuple[Request, ...]:
         """Return the request that makes or ends the pod, if it takes one, or what has to be read for it."""
         entry = lister.entries.get(_ref(task))
+        pod = _subject(task, entry) if entry is not None else None
+        there = pod is not None and entry is not None and not entry.absent
         match effect:
             case Start():
+                if task.spec.workload_ref is not None:
+                    return ()  # what was adopted is made by nobody
+                if there and pod is not None and pod.ended:
+                    return (Delete(_ref(task), pod.uid, None, ends_processes=False),)  # the next one has its name
                 if entry is not None and not entry.absent:
                     return ()
                 template = lister.templates.get(task.uid)
@@ -112,11 +136,22 @@ class _Pod:
                     return (GetTemplate(ObjectRef(KIND, task.namespace, task.name, API_VERSION), task.uid),)
                 return (Create(_ref(task), _body(task, template)),)
             case Terminate():
-                pod = _subject(task, entry) if entry is not None else None
-                there = pod is not None and entry is not None and not entry.absent
                 request = terminate_pod(_ref(task), pod, effect, lister, now) if there and pod is not None else None
-                asked = _kill_on_node(task, pod, entry, lister, now) if effect.by_nodes and entry is not None else ()
+                asked: Iterator[AskNode | Delete] = iter(())
+                if effect.by_nodes and entry is not None:
+                    asked = _kill_on_node(task, pod, entry, lister, now)
+                elif there and pod is not None and entry is not None and not pod.ended:
+                    asked = thaw_to_end(task, pod, entry, _on_record(task), lister, now)
                 return (*((request,) if request is not None else ()), *asked)
+            case Freeze():
+                return tuple(freeze(task, pod, lister, now)) if there and pod is not None and not pod.ended else ()
+            case Thaw():
+                if not there or pod is None or entry is None or pod.ended:
+                    return ()
+                known = _on_record(task)
+                if task.gone and task.spec.workload_ref is None:
+                    return tuple(thaw_to_end(task, pod, entry, known, lister, now))  # it goes with its task
+                return tuple(thaw(task, pod, known, lister, now))
 
 
 POD: Final = _Pod()
@@ -168,9 +203,9 @@ def _kill_on_node(
     """Yield what has the pod's node kill it, where it was asked to go and has not ended by all that is known."""
     evidence = _on_record(task)
     if pod is not None and not pod.ended and (entry.absent or pod.asked_to_go_at is not None):
-        yield from ask_node(task, pod.on_node, None if entry.absent else pod.name, lister, now)
+        yield from ask_node(task, pod.on_node, None if entry.absent else pod.name, KILLED, lister, now)
     elif pod is None and evidence is not None and not has_ended(evidence):
-        yield from ask_node(task, _on_node(task, evidence), None, lister, now)
+        yield from ask_node(task, _on_node(task, evidence), None, KILLED, lister, now)
 
 
 def _recall(task: Task, ref: ObjectRef, pod: PodRecord | None) -> Recall:
@@ -205,7 +240,7 @@ def _without(task: Task, ref: ObjectRef, lister: Lister, now: datetime) -> Obser
         return Observation(presence=Presence.ABSENT, waiting=Reason("WorkloadNotFound", message))
     entry = lister.entries[ref]
     if _in_the_way(task, entry):
-        return Observation(presence=Presence.ABSENT, blocked=_name_taken(ref.name))
+        return Observation(presence=Presence.ABSENT, blocked=name_taken(ref.name))
     rejection = lister.rejection(ref, Create.verb, now)
     if rejection is None:
         return Observation(presence=Presence.ABSENT)
@@ -218,7 +253,7 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     """The task's pod is gone, and its last state was not seen."""
     evidence = _on_record(task) or PodEvidence(name=known.name, uid=known.uid)
     node = evidence.node
-    taken = _name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, entry) else None
+    taken = name_taken(known.name) if task.status.phase is Phase.PAUSED and _in_the_way(task, entry) else None
     if has_ended(evidence):
         return Observation(
             presence=Presence.PRESENT,
@@ -253,34 +288,6 @@ def _vanished(task: Task, known: WorkloadStatus, entry: CacheEntry, lister: List
     )
 
 
-def _name_taken(name: str) -> Reason:
-    message = f"Pod {name} exists and is not this task's; delete it, or give the task another name"
-    return Reason("PodNameTaken", message)
-
-
-def _controlled(pod: PodRecord) -> Reason:
-    assert pod.controller is not None  # noqa: S101  (the caller has checked it; this tells the type checker)
-    owner = f"{pod.controller.kind} {pod.controller.name}"
-    if pod.controller.kind == "Node":
-        # https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
-        message = f"Pod {pod.name} is a static pod of {owner}; only the removal of its manifest from that node ends it"
-        return Reason("StaticPod", message)
-    message = f"Pod {pod.name} is controlled by {owner}, which would replace it; point workloadRef at {owner}"
-    return Reason("WorkloadHasController", message)
-
-
-def _taken_over(task: Task, pod: PodRecord) -> Reason | None:
-    """Say who has taken over a pod that was adopted: a ReplicaSet takes whatever its selector finds.
-
-    Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#non-template-pod-acquisitions
-    """
-    if task.spec.workload_ref is None or pod.controller is None:
-        return None
-    owner = f"{pod.controller.kind} {pod.controller.name}"
-    message = f"{owner} has taken over pod {pod.name}, and makes another one when it ends; stop {owner} as well"
-    return Reason("WorkloadTakenOver", message)
-
-
 def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now: datetime) -> Observation:
     known = task.status.workload.pods[0] if task.status.workload is not None and task.status.workload.pods else None
     boot_id = boot_id_of(pod.node, known, entry.at, lister) if awaits_boot(pod, entry) else None
@@ -288,6 +295,7 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         known,
         boot_id,
         empty_at=emptied_at(pod.on_node, pod.runtime_class, known, lister),
+        frozen_at=frozen_at(pod.on_node, known, lister),
         cut_off=being_started(pod, entry) is not None,
         unseen=may_have_changed(entry),
     )
@@ -299,6 +307,10 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         # While it may run on, or is yet to be started, it is not lost, and can be stopped.
         ending = taken_away(pod)
     main = task.spec.main_container
+    looks = (
+        look_again_at(pod, entry, lister, now) or report_due(pod.on_node, lister, now),
+        thaw_look_at(pod, entry, known, lister, now),
+    )
     return Observation(
         presence=Presence.PRESENT,
         workload=WorkloadStatus(
@@ -316,48 +328,23 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         ending=ending,
         main_ending=main_ending_of(pod, main, entry) if main else None,
         proof=proof,
-        waiting=_waiting(pod),
-        elsewhere=_taken_over(task, pod),
+        waiting=waiting(pod),
+        elsewhere=taken_over(task, pod),
         loses_logs=(pod.ran or pod.unreadable is not None) and (entry.absent or pod.deletion_at is not None),
-        not_in_place=_not_in_place(pod, lister, now),
+        not_in_place=not_in_place(pod, lister, now),
         busy=busy_reason(pod, entry),
         late=unanswered(pod.on_node, pod.name, lister) or late_reason(pod, entry, lister),
-        look_again_at=look_again_at(pod, entry, lister, now) or report_due(pod.on_node, lister, now),
+        look_again_at=min(filter(None, looks), default=None),
+        frost=_frost(pod, entry, None if task.gone else known, lister, now) if proof is None else NO_FROST,
         kept=tuple(filter(None, [kept_pod(pod, entry)])),
-        blocked=too_large(pod, lister, now) or blocked or _rejection(pod, lister, now) or _no_main(pod, main),
+        blocked=too_large(pod, lister, now) or blocked or refused_deletion(pod, lister, now) or no_main(pod, main),
     )
 
 
-def _not_in_place(pod: PodRecord, lister: Lister, now: datetime) -> str | None:
-    """Say why the pod can't be ended in place, where that is not a question of the grace period."""
-    if pod.unreadable is not None:
-        return f"nothing can be made of what the pod says of itself ({pod.unreadable})"
-    rejection = lister.rejection(ObjectRef("Pod", pod.namespace, pod.name), Patch.verb, now)
-    return f"the API server refuses to have the pod stopped in place ({rejection.message})" if rejection else None
-
-
-def _rejection(pod: PodRecord, lister: Lister, now: datetime) -> Reason | None:
-    """Say so where the API server does not let us end the pod."""
-    if pod.ended or pod.deletion_at is not None or pod.stopped_in_place_at is not None:
-        return None
-    rejection = lister.rejection(ObjectRef("Pod", pod.namespace, pod.name), Delete.verb, now)
-    return Reason("DeleteForbidden", rejection.message) if rejection else None
-
-
-def _no_main(pod: PodRecord, main: str | None) -> Reason | None:
-    if main is None or not pod.containers or any(container.name == main for container in pod.containers):
-        return None
-    message = f"Pod {pod.name} has no container {main}, so its end will not end the task; see spec.mainContainer"
-    return Reason("MainContainerNotFound", message)
-
-
-def _waiting(pod: PodRecord) -> Reason | None:
-    if pod.node is None and pod.unscheduled:
-        return Reason("Unschedulable", pod.unscheduled)
-    for container in pod.containers:
-        if container.state is State.WAITING and container.reason:
-            return Reason(container.reason, container.message or f"Container {container.name} waits to be started")
-    return None
+def _frost(pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime) -> Frost:
+    if not entry.absent:
+        return frost_of_pod(pod, known, lister, now)
+    return frost_of_gone(pod.on_node, known or PodEvidence(name=pod.name, uid=pod.uid), lister, now)
 
 
 def _body(task: Task, template: Mapping[str, Any]) -> dict[str, Any]:

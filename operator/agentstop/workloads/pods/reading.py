@@ -72,6 +72,7 @@ def read_pod(raw: Mapping[str, Any]) -> PodRecord:
         containers=containers,
         account=intern(spec.get("serviceAccountName") or "default"),
         runtime_class=_intern(spec.get("runtimeClassName")),
+        watched=_intern(_watched(spec, status)),
         token_seconds=token_seconds(spec),
     )
 
@@ -163,6 +164,21 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterable[
             again = any_time or may_restart(wanted, policy, role)
             seen = _container(entry, wanted, Role.SIDECAR if sidecar else role, policy, again=again)
             yield replace(seen, restart=Restart.OWN_RULE) if everything and role is not Role.EPHEMERAL else seen
+
+
+def _watched(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
+    """Return the name of a container that its kubelet ends when a probe fails; a startup probe, until it succeeds.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/probes/
+    """
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    started = {each["name"] for each in statuses if each.get("started") is True}
+    for each in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        name: str = each["name"]
+        starts = each.get("startupProbe") is not None and name not in started
+        if each.get("livenessProbe") is not None or starts:
+            return name
+    return None
 
 
 def _container(

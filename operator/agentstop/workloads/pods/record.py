@@ -121,6 +121,8 @@ class PodRecord:
     """The service account that it runs as."""
     runtime_class: str | None = None
     """The class of runtime that it asks for, where that is not the node's own."""
+    watched: str | None = None
+    """Name of a container that its kubelet ends where a probe of it fails, if there is one now."""
     token_seconds: int | None = None
     """How long the longest of the tokens lives that are mounted in it; None where none are."""
 
@@ -277,12 +279,13 @@ class PodRecord:
         boot_id: str | None = None,
         *,
         empty_at: datetime | None = None,
+        frozen_at: datetime | None = None,
         cut_off: bool = False,
         unseen: bool = True,
     ) -> PodEvidence:
         """Return what a task's status says of it, and of its node where that is needed; `known` is what it says by now.
 
-        `empty_at` is when the kernel said that nothing of it was left.
+        `empty_at` is when the kernel said that nothing of it was left, `frozen_at` since when it is frozen by its word.
         `cut_off` says that it is gone, and that something of it may have been started since; `unseen` that it may go,
         or went, in another state than this. What goes without a node is over with that, which nothing tells any more
         who comes later: it was seen to be gone, or it is being deleted, and the API server binds no such pod.
@@ -305,6 +308,7 @@ class PodRecord:
             restarts_slowly=self.restarts_slowly(unseen=unseen) or None,
             runtime_class=self.runtime_class,
             empty_at=empty_at,
+            frozen_at=frozen_at if not self.ended else None,
             phase=FAILED_PHASE if went_unbound and not self.ended else self.phase if told else UNKNOWN_PHASE,
             containers=tuple(each.evidence() for each in shown),
         )

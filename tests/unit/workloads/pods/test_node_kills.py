@@ -11,7 +11,8 @@ from agentstop.lifecycle.observation import Proof, Task
 from agentstop.node.looks import Outcome
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
-from agentstop.workloads.pods.node_kills import ANSWER_AFTER, AT_WORK, REPORT_AFTER
+from agentstop.workloads.pods.controls import ANSWER_AFTER, AT_WORK
+from agentstop.workloads.pods.node_kills import REPORT_AFTER
 from agentstop.workloads.requests import AskNode, Delete
 from tests.unit.objects import NAMESPACE, POD_REF, POD_UID, Raw, at, ended, raw_pod, task, waiting, when
 
@@ -211,7 +212,7 @@ def test_what_keeps_the_node_from_it_is_said(answer: Raw, reason: str, words: st
     assert words in late.message
 
 
-@pytest.mark.parametrize("reason", sorted(AT_WORK))
+@pytest.mark.parametrize("reason", sorted(AT_WORK["Killed"]))
 def test_a_node_that_is_not_done_yet_is_given_its_time(reason: str) -> None:
     said = {"type": "Ready", "status": "False", "reason": reason, "message": "it does what it can"}
     cache = cluster(raw_pod(spec=IN_PLACE), control({"observedGeneration": 1, "conditions": [said]}))
@@ -219,7 +220,7 @@ def test_a_node_that_is_not_done_yet_is_given_its_time(reason: str) -> None:
     assert proof(cache, 60) is None
     late = POD.observe(stopping(), cache.lister, at(60)).late
     assert late is None or late.reason != "NodeCannotKill"
-    assert {str(Outcome.KILLING), str(Outcome.HYBRID)} == AT_WORK
+    assert {str(Outcome.KILLING), str(Outcome.HYBRID)} == AT_WORK["Killed"]
 
 
 @pytest.mark.parametrize("absent", [False, True])

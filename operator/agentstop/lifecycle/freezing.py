@@ -1,0 +1,136 @@
+"""A task that is paused by a freeze, is to be, or goes on: its nodes' kernels hold its processes where they are.
+
+A stop goes before: it ends the workload, and has it thawed for that.
+"""
+
+from typing import Final
+
+from agentstop.api.task import AgentTaskStatus, PausePolicy, Phase
+from agentstop.lifecycle import conditions
+from agentstop.lifecycle.decision import Decision, DecisionInput, next_status
+from agentstop.lifecycle.effects import Freeze, Thaw
+from agentstop.lifecycle.observation import Presence, Reason
+from agentstop.lifecycle.pausing import RUNNING, paused_seconds, shows_nothing
+
+FREEZING: Final = Reason(conditions.FREEZING, "The nodes are asked to freeze what runs until paused is false again")
+FROZEN: Final = Reason(conditions.FROZEN, "The kernel holds what runs until paused is false again")
+THAWING: Final = Reason(conditions.THAWING, "The nodes are asked to let what was frozen go on")
+
+NODES_NOT_ASKED: Final = Reason(
+    "NodesNotAsked",
+    "A freeze takes the component on each node, and this operator asks none (--ask-nodes, node.enabled in the chart);"
+    " set pausePolicy to Terminate to have the processes ended instead",
+)
+
+
+def freezing(case: DecisionInput) -> Decision | None:
+    """Decide on a task that is frozen or is to be; None where freezing has nothing to do with it."""
+    seen, task = case.seen, case.task
+    if seen.presence is Presence.UNKNOWN and seen.blocked is None:
+        return None
+    if task.gone:
+        return _thawing(case) if seen.frost.held else Decision(status=task.status)
+    if task.to_be_paused and not case.to_be_frozen:
+        return None  # what ends it has it thawed
+    runs = seen.presence is Presence.UNKNOWN or (seen.presence is Presence.PRESENT and seen.proof is None)
+    if not runs:
+        return None
+    if not case.to_be_frozen:
+        return _back(case)
+    if case.phase is Phase.PAUSING and seen.halted and not seen.frost.held:
+        return None  # a pause that ends it was under way before
+    if case.phase is Phase.PAUSED and not _was_frozen(case) and shows_nothing(seen):
+        return None  # what it had is gone
+    blind = case.phase is Phase.PAUSED and _unread(case) is not None
+    return _frozen(case) if seen.frost.frozen or blind else _freezing(case)
+
+
+def _was_frozen(case: DecisionInput) -> bool:
+    """Whether the task is on record as paused by a freeze."""
+    return case.task.status.pause_policy is PausePolicy.FREEZE
+
+
+def _frozen(case: DecisionInput) -> Decision:
+    """All that runs is frozen."""
+    since = case.task.status.paused_at or case.now
+    return Decision(
+        status=next_status(
+            case,
+            Phase.PAUSED,
+            FROZEN,
+            stalled=case.family.problem or case.seen.blocked,
+            paused_at=since,
+            pause_policy=PausePolicy.FREEZE,
+        ),
+        effects=(Freeze(),),
+    )
+
+
+def _freezing(case: DecisionInput) -> Decision:
+    """Have what runs frozen. Where that cannot be done, it is said, and nothing is done in its place."""
+    frost, now = case.seen.frost, case.now
+    unasked = NODES_NOT_ASKED if not case.limits.ask_nodes else None
+    stalled = unasked or frost.refused or frost.late or case.seen.blocked
+    looks = (frost.due_at, case.seen.look_again_at, now + case.timings.overdue_recheck)
+    return Decision(
+        status=next_status(
+            case,
+            Phase.PAUSING,
+            FREEZING,
+            stalled=stalled,
+            waits=frost.waits,
+            paused_at=None,
+            paused_seconds=paused_seconds(case),
+        ),
+        effects=(Freeze(),) if case.limits.ask_nodes and frost.refused is None else (),
+        wake_at=min(at for at in looks if at is not None and at > now),
+    )
+
+
+def _back(case: DecisionInput) -> Decision | None:
+    """Have a task go on that was frozen; None where nothing of it is, and nothing was."""
+    seen = case.seen
+    unknown = _was_frozen(case) and (not case.limits.ask_nodes or _unread(case) is not None)
+    if seen.frost.held or unknown:
+        return _thawing(case)
+    if case.phase is Phase.PAUSED and _was_frozen(case):
+        problem = case.family.problem or case.order_effect.hold
+        return Decision(
+            status=_thawed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=problem or seen.blocked)),
+            wake_at=case.now,
+        )
+    return None
+
+
+def _thawing(case: DecisionInput) -> Decision:
+    """Have what is frozen go on.
+
+    As a resume is: only after a status for this generation of the spec was written, so that no thaw is ever sent in
+    ignorance of what was asked for before it.
+    """
+    now = case.now
+    problem = case.family.problem or case.order_effect.hold
+    blind = NODES_NOT_ASKED if not case.limits.ask_nodes else None
+    phase = Phase.PAUSED if case.phase is Phase.PAUSED else Phase.PAUSING
+    recorded = case.task.status.observed_generation == case.task.generation and case.phase is phase
+    free = case.limits.ask_nodes and not (problem or case.family.unknown)
+    if case.task.gone:
+        recorded, free = True, True  # nobody will ask for anything any more
+    stalled = problem or blind or case.seen.frost.late or _unread(case)
+    looks = (case.seen.frost.due_at, now + case.timings.overdue_recheck)
+    again = min(at for at in looks if at is not None and at > now)
+    return Decision(
+        status=next_status(case, phase, problem or THAWING, stalled=stalled, busy=True),
+        effects=(Thaw(),) if recorded and free else (),
+        wake_at=again if recorded else now,
+    )
+
+
+def _unread(case: DecisionInput) -> Reason | None:
+    """Return why the workload cannot be looked at, if it cannot."""
+    return case.seen.blocked if case.seen.presence is Presence.UNKNOWN else None
+
+
+def _thawed(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
+    """Return the status of a task that goes on where it was: no attempt more, and the pause on its account."""
+    return status.but(paused_at=None, paused_seconds=paused_seconds(case))

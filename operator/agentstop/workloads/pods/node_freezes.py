@@ -1,0 +1,194 @@
+"""Pods that are frozen by the components on their nodes: their processes stay where they are, with their memory."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentstop.api.workload_status import PodEvidence
+from agentstop.lifecycle.observation import NO_FROST, Frost, Reason, Task
+from agentstop.workloads.objects import CacheEntry, Lister, PodOnNode
+from agentstop.workloads.pods.controls import (
+    ANSWER_AFTER,
+    FROZEN,
+    KILLED,
+    RUNNING,
+    ask_node,
+    control_of,
+    forged,
+    ref_of,
+    silent,
+)
+from agentstop.workloads.pods.record import PodRecord
+from agentstop.workloads.requests import AskNode, Delete
+
+IN_PLACE_AFTER: Final = timedelta(seconds=1)
+"""When a kubelet has begun for certain with a pod that was stopped in place: it looks for such work once a second.
+
+What is frozen is thawed only then, so that SIGTERM is there before it runs a single instruction.
+Source: syncCh in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kubelet.go
+"""
+
+
+def frozen_at(pod: PodOnNode, known: PodEvidence | None, lister: Lister) -> datetime | None:
+    """Return since when a pod is frozen, by the last word of its node's kernel; None where it is not.
+
+    It counts on where the node has not said anything else since, whatever it was asked for: the record has it then.
+    """
+    control = control_of(pod, lister)
+    if control is not None and control.is_in is not None:
+        return control.since if control.is_in == FROZEN else None
+    if control is not None and control.nothing_there:
+        return None
+    return known.frozen_at if known is not None else None
+
+
+def is_frozen(pod: PodOnNode, lister: Lister) -> bool:
+    """Whether the kernel says that a pod is frozen, in answer to what is asked for now."""
+    control = control_of(pod, lister)
+    return control is not None and control.answered and control.state == control.is_in == FROZEN
+
+
+def may_be_frozen(pod: PodOnNode, known: PodEvidence | None, lister: Lister, now: datetime) -> bool:
+    """Whether a pod is frozen, or may be: only its node's word that it is not counts against it.
+
+    A node that has never said anything, and has had the time to, has frozen nothing as far as anybody knows.
+    """
+    control = control_of(pod, lister)
+    if control is not None and control.state == KILLED:
+        return False
+    if frozen_at(pod, known, lister) is not None:
+        return True
+    if control is None:
+        return False
+    if control.state == FROZEN:
+        return True
+    return (
+        control.state == RUNNING and not control.answered and (control.heard or now < control.asked_at + ANSWER_AFTER)
+    )
+
+
+def refusal(pod: PodRecord) -> Reason | None:
+    """Say why a pod cannot be frozen: its kubelet would end it, or its node's kernel does not see what it runs."""
+    if pod.watched is not None:
+        message = (
+            f"Pod {pod.name} cannot be frozen: container {pod.watched} has a liveness probe, or a startup probe that"
+            " has not succeeded, and its kubelet ends what does not answer; set pausePolicy to Terminate"
+        )
+        return Reason("LivenessProbe", message)
+    if pod.runtime_class is not None:
+        message = (
+            f"Pod {pod.name} cannot be frozen: it has runtime class {pod.runtime_class}, and of what such a pod runs"
+            " the kernel of its node may see nothing; set pausePolicy to Terminate"
+        )
+        return Reason("RuntimeClass", message)
+    return None
+
+
+def frost_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Lister, now: datetime) -> Frost:
+    """Return what is known of the freeze of a pod that is there and has not ended."""
+    where = pod.on_node
+    waits = None
+    if pod.node is None or pod.started_at is None:
+        waits = Reason("PodNotStarted", f"Pod {pod.name} has not started; it is frozen once it has")
+    late, due_at = _late(where, pod.name, lister, now)
+    if late is not None and late.reason == "NodeCannotFreeze" and waits is not None:
+        late = None  # there is nothing to freeze yet
+    return Frost(
+        frozen=is_frozen(where, lister),
+        held=may_be_frozen(where, known, lister, now),
+        refused=refusal(pod),
+        waits=waits,
+        late=late,
+        due_at=due_at,
+    )
+
+
+def frost_of_gone(pod: PodOnNode, known: PodEvidence, lister: Lister, now: datetime) -> Frost:
+    """Return what is known of the freeze of a pod that is gone, and whose end is not proven.
+
+    Its PodControl goes with it, and then it goes on: it is waited for until its end is proven.
+    """
+    control = control_of(pod, lister)
+    held = control is not None and may_be_frozen(pod, known, lister, now)  # without one it goes on
+    return Frost(held=held)
+
+
+def together(all_of_them: Iterable[Frost]) -> Frost:
+    """Return what is known of the freeze of several pods that may run: all have to be frozen."""
+    found = list(all_of_them)
+    if not found:
+        return NO_FROST
+    return Frost(
+        frozen=all(each.frozen for each in found),
+        held=any(each.held for each in found),
+        refused=next(filter(None, (each.refused for each in found)), None),
+        waits=next(filter(None, (each.waits for each in found)), None),
+        late=next(filter(None, (each.late for each in found)), None),
+        due_at=min(filter(None, (each.due_at for each in found)), default=None),
+    )
+
+
+def freeze(task: Task, pod: PodRecord, lister: Lister, now: datetime) -> Iterator[AskNode]:
+    """Yield the request that has a pod frozen, if that was not asked for yet."""
+    yield from ask_node(task, pod.on_node, pod.name, FROZEN, lister, now)
+
+
+def thaw(
+    task: Task, pod: PodRecord, known: PodEvidence | None, lister: Lister, now: datetime
+) -> Iterator[AskNode | Delete]:
+    """Yield the request that has a pod go on, if it was asked to be frozen, or is on record as frozen.
+
+    Of a task that is gone the component may not know any more that it had the pod: without its PodControl any goes on.
+    """
+    if not may_be_frozen(pod.on_node, known, lister, now):
+        return
+    control = control_of(pod.on_node, lister)
+    if task.gone and control is not None:
+        yield Delete(ref_of(pod.on_node), control.uid, ends_processes=False)
+    else:
+        yield from ask_node(task, pod.on_node, pod.name, RUNNING, lister, now)
+
+
+def thaw_to_end(
+    task: Task, pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
+) -> Iterator[AskNode | Delete]:
+    """Yield the same for a pod that is being ended, once its kubelet has begun with that."""
+    due = _thaw_due(pod, entry)
+    if due is not None and due <= now:
+        yield from thaw(task, pod, known, lister, now)
+
+
+def thaw_look_at(
+    pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
+) -> datetime | None:
+    """Return when a frozen pod that is being ended is to be looked at again, to be thawed."""
+    due = _thaw_due(pod, entry)
+    wanted = due is not None and due > now and may_be_frozen(pod.on_node, known, lister, now)
+    return due if wanted else None
+
+
+def _thaw_due(pod: PodRecord, entry: CacheEntry) -> datetime | None:
+    """Return when a pod that is being ended is to go on, if it is frozen; None where nobody ends it."""
+    if pod.ends_in_place and pod.stopped_in_place_at is not None:
+        return (entry.signaled_at or pod.stopped_in_place_at) + IN_PLACE_AFTER
+    return pod.asked_to_go_at
+
+
+def _late(pod: PodOnNode, name: str, lister: Lister, now: datetime) -> tuple[Reason | None, datetime | None]:
+    """Say what keeps a node from freezing a pod or letting it go on, and until when its answer is waited for."""
+    foreign = forged(pod, name, lister)
+    if foreign is not None:
+        return foreign, None
+    rejection = lister.rejection(ref_of(pod), AskNode.verb, now)
+    if rejection is not None:
+        return Reason("NodesNotAsked", f"No node can be asked to freeze pod {name}: {rejection.message}"), None
+    control = control_of(pod, lister)
+    if control is None or control.state not in {FROZEN, RUNNING}:
+        return None, None
+    verb, reason = ("freeze", "NodeCannotFreeze") if control.state == FROZEN else ("thaw", "NodeCannotThaw")
+    if not control.answered:
+        due = control.asked_at + ANSWER_AFTER
+        return (None, due) if now < due else (silent(pod.node, f"{verb} pod {name}"), None)
+    if control.problem is None:
+        return None, None
+    return Reason(reason, f"Node {pod.node} was asked to {verb} pod {name}: {control.problem}"), None
