@@ -150,6 +150,25 @@ async def test_a_pause_says_that_not_even_a_stop_shortens_it(cli: Cli, paper: Pa
     assert "a may take 10m to end, and nothing shortens that once it runs; not even a stop does" in done.err
 
 
+@pytest.mark.parametrize("spec", [{"pausePolicy": "Freeze"}, {}])
+async def test_a_freeze_ends_nothing_and_sets_the_policy(cli: Cli, paper: Paper, spec: Object) -> None:
+    await paper.task("a", {"phase": "Running", "gracePeriodSeconds": 600}, **spec)
+    done = await cli("pause", "a", *([] if spec else ["--freeze"]), "--no-wait", "-n", paper.namespace)
+    assert done.code == 0, done.err
+    assert "may take" not in done.err
+    found = (await paper.get("a"))["spec"]
+    assert (found["paused"], found["pausePolicy"]) == (True, "Freeze")
+
+
+async def test_what_is_frozen_is_shown_as_such_everywhere(cli: Cli, paper: Paper) -> None:
+    status = {"phase": "Paused", "reason": "Frozen", "pausePolicy": "Freeze", "pausedAt": "2026-01-02T03:04:05Z"}
+    await paper.task("a", status, paused=True, pausePolicy="Freeze")
+    for verb in (["list"], ["get", "a"], ["why", "a"]):
+        done = await cli(*verb, "-n", paper.namespace)
+        assert "Paused (frozen)" in done.out, verb
+    assert "the kernel holds all processes" in (await cli("get", "a", "-n", paper.namespace)).out
+
+
 async def test_a_second_stop_for_less_says_that_it_comes_too_late(cli: Cli, paper: Paper) -> None:
     await paper.task("a", stopRequested=True)
     kill = datetime.now(UTC) + timedelta(seconds=300)

@@ -12,8 +12,10 @@ from agentstop.words.tasks import (
     clean,
     containers_of,
     created_at,
+    is_frozen,
     kill_to_tell,
     longer_kill,
+    phase_of,
     status_of,
     stop_of,
 )
@@ -51,7 +53,7 @@ def moments_of(task: Object, events: Sequence[Object], now: datetime) -> list[Mo
 
     add(created_at(task), "created")
     add(moment(status.get("startedAt")), "first container started")
-    add(moment(status.get("pausedAt")), "paused: no process was left", "end")
+    add(moment(status.get("pausedAt")), _pause(task), "end")
     if stop:
         _add_stop(task, now, add)
     for pod, container in containers_of(task):
@@ -114,3 +116,10 @@ def event_time(event: Object) -> tuple[datetime | None, int]:
     series = event.get("series") or {}
     at = series.get("lastObservedTime") or event.get("eventTime") or event.get("deprecatedLastTimestamp")
     return moment(at), int(series.get("count") or event.get("deprecatedCount") or 1)
+
+
+def _pause(task: Object) -> str:
+    """Return what it means that the task was paused; of one that is over nobody knows any more how it was."""
+    if is_frozen(task):
+        return "paused: the kernel holds all processes"
+    return "paused: no process was left" if phase_of(task) == "Paused" else "paused"

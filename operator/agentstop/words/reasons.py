@@ -22,6 +22,7 @@ from agentstop.words.tasks import (
     name_of,
     namespace_of,
     phase_of,
+    shown_phase,
     spec_of,
     status_of,
     stop_of,
@@ -168,7 +169,7 @@ def _alive(task: Object, now: datetime) -> Answer:
     since = f", started {ago(started, now)} ago" if started else ""
     return Answer(
         phase,
-        f"{name_of(task)} is {phase}{since}, and nobody has asked to stop it",
+        f"{name_of(task)} is {shown_phase(task)}{since}, and nobody has asked to stop it",
         (message, *_elsewhere(task), *_used(task), *filter(None, (standing(task), leases.standing(task)))),
         held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
         advice=advice,

@@ -52,6 +52,16 @@ def phase_of(item: Object) -> str:
     return clean(status_of(item).get("phase") or "Pending")
 
 
+def is_frozen(task: Object) -> bool:
+    """Whether a task is paused with its processes frozen."""
+    return phase_of(task) == "Paused" and status_of(task).get("pausePolicy") == "Freeze"
+
+
+def shown_phase(task: Object) -> str:
+    """Return the phase of a task as people are shown it."""
+    return f"{phase_of(task)} (frozen)" if is_frozen(task) else phase_of(task)
+
+
 def stop_of(task: Object) -> dict[str, Any]:
     """Return the record of the stop, empty where none was accepted."""
     return cleaned(status_of(task).get("stop") or {})

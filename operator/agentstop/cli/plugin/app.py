@@ -21,7 +21,7 @@ from agentstop.words.tasks import clean
 SECTIONS: Final = {
     "Stop": {
         "stop": "stop tasks for good, and prove it",
-        "pause": "end the processes of tasks until they are resumed",
+        "pause": "halt tasks until they are resumed",
         "resume": "let paused tasks run again",
         "tether": "have tasks live only as long as a command, or until Ctrl-C",
         "wait": "wait until tasks have ended",

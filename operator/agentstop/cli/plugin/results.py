@@ -14,6 +14,7 @@ from agentstop.words.tasks import (
     name_of,
     namespace_of,
     phase_of,
+    shown_phase,
     status_of,
     stop_of,
 )
@@ -43,7 +44,7 @@ def task_line(task: Object) -> str:
         message = clean(status_of(task).get("message") or "")
         shown = paint(phase, COLOURS.get(phase))
         return f"{_mark(True)} {name} had ended by itself: {shown}" + (f" ({message})" if message else "")
-    return f"{_mark(True)} {name} is {paint(phase, COLOURS.get(phase))}"
+    return f"{_mark(True)} {name} is {paint(shown_phase(task), COLOURS.get(phase))}"
 
 
 def tell_order(order: Object) -> None:

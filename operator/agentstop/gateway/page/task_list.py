@@ -22,6 +22,7 @@ from agentstop.words.durations import moment
 from agentstop.words.tasks import (
     clean,
     held_up,
+    is_frozen,
     namespace_of,
     ran_seconds,
     status_of,
@@ -171,6 +172,7 @@ def facts_of(entry: Entry) -> Mapping[str, Any]:
         "namespace": namespace_of(task),
         "agent": clean(entry.agent or ""),
         "phase": entry.phase.value,
+        "frozen": is_frozen(task),
         "stopping": entry.stopping,
         "held": held.reason if held is not None else None,
         "unproven": entry.ended and not entry.proven,

@@ -12,7 +12,7 @@ from agentstop.cli.plugin.options import connection_options, output_option, task
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.session import Session
 from agentstop.words.durations import now
-from agentstop.words.tasks import Object, has_ended, held_up, phase_of
+from agentstop.words.tasks import Object, has_ended, held_up, shown_phase
 
 
 @click.command(cls=Verb, short_help="show one task as a tree, with the story of its stop")
@@ -92,7 +92,7 @@ class _Lines:
 
     def update(self, task: Object) -> None:
         stalled = held_up(task)
-        state = task["metadata"]["resourceVersion"] if self._output else (phase_of(task), stalled and stalled.reason)
+        state = task["metadata"]["resourceVersion"] if self._output else (shown_phase(task), stalled and stalled.reason)
         if state == self._last:
             return
         self._last = state
@@ -100,7 +100,7 @@ class _Lines:
             print_objects([task], self._output, single=True)
         else:
             held = f", held up: {stalled.reason}: {stalled.message}" if stalled else ""
-            say(f"{now().astimezone():%H:%M:%S} {phase_of(task)}{held}")
+            say(f"{now().astimezone():%H:%M:%S} {shown_phase(task)}{held}")
 
 
 class _Redrawn:

@@ -42,15 +42,19 @@ def _options(function: Function) -> Function:
     return selection_options(waiting_options(function))
 
 
-@click.command(cls=Verb, short_help="end the processes of tasks until they are resumed")
+@click.command(cls=Verb, short_help="halt tasks until they are resumed")
+@click.option("--freeze", is_flag=True, help="Freeze the processes: sets spec.pausePolicy to Freeze.")
 @_options
 @click.pass_obj
-def pause(session: Session, /, **options: Any) -> int:
-    """Ends the processes of tasks, and keeps them ended until they are resumed.
+def pause(session: Session, /, freeze: bool, **options: Any) -> int:
+    """Halts tasks until they are resumed, as their spec.pausePolicy says.
 
-    A task's pod is made anew then; any other workload is suspended or scaled to nothing.
+    Terminate, the default, ends the processes: afterwards a task's pod is made anew, and any other workload, which is
+    suspended or scaled to nothing, runs again. Freeze has the nodes' kernels hold the processes where they are, and
+    takes the component on each node.
     """
-    return _carry_out(session, True, "Pausing", phase_is("Paused"), missed_pause, **options)
+    change = {"paused": True} | ({"pausePolicy": "Freeze"} if freeze else {})
+    return _carry_out(session, change, "Pausing", phase_is("Paused"), missed_pause, **options)
 
 
 @click.command(cls=Verb, short_help="let paused tasks run again")
@@ -58,12 +62,12 @@ def pause(session: Session, /, **options: Any) -> int:
 @click.pass_obj
 def resume(session: Session, /, **options: Any) -> int:
     """Lets paused tasks run again."""
-    return _carry_out(session, False, "Resuming", resumed, missed_resume, **options)
+    return _carry_out(session, {"paused": False}, "Resuming", resumed, missed_resume, **options)
 
 
 def _carry_out(
     session: Session,
-    paused: bool,
+    change: dict[str, Any],
     doing: str,
     there: Callable[[Object], bool],
     missed: Callable[[Object], str | None],
@@ -79,6 +83,7 @@ def _carry_out(
     yes: bool,
     output: str | None,
 ) -> int:
+    paused = bool(change["paused"])
     verb = "pause" if paused else "resume"
     selection = Selection(tuple(dict.fromkeys(names)), labels, agents, everything, all_namespaces)
     selection.check()
@@ -88,10 +93,11 @@ def _carry_out(
     if not tasks:
         say(f"there is nothing to {verb}: no {selection.words(session.namespace)}")
         return Exit.OK
-    seconds = longest(tasks) if paused and not dry_run and selection.single else None
+    ended = [task for task in tasks if not _freezes(task, change)]
+    seconds = longest(ended) if paused and not dry_run and selection.single else None
     if seconds is not None:
         note(warning(name_of(tasks[0]), seconds, verb))
-    changed, problems = _change(session, tasks, paused, dry_run)
+    changed, problems = _change(session, tasks, change, dry_run)
     for problem in problems[1:]:
         note(f"agentstop: {problem}")
     code = int(Exit.OK)
@@ -109,6 +115,11 @@ def _carry_out(
     if problems:
         raise problems[0]
     return code
+
+
+def _freezes(task: Object, change: dict[str, Any]) -> bool:
+    """Whether a pause of a task ends nothing."""
+    return "Freeze" in {change.get("pausePolicy"), spec_of(task).get("pausePolicy")}
 
 
 def _found(session: Session, selection: Selection, paused: bool) -> list[Object]:
@@ -129,8 +140,9 @@ def _found(session: Session, selection: Selection, paused: bool) -> list[Object]
 Outcome = tuple[list[Object], list[PluginError]]
 
 
-def _change(session: Session, tasks: list[Object], paused: bool, dry_run: bool) -> Outcome:
+def _change(session: Session, tasks: list[Object], spec: dict[str, Any], dry_run: bool) -> Outcome:
     """Patch the tasks; return them as they are now, and what went wrong with the others."""
+    paused = bool(spec["paused"])
 
     def change(task: Object) -> Object | PluginError:
         verb = "paused" if paused else "resumed"
@@ -140,7 +152,7 @@ def _change(session: Session, tasks: list[Object], paused: bool, dry_run: bool) 
             return PluginError(f"{name_of(task)} is being stopped and cannot be {verb}: a stop is final")
         path = TASK.path(namespace_of(task), name_of(task))
         try:
-            return session.api.merge(path, {"spec": {"paused": paused}}, manager=FIELD_MANAGER, dry_run=dry_run)
+            return session.api.merge(path, {"spec": spec}, manager=FIELD_MANAGER, dry_run=dry_run)
         except ApiError as error:
             problem = problem_of(session.api, error)
             return PluginError(f"{name_of(task)} was not {verb}: {problem}", problem.code)

@@ -14,6 +14,7 @@ from agentstop.words.tasks import (
     namespace_of,
     phase_of,
     ran_seconds,
+    shown_phase,
     spec_of,
     status_of,
     stop_of,
@@ -38,7 +39,7 @@ def task_table(tasks: Sequence[Object], now: datetime, *, namespaces: bool, wide
 def _task_row(task: Object, now: datetime, wide: bool) -> list[str]:
     stop = stop_of(task)
     took, ran = took_seconds(task, now), ran_seconds(task, now)
-    phase = phase_of(task) + (", held up" if held_up(task) else "")
+    phase = shown_phase(task) + (", held up" if held_up(task) else "")
     row = [
         name_of(task),
         str(spec_of(task).get("agent") or "-"),

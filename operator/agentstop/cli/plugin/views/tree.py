@@ -21,6 +21,7 @@ from agentstop.words.tasks import (
     name_of,
     namespace_of,
     phase_of,
+    shown_phase,
     spec_of,
     status_of,
     stop_of,
@@ -65,7 +66,7 @@ def tree_of(story: Story, now: datetime) -> Group:
 
 def _task_label(task: Object, *, bold: bool) -> Text:
     phase = phase_of(task)
-    text = Text.assemble((name_of(task), "bold" if bold else ""), "  ", (phase, COLOURS.get(phase, "")))
+    text = Text.assemble((name_of(task), "bold" if bold else ""), "  ", (shown_phase(task), COLOURS.get(phase, "")))
     verdict = stop_of(task).get("verdict")
     if verdict:
         text.append(f" {verdict}", COLOURS.get(verdict, ""))
