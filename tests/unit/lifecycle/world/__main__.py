@@ -12,6 +12,7 @@ from typing import Final
 
 from .actors import Actors
 from .families import FamilyActors
+from .freezers import FREEZERS
 from .job_actors import JobActors
 from .pausers import PausingActors
 from .reported_jobs import JOBS
@@ -20,7 +21,8 @@ from .spenders import SpendingActors
 from .walks import walk
 
 KINDS: Final = {
-    each.__name__: each for each in (Actors, FamilyActors, JobActors, PausingActors, SpendingActors, *JOBS, *PODS)
+    each.__name__: each
+    for each in (Actors, FamilyActors, JobActors, PausingActors, SpendingActors, *FREEZERS, *JOBS, *PODS)
 }
 SEEDS: Final = 2**32
 BATCH: Final = 10

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentstop.api.meta import TASK_LABEL
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
 from agentstop.workloads.objects import ObjectRef
@@ -189,7 +190,7 @@ class Actors:
 
     def _end_a_container(self) -> None:
         sandboxes = self.world.node.sandboxes.values()
-        running = [each for sandbox in sandboxes for each in sandbox.processes if each.running]
+        running = [each for sandbox in sandboxes for each in sandbox.processes if each.running and not sandbox.frozen]
         if running:
             code = self.choose([0, 0, 0, 1, 137])
             self.choose(running).exit(self.world.clock.now, code, "OOMKilled" if code == 137 else None)
@@ -245,7 +246,7 @@ class Actors:
 
     def operator_works(self) -> None:
         if self.choose([True, True, False]) and self.world.operator is not None:
-            for kind in ("Pod", KIND, USAGE_KIND):
+            for kind in ("Pod", KIND, USAGE_KIND, CONTROL_KIND):
                 self.world.operator.watch(kind)
         faults = [self.choose([Fault.NONE, Fault.NONE, *Fault]) for _ in range(self.choose([1, 2, 4]))]
         self.world.work(self.choose([1, 2, 3]), faults)

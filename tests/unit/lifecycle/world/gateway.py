@@ -70,6 +70,8 @@ class ModelGateway:
         """Verbs on pods and nodes that are refused."""
         self.forgetful = False
         """Whether the API server remembers no change that was before this moment."""
+        self.has_component = False
+        """Whether there are PodControls."""
         self.millicores: int | None = None
         """How much of a processor every pod uses; None where nobody measures that."""
         self.requests = 0
@@ -188,8 +190,8 @@ class ModelGateway:
                 return self._recalled(request)
             case Create(ref, body):
                 return self._server.create(ref, body)
-            case AskNode(ref):
-                raise ApiError(404, "NotFound", f"{ref}: no node of this world has a component")
+            case AskNode():
+                return self._asked(request)
             case Patch():
                 return self._patched(request)
             case Suspend():
@@ -198,6 +200,19 @@ class ModelGateway:
                 return self._lightened(request)
             case Delete(ref, uid, grace):
                 return self._server.delete(ref, uid, grace, request.resource_version)
+
+    def _asked(self, request: AskNode) -> Raw:
+        ref, wanted = request.ref, {"state": request.state}
+        if not self.has_component:
+            raise ApiError(404, "Unknown", "404 page not found")
+        if request.uid is None and ref not in self._server.objects:
+            return self._server.create(ref, request.body)
+        raw = self._server.get(ref)
+        if request.uid not in {None, raw["metadata"]["uid"]}:
+            raise ApiError(409, "Conflict", f"{ref}: the UID differs")
+        if request.uid is None and raw["spec"]["state"] == "Killed":
+            return raw
+        return self._server.change(ref, lambda each: each["spec"].update(wanted))
 
     def _lightened(self, request: Lighten) -> Raw:
         ref = request.ref

@@ -32,6 +32,44 @@ class Sandbox:
     term_at: datetime | None = None
     kill_at: datetime | None = None
     reason: str | None = None
+    frozen_at: datetime | None = None
+    """Since when its cgroup is frozen: whatever runs in it does nothing."""
+    closed: bool = False
+    """Whether nothing can be started in its cgroup any more."""
+
+    @property
+    def frozen(self) -> bool:
+        return self.frozen_at is not None
+
+    @property
+    def works(self) -> bool:
+        """Whether a process of it does anything."""
+        return self.running and not self.frozen
+
+    def freeze(self, now: datetime) -> None:
+        self.frozen_at = self.frozen_at or now
+
+    def thaw(self, now: datetime) -> None:
+        """Have its processes go on where they were: none of their time has passed."""
+        if self.frozen_at is None:
+            return
+        for each in self.processes:
+            if each.running and each.started_at is not None:
+                since = max(self.frozen_at, each.started_at)
+                each.lives = each.lives + (now - since).total_seconds() if each.lives is not None else None
+                told_at = each.probed_at or self.term_at
+                if told_at is not None:
+                    each.held += max((now - max(since, told_at)).total_seconds(), 0.0)
+        self.frozen_at = None
+
+    def kill(self, now: datetime) -> None:
+        """End all that runs in its cgroup, and close that."""
+        self.closed = True
+        for each in self.processes:
+            each.pulled_at = None
+            if each.running:
+                each.end(now, KILLED, killed=True)
+                each.over = each.over or self.term_at is not None
 
     @property
     def ended_by_own_deadline(self) -> bool:
@@ -85,17 +123,17 @@ class Sandbox:
     def pass_time(self, now: datetime) -> None:
         """Let processes end that have been told to; the machine does this without the kubelet's help."""
         for each in self.processes:
-            if each.running and each.lives is not None and each.started_at is not None:
+            if each.running and each.lives is not None and each.started_at is not None and not self.frozen:
                 due = each.started_at + timedelta(seconds=each.lives)
                 if due <= now and (self.kill_at is None or due < self.kill_at):
                     each.end_by_itself(due)
-            each.die_of_probe(now)
+            each.die_of_probe(now, frozen=self.frozen)
         self._go_on(now)
         if self.term_at is None or self.kill_at is None:
             return
         for each in self.processes:
             if each.running:
-                each.die(now, self.term_at, self.kill_at, self.grace_given)
+                each.die(now, self.term_at, self.kill_at, self.grace_given, frozen=self.frozen)
                 each.over = each.over or not each.running
 
     def _go_on(self, now: datetime) -> None:
@@ -114,7 +152,7 @@ class Sandbox:
 
     def work(self, now: datetime) -> None:
         """Start what is to be started next: init containers one by one, sidecars before the others."""
-        if self.term_at is not None or self.mounts_at is not None:
+        if self.term_at is not None or self.mounts_at is not None or self.closed:
             return
         mains = [each for each in self.processes if each.role == "main"]
         if mains and all(each.over for each in mains):

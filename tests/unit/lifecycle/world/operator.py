@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.cache import Cache
@@ -17,6 +18,7 @@ from agentstop.cluster.reflector import Source
 from agentstop.cluster.resources import pod_of
 from agentstop.cluster.tethers import TetherIndex
 from agentstop.cluster.watching import LISTED
+from agentstop.controller.control_handler import ControlHandler
 from agentstop.controller.event_handler import EventHandler
 from agentstop.controller.events import EventRecorder
 from agentstop.controller.executor import Executor
@@ -29,6 +31,7 @@ from agentstop.controller.resync import Resync
 from agentstop.controller.retry import RetryError
 from agentstop.controller.stalls import Stalls
 from agentstop.controller.usage_handler import UsageHandler
+from agentstop.lifecycle.decision import LIMITS, Limits
 from agentstop.lifecycle.events import Note
 from agentstop.lifecycle.observation import Observation, Task
 from agentstop.workloads.kind import WorkloadKind
@@ -136,7 +139,7 @@ class _Mistaken(Reconciler):
 class Process:
     """The operator from its start to its crash."""
 
-    def __init__(self, server: Server, clock: Clock, gateway: ModelGateway) -> None:
+    def __init__(self, server: Server, clock: Clock, gateway: ModelGateway, limits: Limits = LIMITS) -> None:
         self._server = server
         self._clock = clock
         self.gateway = gateway
@@ -161,7 +164,9 @@ class Process:
             self.usages,
             TetherIndex(),
             clock,
+            limits=limits,
         )
+        self.controls = ControlHandler(self.cache.controls, self.event_handler.enqueue, clock)
         self.reconciler.process = self
         FamilyHandler(self.cache, queue, clock)
         self.orphans = Orphans(
@@ -180,7 +185,7 @@ class Process:
         self.resync = Resync(self.cache, cast("Gateway", gateway), self.event_handler, (NAMESPACE,), self.orphans.sweep)
         self._key: TaskKey | OrphanKey | None = None
         self._listed: set[str] = set()
-        self._positions: dict[str, int | None] = {KIND: None, "Pod": None, USAGE_KIND: None}
+        self._positions: dict[str, int | None] = dict.fromkeys((KIND, "Pod", USAGE_KIND, CONTROL_KIND))
 
     # Watches
 
@@ -194,6 +199,7 @@ class Process:
             self._positions[kind] = len(self._server.history)
             if kind == USAGE_KIND:
                 self.usages.reached(USAGES, "")
+            if kind in {USAGE_KIND, CONTROL_KIND}:
                 return
             self._listed.add(kind)
             self.orphans.sweep()
@@ -243,7 +249,9 @@ class Process:
         self.object_watcher.positions = dict.fromkeys(self.object_watcher.positions)
 
     def _take_in(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
-        if ref.kind == USAGE_KIND:
+        if ref.kind == CONTROL_KIND:
+            self.controls.changed(CONTROL_KIND, kind, raw)
+        elif ref.kind == USAGE_KIND:
             self.usages.changed(USAGE_KIND, kind, raw)
         elif ref.kind == KIND:
             self.event_handler.task(kind, raw)

@@ -56,6 +56,10 @@ class Process:
     """Whether it is never started again."""
     pulled_at: datetime | None = None
     """When the pull that is under way is done."""
+    held: float = 0
+    """Seconds for which it was frozen since SIGTERM, which it hears only afterwards."""
+    deaf: bool = False
+    """Whether it was killed without having heard of SIGTERM, on which it would have ended."""
     probed_at: datetime | None = None
     """When the probe failed for which it is being ended."""
     before: dict[str, Any] | None = None
@@ -95,6 +99,7 @@ class Process:
         self.starts += 1
         self.pulled_at = None
         self.first_at = self.first_at or now
+        self.held = 0
         self.started_at, self.finished_at, self.exit_code, self.reason = now, None, None, None
 
     def end(self, now: datetime, code: int, reason: str | None = None, *, killed: bool = False) -> None:
@@ -113,22 +118,26 @@ class Process:
         self.succeeded |= code == 0
         self.end(now, code, reason)
 
-    def die(self, now: datetime, told_at: datetime, kill_at: datetime, grace: float) -> None:
-        """End it if its time has come since the kubelet began to end it, with this grace period."""
+    def die(self, now: datetime, told_at: datetime, kill_at: datetime, grace: float, *, frozen: bool = False) -> None:
+        """End it if its time has come since the kubelet began to end it, with this grace period.
+
+        What is frozen does not act on SIGTERM.
+        """
         term_at = told_at + timedelta(seconds=min(self.pre_stop, grace))
         if self.pre_stop:
             kill_at = max(kill_at, term_at + timedelta(seconds=MIN_KUBELET_SECONDS))
-        own = term_at + timedelta(seconds=self.dies_in) if self.dies_in is not None else None
-        if own is not None and own <= min(now, kill_at):
+        own = term_at + timedelta(seconds=self.dies_in + self.held) if self.dies_in is not None else None
+        if own is not None and own <= min(now, kill_at) and not frozen:
             self.end(own, self.code)
         elif kill_at <= now:
+            self.deaf = frozen and own is not None
             self.end(kill_at, KILLED, killed=True)
 
-    def die_of_probe(self, now: datetime) -> None:
+    def die_of_probe(self, now: datetime, *, frozen: bool = False) -> None:
         """End it if its time has come since its probe failed; that grace period is its own."""
         if self.running and self.probed_at is not None:
             grace = max(self.probe_grace or 0, MIN_KUBELET_SECONDS)
-            self.die(now, self.probed_at, self.probed_at + timedelta(seconds=grace), grace)
+            self.die(now, self.probed_at, self.probed_at + timedelta(seconds=grace), grace, frozen=frozen)
 
     @property
     def told(self) -> dict[str, Any]:

@@ -223,7 +223,9 @@ class Rules:
         if verdict is Verdict.GRACEFUL:
             assert not self._killed_meanwhile(truth, status) or truth.ended_by_own_deadline, "Graceful, but killed"
         if verdict is Verdict.KILLED:
-            known = killed or lost(truth) or out_of_memory_late(truth, status.stop)
+            # The kernel of its node says that nothing is left, and not how it ended.
+            emptied = status.workload is not None and any(each.empty_at for each in status.workload.pods)
+            known = killed or lost(truth) or out_of_memory_late(truth, status.stop) or emptied
             assert known, "Killed, but not by the end of the grace period"
         if verdict is Verdict.NOT_STARTED:
             assert not truth.ever_ran, "NotStarted, but it ran"

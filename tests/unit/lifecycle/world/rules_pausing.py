@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from agentstop.api.task import AgentTaskStatus, Phase, StopSource
+from agentstop.api.task import AgentTaskStatus, PausePolicy, Phase, StopSource
 from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.pausing import PAUSED
 from agentstop.workloads.requests import Create, Meaning, Patch, Request
@@ -41,7 +41,7 @@ class PauseRules:
     def check_written(self, written: Written) -> None:
         before, after = written.before, written.after
         self._check_attempts(before, after, len(self._memory.made.get(written.uid, ())))
-        if before.phase is Phase.PAUSED and after.phase is Phase.PAUSING:
+        if before.phase is Phase.PAUSED and after.phase is Phase.PAUSING and before.pause_policy is None:
             assert self._anything(written), "ended again, but nothing had been started"
         if before.phase is Phase.PAUSED and after.phase is not Phase.PAUSED:
             self._resumed.setdefault(written.uid, []).append(self._clock.now)
@@ -58,7 +58,9 @@ class PauseRules:
         gained = after.attempts - before.attempts
         assert gained in {0, 1}
         if before.phase is Phase.PAUSED and after.phase in {Phase.RUNNING, Phase.COMPLETED}:
-            assert gained == 1, "a resume is one attempt more"
+            started = before.pause_policy is not PausePolicy.FREEZE
+            first = not started and not before.attempts  # it may have begun when it was frozen already
+            assert gained == int(started) or first, "a resume is one attempt more, but that of what was frozen"
         elif before.attempts:
             assert gained == 0 or after.phase is Phase.FAILED, "an attempt without a resume"
         if made:
@@ -69,7 +71,7 @@ class PauseRules:
         if written.before.phase is not Phase.PAUSED:
             assert written.after.paused_at is not None
             self._paused.setdefault(written.uid, []).append((written.after.paused_at, written.number))
-            self._over |= uids
+            self._over |= uids if written.after.pause_policy is None else set()
         elif written.after.reason == PAUSED.reason and written.task["spec"].get("paused"):
             self._over |= uids
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from agentstop.api.meta import TASK_LABEL, parse_time
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND, TERMINAL_PHASES
 from agentstop.cluster.errors import ApiError
 from agentstop.workloads.lightening import IS_HEAVY
@@ -17,7 +18,7 @@ from .clock import Clock, whole
 Raw = dict[str, Any]
 NAMESPACE = "ns"
 FIRST_VERSION = 100
-WITH_GENERATION = frozenset({KIND, "Job"})
+WITH_GENERATION = frozenset({KIND, "Job", CONTROL_KIND})
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Server:
             raise too_large()
         if manager is not None:
             self._sign(after["metadata"].setdefault("managedFields", []), manager, {f"f:{name}" for name in fields})
+        if ref.kind == CONTROL_KIND and before["spec"]["state"] == "Killed" != after["spec"]["state"]:
+            raise ApiError(422, "Invalid", "what is Killed stays so")
         if ref.kind in WITH_GENERATION and after["spec"] != before["spec"]:
             after["metadata"]["generation"] += 1
         metadata = after["metadata"]

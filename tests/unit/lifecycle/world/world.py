@@ -5,18 +5,21 @@ from contextlib import suppress
 from typing import Any
 
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
+from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND, Phase
 from agentstop.api.usage import USAGE_KIND
 from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.conditions import KUBELET_BUSY
+from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.family import inherited_stop
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.proof import NODE_UNKNOWN
-from agentstop.workloads.requests import Get, Request
+from agentstop.workloads.requests import Delete, Get, Request
 
 from .clock import Clock
 from .collector import PodCollector
+from .component import Component
 from .gateway import CrashError, Fault, ModelGateway
 from .jobs import JOB, JobController
 from .memory import Memory
@@ -27,6 +30,7 @@ from .replica_sets import ReplicaSet
 from .rules import Rules
 from .rules_budgets import BudgetRules
 from .rules_families import FamilyRules
+from .rules_freezing import FrostRules
 from .rules_jobs import JobRules
 from .rules_pausing import PauseRules
 from .rules_reported import ReportedRules
@@ -45,6 +49,7 @@ class World:
         self.clock = Clock()
         self.server = Server(self.clock)
         self.node = Node(self.server, self.clock)
+        self.component = Component(self.server, self.node, self.clock)
         self.collector = PodCollector(self.server, self.node, self.clock)
         self.jobs = JobController(self.server, self.clock)
         self.queue = JobQueue(self.server, self.clock)
@@ -52,6 +57,7 @@ class World:
         self.memory = Memory(self.server, self.node)
         self.rules = Rules(self.memory, self.clock)
         self.pause_rules = PauseRules(self.memory, self.clock)
+        self.frost_rules = FrostRules(self.server, self.memory, self.component, self.clock)
         self.budget_rules = BudgetRules(self.server, self.memory)
         self.family_rules = FamilyRules(self.server, self.memory)
         self.job_rules = JobRules(self.server, self.memory, self.jobs)
@@ -61,6 +67,9 @@ class World:
 
     def _check_request(self, request: Request) -> None:
         assert self.operator is not None
+        if isinstance(request, Delete) and request.ref.kind == CONTROL_KIND:
+            self.frost_rules.check_removal(request)
+            return
         if self.operator.orphan_at_work() is not None:
             self.rules.check_end_of_orphan(request, self.tasks())
             return
@@ -72,6 +81,7 @@ class World:
         other = inherited_stop(task, family_lister) is not None or self.budget_rules.asks_for_an_end(task)
         self.rules.check_request(request, task, inherits=other)
         self.pause_rules.check_request(request, task)
+        self.frost_rules.check_request(request, task, inherits=other)
         self.job_rules.check_request(request, task)
         self.reported_rules.check_request(request, task)
         self.family_rules.check_request(request, task, family_lister)
@@ -188,7 +198,9 @@ class World:
         """Let time pass for machines and controllers; an attentive operator does its work meanwhile."""
         for _ in range(0, seconds, step):
             self.clock.advance(step)
+            self.component.second()
             self.node.second()
+            self.component.second()
             self.collector.second()
             self.queue.second()
             self.jobs.second()
@@ -203,11 +215,13 @@ class World:
             owners = raw["metadata"].get("ownerReferences") or ()
             if owners and owners[0]["uid"] in self.server.gone:
                 self.delete_pod(raw["metadata"]["name"], None)
+        self.component.collect()
 
     # The operator
 
     def start_operator(self) -> None:
-        self.operator = Process(self.server, self.clock, self.gateway)
+        limits = Limits(ask_nodes=self.component.installed)
+        self.operator = Process(self.server, self.clock, self.gateway, limits)
 
     def crash_operator(self) -> None:
         self.operator = None
@@ -222,6 +236,7 @@ class World:
             self.operator.watch("Pod")
             self.operator.watch(KIND)
             self.operator.watch(USAGE_KIND)
+            self.operator.watch(CONTROL_KIND)
             self.operator.follow()
             done = self.work(MAX_PASSES)
             if self.operator is None:
@@ -248,6 +263,7 @@ class World:
         for written in self.memory.written():
             self.rules.check_written(written)
             self.pause_rules.check_written(written)
+            self.frost_rules.check_written(written)
             self.budget_rules.check_written(written)
             self.family_rules.check_written(written)
             self.job_rules.check_written(written)
@@ -255,6 +271,7 @@ class World:
         self.rules.check_truth(self.tasks())
         self.job_rules.check_truth(self.tasks())
         self.pause_rules.check_truth(slow=self.job_rules.slow)
+        self.frost_rules.check_truth(self.tasks())
         self.reported_rules.check_truth(self.tasks())
 
     # The end
@@ -265,6 +282,7 @@ class World:
         if not self.node.powered:
             self.node.boot()
         self.node.kubelet_runs, self.node.cut_off = True, False
+        self.component.runs, self.component.mute, self.component.lag = True, False, 0
         if self.node.forgotten:
             self.node.restart_kubelet()
         self.queue.after = None
