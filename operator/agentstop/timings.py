@@ -102,6 +102,8 @@ class Timings:
     done so by then, and reported it."""
     order_reread: timedelta = timedelta(seconds=60)
     """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
+    order_freeze: timedelta = timedelta(seconds=3)
+    """How long an order that freezes waits before what follows on that, for what can't be frozen or takes its time."""
     order_recheck: timedelta = timedelta(seconds=2)
     """How often an order that stops is decided on though nothing was heard: not all that it waits for is told."""
 

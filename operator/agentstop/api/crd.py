@@ -111,10 +111,12 @@ ORDER_COLUMNS: Final = (
     _column("Phase", "string", ".status.phase", "Where the order is in its life."),
     _column("Hold", "boolean", ".spec.hold", "Whether nothing that matches may start."),
     _column("Matched", "integer", ".status.matched", "How many tasks it stops."),
+    _column("Frozen", "integer", ".status.frozen", "How many of them are frozen now."),
     _column("Stopping", "integer", ".status.stopping", "How many of them have not ended yet."),
     _column("Stalled", "integer", ".status.stalledCount", "How many of them are held up."),
     _column("Reason", "string", ".spec.reason", "Why the order was made."),
     _column("Requested-By", "string", ".status.requestedBy", "Who made the order.", wide=True),
+    _column("Freeze-Seconds", "number", ".status.freezeSeconds", "How long the last freeze took.", wide=True),
     _column("Signal-Seconds", "number", ".status.signalSeconds", "How long the last SIGTERM took.", wide=True),
     _column("Halt-Seconds", "number", ".status.haltSeconds", "How long the last proof took.", wide=True),
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the order was made."),
@@ -136,6 +138,18 @@ def order_rules(*optional: str) -> tuple[dict[str, str | bool], ...]:
         rule(
             "!(self.spec.?drill.orValue(false) && self.spec.?hold.orValue(false))",
             "spec.drill and spec.hold exclude each other: a drill changes nothing",
+        ),
+        rule(
+            "!(self.spec.?drill.orValue(false) && self.spec.?freeze.orValue(false))",
+            "spec.drill and spec.freeze exclude each other: a drill changes nothing",
+        ),
+        rule(
+            "!self.spec.?then.hasValue() || self.spec.?freeze.orValue(false)",
+            "spec.then says what becomes of what was frozen: it goes with spec.freeze",
+        ),
+        rule(
+            "!oldSelf.spec.?then.hasValue() || self.spec.?then.hasValue()",
+            "spec.then is said once: create a new order instead",
         ),
         rule("self.metadata.name.size() <= 63", "metadata.name must have at most 63 characters"),
     )

@@ -64,6 +64,19 @@ Agents = tuple[Annotated[str, Field(min_length=1, max_length=253, json_schema_ex
 Names = tuple[Annotated[str, Field(min_length=1, max_length=253)], ...]
 
 
+class Then(StrEnum):
+    """What becomes of the tasks that an order has frozen."""
+
+    RESUME = "Resume"
+    STOP = "Stop"
+    KILL = "Kill"
+
+    @property
+    def ends(self) -> bool:
+        """Whether they are stopped, however."""
+        return self is not Then.RESUME
+
+
 class _OrderSpec(Model):
     """What both kinds of orders have in common."""
 
@@ -93,6 +106,12 @@ class _OrderSpec(Model):
         json_schema_extra=schema(rule("oldSelf || !self", "hold cannot be set later: create a new order instead")),
     )
     """true: for as long as the order stands, nothing that matches is started or resumed, and what is created is stopped at once. false, or deleting the order, lifts that; it restarts nothing."""  # noqa: E501
+    freeze: bool = Field(False, json_schema_extra=_fixed("freeze"))
+    """true: nothing is stopped before then says so. Until that moment the nodes' kernels hold the processes of everything that matches where they are, and nothing that matches is started or resumed. It takes the component on each node; status.stalled names what could not be frozen, and that runs on."""  # noqa: E501
+    then: Then | None = Field(
+        None, json_schema_extra=schema(rule("self == oldSelf", "then is said once: create a new order instead"))
+    )
+    """What becomes of what was frozen; only with freeze, and said once. Resume has everything go on where it was. Stop has it go on into SIGTERM: from then on this is an order as any other, over what matches then. Kill is the same without a grace period: what is frozen never runs again. Without it everything stays frozen; deleting the order is the same as Resume. Given at the creation, it follows as soon as all is frozen, or after 3 seconds."""  # noqa: E501
     drill: bool = Field(False, json_schema_extra=_fixed("drill"))
     """true: stops nothing, and writes a report of what would be stopped, and what could not be."""
     ttl_seconds_after_finished: Seconds | None = Field(
@@ -121,6 +140,9 @@ class OrderPhase(StrEnum):
     """Where an order is in its life."""
 
     PENDING = "Pending"
+    FREEZING = "Freezing"
+    FROZEN = "Frozen"
+    THAWING = "Thawing"
     STOPPING = "Stopping"
     COMPLETE = "Complete"
     HOLDING = "Holding"
@@ -199,11 +221,13 @@ class OrderStatus(Model):
     observed_generation: int = 0
     """The generation of the spec that this status was made from."""
     phase: OrderPhase = OrderPhase.PENDING
-    """Where the order is: Pending, Stopping, then Complete or Holding, and Lifted once a hold is over; Drilled."""
+    """Where the order is: Pending, Stopping, then Complete or Holding, and Lifted once a hold is over; Drilled. With freeze: Freezing, Frozen, and then Stopping, or Thawing and Lifted."""  # noqa: E501
     requested_by: str | None = None
     """Who made the order, as admission stamped it; absent where nothing stamps it."""
     matched: int = 0
-    """How many tasks matched when the order was accepted and had not ended."""
+    """How many tasks matched when the order was accepted and had not ended; while it freezes, how many do now."""
+    frozen: int = 0
+    """How many of them are frozen now, of an order that freezes; 0 once it stops."""
     stopping: int = 0
     """How many of them have not ended yet."""
     stopped: StoppedCounts | None = None
@@ -215,19 +239,25 @@ class OrderStatus(Model):
     stalled: tuple[ListedTask, ...] = Field(
         (), max_length=MAX_LISTED, json_schema_extra=schema(x_kubernetes_list_type="atomic")
     )
-    """Tasks whose stop is held up, at most 20."""
+    """Tasks whose stop is held up, or that could not be frozen, at most 20."""
     stalled_count: int = 0
     """How many such tasks there are."""
     drill: DrillReport | None = None
     """What a drill found."""
+    freeze_started_at: Time | None = None
+    """When the order began to freeze."""
+    frozen_at: Time | None = None
+    """When all that matched was frozen, for the first time."""
     started_at: Time | None = None
-    """When the order was accepted."""
+    """When the order was accepted: from that moment on what matched is stopped."""
     signaled_at: Time | None = None
     """When the last SIGTERM was on its way."""
     finished_at: Time | None = None
     """When the last process was proven gone."""
     lifted_at: Time | None = None
-    """When the hold was lifted."""
+    """When the hold was lifted, or nothing was frozen any more."""
+    freeze_seconds: float | None = None
+    """Seconds until the last task was frozen."""
     signal_seconds: float | None = None
     """Seconds until the last SIGTERM was on its way."""
     halt_seconds: float | None = None

@@ -230,7 +230,7 @@ class AgentTaskSpec(Model):
 
 
 class OrderRef(Model):
-    """The order that stopped a task."""
+    """The order that stopped a task, or has it frozen."""
 
     kind: str
     """StopOrder or ClusterStopOrder."""
@@ -333,6 +333,8 @@ class AgentTaskStatus(Model):
     """For how many seconds the task was paused since its first start, in pauses that are over."""
     pause_policy: PausePolicy | None = None
     """Freeze from the moment at which the task is Paused with its processes frozen until it runs again; absent otherwise."""  # noqa: E501
+    frozen_by: OrderRef | None = None
+    """The order by which the task is frozen, or is to be, until it runs again; absent where its spec alone says so."""
     finished_at: Time | None = None
     """When the task ended."""
     attempts: int = 0

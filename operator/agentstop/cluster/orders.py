@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from agentstop.api.meta import ORDERED_BY_ANNOTATION, parse_number, parse_time
 from agentstop.api.order import ORDER_KIND, ClusterStopOrderSpec, OrderStatus, StopOrderSpec
 from agentstop.cluster.family_index import TaskKey
+from agentstop.cluster.freeze_ledger import FreezeLedger
 from agentstop.cluster.ledger import Ledger
 from agentstop.cluster.object_store import is_newer
 from agentstop.lifecycle.observation import Task
@@ -43,6 +44,10 @@ def read_order(raw: Mapping[str, Any], *, trust_requested_by: bool = False) -> O
     )
 
 
+_REMEMBERED: Final = ("phase", "started_at", "freeze_started_at", "frozen_at", "freeze_seconds", "frozen")
+"""Fields of the status of an order that was accepted, and that could not be written yet."""
+
+
 class StopOrderIndex:
     """The orders that are known, and whom each of them stops.
 
@@ -54,6 +59,7 @@ class StopOrderIndex:
         self._trust_requested_by = trust_requested_by
         self._orders: dict[OrderKey, Order] = {}
         self._ledgers: dict[OrderKey, Ledger] = {}
+        self._freezes: dict[OrderKey, FreezeLedger] = {}
         self._bound: dict[str, Ordered] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         """Labels of each namespace."""
@@ -70,6 +76,10 @@ class StopOrderIndex:
         """Return what became of the tasks that an order meant."""
         return self._ledgers.setdefault(key, Ledger())
 
+    def freeze_ledger(self, key: OrderKey) -> FreezeLedger:
+        """Return what became of the tasks that an order freezes first."""
+        return self._freezes.setdefault(key, FreezeLedger())
+
     def put(self, raw: Mapping[str, Any]) -> Order | None:
         """Take in an order, and return it; None if something newer is known already."""
         order = read_order(raw, trust_requested_by=self._trust_requested_by)
@@ -78,9 +88,9 @@ class StopOrderIndex:
             return None
         if known is not None and known.uid != order.uid:
             self.drop(order.key)
-        elif known is not None and order.status.started_at is None:
+        elif known is not None and known.status.started_at is not None and order.status.started_at is None:
             # It was accepted, and that could not be written yet.
-            accepted = {"phase": known.status.phase, "started_at": known.status.started_at}
+            accepted = {name: getattr(known.status, name) for name in _REMEMBERED}
             order = replace(order, status=order.status.but(**accepted))
         self._orders[order.key] = order
         return order
@@ -88,6 +98,7 @@ class StopOrderIndex:
     def accept(self, order: Order, now: datetime) -> Order:
         """Note that an order is accepted from now on, before that is written down; return it so."""
         self._orders[order.key] = order = accepted(order, now)
+        self._freezes.pop(order.key, None)
         ledger = self.ledger(order.key)
         ledger.whole, ledger.version = True, order.resource_version
         return order
@@ -95,15 +106,17 @@ class StopOrderIndex:
     def drop(self, key: OrderKey) -> None:
         """Forget an order that is gone. Whom it has stopped stays stopped."""
         self._orders.pop(key, None)
-        self._ledgers.pop(key, None)
+        self.close(key)
 
     def count_anew(self) -> None:
         """Forget what was counted while another replica wrote it down."""
         self._ledgers.clear()
+        self._freezes.clear()
 
     def close(self, key: OrderKey) -> None:
         """Forget the tasks of an order that is over: nothing is counted any more."""
         self._ledgers.pop(key, None)
+        self._freezes.pop(key, None)
 
     # What orders mean to tasks
 
@@ -138,6 +151,17 @@ class StopOrderIndex:
         self._bind(order, task)
         return True
 
+    def freeze(self, order: Order, task: Task) -> bool:
+        """Take in a task for an order that freezes, or lets go on what it froze; return whether it counts it."""
+        self._freeze(order.key, task)
+        return task.uid in self.freeze_ledger(order.key).halts
+
+    def _freeze(self, key: OrderKey, task: Task) -> bool:
+        order, ledger = self._orders.get(key), self._freezes.get(key)
+        if order is None or ledger is None or not order.halts_first:
+            return False
+        return ledger.put(order, task, matching=matches(order, task, self.namespaces))
+
     def _bind(self, order: Order, task: Task) -> None:
         """Have a task stopped that has not ended."""
         before = self._bound.get(task.uid)
@@ -151,7 +175,9 @@ class StopOrderIndex:
         task = after or before
         if task is None or not (self._orders or self._bound):
             return []
-        met: list[OrderKey] = []
+        met: list[OrderKey] = [key for key in self._freezes if after is not None and self._freeze(key, after)]
+        if before is not None and (after is None or after.uid != before.uid):
+            met += [key for key, ledger in self._freezes.items() if ledger.remove(before.uid)]
         replaced = before is not None and after is not None and before.uid != after.uid
         if before is not None and replaced:
             met += self._settle(before, now)

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from agentstop.api.task import KIND
+from agentstop.api.task import KIND, Phase
 from agentstop.cluster.cache import Cache
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.cluster.watching import LISTED
 from agentstop.controller.metrics import Metrics
+from agentstop.lifecycle.conditions import FREEZING
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.objects import ObjectRef, WatchTarget
 
@@ -146,9 +147,19 @@ class EventHandler:
 
 
 def priority_of(task: Task | None) -> Priority:
-    """Return how soon a task has its turn: whether somebody waits for an agent to which SIGTERM was not sent yet."""
-    if task is None or task.stop_seen_at is None or task.status.phase.terminal:
+    """Return how soon a task has its turn: whether somebody waits for an agent to get SIGTERM, or to be frozen."""
+    if task is None or task.status.phase.terminal:
         return Priority.NORMAL
+    if task.stop_seen_at is None:
+        return Priority.MASS if _is_to_freeze(task) else Priority.NORMAL
     if task.status.stop is not None and task.status.stop.signaled_at is not None:
         return Priority.NORMAL
     return Priority.STOP if task.spec.stop_requested or task.deleting else Priority.MASS
+
+
+def _is_to_freeze(task: Task) -> bool:
+    """Whether a task is being frozen, or is to be by its own spec."""
+    phase = task.status.phase
+    if phase is Phase.PAUSING:
+        return task.status.reason == FREEZING
+    return task.to_be_frozen and phase is Phase.RUNNING

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,13 +16,14 @@ from agentstop.cluster.cache import Cache
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
-from agentstop.cluster.queue import Enqueuer
+from agentstop.cluster.queue import Enqueuer, Priority
 from agentstop.controller.drill import Drill
 from agentstop.controller.object_writer import ObjectWriter, OwnObject, overtaken
 from agentstop.controller.stop_order_handler import StopOrderHandler
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect
 from agentstop.lifecycle.order_decision import OrderInput, OrderRead, decide_order, required_read
+from agentstop.lifecycle.order_freeze import freeze_progress
 from agentstop.lifecycle.order_progress import Counts
 from agentstop.lifecycle.orders import Order, by_namespace, means_orphan
 from agentstop.timings import Timings
@@ -49,6 +50,8 @@ class FoundOut:
     uid: str
     read_at: datetime
     """When the order was read last."""
+    froze_at: datetime | None = None
+    """When all tasks were looked at for its freeze."""
     met: bool = False
     """Whether all tasks were looked at for it."""
     certain: bool = False
@@ -116,6 +119,8 @@ class OrderPass:
         means, found, order = self._means, self._found, self._current()
         counts: Counts | None = None
         unwritten = False
+        halts = found.froze_at is not None and order.halts_first
+        freeze = self._book.freeze_ledger(order.key).counts() if halts else None
         if found.met and not order.status.phase.over:
             ledger = self._book.ledger(order.key)
             if ledger.whole:
@@ -130,6 +135,8 @@ class OrderPass:
             now=means.clock(),
             read_at=found.read_at,
             filled=means.filled(),
+            freeze=freeze,
+            freeze_began_at=found.froze_at,
             met=found.met,
             counts=counts,
             certain=found.certain,
@@ -148,15 +155,37 @@ class OrderPass:
                 await means.objects.read_again(_ref(order))
             case OrderRead.REPORT:
                 return await self._report()
+            case OrderRead.FREEZE:
+                await self._freeze_tasks()
             case OrderRead.TASKS:
+                if order.halts_first:
+                    found.certain = False  # of those to be frozen
                 await self._meet_tasks()
                 found.met = True
             case OrderRead.EARLIER_COUNTS:
                 self._book.ledger(order.key).take_over(order.status)
             case OrderRead.UNKNOWN_TASKS:
                 await self._know_all(order.key.namespace)
-                found.certain = not self._book.ledger(self._current().key).unrecorded
+                order = self._current()
+                found.certain = order.halts_first or not self._book.ledger(order.key).unrecorded
         return True
+
+    async def _freeze_tasks(self) -> None:
+        """Go over all tasks for the freeze, once. The first are frozen while the others are still looked at."""
+        means, order = self._means, self._current()
+        if by_namespace(order):
+            await means.handler.learn_namespaces()
+        began_at = means.clock()
+        self._book.freeze_ledger(order.key)
+        for number, (key, _) in enumerate(means.cache.tasks.items()):
+            task, order = means.cache.tasks.get(key), self._current()
+            if task is not None and self._book.freeze(order, task):
+                means.tasks.add(key, priority=Priority.MASS)
+            if number % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+        self._found.froze_at = began_at
+        if order.status.freeze_started_at is None:
+            log.info("%s freezes: %d tasks match", order.key, len(self._book.freeze_ledger(order.key).halts))
 
     async def _meet_tasks(self) -> None:
         """Go over all tasks for the order, once. The first stops go out while the others are still looked at."""
@@ -165,7 +194,7 @@ class OrderPass:
         if new:
             if by_namespace(order):
                 await self._means.handler.learn_namespaces()
-            order = self._book.accept(self._current(), self._means.clock())
+            order = self._book.accept(self._frozen(self._current()), self._means.clock())
         for number, (key, _) in enumerate(self._means.cache.tasks.items()):
             task = self._means.cache.tasks.get(key)
             if task is not None:
@@ -175,6 +204,15 @@ class OrderPass:
                 self._current()
         if new:
             log.info("%s is accepted: %d tasks match", order.key, len(self._book.ledger(order.key).buckets))
+
+    def _frozen(self, order: Order) -> Order:
+        """Return an order with what came of its freeze, which ends with its acceptance as a stop."""
+        began_at = self._found.froze_at
+        if not order.halts_first or began_at is None:
+            return order
+        now, counted = self._means.clock(), self._book.freeze_ledger(order.key).counts()
+        status = freeze_progress(order, counted, now, began_at, complete=True)
+        return replace(order, status=status.but(frozen=0))
 
     async def _know_all(self, namespace: str) -> None:
         """Read the tasks that are not known yet; what is meant by an order is then asked to stop."""

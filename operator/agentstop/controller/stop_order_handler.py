@@ -30,10 +30,17 @@ NAMESPACES: Final = APIResource("/api/v1", "namespaces")
 
 
 def priority_of_order(order: Order | None) -> Priority:
-    """Return how soon an order has its turn: first those that nobody has accepted yet, then those that still stop."""
+    """Return how soon an order has its turn: first those of which nothing was done yet, then those that still stop."""
+    if order is not None and order.freezes:
+        return Priority.STOP if order.status.freeze_started_at is None or order.spec.then else Priority.MASS
     if order is None or order.withdrawn or not order.stops:
         return Priority.NORMAL
     return Priority.STOP if order.status.started_at is None else Priority.MASS
+
+
+def _keeps(order: Order) -> bool:
+    """Whether an order keeps what matches from starting, or from going on."""
+    return order.holds or order.freezes
 
 
 class StopOrderHandler:
@@ -108,7 +115,7 @@ class StopOrderHandler:
             return
         if order is None:
             return
-        if before is not None and before.holds and (before.uid != order.uid or not order.holds):
+        if before is not None and _keeps(before) and (before.uid != order.uid or not _keeps(order)):
             self._release(before)
         self.enqueue(key)
 
@@ -127,7 +134,7 @@ class StopOrderHandler:
             return
         self.book.drop(key)
         self._orders.add(key)
-        if order.holds:
+        if _keeps(order):
             self._release(order)
 
     def namespace(self, kind: str | None, raw: dict[str, Any]) -> None:
@@ -137,16 +144,21 @@ class StopOrderHandler:
         if kind == "DELETED":
             self.book.namespaces.pop(name, None)
             return
-        awaited = name not in self.book.namespaces and any(by_namespace(order) for order in self.book.orders())
-        self.book.namespaces[name] = dict(raw["metadata"].get("labels") or {})
-        for key, task in self._cache.tasks.items() if awaited else ():
+        before, labels = self.book.namespaces.get(name), dict(raw["metadata"].get("labels") or {})
+        self.book.namespaces[name] = labels
+        asking = [order for order in self.book.orders() if by_namespace(order)]
+        changes = asking if before is None else [order for order in asking if order.freezes and before != labels]
+        for key, task in self._cache.tasks.items() if changes else ():
             if key.namespace == name and not task.status.phase.terminal:
-                self._meet_all(task)
+                self._meet_all(task, new=before is None)
                 self._tasks.add(key)
 
-    def _meet_all(self, task: Task) -> None:
+    def _meet_all(self, task: Task, *, new: bool) -> None:
         for order in self.book.orders():
-            if self.book.meet(order, task):
+            if order.halts_first:
+                self.book.freeze(order, task)
+                self.enqueue(order.key)
+            elif new and self.book.meet(order, task):
                 self.enqueue(order.key)
 
     def _changed(self, _: TaskKey, before: Task | None, after: Task | None) -> None:

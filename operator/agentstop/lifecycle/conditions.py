@@ -35,6 +35,15 @@ _CERTAINLY: Final = timedelta(seconds=10)
 """For so long a task has to be held up by its node before it counts that the node does not answer."""
 
 
+_UNDER_WAY: Final = {
+    OrderPhase.PENDING: "stop",
+    OrderPhase.FREEZING: "freeze",
+    OrderPhase.THAWING: "thaw",
+    OrderPhase.STOPPING: "stop",
+}
+"""Phases of an order that is not through, and what it does to tasks."""
+
+
 def was_unreachable(task: Task, now: datetime) -> bool:
     """Whether a task has been held up by a node that does not answer: then that node's deletion proves the end at once.
 
@@ -47,16 +56,24 @@ def was_unreachable(task: Task, now: datetime) -> bool:
 def order_conditions(status: OrderStatus, previous: Sequence[Condition], now: datetime) -> tuple[Condition, ...]:
     """Return the conditions of an order: Ready once it has done what it can do."""
     left = f"{status.stopping} of {status.matched} tasks have not ended"
+    frozen = f"{status.frozen} of {status.matched} tasks are frozen"
+    lifted = "All tasks have ended, and others may start" if status.started_at else "Nothing is frozen by it any more"
     word = {
         OrderPhase.PENDING: Reason("Pending", "The order was not accepted yet"),
+        OrderPhase.FREEZING: Reason("Freezing", f"{frozen}, and not all of the others are known to do nothing"),
+        OrderPhase.FROZEN: Reason("Frozen", f"{frozen}, the others do nothing, and nothing that matches starts"),
+        OrderPhase.THAWING: Reason("Thawing", f"{status.matched} tasks do not go on yet"),
         OrderPhase.STOPPING: Reason("Stopping", left),
         OrderPhase.HOLDING: Reason("Holding", "All tasks have ended, and nothing that matches starts"),
         OrderPhase.COMPLETE: Reason("Complete", "All tasks have ended"),
-        OrderPhase.LIFTED: Reason("Lifted", "All tasks have ended, and others may start"),
+        OrderPhase.LIFTED: Reason("Lifted", lifted),
         OrderPhase.DRILLED: Reason("Drilled", "Nothing was stopped; see status.drill"),
     }[status.phase]
-    busy = status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
-    stalled = Reason("TasksStalled", f"The stop of {status.stalled_count} tasks is held up; see status.stalled")
+    busy = status.phase in _UNDER_WAY
+    stalled = Reason(
+        "TasksStalled",
+        f"The {_UNDER_WAY.get(status.phase)} of {status.stalled_count} tasks is held up; see status.stalled",
+    )
     held_up = busy and status.stalled_count > 0
     wanted: list[tuple[ConditionType, bool | str, Reason]] = [
         (ConditionType.READY, not busy, word),

@@ -153,7 +153,8 @@ def _live(case: DecisionInput) -> Decision:
     if family.unknown or (seen.presence is Presence.UNKNOWN and seen.blocked is None):
         return Decision(status=task.status)
     wanted = task.spec.pod_template is not None and not task.deleting and not task.gone
-    problem = family.problem or (case.order_effect.hold if seen.presence is Presence.ABSENT else None)
+    nothing = seen.presence is Presence.ABSENT or (case.order_effect.freeze is not None and seen.proof is not None)
+    problem = (case.order_effect.hold if nothing else None) or family.problem
     startable = wanted and seen.presence is Presence.ABSENT and problem is None
     stalled = problem or seen.blocked
     phase = task.status.phase

@@ -81,7 +81,12 @@ class DecisionInput:
     @property
     def to_be_frozen(self) -> bool:
         """Whether what runs of the task is to be held where it is; not for a task that is gone."""
-        return self.task.to_be_frozen and not self.task.gone
+        return (self.task.to_be_frozen or self.order_effect.freeze is not None) and not self.task.gone
+
+    @property
+    def killed_by_nodes(self) -> bool:
+        """Whether an order asks that the nodes kill what runs of it, without any time."""
+        return self.order_effect.stop is not None and self.order_effect.stop.kill
 
     @property
     def request(self) -> StopRequest:
@@ -195,6 +200,7 @@ def next_status(
         paused_at=before.paused_at,
         paused_seconds=before.paused_seconds,
         pause_policy=before.pause_policy if phase in {Phase.PAUSING, Phase.PAUSED} else None,
+        frozen_by=before.frozen_by if phase in {Phase.PAUSING, Phase.PAUSED} else None,
         finished_at=finished_at,
         attempts=max(before.attempts, int(began)),
         grace_period_seconds=case.grace_seconds if seen.active and stop is None and not phase.terminal else None,

@@ -5,7 +5,7 @@ A stop goes before: it ends the workload, and has it thawed for that.
 
 from typing import Final
 
-from agentstop.api.task import AgentTaskStatus, PausePolicy, Phase
+from agentstop.api.task import AgentTaskStatus, OrderRef, PausePolicy, Phase
 from agentstop.lifecycle import conditions
 from agentstop.lifecycle.decision import Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Freeze, Thaw
@@ -18,8 +18,7 @@ THAWING: Final = Reason(conditions.THAWING, "The nodes are asked to let what was
 
 NODES_NOT_ASKED: Final = Reason(
     "NodesNotAsked",
-    "A freeze takes the component on each node, and this operator asks none (--ask-nodes, node.enabled in the chart);"
-    " set pausePolicy to Terminate to have the processes ended instead",
+    "A freeze takes the component on each node, and this operator asks none (--ask-nodes, node.enabled in the chart)",
 )
 
 
@@ -42,6 +41,8 @@ def freezing(case: DecisionInput) -> Decision | None:
     if case.phase is Phase.PAUSED and not _was_frozen(case) and shows_nothing(seen):
         return None  # what it had is gone
     blind = case.phase is Phase.PAUSED and _unread(case) is not None
+    if blind and not _was_frozen(case):
+        return None  # what it had was ended, and nobody can see otherwise
     return _frozen(case) if seen.frost.frozen or blind else _freezing(case)
 
 
@@ -57,10 +58,11 @@ def _frozen(case: DecisionInput) -> Decision:
         status=next_status(
             case,
             Phase.PAUSED,
-            FROZEN,
+            _as_ordered(case, FROZEN),
             stalled=case.family.problem or case.seen.blocked,
             paused_at=since,
             pause_policy=PausePolicy.FREEZE,
+            frozen_by=_by(case),
         ),
         effects=(Freeze(),),
     )
@@ -69,18 +71,19 @@ def _frozen(case: DecisionInput) -> Decision:
 def _freezing(case: DecisionInput) -> Decision:
     """Have what runs frozen. Where that cannot be done, it is said, and nothing is done in its place."""
     frost, now = case.seen.frost, case.now
-    unasked = NODES_NOT_ASKED if not case.limits.ask_nodes else None
-    stalled = unasked or frost.refused or frost.late or case.seen.blocked
+    never = NODES_NOT_ASKED if not case.limits.ask_nodes else frost.refused
+    stalled = (_advised(case, never) if never is not None else None) or frost.late or case.seen.blocked
     looks = (frost.due_at, case.seen.look_again_at, now + case.timings.overdue_recheck)
     return Decision(
         status=next_status(
             case,
             Phase.PAUSING,
-            FREEZING,
+            _as_ordered(case, FREEZING),
             stalled=stalled,
             waits=frost.waits,
             paused_at=None,
             paused_seconds=paused_seconds(case),
+            frozen_by=_by(case),
         ),
         effects=(Freeze(),) if case.limits.ask_nodes and frost.refused is None else (),
         wake_at=min(at for at in looks if at is not None and at > now),
@@ -105,14 +108,16 @@ def _back(case: DecisionInput) -> Decision | None:
 def _thawing(case: DecisionInput) -> Decision:
     """Have what is frozen go on.
 
-    As a resume is: only after a status for this generation of the spec was written, so that no thaw is ever sent in
-    ignorance of what was asked for before it.
+    As a resume is: only after a status was written that says so, for this generation of the spec, so that no thaw is
+    ever sent in ignorance of what was asked for before it.
     """
     now = case.now
     problem = case.family.problem or case.order_effect.hold
     blind = NODES_NOT_ASKED if not case.limits.ask_nodes else None
     phase = Phase.PAUSED if case.phase is Phase.PAUSED else Phase.PAUSING
     recorded = case.task.status.observed_generation == case.task.generation and case.phase is phase
+    if case.task.status.frozen_by is not None:
+        recorded = recorded and case.task.status.reason == THAWING.reason  # an order changes no generation of a task
     free = case.limits.ask_nodes and not (problem or case.family.unknown)
     if case.task.gone:
         recorded, free = True, True  # nobody will ask for anything any more
@@ -124,6 +129,30 @@ def _thawing(case: DecisionInput) -> Decision:
         effects=(Thaw(),) if recorded and free else (),
         wake_at=again if recorded else now,
     )
+
+
+def _advised(case: DecisionInput, never: Reason) -> Reason:
+    """Return why a task cannot be frozen, with what can be done in its place: nothing is by itself."""
+    advice = "set pausePolicy to Terminate to have the processes ended instead"
+    if case.order_effect.freeze is not None:
+        advice = "it runs on; stop it if it must not"
+    return Reason(never.reason, f"{never.message}; {advice}")
+
+
+def _by(case: DecisionInput) -> OrderRef | None:
+    """Return the order that asks for the freeze, if one does."""
+    order = case.order_effect.freeze
+    return OrderRef(kind=order.kind, name=order.name, uid=order.uid) if order is not None else None
+
+
+def _as_ordered(case: DecisionInput, word: Reason) -> Reason:
+    """Return what is said of a freeze, with the order that asks for it."""
+    order = case.order_effect.freeze
+    if order is None:
+        return word
+    why = f" ({order.reason})" if order.reason else ""
+    what = word.message.removesuffix(" until paused is false again")
+    return Reason(word.reason, f"{what}, as {order.kind} {order.name}{why} asks for")
 
 
 def _unread(case: DecisionInput) -> Reason | None:

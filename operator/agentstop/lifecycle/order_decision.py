@@ -8,6 +8,7 @@ from agentstop.api.order import OrderStatus
 from agentstop.lifecycle.conditions import order_conditions
 from agentstop.lifecycle.effects import AddFinalizer, ObjectEffect, RemoveFinalizer
 from agentstop.lifecycle.expiry import after_the_end
+from agentstop.lifecycle.order_freeze import FreezeCounts, freeze_progress, look_again_at, stop_is_due
 from agentstop.lifecycle.order_progress import Counts, progress
 from agentstop.lifecycle.orders import Order
 from agentstop.timings import TIMINGS, Timings
@@ -20,6 +21,8 @@ class OrderRead(Enum):
     """The order itself, as it is now."""
     REPORT = auto()
     """What a drill finds."""
+    FREEZE = auto()
+    """Which tasks match an order that freezes, of those that are known; they are frozen at once."""
     TASKS = auto()
     """What the order means to each task that is known; with that a new one is accepted."""
     EARLIER_COUNTS = auto()
@@ -38,12 +41,16 @@ class OrderInput:
     """When the order was read last, other than by a watch."""
     filled: bool
     """Whether all that the watches bring at the start is known."""
+    freeze: FreezeCounts | None = None
+    """How the tasks stand that it freezes first; None before all that are known were looked at for that."""
+    freeze_began_at: datetime | None = None
+    """When this process began to freeze for it."""
     met: bool = False
     """Whether all tasks that are known were looked at for it."""
     counts: Counts | None = None
     """What became of its tasks; None where they were not all counted yet, by this process or an earlier one."""
     certain: bool = False
-    """Whether no task can be meant by it that is not known."""
+    """Whether no task can be meant by it that is not known: to be frozen, or from its acceptance on to be stopped."""
     unwritten: bool = False
     """Whether there are tasks whose record of their stop is remembered, and could not be written yet."""
     protectable: bool = True
@@ -76,6 +83,8 @@ def required_read(case: OrderInput) -> OrderRead | None:
         return OrderRead.ORDER
     if order.spec.drill:
         return OrderRead.REPORT if case.filled else None
+    if order.halts_first:
+        return _read_for_freeze(case)
     if not case.met:
         return OrderRead.TASKS
     if case.counts is None:
@@ -84,6 +93,17 @@ def required_read(case: OrderInput) -> OrderRead | None:
     if order.stops and not case.certain and not case.counts.unrecorded and case.filled:
         return OrderRead.UNKNOWN_TASKS
     return None
+
+
+def _read_for_freeze(case: OrderInput) -> OrderRead | None:
+    order, counted = case.order, case.freeze
+    if counted is None:
+        return OrderRead.FREEZE
+    began_at, patience = case.freeze_began_at or case.now, case.timings.order_freeze
+    if stop_is_due(order, counted, case.now, began_at, patience, complete=case.certain):
+        return OrderRead.TASKS
+    halted = counted.left <= counted.stalled_count
+    return OrderRead.UNKNOWN_TASKS if order.freezes and halted and not case.certain and case.filled else None
 
 
 def decide_order(case: OrderInput) -> OrderDecision:
@@ -103,6 +123,8 @@ def decide_order(case: OrderInput) -> OrderDecision:
             now=now,
         )
         return OrderDecision(status=order.status, afterwards=afterwards, wake_at=wake_at)
+    if order.halts_first:
+        return _freeze(case)
     if counts is None:
         return OrderDecision(status=order.status, wake_at=now)
     protection = _protection(case)
@@ -114,6 +136,18 @@ def decide_order(case: OrderInput) -> OrderDecision:
     if order.stops:
         wake_at = min(now + case.timings.order_recheck, wake_at)
     return OrderDecision(status=status, wake_at=now if status.phase.over else wake_at)
+
+
+def _freeze(case: OrderInput) -> OrderDecision:
+    """An order that freezes, or lets go on what it froze. Nothing hangs on it: without it all of that goes on."""
+    order, now = case.order, case.now
+    if case.freeze is None:
+        return OrderDecision(status=order.status, wake_at=now)
+    began_at = max(case.freeze_began_at or now, order.created_at or now)
+    status = freeze_progress(order, case.freeze, now, began_at, complete=case.certain)
+    status = status.but(conditions=order_conditions(status, order.status.conditions, now))
+    wakes = (case.read_at + case.timings.order_reread, look_again_at(order, began_at, case.timings.order_freeze))
+    return OrderDecision(status=status, wake_at=now if status.phase.over else max(min(filter(None, wakes)), now))
 
 
 def _protection(case: OrderInput) -> ObjectEffect | None:

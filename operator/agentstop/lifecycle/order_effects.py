@@ -1,9 +1,9 @@
-"""What stop orders mean to one task: whether one counts it, which stop it asks for, and whether one holds it."""
+"""What stop orders mean to one task: whether one counts it, which stop it asks for, and which holds or freezes it."""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 
-from agentstop.lifecycle.observation import Task
+from agentstop.lifecycle.observation import Reason, Task
 from agentstop.lifecycle.orders import (
     FREE,
     Order,
@@ -16,6 +16,7 @@ from agentstop.lifecycle.orders import (
     is_the_orders,
     matches,
     ordered_by,
+    ordered_freeze,
     was_held,
     was_there,
 )
@@ -74,11 +75,14 @@ def effect_of(
     """Return what orders mean to a task that has not ended; `stop` is the one that it is bound to, if any."""
     if stop is not None:
         return OrderEffect(stop=stop)
+    hold: Reason | None = None
     for order in orders:
-        if not order.holds:
+        if order.freezes and matches(order, task, namespaces):
+            return OrderEffect(hold=hold_reason(order), freeze=ordered_freeze(order))
+        if hold is not None or not (order.holds or order.freezes):
             continue
         if matches(order, task, namespaces):
-            return OrderEffect(hold=hold_reason(order))
-        if in_doubt(order, task, namespaces):
-            return OrderEffect(hold=doubt_reason(order, task.namespace))
-    return FREE
+            hold = hold_reason(order)
+        elif in_doubt(order, task, namespaces):
+            hold = doubt_reason(order, task.namespace)
+    return OrderEffect(hold=hold) if hold is not None else FREE

@@ -14,6 +14,7 @@ from agentstop.api.order import (
     OrderStatus,
     Selector,
     StopOrderSpec,
+    Then,
 )
 from agentstop.api.task import PodPolicy
 from agentstop.lifecycle.observation import Reason, Task
@@ -50,14 +51,25 @@ class Order:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing that matches may start."""
+        """Whether nothing that matches may start. One that freezes holds by that, and lets go of all at once."""
         held = self.spec.hold and not self.spec.drill and self.deleted_at is None
-        return held and self.status.phase is not OrderPhase.LIFTED
+        return held and self.status.phase is not OrderPhase.LIFTED and not self.halts_first
 
     @property
     def stops(self) -> bool:
         """Whether tasks that match are still to be stopped."""
-        return not self.spec.drill and self.status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
+        begun = self.status.phase in {OrderPhase.PENDING, OrderPhase.STOPPING}
+        return begun and not (self.spec.drill or self.halts_first)
+
+    @property
+    def halts_first(self) -> bool:
+        """Whether it freezes what matches, or lets it go on: no stop of it was accepted yet."""
+        return self.spec.freeze and self.status.started_at is None and not self.status.phase.over
+
+    @property
+    def freezes(self) -> bool:
+        """Whether what matches is to be frozen, and nothing that matches may start."""
+        return self.halts_first and self.deleted_at is None and self.spec.then is not Then.RESUME
 
     @property
     def protected(self) -> bool:
@@ -82,14 +94,27 @@ class Ordered:
     message: str | None
     grace_seconds: int | None
     pod_policy: PodPolicy | None = None
+    kill: bool = False
+    """Whether the components on the nodes kill what runs, at once: it gets no SIGTERM, and what is frozen stays so."""
 
     def joined(self, later: "Ordered") -> "Ordered":
-        """Return the stop as a later order leaves it: it may shorten the grace period, and have the pod deleted."""
+        """Return the stop as a later order leaves it: a shorter grace period or none, and the pod deleted."""
         graces = [each for each in (self.grace_seconds, later.grace_seconds) if each is not None]
         policy, said = self.pod_policy, later.pod_policy
         if said is not None and said.is_stricter(policy):
             policy = said
-        return replace(self, grace_seconds=min(graces, default=None), pod_policy=policy)
+        kill = self.kill or later.kill
+        return replace(self, grace_seconds=min(graces, default=None), pod_policy=policy, kill=kill)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedFreeze:
+    """The freeze that an order asks of a task."""
+
+    kind: str
+    name: str
+    uid: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +124,14 @@ class OrderEffect:
     stop: Ordered | None = None
     hold: Reason | None = None
     """Why it may not be started or resumed, if so."""
+    freeze: OrderedFreeze | None = None
+    """The first order that has it frozen, if one does; then it may not be started or resumed either."""
 
 
 HELD: Final = "HeldByOrder"
+
+AT_ONCE_SECONDS: Final = 1
+"""The least grace period that a kubelet can be told without taking the object away before the end is known."""
 
 MAX_MESSAGE: Final = 1024
 """So many characters of what the API server or a webhook says are repeated in the status of an order."""
@@ -180,6 +210,7 @@ def by_namespace(order: Order) -> bool:
 def ordered_by(order: Order) -> Ordered:
     """Return the stop that an order asks for."""
     spec, key = order.spec, order.key
+    kill = spec.then is Then.KILL
     return Ordered(
         kind=key.kind,
         name=key.name,
@@ -187,9 +218,15 @@ def ordered_by(order: Order) -> Ordered:
         requested_by=order.requested_by,
         reason=spec.reason,
         message=spec.message,
-        grace_seconds=spec.grace_period_seconds,
+        grace_seconds=AT_ONCE_SECONDS if kill else spec.grace_period_seconds,
         pod_policy=spec.pod_policy,
+        kill=kill,
     )
+
+
+def ordered_freeze(order: Order) -> OrderedFreeze:
+    """Return the freeze that an order asks for."""
+    return OrderedFreeze(order.key.kind, order.key.name, order.uid, order.spec.reason)
 
 
 def accepted(order: Order, now: datetime) -> Order:
@@ -205,8 +242,10 @@ def accepted(order: Order, now: datetime) -> Order:
 def hold_reason(order: Order) -> Reason:
     """Return why nothing starts under an order."""
     why = f" ({order.spec.reason})" if order.spec.reason else ""
-    message = f"{order.key.kind} {order.key.name}{why} holds everything that matches; set hold to false to lift it"
-    return Reason(HELD, message)
+    held = "holds everything that matches; set hold to false to lift it"
+    if order.freezes:
+        held = "has everything frozen that matches; set then to Resume to lift that"
+    return Reason(HELD, f"{order.key.kind} {order.key.name}{why} {held}")
 
 
 def was_held(task: Task) -> bool:

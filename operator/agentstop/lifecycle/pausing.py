@@ -56,6 +56,7 @@ def _paused(case: DecisionInput) -> Decision:
             stalled=case.family.problem or case.seen.blocked,
             paused_at=since,
             pause_policy=None,
+            frozen_by=None,
         ),
         effects=() if absent else (_halt(case),),
         wake_at=wake_at if case.task.to_be_paused else case.now,

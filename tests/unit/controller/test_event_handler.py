@@ -88,6 +88,27 @@ def test_single_stops_come_before_those_of_many(
     assert priority_of(cache.tasks.get(KEY)) is priority
 
 
+FREEZE: Raw = {"podTemplate": {}, "paused": True, "pausePolicy": "Freeze"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "priority"),
+    [
+        (FREEZE, {"phase": "Running"}, Priority.MASS),
+        ({"podTemplate": {}}, {"phase": "Pausing", "reason": "Freezing"}, Priority.MASS),
+        (FREEZE, {"phase": "Paused", "reason": "Frozen", "pausePolicy": "Freeze"}, Priority.NORMAL),
+        ({"podTemplate": {}, "paused": True}, {"phase": "Pausing", "reason": "Pausing"}, Priority.NORMAL),
+    ],
+    ids=["to be frozen", "on its way", "frozen", "is ended by a pause"],
+)
+def test_what_is_being_frozen_comes_with_those_that_are_stopped(
+    event_handler: EventHandler, cache: Cache, spec: Raw, status: Raw, priority: Priority
+) -> None:
+    event_handler.task("ADDED", raw_task(spec, status))
+
+    assert priority_of(cache.tasks.get(KEY)) is priority
+
+
 def test_what_was_signaled_or_has_ended_or_is_not_known_waits_its_turn(
     event_handler: EventHandler, cache: Cache
 ) -> None:

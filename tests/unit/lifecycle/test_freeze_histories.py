@@ -2,7 +2,7 @@
 
 import pytest
 
-from .world.freezers import FreezingActors, FreezingJobActors
+from .world.freezers import FreezingActors, FreezingJobActors, OrderingActors, OrderingJobActors
 from .world.walks import walk, walks
 
 GROUPS = 10
@@ -30,3 +30,13 @@ def test_what_was_found_stays_mended(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND_WITH_A_JOB)
 def test_what_was_found_with_a_job_stays_mended(seed: int) -> None:
     walk(FreezingJobActors, seed)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_walks_under_orders(group: int) -> None:
+    walks(OrderingActors, group, GROUPS, most=200)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_walks_with_a_job_under_orders(group: int) -> None:
+    walks(OrderingJobActors, group, GROUPS, most=100)

@@ -72,13 +72,13 @@ def refusal(pod: PodRecord) -> Reason | None:
     if pod.watched is not None:
         message = (
             f"Pod {pod.name} cannot be frozen: container {pod.watched} has a liveness probe, or a startup probe that"
-            " has not succeeded, and its kubelet ends what does not answer; set pausePolicy to Terminate"
+            " has not succeeded, and its kubelet ends what does not answer"
         )
         return Reason("LivenessProbe", message)
     if pod.runtime_class is not None:
         message = (
             f"Pod {pod.name} cannot be frozen: it has runtime class {pod.runtime_class}, and of what such a pod runs"
-            " the kernel of its node may see nothing; set pausePolicy to Terminate"
+            " the kernel of its node may see nothing"
         )
         return Reason("RuntimeClass", message)
     return None

@@ -9,6 +9,7 @@ from agentstop.lifecycle.effects import Terminate
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.lightening import TOO_LARGE
 from agentstop.workloads.objects import Lister, ObjectRef
+from agentstop.workloads.pods.node_freezes import is_frozen
 from agentstop.workloads.pods.node_kills import may_answer
 from agentstop.workloads.pods.record import STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
@@ -97,6 +98,7 @@ def _terminate_pod(
             return None  # its node kills it in place, so that its logs stay
         return Delete(ref, pod.uid, MIN_GRACE_SECONDS) if shorter and over else None
     own = asked is None or asked == pod.grace_seconds
+    own = own or (halt.by_nodes and is_frozen(pod.on_node, lister))  # its node answers, and kills it in place
     in_place = halt.policy is PodPolicy.KEEP and pod.taken_at is not None and pod.ran and own
     rejection = lister.rejection(ref, Patch.verb, now)
     if in_place and (rejection is None or rejection.reason == TOO_LARGE):

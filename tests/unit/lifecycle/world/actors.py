@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentstop.api.meta import TASK_LABEL
+from agentstop.api.order import ORDER_KIND
 from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
@@ -246,7 +247,7 @@ class Actors:
 
     def operator_works(self) -> None:
         if self.choose([True, True, False]) and self.world.operator is not None:
-            for kind in ("Pod", KIND, USAGE_KIND, CONTROL_KIND):
+            for kind in ("Pod", KIND, USAGE_KIND, CONTROL_KIND, ORDER_KIND):
                 self.world.operator.watch(kind)
         faults = [self.choose([Fault.NONE, Fault.NONE, *Fault]) for _ in range(self.choose([1, 2, 4]))]
         self.world.work(self.choose([1, 2, 3]), faults)

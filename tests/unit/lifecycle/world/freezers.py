@@ -1,11 +1,16 @@
 """People who pause tasks by a freeze, and a component on the node that is slow, silent or away."""
 
+from typing import Final
+
+from agentstop.api.meta import API_VERSION
+from agentstop.api.order import ORDER_KIND
 from agentstop.api.pod_control import CONTROL_KIND
+from agentstop.workloads.objects import ObjectRef
 
 from .actors import TERMINAL
 from .job_actors import JobActors
 from .pausers import PausingActors, stalled
-from .server import Raw
+from .server import NAMESPACE, Raw
 
 
 class FreezingActors(PausingActors):
@@ -81,8 +86,68 @@ class FreezingActors(PausingActors):
         self.world.frost_rules.check_end(self.world.tasks())
 
 
+ORDER: Final = ObjectRef(ORDER_KIND, NAMESPACE, "order", API_VERSION)
+
+
+class OrderingActors(FreezingActors):
+    """As those who freeze tasks, and there are orders that do so, are lifted, and deleted."""
+
+    def people(self) -> None:
+        if self.choose([True, False, False]):
+            self._order()
+        else:
+            super().people()
+
+    def _interfere(self) -> None:
+        if self.choose([True, False, False]):
+            self._order()
+        else:
+            super()._interfere()
+
+    def _order(self) -> None:
+        server = self.world.server
+        if ORDER not in server.objects:
+            server.create(ORDER, {"apiVersion": API_VERSION, "spec": {"selector": {}, "freeze": True}})
+        elif self.choose([True, False]):
+            server.delete(ORDER)
+        else:
+            server.change(ORDER, lambda raw: raw["spec"].update(then="Resume"))
+
+    def operator(self) -> None:
+        if self.choose([True, False, False, False]) and self.world.operator is not None:
+            self.world.operator.watch(ORDER_KIND, self.choose([1, None]))
+        else:
+            super().operator()
+
+    def all_comes_to_its_place(self) -> None:
+        if ORDER in self.world.server.objects:
+            self.world.settle()
+            self.world.check()
+            if "then" not in self.world.server.objects[ORDER]["spec"]:
+                for raw in self.world.tasks():
+                    self._check_frozen(raw["status"])
+            self.world.server.delete(ORDER)
+        super().all_comes_to_its_place()
+
+    def _check_frozen(self, status: Raw) -> None:
+        phase = status.get("phase")
+        waits = any(not raw["spec"].get("nodeName") for raw in self.world.server.pods())
+        assert phase in {"Paused", *TERMINAL} or stalled(status) or (phase == "Pausing" and waits), (
+            f"an order has it frozen, and it is {phase}"
+        )
+
+    def end(self) -> None:
+        if ORDER in self.world.server.objects:
+            self.world.server.delete(ORDER)
+        super().end()
+
+
+class OrderingJobActors(OrderingActors, JobActors):
+    """The same with a Job."""
+
+
 class FreezingJobActors(FreezingActors, JobActors):
     """The same with a Job."""
 
 
-FREEZERS = (FreezingActors, FreezingJobActors)
+FREEZERS = (FreezingActors, FreezingJobActors, OrderingActors, OrderingJobActors)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
+from agentstop.api.order import ORDER_KIND
 from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND
 from agentstop.api.usage import USAGE_KIND
@@ -12,7 +13,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import OrphanKey, TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.object_watcher import ObjectWatcher
-from agentstop.cluster.orders import StopOrderIndex
+from agentstop.cluster.orders import StopOrderIndex, key_of
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.cluster.reflector import Source
 from agentstop.cluster.resources import pod_of
@@ -150,6 +151,7 @@ class Process:
         queue = cast("WorkQueue[TaskKey | OrphanKey]", self.queue)
         self.event_handler = EventHandler(self.cache, queue, METRICS, clock)
         self.usages = UsageHandler(self.cache, queue, clock, [USAGES])
+        self.orders = StopOrderIndex(lambda _: None)
         self.mistakes = 0
         """So many of the next decisions fail, for a mistake in the operator."""
         executor = Executor(self.cache, cast("Gateway", gateway), queue, clock)
@@ -160,7 +162,7 @@ class Process:
             queue,
             cast("ObjectWatcher", self.object_watcher),
             Reporter(cast("EventRecorder", self.events), METRICS),
-            StopOrderIndex(lambda _: None),
+            self.orders,
             self.usages,
             TetherIndex(),
             clock,
@@ -185,7 +187,8 @@ class Process:
         self.resync = Resync(self.cache, cast("Gateway", gateway), self.event_handler, (NAMESPACE,), self.orphans.sweep)
         self._key: TaskKey | OrphanKey | None = None
         self._listed: set[str] = set()
-        self._positions: dict[str, int | None] = dict.fromkeys((KIND, "Pod", USAGE_KIND, CONTROL_KIND))
+        self._positions: dict[str, int | None] = dict.fromkeys((KIND, "Pod", USAGE_KIND, CONTROL_KIND, ORDER_KIND))
+        self.watch(ORDER_KIND)  # orders are read before any task is decided on
 
     # Watches
 
@@ -193,13 +196,15 @@ class Process:
         """Take in what a watch brings; None of it was lost."""
         position = self._positions[kind]
         if position is None:
+            for order in self.orders.orders() if kind == ORDER_KIND else ():
+                self.orders.drop(order.key)
             for ref, raw in list(self._server.objects.items()):
                 if ref.kind == kind and (kind != "Pod" or labelled(raw)):
                     self._take_in(ref, None, raw)
             self._positions[kind] = len(self._server.history)
             if kind == USAGE_KIND:
                 self.usages.reached(USAGES, "")
-            if kind in {USAGE_KIND, CONTROL_KIND}:
+            if kind in {USAGE_KIND, CONTROL_KIND, ORDER_KIND}:
                 return
             self._listed.add(kind)
             self.orphans.sweep()
@@ -248,9 +253,20 @@ class Process:
         self._positions = dict.fromkeys(self._positions)
         self.object_watcher.positions = dict.fromkeys(self.object_watcher.positions)
 
+    def _order(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in an order, and have all tasks decided on, as a pass over it does."""
+        if kind == "DELETED":
+            self.orders.drop(key_of(raw))
+        else:
+            self.orders.put(raw)
+        for key in dict(self.cache.tasks.items()):
+            self.event_handler.enqueue(key)
+
     def _take_in(self, ref: ObjectRef, kind: str | None, raw: dict[str, Any]) -> None:
         if ref.kind == CONTROL_KIND:
             self.controls.changed(CONTROL_KIND, kind, raw)
+        elif ref.kind == ORDER_KIND:
+            self._order(kind, raw)
         elif ref.kind == USAGE_KIND:
             self.usages.changed(USAGE_KIND, kind, raw)
         elif ref.kind == KIND:

@@ -1,10 +1,14 @@
 """What holds of freezing, against the truth of the world."""
 
+from collections.abc import Callable
+
+from agentstop.api.order import ORDER_KIND
 from agentstop.api.task import KIND, AgentTaskSpec, PausePolicy, Phase
-from agentstop.lifecycle.conditions import FROZEN
+from agentstop.lifecycle.conditions import FROZEN, THAWING
 from agentstop.lifecycle.observation import Task
+from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
-from agentstop.workloads.requests import AskNode, Delete, Request
+from agentstop.workloads.requests import AskNode, Create, Delete, Meaning, Patch, Request
 
 from .clock import Clock
 from .component import Component
@@ -19,7 +23,11 @@ LITTLE = 5
 class FrostRules:
     """Checks what is asked of the node, and what is written of its answers."""
 
-    def __init__(self, server: Server, memory: Memory, component: Component, clock: Clock) -> None:
+    def __init__(
+        self, server: Server, memory: Memory, component: Component, clock: Clock, ordered: Callable[[Task], bool]
+    ) -> None:
+        """`ordered` says whether an order has a task frozen, as far as the operator knows."""
+        self._ordered = ordered
         self._server = server
         self._memory = memory
         self._component = component
@@ -29,17 +37,22 @@ class FrostRules:
         """By UID of a task that is Paused and frozen: the UIDs of its pods, as that was written."""
 
     def check_request(self, request: Request, task: Task, *, inherits: bool) -> None:
+        starts = isinstance(request, Create) or (isinstance(request, Patch) and request.meaning is Meaning.RESUME)
+        assert not (starts and self._ordered(task)), "something is started that an order has frozen"
         if not isinstance(request, AskNode) or request.state == "Killed":
             return
+        frozen = task.to_be_frozen or self._ordered(task)
         self._memory.take_stock()
         stopped = inherits or _is_stopped(task)
         if request.state == "Frozen":
-            assert task.to_be_frozen, "something is frozen that nobody wants to be"
+            assert frozen, "something is frozen that nobody wants to be"
             assert not stopped, "a freeze overtakes a stop"
-        elif stopped or (task.to_be_paused and not task.to_be_frozen):
+        elif stopped or (task.to_be_paused and not frozen):
             assert task.gone or self._goes(request.ref.name), "thawed before its end was asked for"
         elif not (_may_end(task) and self._goes(request.ref.name)):
-            assert not task.to_be_frozen, "thawed though nobody has it go on"
+            assert not frozen, "thawed though nobody has it go on"
+            lifted = task.status.frozen_by is None or task.status.reason == THAWING
+            assert lifted, "an order was lifted, and it is thawed before that was on record"
             assert task.status.observed_generation == task.generation, "thawed before that was on record"
 
     def check_removal(self, request: Delete) -> None:
@@ -78,7 +91,9 @@ class FrostRules:
     def check_truth(self, tasks: list[Raw]) -> None:
         for raw in tasks:
             spec = AgentTaskSpec.model_validate(raw["spec"])
-            if raw["metadata"]["uid"] not in self._claimed or spec.stop_requested or not spec.paused:
+            if raw["metadata"]["uid"] not in self._claimed or spec.stop_requested:
+                continue
+            if not (spec.paused or self._order_freezes()):
                 continue
             for uid in self._claimed[raw["metadata"]["uid"]]:
                 truth = self._there(uid)
@@ -88,6 +103,10 @@ class FrostRules:
         """Note what is frozen now: nothing stands in the way of its ending as it would."""
         sandboxes = self._component.node.sandboxes.items()
         self._well = {uid for uid, each in sandboxes if each.frozen and each.running and each.term_at is None}
+
+    def _order_freezes(self) -> bool:
+        orders = (raw for ref, raw in self._server.objects.items() if ref.kind == ORDER_KIND)
+        return any("then" not in raw["spec"] for raw in orders)
 
     def check_end(self, tasks: list[Raw]) -> None:
         """Once it is quiet, nothing is frozen but what a task has frozen that is Paused."""
@@ -102,6 +121,9 @@ class FrostRules:
             assert truth is None or truth.grace < LITTLE or not any(each.deaf for each in truth.processes), (
                 "frozen until it was killed"
             )
+        # What is too large even to be deleted, and is no task's any more, is out of everybody's reach.
+        known = {uid for raw in tasks for uid in self._memory.pods_of(raw, self._memory.status(raw))}
+        meant |= {raw["metadata"]["uid"] for raw in self._server.pods() if IS_HEAVY in raw} - known
         for uid, sandbox in self._component.node.sandboxes.items():
             assert uid in meant or not (sandbox.frozen and sandbox.running), "left frozen"
 

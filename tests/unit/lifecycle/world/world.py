@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from agentstop.api.meta import API_VERSION, REQUESTED_BY_ANNOTATION, TASK_LABEL
+from agentstop.api.order import ORDER_KIND
 from agentstop.api.pod_control import CONTROL_KIND
 from agentstop.api.task import KIND, Phase
 from agentstop.api.usage import USAGE_KIND
@@ -12,6 +13,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.lifecycle.conditions import KUBELET_BUSY
 from agentstop.lifecycle.decision import Limits
 from agentstop.lifecycle.family import inherited_stop
+from agentstop.lifecycle.observation import Task
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.objects import ObjectRef
 from agentstop.workloads.pods.proof import NODE_UNKNOWN
@@ -57,13 +59,17 @@ class World:
         self.memory = Memory(self.server, self.node)
         self.rules = Rules(self.memory, self.clock)
         self.pause_rules = PauseRules(self.memory, self.clock)
-        self.frost_rules = FrostRules(self.server, self.memory, self.component, self.clock)
+        self.frost_rules = FrostRules(self.server, self.memory, self.component, self.clock, self._is_frozen_by_order)
         self.budget_rules = BudgetRules(self.server, self.memory)
         self.family_rules = FamilyRules(self.server, self.memory)
         self.job_rules = JobRules(self.server, self.memory, self.jobs)
         self.reported_rules = ReportedRules(self.server, self.memory, self.replica_set, self.clock)
         self.gateway = ModelGateway(self.server, self._check_request)
         self.operator: Process | None = None
+
+    def _is_frozen_by_order(self, task: Task) -> bool:
+        """Whether an order that the operator knows of has a task frozen."""
+        return self.operator is not None and self.operator.orders.order_effect(task).freeze is not None
 
     def _check_request(self, request: Request) -> None:
         assert self.operator is not None
@@ -237,6 +243,7 @@ class World:
             self.operator.watch(KIND)
             self.operator.watch(USAGE_KIND)
             self.operator.watch(CONTROL_KIND)
+            self.operator.watch(ORDER_KIND)
             self.operator.follow()
             done = self.work(MAX_PASSES)
             if self.operator is None:
