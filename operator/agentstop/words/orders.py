@@ -31,12 +31,22 @@ def selector_words(selector: dict[str, Any]) -> str:
     return ",".join(parts)
 
 
+def freezes(order: dict[str, Any]) -> bool:
+    """Whether an order has something frozen, or is about to: nobody has said yet what follows."""
+    spec, status = order.get("spec") or {}, order.get("status") or {}
+    return bool(spec.get("freeze")) and not (spec.get("then") or status.get("startedAt"))
+
+
 def what_became_of_it(status: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what an order has done so far: what is told, and what is to be said of it."""
     found = []
     stopped = status.get("stopped") or {}
     if stopped:
         found.append(("ended", ", ".join(f"{stopped.get(key, 0)} {word}" for key, word in ENDS)))
+    if status.get("frozen"):
+        found.append(("frozen", f"{status['frozen']} now"))
+    if status.get("freezeSeconds") is not None:
+        found.append(("freeze", f"the last was frozen after {spell(float(status['freezeSeconds']))}"))
     if status.get("alreadyFinished"):
         found.append(("before", f"{status['alreadyFinished']} had ended before"))
     if status.get("refused"):

@@ -16,8 +16,10 @@ from agentstop.words.tasks import (
     clean,
     condition,
     containers_of,
+    freezer_of,
     has_ended,
     held_up,
+    is_frozen,
     longer_kill,
     name_of,
     namespace_of,
@@ -165,6 +167,13 @@ def _alive(task: Object, now: datetime) -> Answer:
     advice = _advice(task, reason) if stalled or reason in ADVICE else ()
     if not status:
         advice = (f"see whether an operator runs: agentstop check -n {namespace_of(task)}",)
+    if is_frozen(task):
+        by = freezer_of(task)
+        advice = (
+            f"let it go on: agentstop thaw {name_of(task)} -n {namespace_of(task)}"
+            if by is None
+            else f"let all go on that the order froze: {by.lift}",
+        )
     started = moment(status.get("startedAt"))
     since = f", started {ago(started, now)} ago" if started else ""
     return Answer(

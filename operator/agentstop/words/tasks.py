@@ -105,6 +105,35 @@ def stop_asked(task: Object) -> bool:
     return bool(spec_of(task).get("stopRequested")) or bool(stop_of(task))
 
 
+@dataclass(frozen=True, slots=True)
+class Freezer:
+    """The order that has a task frozen."""
+
+    kind: str
+    name: str
+    uid: str
+    namespace: str
+
+    @property
+    def words(self) -> str:
+        """Its kind and name."""
+        return f"{self.kind} {self.name}"
+
+    @property
+    def lift(self) -> str:
+        """The command that lifts it."""
+        where = f"-n {self.namespace}" if self.kind == "StopOrder" else "-A"
+        return f"agentstop order lift {self.name} {where}"
+
+
+def freezer_of(task: Object) -> Freezer | None:
+    """Return the order that has a task frozen, or is about to; None where its own spec does, or nothing."""
+    by = cleaned(status_of(task).get("frozenBy") or {})
+    if not by:
+        return None
+    return Freezer(str(by.get("kind")), str(by.get("name")), str(by.get("uid")), namespace_of(task))
+
+
 def created_at(item: Object) -> datetime | None:
     """Return when the object was created."""
     return moment(item["metadata"].get("creationTimestamp"))

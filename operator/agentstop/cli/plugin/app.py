@@ -23,6 +23,8 @@ SECTIONS: Final = {
         "stop": "stop tasks for good, and prove it",
         "pause": "halt tasks until they are resumed",
         "resume": "let paused tasks run again",
+        "freeze": "hold the processes of tasks where they are, in milliseconds",
+        "thaw": "let frozen tasks go on where they were",
         "tether": "have tasks live only as long as a command, or until Ctrl-C",
         "wait": "wait until tasks have ended",
         "order": "stop orders: for many tasks, held, or as a drill",
@@ -41,7 +43,7 @@ SECTIONS: Final = {
     },
 }
 
-_MODULES: Final = {"resume": "pause", "list": "listing"}
+_MODULES: Final = {"resume": "pause", "thaw": "freeze", "list": "listing"}
 
 
 class Verbs(click.Group):

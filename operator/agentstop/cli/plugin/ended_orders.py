@@ -19,7 +19,8 @@ def finish(
             print_objects([order], output, single=True)
         else:
             where = "-A" if kind_of(order) is CLUSTER_ORDER else f"-n {session.namespace}"
-            say(f"{order_words(order)} created; follow it: agentstop order get -w {name_of(order)} {where}")
+            done = "created" if made else "is to do so"
+            say(f"{order_words(order)} {done}; follow it: agentstop order get -w {name_of(order)} {where}")
         return Exit.OK
     if output is None and made:
         note(f"{order_words(order)} created")

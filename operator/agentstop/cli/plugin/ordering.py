@@ -35,7 +35,7 @@ def kind_of(order: Object) -> Kind:
 def order_body(selection: Selection, *, name: str | None, **spec: Any) -> Object:
     """Return an order for a selection; what is None of the spec is left out."""
     kind = CLUSTER_ORDER if selection.all_namespaces else ORDER
-    prefix = "drill-" if spec.get("drill") else "stop-"
+    prefix = "drill-" if spec.get("drill") else "freeze-" if spec.get("freeze") else "stop-"
     return {
         "apiVersion": API_VERSION,
         "kind": kind.kind,

@@ -15,6 +15,7 @@ from agentstop.words.tasks import (
     namespace_of,
     phase_of,
     shown_phase,
+    spec_of,
     status_of,
     stop_of,
 )
@@ -50,6 +51,9 @@ def task_line(task: Object) -> str:
 def tell_order(order: Object) -> None:
     """Print what became of an order."""
     status = status_of(order)
+    if spec_of(order).get("freeze") and not status.get("startedAt"):
+        _tell_freeze(order)
+        return
     matched, finished = int(status.get("matched") or 0), int(status.get("alreadyFinished") or 0)
     stopped = status.get("stopped") or {}
     if not matched:
@@ -67,6 +71,23 @@ def tell_order(order: Object) -> None:
         kind = "order lift" if order["kind"] == "StopOrder" else "order lift -A"
         where = f" -n {namespace_of(order)}" if order["kind"] == "StopOrder" else ""
         say(f"  the hold stands: nothing that matches starts, until: agentstop {kind} {name_of(order)}{where}")
+
+
+def _tell_freeze(order: Object) -> None:
+    """Print what an order has frozen, and how it goes on from there."""
+    status = status_of(order)
+    matched, frozen = int(status.get("matched") or 0), int(status.get("frozen") or 0)
+    if phase_of(order) == "Lifted":
+        say(f"{_mark(True)} nothing is frozen any more by {order_words(order)}")
+        return
+    seconds = status.get("freezeSeconds")
+    took = f" in {spell(float(seconds))}" if seconds is not None and frozen else ""
+    rest = f"; nothing runs of {matched - frozen} more" if matched > frozen else ""
+    say(f"{_mark(True)} {counted(frozen)} frozen{took}{rest}")
+    where = f"-n {namespace_of(order)}" if order["kind"] == "StopOrder" else "-A"
+    name = name_of(order)
+    say(f"  nothing that matches starts. Let them go: agentstop order lift {name} {where}")
+    say(f"  or end them: agentstop order stop {name} {where}, without a thaw: agentstop order kill {name} {where}")
 
 
 def order_words(order: Object) -> str:

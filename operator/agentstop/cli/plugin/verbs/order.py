@@ -7,7 +7,7 @@ import click
 
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
-from agentstop.cli.plugin.exit_codes import Exit
+from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER, ORDER, Kind
 from agentstop.cli.plugin.options import (
     Duration,
@@ -22,10 +22,11 @@ from agentstop.cli.plugin.options import (
 )
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.selecting import Selection
-from agentstop.cli.plugin.session import Session
+from agentstop.cli.plugin.session import Session, asks
 from agentstop.client.errors import ApiError
 from agentstop.words.durations import now
-from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, spec_of
+from agentstop.words.orders import freezes
+from agentstop.words.tasks import Object, name_of, namespace_of, phase_of, spec_of, status_of
 
 
 @click.group(short_help="stop orders: for many tasks, held, or as a drill")
@@ -58,23 +59,30 @@ def _selects(function: Function) -> Function:
 @order.command(cls=Verb, short_help="make an order")
 @_selects
 @click.option("--hold", is_flag=True, help="As long as it stands, nothing that matches starts or resumes.")
+@click.option("--freeze", is_flag=True, help="Freeze what matches, and stop nothing before somebody says so.")
+@click.option(
+    "--then", type=click.Choice(["stop", "kill"]), help="With --freeze: stop or kill what matches once it is frozen."
+)
 @reason_options
 @waiting_options
 @yes_option
 @output_option("json", "yaml", "name")
 @connection_options
 @click.pass_obj
-def create(session: Session, /, hold: bool, yes: bool, **options: Any) -> int:
-    """Makes an order, which stops all tasks that match.
+def create(session: Session, /, hold: bool, freeze: bool, then: str | None, yes: bool, **options: Any) -> int:
+    """Makes an order, which stops all tasks that match, or freezes them first.
 
     \b
       agentstop order create incident-4711 --all -A --hold --reason SecurityIncident
       agentstop order lift incident-4711 -A
     """
     selection = _selection(options)
+    if then and not freeze:
+        raise click.UsageError("--then is for --freeze: without it the order stops at once")
     if len(selection.names) != 1:
-        confirm(session, selection, "stop", yes=yes, patient=grace_of(options["grace"], options["now"]) is None)
-    return _make(session, selection, options, hold=hold)
+        patient = not freeze and grace_of(options["grace"], options["now"]) is None
+        confirm(session, selection, "freeze" if freeze else "stop", yes=yes, patient=patient)
+    return _make(session, selection, options, hold=hold, freeze=freeze, then=then.capitalize() if then else None)
 
 
 @order.command(cls=Verb, short_help="rehearse an order: count, name, stop nothing")
@@ -103,7 +111,7 @@ def _selection(options: dict[str, Any]) -> Selection:
     return selection
 
 
-def _make(session: Session, selection: Selection, options: dict[str, Any], **more: bool) -> int:
+def _make(session: Session, selection: Selection, options: dict[str, Any], **more: Any) -> int:
     from agentstop.cli.plugin.ended_orders import finish
     from agentstop.cli.plugin.ordering import make_order, order_body
     from agentstop.words.labels import parse_selector
@@ -190,7 +198,7 @@ def get(
     return Exit.OK
 
 
-@order.command(cls=Verb, short_help="end the hold of an order")
+@order.command(cls=Verb, short_help="end the hold or the freeze of an order")
 @order_argument
 @click.option(
     "-A", "--all-namespaces", is_flag=True, help="A ClusterStopOrder; without it, where there is no StopOrder."
@@ -198,9 +206,13 @@ def get(
 @connection_options
 @click.pass_obj
 def lift(session: Session, name: str, all_namespaces: bool) -> int:
-    """Ends the hold of an order. It starts nothing: what was stopped stays stopped."""
+    """Ends the hold of an order, or has what it froze go on. What was stopped stays stopped."""
     found = find_order(session, name, all_namespaces)
     kind = CLUSTER_ORDER if found["kind"] == CLUSTER_ORDER.kind else ORDER
+    if freezes(found):
+        session.api.merge(kind.path(session.namespace, name), {"spec": {"then": "Resume"}}, manager=FIELD_MANAGER)
+        say(f"{kind.kind} {name} is lifted: what it froze goes on where it was")
+        return Exit.OK
     if not spec_of(found).get("hold"):
         lifted = "was lifted before" if phase_of(found) == "Lifted" else "holds nothing; there is nothing to lift"
         say(f"{kind.kind} {name} {lifted}")
@@ -208,6 +220,62 @@ def lift(session: Session, name: str, all_namespaces: bool) -> int:
     session.api.merge(kind.path(session.namespace, name), {"spec": {"hold": False}}, manager=FIELD_MANAGER)
     say(f"{kind.kind} {name} is lifted: what matches may start again; what was stopped stays stopped")
     return Exit.OK
+
+
+def _ends(function: Function) -> Function:
+    """Add what the verbs take that end what an order froze."""
+    function = connection_options(function)
+    function = output_option("json", "yaml", "name")(function)
+    function = waiting_options(yes_option(function))
+    function = click.option(
+        "-A", "--all-namespaces", is_flag=True, help="A ClusterStopOrder; without it, where there is no StopOrder."
+    )(function)
+    return order_argument(function)
+
+
+@order.command("stop", cls=Verb, short_help="stop what an order has frozen")
+@_ends
+@click.pass_obj
+def stop_frozen(session: Session, /, **options: Any) -> int:
+    """Stops what an order has frozen, and all else that matches: thawed into SIGTERM, with the grace period."""
+    return _then(session, "Stop", **options)
+
+
+@order.command("kill", cls=Verb, short_help="kill what an order has frozen")
+@_ends
+@click.pass_obj
+def kill_frozen(session: Session, /, **options: Any) -> int:
+    """Kills what an order has frozen, and all else that matches: it never runs again, and gets no SIGTERM."""
+    return _then(session, "Kill", **options)
+
+
+def _then(
+    session: Session,
+    word: str,
+    *,
+    name: str,
+    all_namespaces: bool,
+    wait: bool | None,
+    timeout: float | None,
+    yes: bool,
+    output: str | None,
+) -> int:
+    from agentstop.cli.plugin.ended_orders import finish
+
+    found = find_order(session, name, all_namespaces)
+    kind = CLUSTER_ORDER if found["kind"] == CLUSTER_ORDER.kind else ORDER
+    if not freezes(found):
+        said = f"was told to {spec_of(found)['then'].lower()}" if spec_of(found).get("then") else "freezes nothing"
+        raise PluginError(f"{kind.kind} {name} {said}; stop what matches by another: agentstop stop --help")
+    if not yes:
+        if not asks():
+            raise click.UsageError(f"{word.lower()} is final, and there is no terminal to ask on: add -y")
+        count = status_of(found).get("matched", 0)
+        if not click.confirm(f"{word} the tasks that {kind.kind} {name} has frozen ({count} match)?", err=True):
+            raise PluginError("nothing was done", Exit.ERROR)
+    made = session.api.merge(kind.path(session.namespace, name), {"spec": {"then": word}}, manager=FIELD_MANAGER)
+    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
+    return finish(session, made, follows, timeout, output, made=False)
 
 
 def find_order(session: Session, name: str, cluster: bool) -> Object:

@@ -23,6 +23,14 @@ PODS: Final = {"Keep": "are kept", "DeleteAfterProof": "are deleted once they ha
 """What becomes of the pods, by the policy."""
 
 
+THEN: Final = {
+    "Resume": "lets go what it froze",
+    "Stop": "stops what it froze, with the grace period",
+    "Kill": "kills what it froze, without a thaw",
+}
+"""What follows on a freeze."""
+
+
 def order_lines(order: Object, now: datetime) -> list[str]:
     """Return an order as lines for people."""
     return list(_lines(order, now))
@@ -33,7 +41,9 @@ def _lines(order: Object, now: datetime) -> Iterator[str]:
     where = f" in namespace {namespace_of(order)}" if namespace_of(order) else ""
     phase = phase_of(order)
     yield f"{clean(order['kind'])} {paint(name_of(order), None, bold=True)}{where}: {paint(phase, COLOURS.get(phase))}"
-    yield f"  stops       {what_it_stops(spec)}"
+    yield f"  {'freezes' if spec.get('freeze') else 'stops':<11} {what_it_stops(spec)}"
+    if spec.get("then"):
+        yield f"  then        {THEN.get(spec['then'], clean(spec['then']))}"
     by = f" by {status['requestedBy']}" if status.get("requestedBy") else ""
     yield f"  made        {ago(created_at(order), now)} ago{by}"
     if spec.get("reason") or spec.get("message"):

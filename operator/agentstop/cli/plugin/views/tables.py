@@ -67,9 +67,10 @@ def _task_row(task: Object, now: datetime, wide: bool) -> list[str]:
 
 def order_table(orders: Sequence[Object], now: datetime, *, wide: bool) -> list[str]:
     """Return the lines of a table of orders of both kinds."""
-    head = ["KIND", "NAMESPACE", "NAME", "PHASE", "HOLD", "MATCHED", "STOPPING", "STALLED", "REASON", "BY", "AGE"]
+    head = ["KIND", "NAMESPACE", "NAME", "PHASE", "HOLD", "MATCHED", "FROZEN", "STOPPING", "STALLED"]
+    head += ["REASON", "BY", "AGE"]
     if wide:
-        head += ["SIGNAL", "HALT", "MESSAGE"]
+        head += ["FREEZE", "SIGNAL", "HALT", "MESSAGE"]
     return table_lines(head, [_order_row(order, now, wide) for order in orders])
 
 
@@ -82,6 +83,7 @@ def _order_row(order: Object, now: datetime, wide: bool) -> list[str]:
         phase_of(order),
         "yes" if spec.get("hold") else "-",
         str(status.get("matched", "-")),
+        str(status.get("frozen", "-") if spec.get("freeze") else "-"),
         str(status.get("stopping", "-")),
         str(status.get("stalledCount") or "-"),
         str(spec.get("reason") or "-"),
@@ -89,7 +91,7 @@ def _order_row(order: Object, now: datetime, wide: bool) -> list[str]:
         ago(created_at(order), now),
     ]
     if wide:
-        times = (status.get("signalSeconds"), status.get("haltSeconds"))
+        times = (status.get("freezeSeconds"), status.get("signalSeconds"), status.get("haltSeconds"))
         row += ["-" if each is None else spell(float(each)) for each in times]
         row.append(str(spec.get("message") or "-"))
     return row

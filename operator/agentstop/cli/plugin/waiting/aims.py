@@ -16,8 +16,10 @@ from agentstop.words.tasks import (
     Object,
     busy_kubelet,
     clean,
+    freezer_of,
     has_ended,
     held_up,
+    is_frozen,
     name_of,
     namespace_of,
     phase_of,
@@ -123,6 +125,8 @@ class OrderAim:
             progress = Progress("Stopping", None)
             return Assessment(progress, Exit.HELD_UP, "the order was deleted before it was carried out")
         status, phase = status_of(order), phase_of(order)
+        if spec_of(order).get("freeze") and not status.get("startedAt"):
+            return self._freezing(order, now)
         matched, left = int(status.get("matched") or 0), int(status.get("stopping") or 0)
         accepted = bool(status.get("startedAt")) or phase != "Pending"
         stopped: dict[str, int] = status.get("stopped") or {}
@@ -144,6 +148,24 @@ class OrderAim:
         if accepted and not finished and stalled and stalled >= left:
             held = stalled_words(order)
         return Assessment(progress, Exit.OK if finished else None, held_up=held)
+
+    def _freezing(self, order: Object, now: datetime) -> Assessment:
+        """Return what the status of an order says that freezes, or lets go, and has stopped nothing."""
+        status, phase, then = status_of(order), phase_of(order), spec_of(order).get("then")
+        matched, halted = int(status.get("matched") or 0), int(status.get("frozen") or 0)
+        heard = bool(status.get("freezeStartedAt"))
+        unheard = not heard and now - self.asked_at > UNHEARD_AFTER
+        progress = Progress(
+            verb="Thawing" if then == "Resume" else "Freezing",
+            total=matched if heard else None,
+            done=halted,
+            counts={"Frozen": halted} if halted else {},
+            stalled=int(status.get("stalledCount") or 0),
+            note=NOBODY if unheard else None,
+        )
+        there = taken_up(order) and phase == {None: "Frozen", "Resume": "Lifted"}.get(then)
+        held = stalled_words(order) if heard and progress.stalled else NOBODY if unheard else None
+        return Assessment(progress, Exit.OK if there else None, held_up=None if there else held)
 
 
 _ORDER_WORDS: Final = {"graceful": "Graceful", "killed": "Killed", "notStarted": "NotStarted", "other": "Other"}
@@ -181,9 +203,14 @@ def missed_pause(task: Object) -> str | None:
     return f"has ended: {phase_of(task)}" if has_ended(task) else None
 
 
+def frozen(task: Object) -> bool:
+    """Whether a task is frozen, as the operator sees its newest spec."""
+    return is_frozen(task) and taken_up(task)
+
+
 def resumed(task: Object) -> bool:
     """Whether a task runs again, or has run to its end meanwhile."""
-    return phase_of(task) == "Running" or phase_of(task) in {"Completed", "Failed"}
+    return phase_of(task) in {"Running", "Completed", "Failed"}
 
 
 def missed_resume(task: Object) -> str | None:
@@ -191,6 +218,12 @@ def missed_resume(task: Object) -> str | None:
     if stop_asked(task):
         return "was stopped; a stop is final"
     return "is to be paused again" if spec_of(task).get("paused") else None
+
+
+def missed_thaw(task: Object) -> str | None:
+    """The same of one that nobody lifts an order for."""
+    by = freezer_of(task)
+    return f"is frozen by {by.words}; let go all that it froze: {by.lift}" if by is not None else missed_resume(task)
 
 
 def phase_is(phase: str) -> Callable[[Object], bool]:
