@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support import agents
-from tests.support.clusters import Feature
+from tests.support.clusters import Cluster, Feature
 from tests.support.gateways import Gateway
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator
@@ -85,6 +85,17 @@ async def test_a_hold_stands_until_it_is_lifted(ns: Namespace, operator: Operato
     await api.ask("POST", where, body(name="plain", selector={}))
     answer = await api.ask("POST", f"{where}/plain/lift")
     assert (answer.code, "nothing to lift" in answer.body["detail"]) == (409, True)
+
+
+async def test_a_freeze_is_lifted_as_a_hold_is(
+    ns: Namespace, operator: Operator, api: ApiClient, cluster: Cluster
+) -> None:
+    where = f"/namespaces/{ns.name}/stoporders"
+    spec = {"selector": {}, "freeze": True}
+    order = {"apiVersion": "agentstop.dev/v1alpha1", "kind": "StopOrder", "metadata": {"name": "f"}, "spec": spec}
+    await cluster.kube.create(ORDERS, ns.name, order)
+    answer = await api.ask("POST", f"{where}/f/lift")
+    assert (answer.code, answer.body["status"]["phase"], answer.body["spec"]["then"]) == (200, "Lifted", "Resume")
 
 
 async def test_lists_have_pages(ns: Namespace, operator: Operator, api: ApiClient) -> None:

@@ -199,6 +199,27 @@ async def text_of(stand: Stand, path: str, **options: Any) -> str:
     return str(response.text)
 
 
+@pytest.mark.parametrize(
+    ("then", "phase", "banner", "answer"),
+    [
+        (None, "Frozen", "A freeze stands", "2 of 3 tasks are frozen"),
+        ("Resume", "Thawing", "", "3 tasks are still to go on"),
+        ("Resume", "Lifted", "", "Nothing is frozen by it any more"),
+    ],
+)
+async def test_a_freeze_is_told_of_until_it_is_lifted(then: str | None, phase: str, banner: str, answer: str) -> None:
+    stand = Stand()
+    made = order("a", freeze=True, **({"then": then} if then else {}))
+    made["status"] = {"observedGeneration": 1, "phase": phase, "matched": 3, "frozen": 2}
+    stand.tell(made)
+    stand.objects[f"{WHERE}/a"] = made
+    parts = (await OrderView(stand.page("/namespaces/ns/stoporders/a", namespace="ns", name="a")).show()).parts
+
+    assert (banner in parts["holds"].html, bool(parts["holds"].html.strip())) == (True, bool(banner))
+    assert ("Lift the freeze" in parts["head"].html) is bool(banner)
+    assert answer in parts["progress"].html
+
+
 async def test_every_page_is_made_whole() -> None:
     """A template that cannot be filled shows itself nowhere but in a page."""
     stand = Stand()

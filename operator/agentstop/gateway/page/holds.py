@@ -1,4 +1,4 @@
-"""The holds that stand: they are told of on every page."""
+"""The holds and freezes that stand: they are told of on every page."""
 
 from agentstop.api.order import OrderPhase
 from agentstop.cluster.decoding import JsonObject
@@ -7,6 +7,7 @@ from agentstop.gateway.errors import UnavailableError
 from agentstop.gateway.page.order_facts import facts, order_path
 from agentstop.gateway.page.rendering import Part, part
 from agentstop.gateway.page.rights import Rights
+from agentstop.words.orders import freezes
 from agentstop.words.tasks import name_of, namespace_of, phase_of, spec_of
 
 
@@ -32,13 +33,14 @@ async def visible_orders(call: Call, rights: Rights) -> list[JsonObject]:
 
 async def lift_url(order: JsonObject, rights: Rights) -> str | None:
     """Return how the caller can lift an order; None where there is nothing to lift, or he may not."""
-    if not spec_of(order).get("hold") or not await rights.lift(order["kind"], namespace_of(order)):
+    held = spec_of(order).get("hold") or freezes(order)
+    if not held or not await rights.lift(order["kind"], namespace_of(order)):
         return None
     return f"/api/v1{order_path(order)}/lift"
 
 
 async def holds(call: Call, rights: Rights) -> Part:
-    """Return the banner of the holds that stand. Raises GatewayError.
+    """Return the banner of the holds and freezes that stand. Raises GatewayError.
 
     Where that is not known it says so, and the page goes on: a task can be stopped all the same.
     """
@@ -48,6 +50,7 @@ async def holds(call: Call, rights: Rights) -> Part:
     found = []
     for order in await visible_orders(call, rights):
         spec = spec_of(order)
-        if spec.get("hold") and not spec.get("drill") and phase_of(order) != OrderPhase.LIFTED:
+        held = spec.get("hold") and not spec.get("drill") and phase_of(order) != OrderPhase.LIFTED
+        if held or freezes(order):
             found.append({**facts(order), "lift": await lift_url(order, rights)})
     return part("holds.html", holds=found, unknown=None)

@@ -4,7 +4,7 @@ from typing import Any
 
 from agentstop.cluster.decoding import JsonObject
 from agentstop.words.durations import moment
-from agentstop.words.orders import what_it_stops
+from agentstop.words.orders import freezes, what_it_stops
 from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
 
 
@@ -30,6 +30,9 @@ def facts(order: JsonObject) -> dict[str, Any]:
         "phase": phase_of(order),
         "drill": bool(spec.get("drill")),
         "hold": bool(spec.get("hold")),
+        "freezes": freezes(order),
+        "halts": bool(spec.get("freeze")) and not status.get("startedAt"),
+        "frozen": status.get("frozen") or 0,
         "what": what_it_stops(spec),
         "where": f"in namespace {namespace_of(order)}" if namespace_of(order) else "in all namespaces",
         "by": status.get("requestedBy") or "",

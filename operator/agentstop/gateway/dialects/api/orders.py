@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agentstop.api.meta import API_VERSION
-from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND, OrderPhase
+from agentstop.api.order import CLUSTER_ORDER_KIND, ORDER_KIND, OrderPhase, Then
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.resources import ORDERS
 from agentstop.gateway.access import MERGE
@@ -29,6 +29,7 @@ from agentstop.gateway.dialects.api.requests import (
 from agentstop.gateway.errors import ConflictError
 from agentstop.gateway.orders import order_path, read_order
 from agentstop.gateway.tasks import MANAGER
+from agentstop.words.orders import freezes
 
 _SETTLED: Final = frozenset({OrderPhase.COMPLETE, OrderPhase.HOLDING, OrderPhase.LIFTED, OrderPhase.DRILLED})
 """Phases of an order of which everything that was to be stopped is stopped."""
@@ -77,14 +78,16 @@ class _Orders:
         return await self._create(call, self._drill, {"drill": True}, ending="/drill")
 
     async def lift(self, call: Call) -> web.StreamResponse:
-        """POST: end the hold of an order. What was stopped stays stopped."""
+        """POST: end the hold of an order, or have what it froze go on. What was stopped stays stopped."""
         await requests.body(call, Empty)
         dry, seconds = _dry_run(call), requests.wait(call)
         order = await self._read(call)
         phase = order_of(order, self._kind).status.phase
-        if not order["spec"].get("hold") and phase is not OrderPhase.LIFTED:
+        frozen = freezes(order)
+        if not (frozen or order["spec"].get("hold")) and phase is not OrderPhase.LIFTED:
             raise ConflictError("this order holds nothing; there is nothing to lift")
-        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": {"hold": False}}
+        change = {"then": Then.RESUME} if frozen else {"hold": False}
+        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": change}
         lifted = await call.core.access.call(
             call.caller, "PATCH", self._path(call), {"fieldManager": MANAGER, **dry}, body, MERGE
         )
@@ -180,7 +183,7 @@ class _Orders:
         )
         yield Operation(
             name=f"lift{one}",
-            summary=f"End the hold of a {one}. What was stopped stays stopped.",
+            summary=f"End the hold of a {one}, or have what it froze go on. What was stopped stays stopped.",
             method="POST",
             path=f"{where}/{{name}}/lift",
             handler=self.lift,
