@@ -44,7 +44,7 @@ _PHASE_NOTES: Final = {
 }
 
 
-_FROST_NOTES: Final = {
+_FREEZE_NOTES: Final = {
     (Phase.PAUSING, FREEZING): Note(Severity.NORMAL, FREEZING, Action.PAUSE, "The nodes are asked to freeze what runs"),
     (Phase.PAUSING, THAWING): Note(Severity.NORMAL, THAWING, Action.START, "The nodes are asked to let it go on"),
     (Phase.PAUSED, FROZEN): Note(
@@ -56,9 +56,9 @@ _FROST_NOTES: Final = {
 def notes_between(before: AgentTaskStatus, after: AgentTaskStatus) -> tuple[Note, ...]:
     """Return what happened between two statuses of a task, in order."""
     notes: list[Note] = []
-    frost = _FROST_NOTES.get((after.phase, after.reason or ""))
-    if frost is not None:
-        notes += [frost] if after.phase is not before.phase else []
+    freeze_state = _FREEZE_NOTES.get((after.phase, after.reason or ""))
+    if freeze_state is not None:
+        notes += [freeze_state] if after.phase is not before.phase else []
     elif before.phase is Phase.PAUSED and after.phase is Phase.PAUSING:
         notes.append(halted_again(after.workload, "paused"))
     elif after.phase is not before.phase:

@@ -28,7 +28,7 @@ def freezing(case: DecisionInput) -> Decision | None:
     if seen.presence is Presence.UNKNOWN and seen.blocked is None:
         return None
     if task.gone:
-        return _thawing(case) if seen.frost.held else Decision(status=task.status)
+        return _thawing(case) if seen.freeze_state.held else Decision(status=task.status)
     if task.to_be_paused and not case.to_be_frozen:
         return None  # what ends it has it thawed
     runs = seen.presence is Presence.UNKNOWN or (seen.presence is Presence.PRESENT and seen.proof is None)
@@ -36,14 +36,14 @@ def freezing(case: DecisionInput) -> Decision | None:
         return None
     if not case.to_be_frozen:
         return _back(case)
-    if case.phase is Phase.PAUSING and seen.halted and not seen.frost.held:
+    if case.phase is Phase.PAUSING and seen.halted and not seen.freeze_state.held:
         return None  # a pause that ends it was under way before
     if case.phase is Phase.PAUSED and not _was_frozen(case) and shows_nothing(seen):
         return None  # what it had is gone
     blind = case.phase is Phase.PAUSED and _unread(case) is not None
     if blind and not _was_frozen(case):
         return None  # what it had was ended, and nobody can see otherwise
-    return _frozen(case) if seen.frost.frozen or blind else _freezing(case)
+    return _frozen(case) if seen.freeze_state.frozen or blind else _freezing(case)
 
 
 def _was_frozen(case: DecisionInput) -> bool:
@@ -70,22 +70,22 @@ def _frozen(case: DecisionInput) -> Decision:
 
 def _freezing(case: DecisionInput) -> Decision:
     """Have what runs frozen. Where that cannot be done, it is said, and nothing is done in its place."""
-    frost, now = case.seen.frost, case.now
-    never = NODES_NOT_ASKED if not case.limits.ask_nodes else frost.refused
-    stalled = (_advised(case, never) if never is not None else None) or frost.late or case.seen.blocked
-    looks = (frost.due_at, case.seen.look_again_at, now + case.timings.overdue_recheck)
+    freeze_state, now = case.seen.freeze_state, case.now
+    never = NODES_NOT_ASKED if not case.limits.ask_nodes else freeze_state.refused
+    stalled = (_advised(case, never) if never is not None else None) or freeze_state.late or case.seen.blocked
+    looks = (freeze_state.due_at, case.seen.look_again_at, now + case.timings.overdue_recheck)
     return Decision(
         status=next_status(
             case,
             Phase.PAUSING,
             _as_ordered(case, FREEZING),
             stalled=stalled,
-            waits=frost.waits,
+            waits=freeze_state.waits,
             paused_at=None,
             paused_seconds=paused_seconds(case),
             frozen_by=_by(case),
         ),
-        effects=(Freeze(),) if case.limits.ask_nodes and frost.refused is None else (),
+        effects=(Freeze(),) if case.limits.ask_nodes and freeze_state.refused is None else (),
         wake_at=min(at for at in looks if at is not None and at > now),
     )
 
@@ -94,7 +94,7 @@ def _back(case: DecisionInput) -> Decision | None:
     """Have a task go on that was frozen; None where nothing of it is, and nothing was."""
     seen = case.seen
     unknown = _was_frozen(case) and (not case.limits.ask_nodes or _unread(case) is not None)
-    if seen.frost.held or unknown:
+    if seen.freeze_state.held or unknown:
         return _thawing(case)
     if case.phase is Phase.PAUSED and _was_frozen(case):
         problem = case.family.problem or case.order_effect.hold
@@ -121,8 +121,8 @@ def _thawing(case: DecisionInput) -> Decision:
     free = case.limits.ask_nodes and not (problem or case.family.unknown)
     if case.task.gone:
         recorded, free = True, True  # nobody will ask for anything any more
-    stalled = problem or blind or case.seen.frost.late or _unread(case)
-    looks = (case.seen.frost.due_at, now + case.timings.overdue_recheck)
+    stalled = problem or blind or case.seen.freeze_state.late or _unread(case)
+    looks = (case.seen.freeze_state.due_at, now + case.timings.overdue_recheck)
     again = min(at for at in looks if at is not None and at > now)
     return Decision(
         status=next_status(case, phase, problem or THAWING, stalled=stalled, busy=True),

@@ -136,7 +136,7 @@ class KeptPod(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frost:
+class FreezeState:
     """What the kernels of its nodes say of the processes of a workload, and what they were asked for."""
 
     frozen: bool = False
@@ -153,7 +153,7 @@ class Frost:
     """Until when the answer of a node is waited for, if any is yet to come."""
 
 
-NO_FROST: Final = Frost()
+NOT_FROZEN: Final = FreezeState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,5 +213,5 @@ class Observation:
     """What the proof waits for, to be said once it is overdue; None where nobody can tell."""
     look_again_at: datetime | None = None
     """From when on it can be looked at for a proof that could not be had before."""
-    frost: Frost = NO_FROST
+    freeze_state: FreezeState = NOT_FROZEN
     """What is frozen of it, or was asked to be."""

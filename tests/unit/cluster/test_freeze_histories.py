@@ -48,7 +48,7 @@ class World:
 
     def _status(self) -> Raw:
         by = {"frozenBy": {"kind": "StopOrder", "name": "o", "uid": self.random.choice(["order-uid", "another"])}}
-        frost = {"phase": "Paused", "pausePolicy": "Freeze", "pausedAt": when(self.version)}
+        freeze_state = {"phase": "Paused", "pausePolicy": "Freeze", "pausedAt": when(self.version)}
         stalled = {"type": "Stalled", "status": "True", "message": "m", "lastTransitionTime": when(0)}
         kept = {"conditions": [stalled | {"reason": self.random.choice(["HeldByOrder", "LivenessProbe"])}]}
         return self.random.choice(
@@ -59,9 +59,9 @@ class World:
                 {"phase": "Pausing", "reason": "Freezing"} | by,
                 {"phase": "Pausing", "reason": "Freezing"} | by | kept,
                 {"phase": "Paused"},
-                frost | by | {"reason": "Frozen"},
-                frost | {"reason": "Frozen"},
-                frost | by | {"reason": "Thawing"},
+                freeze_state | by | {"reason": "Frozen"},
+                freeze_state | {"reason": "Frozen"},
+                freeze_state | by | {"reason": "Thawing"},
                 {"phase": "Stopping", "stop": {"source": "User", "acceptedAt": when(0)}},
                 {"phase": "Completed", "finishedAt": when(1)},
             ]

@@ -27,8 +27,14 @@ async def bench() -> AsyncIterator[Bench]:
 def frozen(bench: Bench, key: TaskKey) -> None:
     """The kernel has all of a task frozen, by the order."""
     by = {"kind": "StopOrder", "name": "o", "uid": "order-uid"}
-    frost = {"phase": "Paused", "reason": "Frozen", "pausePolicy": "Freeze", "pausedAt": bench.moment, "frozenBy": by}
-    bench.set_status(key, frost)
+    freeze_state = {
+        "phase": "Paused",
+        "reason": "Frozen",
+        "pausePolicy": "Freeze",
+        "pausedAt": bench.moment,
+        "frozenBy": by,
+    }
+    bench.set_status(key, freeze_state)
 
 
 def freezes(bench: Bench, key: TaskKey) -> bool:

@@ -10,9 +10,9 @@ FREEZING, FREEZES, POD = "lifecycle.freezing", "workloads.pods.node_freezes", "w
 WORKS, LEFT = "it works though its task is Paused and frozen", "left frozen|Running, but frozen|asked to run"
 
 BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
-    (FreezingActors, WORKS, Mutation(f"{FREEZING}:freezing", "seen.frost.frozen or blind", "True")),
+    (FreezingActors, WORKS, Mutation(f"{FREEZING}:freezing", "seen.freeze_state.frozen or blind", "True")),
     (FreezingActors, LEFT, Mutation(f"{FREEZES}:thaw", "not may_be_frozen(", "True or (")),
-    (FreezingActors, LEFT, Mutation(f"{FREEZING}:_back", "seen.frost.held or unknown", "unknown")),
+    (FreezingActors, LEFT, Mutation(f"{FREEZING}:_back", "seen.freeze_state.held or unknown", "unknown")),
     (
         FreezingActors,
         "what was frozen",
@@ -22,7 +22,7 @@ BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
     (
         FreezingActors,
         "nobody wants to be",
-        Mutation(f"{FREEZING}:freezing", "not case.to_be_frozen", "seen.frost.held"),
+        Mutation(f"{FREEZING}:freezing", "not case.to_be_frozen", "seen.freeze_state.held"),
     ),
     (FreezingActors, "until it was killed", Mutation(f"{FREEZES}:thaw_to_end", "due is not None", "False")),
     (
@@ -33,7 +33,7 @@ BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
     (
         FreezingJobActors,
         "it is Pausing",
-        Mutation("workloads.controlled.frost:freeze_on_nodes", "if each.certain:", "if False:"),
+        Mutation("workloads.controlled.freeze_state:freeze_on_nodes", "if each.certain:", "if False:"),
     ),
 ]
 

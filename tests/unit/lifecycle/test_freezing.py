@@ -12,7 +12,7 @@ from agentstop.lifecycle.decision import Decision, Limits
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw
 from agentstop.lifecycle.events import notes_between
 from agentstop.lifecycle.family import ALONE, Family
-from agentstop.lifecycle.observation import Ending, Frost, Observation, Presence, Proof, Reason
+from agentstop.lifecycle.observation import Ending, FreezeState, Observation, Presence, Proof, Reason
 from tests.unit.objects import ADOPTS, Raw, at, task, when
 
 WORKLOAD = WorkloadStatus(
@@ -27,14 +27,16 @@ FROZEN: Raw = WAS | {"phase": "Paused", "reason": "Frozen", "pausedAt": when(10)
 ASKS = Limits(ask_nodes=True)
 
 
-def seen(frost: Frost | None = None, **more: Any) -> Observation:
+def seen(freeze_state: FreezeState | None = None, **more: Any) -> Observation:
     """A workload that runs, by default one of which nothing is frozen."""
     given: dict[str, Any] = {"started_at": at(0), "active": True, "live": True}
-    return Observation(presence=Presence.PRESENT, workload=WORKLOAD, frost=frost or Frost(), **(given | more))
+    return Observation(
+        presence=Presence.PRESENT, workload=WORKLOAD, freeze_state=freeze_state or FreezeState(), **(given | more)
+    )
 
 
-HELD = Frost(held=True)
-COLD = Frost(held=True, frozen=True)
+HELD = FreezeState(held=True)
+COLD = FreezeState(held=True, frozen=True)
 BLIND = Observation(presence=Presence.UNKNOWN, blocked=Reason("ReadForbidden", "no"))
 
 
@@ -101,7 +103,9 @@ def test_a_bare_pod_that_was_adopted_can_be_frozen() -> None:
 
 
 def test_it_says_that_it_waits_for_a_pod_to_start() -> None:
-    decision = decided(FREEZE_SPEC, PAUSING, seen(Frost(waits=Reason("PodNotStarted", "it has not")), active=False))
+    decision = decided(
+        FREEZE_SPEC, PAUSING, seen(FreezeState(waits=Reason("PodNotStarted", "it has not")), active=False)
+    )
 
     reasons = {each.type: each.reason for each in decision.status.conditions}
     assert (reasons["Reconciling"], stalled(decision)) == ("PodNotStarted", [])
@@ -111,16 +115,16 @@ def test_it_says_that_it_waits_for_a_pod_to_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frost", "limits", "reason", "asks"),
+    ("freeze_state", "limits", "reason", "asks"),
     [
-        (Frost(), Limits(), "NodesNotAsked", False),
-        (Frost(refused=Reason("LivenessProbe", "it has one")), ASKS, "LivenessProbe", False),
-        (Frost(held=True, late=Reason("NodeComponentSilent", "silent")), ASKS, "NodeComponentSilent", True),
-        (Frost(held=True, late=Reason("NodeCannotFreeze", "v1")), ASKS, "NodeCannotFreeze", True),
+        (FreezeState(), Limits(), "NodesNotAsked", False),
+        (FreezeState(refused=Reason("LivenessProbe", "it has one")), ASKS, "LivenessProbe", False),
+        (FreezeState(held=True, late=Reason("NodeComponentSilent", "silent")), ASKS, "NodeComponentSilent", True),
+        (FreezeState(held=True, late=Reason("NodeCannotFreeze", "v1")), ASKS, "NodeCannotFreeze", True),
     ],
 )
-def test_it_says_so_and_nothing_is_ended(frost: Frost, limits: Limits, reason: str, asks: bool) -> None:
-    decision = decided(FREEZE_SPEC, PAUSING, seen(frost), 10_000, limits)
+def test_it_says_so_and_nothing_is_ended(freeze_state: FreezeState, limits: Limits, reason: str, asks: bool) -> None:
+    decision = decided(FREEZE_SPEC, PAUSING, seen(freeze_state), 10_000, limits)
 
     assert decision.effects == ((Freeze(),) if asks else ())
     assert (decision.status.phase, stalled(decision)) == (Phase.PAUSING, [reason])
@@ -128,7 +132,7 @@ def test_it_says_so_and_nothing_is_ended(frost: Frost, limits: Limits, reason: s
 
 
 def test_an_answer_that_is_yet_to_come_is_waited_for() -> None:
-    decision = decided(FREEZE_SPEC, PAUSING, seen(Frost(held=True, due_at=at(21))))
+    decision = decided(FREEZE_SPEC, PAUSING, seen(FreezeState(held=True, due_at=at(21))))
 
     assert (stalled(decision), decision.wake_at) == ([], at(21))
 

@@ -11,7 +11,7 @@ from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw
 from agentstop.lifecycle.family import ALONE, Family, Inherited
-from agentstop.lifecycle.observation import NO_FROST, Frost, Observation, Presence, Proof, Reason
+from agentstop.lifecycle.observation import NOT_FROZEN, FreezeState, Observation, Presence, Proof, Reason
 from agentstop.lifecycle.orders import FREE, Ordered, OrderedFreeze, OrderEffect
 from tests.unit.objects import ADOPTS, Raw, at, task, when
 
@@ -63,15 +63,15 @@ def test_it_is_paused_as_it_is_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frost", "limits", "reason"),
+    ("freeze_state", "limits", "reason"),
     [
-        (NO_FROST, LIMITS, "NodesNotAsked"),
-        (Frost(refused=Reason("LivenessProbe", "it has one")), ASKS, "LivenessProbe"),
-        (Frost(held=True, late=Reason("NodeComponentSilent", "silent")), ASKS, "NodeComponentSilent"),
+        (NOT_FROZEN, LIMITS, "NodesNotAsked"),
+        (FreezeState(refused=Reason("LivenessProbe", "it has one")), ASKS, "LivenessProbe"),
+        (FreezeState(held=True, late=Reason("NodeComponentSilent", "silent")), ASKS, "NodeComponentSilent"),
     ],
 )
-def test_what_cannot_be_frozen_says_why_and_runs_on(frost: Frost, limits: Limits, reason: str) -> None:
-    decision = decided(RUNS, RUNNING, seen(frost), limits=limits)
+def test_what_cannot_be_frozen_says_why_and_runs_on(freeze_state: FreezeState, limits: Limits, reason: str) -> None:
+    decision = decided(RUNS, RUNNING, seen(freeze_state), limits=limits)
 
     assert stalled(decision) == [reason]
     said = next(each.message for each in decision.status.conditions if each.type == "Stalled")

@@ -9,7 +9,7 @@ from agentstop.api.workload_status import MAX_LISTED_PODS, BoundTo, WorkloadStat
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
-from agentstop.lifecycle.observation import NO_FROST, Observation, Presence, Reason, Task
+from agentstop.lifecycle.observation import NOT_FROZEN, Observation, Presence, Reason, Task
 from agentstop.workloads.controlled.assisted_termination import (
     UNTRACK_FIRST,
     before_its_controller,
@@ -17,9 +17,9 @@ from agentstop.workloads.controlled.assisted_termination import (
     help_to_end,
 )
 from agentstop.workloads.controlled.blockers import controller_idle, pods_unknown
-from agentstop.workloads.controlled.frost import (
+from agentstop.workloads.controlled.freeze_state import (
     freeze_on_nodes,
-    frost_of_parts,
+    freeze_state_of_parts,
     thaw_for_the_end,
     thaw_looks,
     thaw_on_nodes,
@@ -297,9 +297,9 @@ class Controlled:
             late=next(filter(None, (part.members.late(part.group, lister) for part in parts)), None),
             kept=kept_pods(parts),
             look_again_at=min((at for part in parts for at in _look_again_at(part, lister, now)), default=None),
-            frost=frost_of_parts(task, parts, lister, now, unreachable=was_unreachable(task, now))
+            freeze_state=freeze_state_of_parts(task, parts, lister, now, unreachable=was_unreachable(task, now))
             if proof is None
-            else NO_FROST,
+            else NOT_FROZEN,
         )
 
     def _elsewhere(

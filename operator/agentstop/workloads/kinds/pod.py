@@ -9,7 +9,7 @@ from agentstop.api.task import KIND, Phase
 from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
-from agentstop.lifecycle.observation import NO_FROST, Frost, Observation, Presence, Reason, Task
+from agentstop.lifecycle.observation import NOT_FROZEN, FreezeState, Observation, Presence, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodOnNode, WatchTarget
 from agentstop.workloads.pods.controls import KILLED, ask_node
 from agentstop.workloads.pods.departures import (
@@ -33,8 +33,8 @@ from agentstop.workloads.pods.kept import kept_pod
 from agentstop.workloads.pods.lateness import busy_reason, late_reason, look_again_at, next_look, went_unseen
 from agentstop.workloads.pods.node_freezes import (
     freeze,
-    frost_of_gone,
-    frost_of_pod,
+    freeze_state_of_gone,
+    freeze_state_of_pod,
     frozen_at,
     thaw,
     thaw_look_at,
@@ -335,16 +335,20 @@ def _present(task: Task, pod: PodRecord, entry: CacheEntry, lister: Lister, now:
         busy=busy_reason(pod, entry),
         late=unanswered(pod.on_node, pod.name, lister) or late_reason(pod, entry, lister),
         look_again_at=min(filter(None, looks), default=None),
-        frost=_frost(pod, entry, None if task.gone else known, lister, now) if proof is None else NO_FROST,
+        freeze_state=_freeze_state(pod, entry, None if task.gone else known, lister, now)
+        if proof is None
+        else NOT_FROZEN,
         kept=tuple(filter(None, [kept_pod(pod, entry)])),
         blocked=too_large(pod, lister, now) or blocked or refused_deletion(pod, lister, now) or no_main(pod, main),
     )
 
 
-def _frost(pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime) -> Frost:
+def _freeze_state(
+    pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
+) -> FreezeState:
     if not entry.absent:
-        return frost_of_pod(pod, known, lister, now)
-    return frost_of_gone(pod.on_node, known or PodEvidence(name=pod.name, uid=pod.uid), lister, now)
+        return freeze_state_of_pod(pod, known, lister, now)
+    return freeze_state_of_gone(pod.on_node, known or PodEvidence(name=pod.name, uid=pod.uid), lister, now)
 
 
 def _body(task: Task, template: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.workload_status import PodEvidence
-from agentstop.lifecycle.observation import NO_FROST, Frost, Reason, Task
+from agentstop.lifecycle.observation import NOT_FROZEN, FreezeState, Reason, Task
 from agentstop.workloads.objects import CacheEntry, Lister, PodOnNode
 from agentstop.workloads.pods.controls import (
     ANSWER_AFTER,
@@ -84,7 +84,7 @@ def refusal(pod: PodRecord) -> Reason | None:
     return None
 
 
-def frost_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Lister, now: datetime) -> Frost:
+def freeze_state_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Lister, now: datetime) -> FreezeState:
     """Return what is known of the freeze of a pod that is there and has not ended."""
     where = pod.on_node
     waits = None
@@ -93,7 +93,7 @@ def frost_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Lister, now:
     late, due_at = _late(where, pod.name, lister, now)
     if late is not None and late.reason == "NodeCannotFreeze" and waits is not None:
         late = None  # there is nothing to freeze yet
-    return Frost(
+    return FreezeState(
         frozen=is_frozen(where, lister),
         held=may_be_frozen(where, known, lister, now),
         refused=refusal(pod),
@@ -103,22 +103,22 @@ def frost_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Lister, now:
     )
 
 
-def frost_of_gone(pod: PodOnNode, known: PodEvidence, lister: Lister, now: datetime) -> Frost:
+def freeze_state_of_gone(pod: PodOnNode, known: PodEvidence, lister: Lister, now: datetime) -> FreezeState:
     """Return what is known of the freeze of a pod that is gone, and whose end is not proven.
 
     Its PodControl goes with it, and then it goes on: it is waited for until its end is proven.
     """
     control = control_of(pod, lister)
     held = control is not None and may_be_frozen(pod, known, lister, now)  # without one it goes on
-    return Frost(held=held)
+    return FreezeState(held=held)
 
 
-def together(all_of_them: Iterable[Frost]) -> Frost:
+def together(all_of_them: Iterable[FreezeState]) -> FreezeState:
     """Return what is known of the freeze of several pods that may run: all have to be frozen."""
     found = list(all_of_them)
     if not found:
-        return NO_FROST
-    return Frost(
+        return NOT_FROZEN
+    return FreezeState(
         frozen=all(each.frozen for each in found),
         held=any(each.held for each in found),
         refused=next(filter(None, (each.refused for each in found)), None),

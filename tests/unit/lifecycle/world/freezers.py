@@ -61,11 +61,11 @@ class FreezingActors(PausingActors):
 
     def all_comes_to_its_place(self) -> None:
         super().all_comes_to_its_place()
-        self.world.frost_rules.check_end(self.world.tasks())
+        self.world.freeze_rules.check_end(self.world.tasks())
         for raw in self.world.tasks():
             self.world.patch_spec(raw["metadata"]["name"], paused=True, pausePolicy="Freeze")
         self.world.settle()
-        self.world.frost_rules.from_here_on_all_is_well()
+        self.world.freeze_rules.from_here_on_all_is_well()
 
     def _check_place(self, spec: Raw, status: Raw) -> None:
         phase = status.get("phase")
@@ -83,7 +83,7 @@ class FreezingActors(PausingActors):
 
     def end(self) -> None:
         super().end()
-        self.world.frost_rules.check_end(self.world.tasks())
+        self.world.freeze_rules.check_end(self.world.tasks())
 
 
 ORDER: Final = ObjectRef(ORDER_KIND, NAMESPACE, "order", API_VERSION)

@@ -20,7 +20,7 @@ LITTLE = 5
 """A grace period in seconds of which too little may be left when a pod is thawed."""
 
 
-class FrostRules:
+class FreezeRules:
     """Checks what is asked of the node, and what is written of its answers."""
 
     def __init__(

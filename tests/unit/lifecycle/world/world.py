@@ -32,7 +32,7 @@ from .replica_sets import ReplicaSet
 from .rules import Rules
 from .rules_budgets import BudgetRules
 from .rules_families import FamilyRules
-from .rules_freezing import FrostRules
+from .rules_freezing import FreezeRules
 from .rules_jobs import JobRules
 from .rules_pausing import PauseRules
 from .rules_reported import ReportedRules
@@ -59,7 +59,7 @@ class World:
         self.memory = Memory(self.server, self.node)
         self.rules = Rules(self.memory, self.clock)
         self.pause_rules = PauseRules(self.memory, self.clock)
-        self.frost_rules = FrostRules(self.server, self.memory, self.component, self.clock, self._is_frozen_by_order)
+        self.freeze_rules = FreezeRules(self.server, self.memory, self.component, self.clock, self._is_frozen_by_order)
         self.budget_rules = BudgetRules(self.server, self.memory)
         self.family_rules = FamilyRules(self.server, self.memory)
         self.job_rules = JobRules(self.server, self.memory, self.jobs)
@@ -74,7 +74,7 @@ class World:
     def _check_request(self, request: Request) -> None:
         assert self.operator is not None
         if isinstance(request, Delete) and request.ref.kind == CONTROL_KIND:
-            self.frost_rules.check_removal(request)
+            self.freeze_rules.check_removal(request)
             return
         if self.operator.orphan_at_work() is not None:
             self.rules.check_end_of_orphan(request, self.tasks())
@@ -87,7 +87,7 @@ class World:
         other = inherited_stop(task, family_lister) is not None or self.budget_rules.asks_for_an_end(task)
         self.rules.check_request(request, task, inherits=other)
         self.pause_rules.check_request(request, task)
-        self.frost_rules.check_request(request, task, inherits=other)
+        self.freeze_rules.check_request(request, task, inherits=other)
         self.job_rules.check_request(request, task)
         self.reported_rules.check_request(request, task)
         self.family_rules.check_request(request, task, family_lister)
@@ -270,7 +270,7 @@ class World:
         for written in self.memory.written():
             self.rules.check_written(written)
             self.pause_rules.check_written(written)
-            self.frost_rules.check_written(written)
+            self.freeze_rules.check_written(written)
             self.budget_rules.check_written(written)
             self.family_rules.check_written(written)
             self.job_rules.check_written(written)
@@ -278,7 +278,7 @@ class World:
         self.rules.check_truth(self.tasks())
         self.job_rules.check_truth(self.tasks())
         self.pause_rules.check_truth(slow=self.job_rules.slow)
-        self.frost_rules.check_truth(self.tasks())
+        self.freeze_rules.check_truth(self.tasks())
         self.reported_rules.check_truth(self.tasks())
 
     # The end

@@ -8,7 +8,7 @@ import pytest
 from agentstop.api.task import PodPolicy
 from agentstop.cluster.cache import Cache
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
-from agentstop.lifecycle.observation import Frost, Task
+from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
 from agentstop.workloads.pods.controls import ANSWER_AFTER
@@ -62,8 +62,8 @@ def asked(cache: Cache, effect: WorkloadEffect, now: float = 25, task: Task | No
     return [(each.state, each.uid) for each in requests if isinstance(each, AskNode)]
 
 
-def frost(cache: Cache, now: float = 25, task: Task | None = None) -> Frost:
-    return POD.observe(task or whose(), cache.lister, at(now)).frost
+def freeze_state(cache: Cache, now: float = 25, task: Task | None = None) -> FreezeState:
+    return POD.observe(task or whose(), cache.lister, at(now)).freeze_state
 
 
 def frozen_at(cache: Cache, task: Task | None = None) -> Any:
@@ -128,7 +128,7 @@ def test_what_is_gone_is_not_frozen() -> None:
 def test_a_refusal_counts_for_a_while_and_is_said() -> None:
     cache = cluster()
     cache.objects.refuse(CONTROL, AskNode.verb, Rejection(404, "NotFound", "no such kind", at(20)))
-    late = frost(cache).late
+    late = freeze_state(cache).late
 
     assert late is not None
     assert late.reason == "NodesNotAsked"
@@ -169,7 +169,7 @@ def test_what_ended_while_it_was_frozen_makes_room_for_the_next_one() -> None:
     ],
 )
 def test_only_the_answer_to_what_is_asked_for_now_counts(known: Raw, frozen: bool, held: bool) -> None:
-    found = frost(cluster(known), 60)
+    found = freeze_state(cluster(known), 60)
 
     assert (found.frozen, found.held) == (frozen, held)
 
@@ -177,13 +177,13 @@ def test_only_the_answer_to_what_is_asked_for_now_counts(known: Raw, frozen: boo
 def test_a_node_that_never_says_anything_has_frozen_nothing_after_a_while() -> None:
     cache, late = cluster(control("Running")), ASKED + ANSWER_AFTER.total_seconds()
 
-    assert frost(cache, late - 1).held
-    assert not frost(cache, late).held
+    assert freeze_state(cache, late - 1).held
+    assert not freeze_state(cache, late).held
 
 
 def test_what_the_record_says_counts_until_the_node_is_asked_again() -> None:
-    assert frost(cluster(), task=whose(frozen=True)).held
-    assert not frost(cluster(control("Running", answered("Running"))), task=whose(frozen=True)).held
+    assert freeze_state(cluster(), task=whose(frozen=True)).held
+    assert not freeze_state(cluster(control("Running", answered("Running"))), task=whose(frozen=True)).held
 
 
 def test_the_evidence_has_since_when_by_the_nodes_clock() -> None:
@@ -200,12 +200,12 @@ def test_the_evidence_has_since_when_by_the_nodes_clock() -> None:
 def test_a_node_that_cannot_let_it_go_on_is_not_said_to_have_done_so() -> None:
     refused = cluster(control("Running", cannot("CgroupRefused")))
 
-    assert frost(refused, 60, whose(frozen=True)).held
-    assert not frost(refused, 60).held, "it never was frozen"
+    assert freeze_state(refused, 60, whose(frozen=True)).held
+    assert not freeze_state(refused, 60).held, "it never was frozen"
 
 
 def test_what_is_gone_and_not_proven_to_have_ended_is_not_frozen_for_ever() -> None:
-    found = frost(cluster(absent=True), task=whose(frozen=True))
+    found = freeze_state(cluster(absent=True), task=whose(frozen=True))
 
     assert (found.frozen, found.held) == (False, False)
 
@@ -223,7 +223,7 @@ def test_what_is_gone_and_not_proven_to_have_ended_is_not_frozen_for_ever() -> N
     ],
 )
 def test_a_pod_that_its_kubelet_would_end_is_refused(spec: Raw, status: Raw, reason: str) -> None:
-    found = frost(cluster(pod=raw_pod(spec=spec, status=status))).refused
+    found = freeze_state(cluster(pod=raw_pod(spec=spec, status=status))).refused
 
     assert found is not None
     assert found.reason == reason
@@ -234,12 +234,12 @@ def test_other_probes_do_not_count(probe: str) -> None:
     state = {"name": "main", "started": True, "state": {"running": {"startedAt": when(1)}}}
     pod = raw_pod(spec={"containers": [{"name": "main", probe: {}}]}, status={"containerStatuses": [state]})
 
-    assert frost(cluster(pod=pod)).refused is None
+    assert freeze_state(cluster(pod=pod)).refused is None
 
 
 def test_a_node_is_given_its_time_before_it_counts_as_silent() -> None:
     cache, late = cluster(control()), ASKED + ANSWER_AFTER.total_seconds()
-    early, then = frost(cache, late - 1), frost(cache, late)
+    early, then = freeze_state(cache, late - 1), freeze_state(cache, late)
 
     assert (early.late, early.due_at) == (None, at(late))
     assert then.late is not None
@@ -258,13 +258,13 @@ def test_a_node_is_given_its_time_before_it_counts_as_silent() -> None:
     ],
 )
 def test_what_a_node_says_is_passed_on(state: str, reason: str, said: str | None) -> None:
-    late = frost(cluster(control(state, cannot(reason))), 60).late
+    late = freeze_state(cluster(control(state, cannot(reason))), 60).late
 
     assert (late.reason if late is not None else None) == said
 
 
 def test_a_podcontrol_of_another_node_is_said_to_be_forged() -> None:
-    late = frost(cluster(control(nodeName="another"))).late
+    late = freeze_state(cluster(control(nodeName="another"))).late
 
     assert late is not None
     assert late.reason == "PodControlForged"
@@ -272,7 +272,7 @@ def test_a_podcontrol_of_another_node_is_said_to_be_forged() -> None:
 
 def test_a_pod_that_has_not_started_is_waited_for() -> None:
     pod = raw_pod(status={"phase": "Pending", "containerStatuses": [waiting()]})
-    found = frost(cluster(control(status=cannot("CgroupNotFound")), pod=pod))
+    found = freeze_state(cluster(control(status=cannot("CgroupNotFound")), pod=pod))
 
     assert found.waits is not None
     assert (found.waits.reason, found.late) == ("PodNotStarted", None)
@@ -280,7 +280,7 @@ def test_a_pod_that_has_not_started_is_waited_for() -> None:
 
 
 def test_a_kill_is_not_what_a_freeze_waits_for_nor_a_freeze_what_a_kill_waits_for() -> None:
-    assert frost(cluster(control("Killed")), 60).late is None
+    assert freeze_state(cluster(control("Killed")), 60).late is None
     assert POD.observe(whose(), cluster(control()).lister, at(60)).late is None
 
 
@@ -322,4 +322,4 @@ def test_a_pod_that_goes_with_its_task_is_thawed_when_it_goes_and_an_adopted_one
     assert sent(raw_pod(), whose(gone=True)) == []
     assert sent(raw_pod(metadata=GOING), whose(gone=True)) == [deletion]
     assert sent(raw_pod(), whose(gone=True, adopted=True)) == [deletion]
-    assert not frost(cluster(), task=whose(frozen=True, gone=True)).held
+    assert not freeze_state(cluster(), task=whose(frozen=True, gone=True)).held

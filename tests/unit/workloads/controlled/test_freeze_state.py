@@ -3,7 +3,7 @@
 from typing import Any
 
 from agentstop.lifecycle.effects import Freeze, Thaw
-from agentstop.lifecycle.observation import Frost, Task
+from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.objects import ControlRecord
 from agentstop.workloads.requests import AskNode, Patch
 from tests.unit.objects import NAMESPACE, Raw, at, task, when
@@ -29,8 +29,8 @@ def controls(*uids: str, state: str = "Frozen", is_in: str | None = "Frozen") ->
     return {(NAMESPACE, uid): record for uid in uids}
 
 
-def frost(*pods: Raw, whose: Task = RUNNING, **more: Any) -> Frost:
-    return observe(whose, lister(raw_owner("job"), *pods, **more)).frost
+def freeze_state(*pods: Raw, whose: Task = RUNNING, **more: Any) -> FreezeState:
+    return observe(whose, lister(raw_owner("job"), *pods, **more)).freeze_state
 
 
 def asked(*pods: Raw, effect: Any, job: Raw | None = None, whose: Task = RUNNING, **more: Any) -> list[Any]:
@@ -49,22 +49,22 @@ def test_each_pod_that_is_there_is_frozen_and_the_workload_is_left_as_it_is() ->
 def test_all_of_them_have_to_be_frozen() -> None:
     first, second, over = job_pod("first"), job_pod("second"), job_pod("over", status=OVER)
 
-    assert not frost(first, second).held
-    some = frost(first, second, controls=controls("first-uid"))
+    assert not freeze_state(first, second).held
+    some = freeze_state(first, second, controls=controls("first-uid"))
     assert (some.frozen, some.held) == (False, True)
-    assert frost(first, second, over, controls=controls("first-uid", "second-uid")).frozen
-    assert not frost(over).frozen, "there is nothing to freeze"
+    assert freeze_state(first, second, over, controls=controls("first-uid", "second-uid")).frozen
+    assert not freeze_state(over).frozen, "there is nothing to freeze"
 
 
 def test_one_that_is_gone_and_may_live_on_is_waited_for() -> None:
     recorded = {"name": "x-1", "uid": "x-1-uid", "node": "n", "phase": "Running"}
     whose = task(SPEC, RUNNING.status.wire() | {"workload": WORKLOAD | {"pods": [recorded]}})
 
-    assert not frost(job_pod("first"), whose=whose, controls=controls("first-uid")).frozen
+    assert not freeze_state(job_pod("first"), whose=whose, controls=controls("first-uid")).frozen
 
 
 def test_what_of_one_pod_is_refused_is_refused_for_all() -> None:
-    refused = frost(job_pod("first"), job_pod("second", spec={"runtimeClassName": "kata"})).refused
+    refused = freeze_state(job_pod("first"), job_pod("second", spec={"runtimeClassName": "kata"})).refused
 
     assert refused is not None
     assert refused.reason == "RuntimeClass"

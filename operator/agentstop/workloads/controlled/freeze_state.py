@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from agentstop.lifecycle.observation import Frost, Task
+from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.controlled.owned_pods import of_vanished
 from agentstop.workloads.controlled.pod_owner import PodOwner
 from agentstop.workloads.objects import Lister, PodOnNode
 from agentstop.workloads.pods.node_freezes import (
     freeze,
-    frost_of_gone,
-    frost_of_pod,
+    freeze_state_of_gone,
+    freeze_state_of_pod,
     thaw,
     thaw_look_at,
     thaw_to_end,
@@ -20,29 +20,33 @@ from agentstop.workloads.pods.proof import proof_of
 from agentstop.workloads.requests import AskNode, Delete
 
 
-def frost_of_parts(task: Task, parts: list[PodOwner], lister: Lister, now: datetime, *, unreachable: bool) -> Frost:
+def freeze_state_of_parts(
+    task: Task, parts: list[PodOwner], lister: Lister, now: datetime, *, unreachable: bool
+) -> FreezeState:
     """Return what is known of the freeze of all pods of which processes may be left."""
-    return together(each for part in parts for each in _frosts(task, part, lister, now, unreachable=unreachable))
+    return together(each for part in parts for each in _freeze_states(task, part, lister, now, unreachable=unreachable))
 
 
-def _frosts(task: Task, part: PodOwner, lister: Lister, now: datetime, *, unreachable: bool) -> Iterator[Frost]:
+def _freeze_states(
+    task: Task, part: PodOwner, lister: Lister, now: datetime, *, unreachable: bool
+) -> Iterator[FreezeState]:
     stop, members, group = task.status.stop, part.members, part.group
     for each in members.seen:
         if each.live:
-            yield frost_of_pod(each.pod, None if task.gone else each.known, lister, now)
+            yield freeze_state_of_pod(each.pod, None if task.gone else each.known, lister, now)
         elif each.entry.absent and not each.pod.ended and each.empty_at is None:
             proof, _ = proof_of(
                 each.pod, each.entry, stop, lister, now, each.boot_id, known=each.known, unreachable=unreachable
             )
             if proof is None:
-                yield frost_of_gone(each.pod.on_node, each.evidence, lister, now)
+                yield freeze_state_of_gone(each.pod.on_node, each.evidence, lister, now)
     for vanished in members.vanished:
         proof, _ = of_vanished(vanished, group, stop, lister, now, unreachable=unreachable)
         if proof is None:
             where = PodOnNode(members.namespace, vanished.uid, vanished.node)
-            yield frost_of_gone(where, vanished, lister, now)
+            yield freeze_state_of_gone(where, vanished, lister, now)
     for _ in members.strangers:
-        yield Frost()  # whose they are has to be known first
+        yield FreezeState()  # whose they are has to be known first
 
 
 def freeze_on_nodes(task: Task, parts: list[PodOwner], lister: Lister, now: datetime) -> Iterator[AskNode]:
