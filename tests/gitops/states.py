@@ -42,7 +42,7 @@ TASKS = {
     "not looked at yet": _whole("AgentTask", dict(UNSEEN), generation=1),
     "changed, and not looked at since": _task(Phase.RUNNING, observed=1),
     **{f"`{phase}`": _task(phase) for phase in Phase},
-    "`Paused`, coming back": _task(Phase.PAUSED, busy=True),
+    "`Paused`, coming back or thawing": _task(Phase.PAUSED, busy=True),
     "`Stopping`, held up": _task(Phase.STOPPING, held_up=True),
     "`Running`, held up": _task(Phase.RUNNING, held_up=True),
     "being deleted": _task(Phase.RUNNING, deletionTimestamp="2026-11-21T09:44:34Z"),

@@ -93,6 +93,7 @@ async def test_selectors_make_one_order(cli: Cli, paper: Paper) -> None:
         "reason": "Incident",
         "gracePeriodSeconds": 120,
         "hold": False,
+        "freeze": False,
         "drill": False,
         "ttlSecondsAfterFinished": 604_800,
     }

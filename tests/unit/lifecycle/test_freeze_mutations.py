@@ -22,7 +22,7 @@ BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
     (
         FreezingActors,
         "nobody wants to be",
-        Mutation(f"{FREEZING}:freezing", "not case.to_be_frozen", "seen.freeze_state.held"),
+        Mutation(f"{FREEZING}:freezing", "if not case.to_be_frozen", "if seen.freeze_state.held"),
     ),
     (FreezingActors, "until it was killed", Mutation(f"{FREEZES}:thaw_to_end", "due is not None", "False")),
     (
