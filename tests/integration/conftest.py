@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support import apiserver, clusters, shared
+from tests.support import apiserver, clusters, components, installed, shared
 from tests.support.clusters import Cluster, Feature
+from tests.support.components import NodeComponent
 from tests.support.namespaces import Namespace
 from tests.support.operators import Operator, Operators
 from tests.support.run import run_of
@@ -172,3 +173,18 @@ async def launch(ns: Namespace, operators: Operators) -> AsyncIterator[Operators
     yield operators
     ended = await operators.end_private()
     assert not [each.program.log for each in ended if "Traceback" in each.program.text()]
+
+
+@pytest.fixture
+async def node(ns: Namespace, cluster: Cluster) -> AsyncIterator[NodeComponent]:
+    """The component on the cluster's node."""
+    async with components.component(cluster, ns.name) as made:
+        yield made
+
+
+@pytest.fixture
+async def asking(ns: Namespace, cluster: Cluster, launch: Operators) -> Operator:
+    """An operator that asks the nodes."""
+    if Feature.RBAC in cluster.features and cluster.operator_kubeconfig is not None:
+        await installed.let_ask_nodes(cluster.kube, ns.name)
+    return await launch.start(ns.name, options=["--ask-nodes"])

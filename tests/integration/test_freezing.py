@@ -3,11 +3,11 @@
 The judge is what the agent writes. On the playground's node the test puts the processes into the pods' cgroups.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
-from tests.support import agents, cgroups, components, installed, manifests
+from tests.support import agents, cgroups, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.components import NodeComponent, controls
 from tests.support.kube import PODS, KubeError, Object
@@ -33,20 +33,6 @@ ON_THE_WAY = 0.5
 
 A_FEW_BEATS = 5
 """So often an agent says something in the time between its thaw and SIGTERM, at most: none but what it had begun."""
-
-
-@pytest.fixture
-async def node(ns: Namespace, cluster: Cluster) -> AsyncIterator[NodeComponent]:
-    async with components.component(cluster, ns.name) as made:
-        yield made
-
-
-@pytest.fixture
-async def asking(ns: Namespace, cluster: Cluster, launch: Operators) -> Operator:
-    """An operator that asks the nodes."""
-    if Feature.RBAC in cluster.features and cluster.operator_kubeconfig is not None:
-        await installed.let_ask_nodes(cluster.kube, ns.name)
-    return await launch.start(ns.name, options=["--ask-nodes"])
 
 
 async def beating(ns: Namespace, node: NodeComponent, script: str = BEATING, *, grace: int = 20) -> Object:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import agents, components, installed
-from tests.support.clusters import Cluster, Feature
+from tests.support import agents
+from tests.support.clusters import Cluster
 from tests.support.components import NodeComponent
 from tests.support.kube import TASKS, KubeError, Object
 from tests.support.laws import exit_code, pods_of, stalled, status, stop_of
@@ -26,20 +26,6 @@ BEATING = (
 """Says a number again and again, and never the same one twice; ends well on SIGTERM."""
 
 FREEZE: Object = {"freeze": True, "reason": "Incident"}
-
-
-@pytest.fixture
-async def node(ns: Namespace, cluster: Cluster) -> AsyncIterator[NodeComponent]:
-    async with components.component(cluster, ns.name) as made:
-        yield made
-
-
-@pytest.fixture
-async def asking(ns: Namespace, cluster: Cluster, launch: Operators, node: NodeComponent) -> Operator:
-    """An operator that asks the nodes."""
-    if Feature.RBAC in cluster.features and cluster.operator_kubeconfig is not None:
-        await installed.let_ask_nodes(cluster.kube, ns.name)
-    return await launch.start(ns.name, options=["--ask-nodes"])
 
 
 @pytest.fixture

@@ -3,20 +3,19 @@
 The judge is the process table. On the playground's node the test puts the processes into the pods' cgroups.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.support import agents, cgroups, components, installed
+from tests.support import agents, cgroups
 from tests.support.clusters import Cluster, Feature
 from tests.support.components import NodeComponent, controls
 from tests.support.kube import POD_CONTROLS, Object
 from tests.support.laws import conditions_of, exit_code, moment, pods_of, status, stop_of
 from tests.support.namespaces import Namespace
 from tests.support.nodes import dead_kubelet
-from tests.support.operators import Operator, Operators
+from tests.support.operators import Operator
 from tests.support.waiting import PATIENCE, until
 
 PRECISION = 2.0
@@ -24,20 +23,6 @@ PRECISION = 2.0
 
 AFTERWARDS = 2.0
 """Seconds for which nothing may be seen of an agent whose task is Stopped."""
-
-
-@pytest.fixture
-async def node(ns: Namespace, cluster: Cluster) -> AsyncIterator[NodeComponent]:
-    async with components.component(cluster, ns.name) as made:
-        yield made
-
-
-@pytest.fixture
-async def asking(ns: Namespace, cluster: Cluster, launch: Operators, node: NodeComponent) -> Operator:
-    """An operator that asks the nodes."""
-    if Feature.RBAC in cluster.features and cluster.operator_kubeconfig is not None:
-        await installed.let_ask_nodes(cluster.kube, ns.name)
-    return await launch.start(ns.name, options=["--ask-nodes"])
 
 
 async def deaf(ns: Namespace, node: NodeComponent, name: str, *, grace: int, **spec: object) -> str:
