@@ -93,7 +93,7 @@ def _freezing(case: DecisionInput) -> Decision:
 def _back(case: DecisionInput) -> Decision | None:
     """Have a task go on that was frozen; None where nothing of it is, and nothing was."""
     seen = case.seen
-    unknown = _was_frozen(case) and (not case.limits.ask_nodes or _unread(case) is not None)
+    unknown = _was_frozen(case) and (not case.limits.ask_nodes or seen.blocked is not None)
     if seen.freeze_state.held or unknown:
         return _thawing(case)
     if case.phase is Phase.PAUSED and _was_frozen(case):
@@ -121,7 +121,7 @@ def _thawing(case: DecisionInput) -> Decision:
     free = case.limits.ask_nodes and not (problem or case.family.unknown)
     if case.task.gone:
         recorded, free = True, True  # nobody will ask for anything any more
-    stalled = problem or blind or case.seen.freeze_state.late or _unread(case)
+    stalled = problem or blind or case.seen.freeze_state.late or case.seen.blocked
     looks = (case.seen.freeze_state.due_at, now + case.timings.overdue_recheck)
     again = min(at for at in looks if at is not None and at > now)
     return Decision(
