@@ -153,7 +153,7 @@ async def test_a_pause_says_that_not_even_a_stop_shortens_it(cli: Cli, paper: Pa
 @pytest.mark.parametrize("spec", [{"pausePolicy": "Freeze"}, {}])
 async def test_a_freeze_ends_nothing_and_sets_the_policy(cli: Cli, paper: Paper, spec: Object) -> None:
     await paper.task("a", {"phase": "Running", "gracePeriodSeconds": 600}, **spec)
-    done = await cli("pause", "a", *([] if spec else ["--freeze"]), "--no-wait", "-n", paper.namespace)
+    done = await cli("pause" if spec else "freeze", "a", "--no-wait", "-n", paper.namespace)
     assert done.code == 0, done.err
     assert "may take" not in done.err
     found = (await paper.get("a"))["spec"]

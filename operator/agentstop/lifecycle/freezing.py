@@ -99,7 +99,7 @@ def _back(case: DecisionInput) -> Decision | None:
     if case.phase is Phase.PAUSED and _was_frozen(case):
         problem = case.family.problem or case.order_effect.hold
         return Decision(
-            status=_thawed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=problem or seen.blocked)),
+            status=_thawed(case, next_status(case, Phase.RUNNING, RUNNING, stalled=problem)),
             wake_at=case.now,
         )
     return None

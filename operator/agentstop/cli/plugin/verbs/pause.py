@@ -1,6 +1,5 @@
 """`agentstop pause` and `agentstop resume`: each task is patched, many at a time."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -33,18 +32,16 @@ RESUME: Final = Change(
 
 
 @click.command(cls=Verb, short_help="halt tasks until they are resumed")
-@click.option("--freeze", is_flag=True, help="Freeze the processes: sets spec.pausePolicy to Freeze.")
 @options
 @click.pass_obj
-def pause(session: Session, /, freeze: bool, **given: Any) -> int:
+def pause(session: Session, /, **given: Any) -> int:
     """Halts tasks until they are resumed, as their spec.pausePolicy says.
 
     Terminate, the default, ends the processes: afterwards a task's pod is made anew, and any other workload, which is
     suspended or scaled to nothing, runs again. Freeze has the nodes' kernels hold the processes where they are, and
-    takes the component on each node.
+    takes the component on each node; `agentstop freeze` sets it.
     """
-    change = replace(PAUSE, spec={**PAUSE.spec, "pausePolicy": "Freeze"}, ends=False) if freeze else PAUSE
-    return carry_out(session, change, selection_of(given), **given)
+    return carry_out(session, PAUSE, selection_of(given), **given)
 
 
 @click.command(cls=Verb, short_help="let paused tasks run again")
