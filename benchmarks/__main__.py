@@ -23,6 +23,7 @@ from benchmarks.idle import idle
 from benchmarks.jobs import job_path
 from benchmarks.marks import TooSlowError
 from benchmarks.mass import mass_stop
+from benchmarks.meter import meter
 from benchmarks.operator_process import OperatorFailedError
 from benchmarks.orders import NAMESPACES, WrongError, orders
 from benchmarks.report import missed, show, write_json, write_plot
@@ -33,7 +34,19 @@ from benchmarks.stage import Stage, install_crds, stage
 from benchmarks.startup import StartFailedError, startup
 from benchmarks.tethers import tethers
 
-PARTS: Final = ("idle", "mass", "jobs", "family", "orders", "startup", "gateway", "reporting", "tethers", "scale")
+PARTS: Final = (
+    "idle",
+    "mass",
+    "jobs",
+    "family",
+    "orders",
+    "startup",
+    "gateway",
+    "meter",
+    "reporting",
+    "tethers",
+    "scale",
+)
 SMALLEST_SCALE: Final = 50
 LINE_WIDTH: Final = 140
 
@@ -193,6 +206,9 @@ async def _measure(
                 results.gateway = await gateway(
                     place, options.idle, options.tasks, options.rounds, options.scale, log, say
                 )
+        if "meter" in parts:
+            async with part() as place:
+                results.meter = await meter(place, log, say)
         if "reporting" in parts:
             async with part() as place:
                 results.reporting = await reporting(place, options.reporting, options.idle, options.rounds, log, say)

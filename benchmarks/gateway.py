@@ -107,12 +107,15 @@ class _Door:
 
 
 @asynccontextmanager
-async def _door(namespace: str, log: Path) -> AsyncIterator[_Door]:
+async def gateway_process(
+    namespace: str, log: Path, options: Sequence[str]
+) -> AsyncIterator[tuple[OperatorProcess, str, aiohttp.ClientSession]]:
+    """Start a gateway with an API key; yield it with its URL, and with a session of whoever holds the key."""
     port = free_port()
     key, entry = make_key("benchmark", "benchmark", ("system:masters",))
     keys = log.with_name("keys.yaml")
     keys.write_text(yaml.safe_dump({"keys": [entry.model_dump(mode="json")]}), encoding="utf-8")
-    arguments = ["gateway", "--port", str(port), "-n", namespace, "--keys", str(keys), "--wait", "0"]
+    arguments = ["gateway", "--port", str(port), "-n", namespace, "--keys", str(keys), *options]
     async with (
         started(arguments, port, log.with_name("gateway.log")) as process,
         aiohttp.ClientSession(
@@ -121,7 +124,13 @@ async def _door(namespace: str, log: Path) -> AsyncIterator[_Door]:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=60),
         ) as session,
     ):
-        yield _Door(process, f"http://127.0.0.1:{port}", namespace, session)
+        yield process, f"http://127.0.0.1:{port}", session
+
+
+@asynccontextmanager
+async def _door(namespace: str, log: Path) -> AsyncIterator[_Door]:
+    async with gateway_process(namespace, log, ["--wait", "0"]) as (process, url, session):
+        yield _Door(process, url, namespace, session)
 
 
 def _ways(place: Stage, door: _Door, uids: Uids) -> dict[str, Stop]:

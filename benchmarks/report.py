@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.contenders import BY_HAND, JOBS, RAW
 from benchmarks.gateway import PATCH
-from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Reporting, Results, Tethers
+from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Meter, Reporting, Results, Taking, Tethers
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -53,6 +53,8 @@ def show(results: Results, console: Console) -> None:
     if results.gateway is not None:
         console.print(_table(results.gateway.single, "Gateway: one stop at a time, until the answer", {"raw": PATCH}))
         console.print(_gateway_table(results.gateway))
+    if results.meter is not None:
+        console.print(_meter_table(results.meter))
     if results.reporting is not None:
         what = f"Report that passes a limit, while {results.reporting.count} tasks report: until the effect is accepted"
         console.print(_table(results.reporting.effect, what, {"raw": RAW}))
@@ -91,6 +93,7 @@ def write_json(results: Results, path: Path) -> None:
         "crowd": None,
         "startup": None,
         "gateway": None,
+        "meter": None,
         "reporting": None,
         "tethers": None,
         "scale": [
@@ -161,6 +164,14 @@ def write_json(results: Results, path: Path) -> None:
             "tasks": found.tasks,
             "readySeconds": round(found.ready_seconds, 2),
             "residentMiBWithTasks": round(found.resident_mib, 1),
+        }
+    if results.meter is not None:
+        document["meter"] = {
+            "tasks": results.meter.tasks,
+            "spansInOne": results.meter.spans,
+            "sentPerSecond": results.meter.per_second,
+            "paced": _taking(results.meter.paced),
+            "flood": _taking(results.meter.flood),
         }
     if results.reporting is not None:
         document["reporting"] = {
@@ -249,6 +260,26 @@ def _gateway_table(found: Gateway) -> Table:
     return table
 
 
+def _meter_table(found: Meter) -> Table:
+    title = f"Meter: spans of {found.tasks} tasks, {found.spans} in one request"
+    table = Table("", title=title, title_justify="left")
+    columns = ("taken a second", "refused", "answer p50 ms", "p99 ms", "gateway, share", "memory before, MiB", "most")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, each in ((f"{found.per_second} sent a second", found.paced), ("without a pause", found.flood)):
+        table.add_row(
+            name,
+            f"{each.taken_per_second:.0f}",
+            f"{each.refused_per_second:.0f}",
+            f"{each.answer.p50_ms:.1f}",
+            f"{each.answer.p99_ms:.1f}",
+            f"{each.gateway_share:.2f}",
+            f"{each.before_mib:.0f}",
+            f"{each.peak_mib:.0f}",
+        )
+    return table
+
+
 def _load_table(found: Reporting) -> Table:
     title = f"{found.count} tasks that report every {found.every_seconds:g} s, and as many Leases: by rounds"
     table = Table("", title=title, title_justify="left")
@@ -280,6 +311,17 @@ def _tethers_table(found: Tethers) -> Table:
     )
     table.add_row("the same, p99", f"{found.late.percentile(0.99):.1f} s late")
     return table
+
+
+def _taking(found: Taking) -> dict[str, Any]:
+    return {
+        "takenPerSecond": round(found.taken_per_second),
+        "refusedPerSecond": round(found.refused_per_second),
+        "answerMs": found.answer.wire(),
+        "gatewayShareOfProcessor": round(found.gateway_share, 2),
+        "residentMiBBefore": round(found.before_mib, 1),
+        "peakMiB": round(found.peak_mib, 1),
+    }
 
 
 def _wire(latencies: ByContender) -> dict[str, Any]:

@@ -238,6 +238,37 @@ class Tethers:
     """From when a Lease that is renewed no more has run out, until the effect is accepted."""
 
 
+@dataclass(frozen=True)
+class Taking:
+    """Spans that were sent to the gateway's meter for a while."""
+
+    taken_per_second: float
+    refused_per_second: float
+    """With 429, and when to come again."""
+    answer: Latencies
+    """Until the answer of each request that was taken."""
+    gateway_share: float
+    """Of a processor, that the gateway used meanwhile."""
+    before_mib: float
+    """Its resident memory before that."""
+    peak_mib: float
+    """The most that it ever was up to the end."""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """The gateway's meter. Each span that was taken stands in a usage in the end, once."""
+
+    tasks: int
+    spans: int
+    """In one request."""
+    per_second: int
+    """So many spans were sent a second."""
+    paced: Taking
+    flood: Taking
+    """Sent without a pause."""
+
+
 @dataclass
 class Results:
     """All of one run."""
@@ -257,6 +288,7 @@ class Results:
     crowd: Crowd | None = None
     startup: Startup | None = None
     gateway: Gateway | None = None
+    meter: Meter | None = None
     reporting: Reporting | None = None
     tethers: Tethers | None = None
     scale: list[Scale] = field(default_factory=list)

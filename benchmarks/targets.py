@@ -22,6 +22,8 @@ MAX_ADDED_P99_MS: Final = 10.0
 MIN_GATEWAY_THROUGHPUT: Final = 0.8
 MAX_GATEWAY_READY_SECONDS: Final = 10.0
 MAX_STREAMS_MB: Final = 150.0
+MAX_FLOOD_MB: Final = 100.0
+"""So much more memory than before: what the documentation of the meter says of the bodies that it reads."""
 MB_IN_MIB: Final = 1.048576
 SCALE_TASKS: Final = 10_000
 MAX_READY_SECONDS: Final = 15.0
@@ -51,6 +53,7 @@ def targets(results: Results) -> list[Target]:
         *_orders(results),
         *_startup(results),
         *_gateway(results),
+        *_meter(results),
         *_reporting(results),
         *_tethers(results),
         *_scale(results),
@@ -131,6 +134,14 @@ def _gateway(results: Results) -> list[Target]:
         (f"{memory:.0f} MB", memory <= MAX_STREAMS_MB),
     )
     return [Target(*what, *one) for what, one in zip(whats, measured, strict=True)]
+
+
+def _meter(results: Results) -> list[Target]:
+    what, wanted = "meter, memory that a flood adds", f"<= {MAX_FLOOD_MB:.0f} MB"
+    if results.meter is None:
+        return [_unmeasured(what, wanted)]
+    added = (results.meter.flood.peak_mib - results.meter.paced.before_mib) * MB_IN_MIB
+    return [Target(what, wanted, f"{added:.0f} MB", added <= MAX_FLOOD_MB)]
 
 
 def _reporting(results: Results) -> list[Target]:
