@@ -17,7 +17,8 @@ from tests.support.workloads import Workloads
 
 CLUSTERS = ("playground", "apiserver", "whole")
 
-LACKS = {"playground": frozenset({Feature.RBAC, Feature.KUBELET_COMMAND, Feature.MEMORY_LIMITS})}
+REAL = frozenset({Feature.KUBELET_COMMAND, Feature.MEMORY_LIMITS, Feature.IMAGE_CHANGES})
+LACKS = {"playground": REAL | {Feature.RBAC}}
 """What a cluster never has: none is started for a test that needs it."""
 
 ALONE = ("test_busy_kubelets", "test_crowd")

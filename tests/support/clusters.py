@@ -33,6 +33,7 @@ class Feature(enum.Enum):
     REHEARSAL = "the node plays dead on request"
     KUBELET_COMMAND = "its kubelet can be ended (--kubelet-command)"
     MEMORY_LIMITS = "containers are held to their memory limits"
+    IMAGE_CHANGES = "containers are started anew when somebody changes their image"
     PROCESSES = "containers are processes of this machine"
     PAPER_NODES = "nobody looks after nodes, so that a test may write what they say"
     OWN_SERVER = "the API server is a process of the tests, which they may halt"
@@ -195,7 +196,7 @@ async def whole(kubeconfig: Path, folder: Path, kubelet_command: str | None = No
     kube = await Kube.open(kubeconfig)
     try:
         await install_crds(kube)
-        features = {Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.MEMORY_LIMITS}
+        features = {Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, Feature.MEMORY_LIMITS, Feature.IMAGE_CHANGES}
         if not await definitions.belong_to_others(kube):
             await definitions.install(kube, definitions.sandboxes())
             if not await controllers.is_at_work(kube, "sandbox"):
