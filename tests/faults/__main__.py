@@ -10,15 +10,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.faults.campaign import Campaign
+from tests.faults.campaign import UNDISTURBED, Campaign
 from tests.faults.lane import Lane, Run
 from tests.faults.points import Kind, Point
 from tests.faults.scenarios import SCENARIOS
 from tests.support import apiserver, clusters
 
 LANES: Final = 3
-
-UNDISTURBED: Final = "undisturbed"
 
 
 def _told(run: Run) -> None:
@@ -27,7 +25,7 @@ def _told(run: Run) -> None:
         print("." if not run.missed else "-", end="", flush=True)
         return
     again = f"--scenario {run.scenario}" + (f" --at {run.point}" if run.point else "")
-    where = f" at {run.point}: {run.traffic.struck or 'not reached'}" if run.point else ", undisturbed"
+    where = f" at {run.point}: {run.traffic.struck or 'nothing was struck'}" if run.point else ", undisturbed"
     print(f"\nFAILED {run.scenario}{where}")
     for problem in run.problems:
         print("  " + problem.replace("\n", "\n  "))
@@ -41,6 +39,9 @@ def _print_table(campaign: Campaign, seconds: float) -> int:
     for row in rows:
         at = ", ".join(str(run.point or "-") for run in row.failed)
         print(f"{row.scenario:<16}{row.kind:<16}{len(row.runs):>8}{len(row.missed):>8}{len(row.failed):>8}  {at}")
+    missed = [f"{run.scenario} {run.point}" for row in rows for run in row.missed]
+    if missed:
+        print(f"{len(missed)} struck nothing, as what they name did not come about again: {', '.join(missed)}")
     failed = sum(len(row.failed) for row in rows)
     print(f"in {seconds:.0f} s")
     print(f"{sum(len(row.runs) for row in rows)} points, {failed} failed")

@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.lane import Lane, Run
-from tests.faults.outcome import Outcome
 from tests.faults.points import KILLING, WATCH_ENDING, Kind, Point, points
 
 BESIDE: Final = 6
 """So many points are played at once behind one operator, where that disturbs none of them."""
 
 TRIES: Final = 3
-"""So often a point is played that is not reached: how many writes there are depends on what is seen in time."""
+"""So often a point is played where the fault strikes nothing, as some of what is written depends on what is seen in
+time. Beside others it is played once; one of them may have ended the watch that was to bring the event."""
+
+
+UNDISTURBED: Final = "undisturbed"
+"""The run from which it is learned what there is."""
+
+NOWHERE: Final = "the run without a fault has nothing there"
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Row:
 
     scenario: str
     kind: str
+    """Of the faults, or UNDISTURBED."""
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -31,11 +38,18 @@ class Row:
 
     @property
     def missed(self) -> list[Run]:
-        """The runs in which the fault came upon nothing: an Event less is posted, or a phase passes unseen."""
+        """The runs in which the fault struck nothing: an Event less was posted, or a phase passed unseen."""
         return [run for run in self.runs if run.missed]
 
 
-Batch = tuple[str, Sequence[Point], Outcome | None]
+@dataclass(frozen=True)
+class Batch:
+    """What is played at once."""
+
+    learned: Run
+    """The run without a fault."""
+    points: Sequence[Point]
+    tries: int = TRIES
 
 
 class Campaign:
@@ -46,7 +60,8 @@ class Campaign:
         self._kinds = kinds
         self._at = at
         self._told = told
-        self._queue: asyncio.Queue[Batch] = asyncio.Queue()
+        self._queue: asyncio.Queue[str | Batch] = asyncio.Queue()
+        """Scenarios to learn, and what is to be played."""
         self._last: list[Batch] = []
         """What takes two replicas."""
         self.rows: dict[tuple[str, str], Row] = {}
@@ -54,7 +69,7 @@ class Campaign:
     async def play(self, scenarios: Sequence[str], lanes: Sequence[Lane]) -> None:
         """Play all of it."""
         for name in scenarios:
-            self._queue.put_nowait((name, (), None))
+            self._queue.put_nowait(name)
         await self._work_off(lanes)
         # A lane becomes one of two replicas once, and not at each turn.
         for batch in self._last:
@@ -76,36 +91,44 @@ class Campaign:
 
     async def _work(self, lane: Lane) -> None:
         while True:
-            scenario, batch, reference = await self._queue.get()
-            await lane.stand_by(wanted=bool(batch) and batch[0].kind is Kind.FAILOVER)
-            if batch:
-                await asyncio.gather(*(self._one(lane, scenario, point, reference) for point in batch))
+            wanted = await self._queue.get()
+            if isinstance(wanted, str):
+                await lane.stand_by(wanted=False)
+                await self._learn(lane, wanted)
             else:
-                await self._learn(lane, scenario)
+                await lane.stand_by(wanted=wanted.points[0].kind is Kind.FAILOVER)
+                await self._play(lane, wanted)
             self._queue.task_done()
 
     async def _learn(self, lane: Lane, scenario: str) -> None:
         """Play a scenario without a fault, and queue what can be broken in it."""
-        run = await self._one(lane, scenario, None, None)
-        if run.outcome is None or run.problems:
+        learned = await lane.learn(scenario)
+        self._take(learned, UNDISTURBED)
+        if learned.outcome is None or learned.problems:
             return
-        events = {resource: len(found) for resource, found in run.traffic.events.items()}
-        wanted = self._at or [each for kind in self._kinds for each in points(kind, len(run.traffic.writes), events)]
-        for batch in batches(wanted):
+        events = {resource: len(found) for resource, found in learned.traffic.events.items()}
+        kinds = list(Kind) if self._at else self._kinds
+        every = [each for kind in kinds for each in points(kind, len(learned.traffic.writes), events)]
+        for missing in (each for each in self._at if each not in every):
+            self._take(Run(scenario, missing, None, learned.traffic, [NOWHERE]), missing.kind)
+        for batch in batches([each for each in every if not self._at or each in self._at]):
+            played = Batch(learned, batch)
             if batch[0].kind is Kind.FAILOVER:
-                self._last.append((scenario, batch, run.outcome))
+                self._last.append(played)
             else:
-                self._queue.put_nowait((scenario, batch, run.outcome))
+                self._queue.put_nowait(played)
 
-    async def _one(self, lane: Lane, scenario: str, point: Point | None, reference: Outcome | None) -> Run:
-        for _ in range(TRIES):
-            run = await lane.play(scenario, point, reference)
-            if not run.missed:
-                break
-        kind = point.kind if point is not None else "undisturbed"
-        self.rows.setdefault((scenario, kind), Row(scenario, kind)).runs.append(run)
+    async def _play(self, lane: Lane, batch: Batch) -> None:
+        runs = await asyncio.gather(*(lane.play(batch.learned, point) for point in batch.points))
+        for point, run in zip(batch.points, runs, strict=True):
+            if run.missed and batch.tries > 1:
+                self._queue.put_nowait(Batch(batch.learned, (point,), batch.tries - 1))
+            else:
+                self._take(run, point.kind)
+
+    def _take(self, run: Run, kind: str) -> None:
+        self.rows.setdefault((run.scenario, kind), Row(run.scenario, kind)).runs.append(run)
         self._told(run)
-        return run
 
 
 def batches(wanted: Sequence[Point]) -> Iterator[Sequence[Point]]:

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def missed(self) -> bool:
-        """Whether it came to its end with fewer writes or events than the run without a fault."""
+        """Whether it came to its end without what the fault was to strike."""
         return self.point is not None and not self.traffic.struck and not self.problems
 
 
@@ -105,11 +105,20 @@ class Lane:
             await self._other.operator.program.end()
         await self._acting.operator.program.end()
 
-    async def play(self, scenario: str, point: Point | None = None, reference: Outcome | None = None) -> Run:
-        """Play a scenario, with a fault in it if one is given, and hold it against a run without one."""
+    async def learn(self, scenario: str) -> Run:
+        """Play a scenario without a fault."""
+        return await self._play(scenario, None, None)
+
+    async def play(self, learned: Run, point: Point) -> Run:
+        """Play what was played in a run without a fault, with one in it; hold it against that run."""
+        return await self._play(learned.scenario, point, learned)
+
+    async def _play(self, scenario: str, point: Point | None, learned: Run | None) -> Run:
+        place = learned.traffic.place_of(point) if learned is not None and point is not None else None
+        reference = learned.outcome if learned is not None else None
         namespace = self._free.pop() if self._namespaces else f"t-{secrets.token_hex(4)}"
         stage = Stage.of(self._cluster, namespace)
-        traffic = Traffic(namespace, point, witness(stage.ns))
+        traffic = Traffic(namespace, point, place, witness(stage.ns))
         self._acting.proxy.follow(traffic)
         self._other.proxy.follow(traffic, events=False)
         self._playing.append(traffic)

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.faults.masks import without_moments
 from tests.faults.scenarios import Stage
 from tests.faults.traffic import Traffic, Write
 from tests.support.kube import PODS, REPLICA_SETS, SANDBOXES, Kind, KubeError, Object
 from tests.support.laws import status
 from tests.support.orders import ORDERS
 from tests.support.workloads import KINDS
-
-_UID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-_TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_SECONDS: Final = re.compile(r"\b\d+(\.\d+)? ?(s|seconds?)\b")
 
 _PASSING: Final = frozenset({"resourceVersion", "durationSeconds", "pausedSeconds", "signalSeconds", "haltSeconds"})
 """Fields whose values are other ones each time."""
@@ -54,7 +51,7 @@ class Mask:
         """Return a text without names, UIDs, times and durations."""
         for name in sorted(self._names, key=len, reverse=True):
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self._names[name], text)
-        return _SECONDS.sub("SECONDS", _TIME.sub("TIME", _UID.sub("UID", text)))
+        return without_moments(text)
 
     def value(self, value: Any) -> Any:
         """Return a value without them; what has no order of its own is sorted."""

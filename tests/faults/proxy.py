@@ -232,7 +232,9 @@ class Proxy:
             def passed(kind: str, item: Object) -> None:
                 self._views.brought(collection, kind, item)
 
-            breaker = Breaker(target.resource, self._watched.get, response.write, lambda: self._kill(stale=True))
+            breaker = Breaker(
+                target.resource, collection, self._watched.get, response.write, lambda: self._kill(stale=True)
+            )
             with suppress(ConnectionError, aiohttp.ClientError):
                 await breaker.run(read(answer.content), passed)
             return response

@@ -1,7 +1,8 @@
 """The parts of the proxy: what a point is called, what it strikes, and what becomes of a watch's lines."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,22 +55,85 @@ def test_a_path_says_what_a_request_is_about(path: str, target: Target) -> None:
     assert Target.of(path) == target
 
 
-def test_a_fault_strikes_once() -> None:
-    traffic = Traffic(NAMESPACE, Point(2, Fault.LOST))
-    struck = [traffic.write("PUT", "/api/v1/namespaces/t-0/pods/a", b"")[1] for _ in range(3)]
-    assert struck == [None, Fault.LOST, None]
+WRITTEN = (
+    ("PATCH", "/api/v1/namespaces/{ns}/pods/a", {"metadata": {"uid": "{uid}"}, "spec": {"activeDeadlineSeconds": 1}}),
+    ("DELETE", "/api/v1/namespaces/{ns}/pods/w-x7kq2", {"preconditions": {"uid": "{uid}"}}),
+    ("DELETE", "/api/v1/namespaces/{ns}/pods/w-6b9df8c7d4-h2v5n", {"gracePeriodSeconds": 1}),
+    ("POST", "/apis/events.k8s.io/v1/namespaces/{ns}/events", {"metadata": {"name": "a.{hex}"}, "eventTime": "{time}"}),
+    ("PUT", "/apis/agentstop.dev/v1alpha1/namespaces/{ns}/agenttasks/a/status", {"status": {"phase": "Stopped"}}),
+)
+"""Of one run; in another one other names, UIDs and times are in it."""
+
+ANOTHER = {
+    "{uid}": "6d5a6f0e-5f0c-4b0e-9c5e-0a0b0c0d0e0f",
+    "{time}": "2026-01-02T03:04:05.6Z",
+    "{hex}": "0123456789abcdef",
+    "{ns}": "t-1",
+    "x7kq2": "bb4zt",
+    "6b9df8c7d4-h2v5n": "z4t7k2m5q9-9kk8w",
+}
+ONE = {
+    "{uid}": "7d5a6f0e-5f0c-4b0e-9c5e-0a0b0c0d0e0f",
+    "{time}": "2026-02-02T03:04:05.6Z",
+    "{hex}": "f123456789abcdef",
+    "{ns}": NAMESPACE,
+}
+
+
+def write(traffic: Traffic, number: int, names: Mapping[str, str]) -> Fault | None:
+    """Have one of these written."""
+    verb, path, body = WRITTEN[number]
+    text = json.dumps(body)
+    for before, after in names.items():
+        path, text = path.replace(before, after), text.replace(before, after)
+    return traffic.write(verb, path, text.encode())[1]
+
+
+@pytest.mark.parametrize("number", range(len(WRITTEN)))
+def test_a_write_is_found_again_in_another_run(number: int) -> None:
+    learned = Traffic(NAMESPACE)
+    for each in range(len(WRITTEN)):
+        write(learned, each, ONE)
+    point = Point(number + 1, Fault.LOST)
+    traffic = Traffic("t-1", point, learned.place_of(point))
+    # More is written than when it was learned, and in another order; it is struck once all the same.
+    struck = [each for each in reversed(range(len(WRITTEN))) if write(traffic, each, ANOTHER) is Fault.LOST]
+    assert struck == [number]
+    assert write(traffic, number, ANOTHER) is None
+
+
+def test_of_writes_that_are_alike_the_same_one_is_struck() -> None:
+    learned = Traffic(NAMESPACE)
+    for _ in range(3):
+        write(learned, 0, ONE)
+    point = Point(2, Fault.LOST)
+    traffic = Traffic("t-1", point, learned.place_of(point))
+    assert [write(traffic, number, ANOTHER) for number in (0, 1, 0, 0)] == [None, None, Fault.LOST, None]
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "after"),
+    [(0, ": 1", ": 2"), (0, "PATCH", "PUT"), (0, "pods/a", "pods/b"), (4, "Stopped", "Stopping"), (4, "/status", "")],
+)
+def test_another_write_is_another_place(number: int, before: str, after: str) -> None:
+    learned = Traffic(NAMESPACE)
+    write(learned, number, ONE)
+    verb, path, body = WRITTEN[number]
+    content = json.dumps(body).replace(before, after)
+    other = Traffic("t-1").write(verb.replace(before, after), path.replace(before, after), content.encode())[0]
+    assert other.place.what != learned.writes[0].place.what or other.place.digest != learned.writes[0].place.digest
 
 
 def pod(name: str, version: int) -> Object:
     return {"metadata": {"name": name, "uid": name, "namespace": NAMESPACE, "resourceVersion": str(version)}}
 
 
+PODS_WATCH = Collection.of("/api/v1/pods", {"labelSelector": "agentstop.dev/task"})
 EVENTS = (("ADDED", pod("a", 1)), ("MODIFIED", pod("b", 2)), ("MODIFIED", pod("a", 3)), ("DELETED", pod("a", 4)))
 
 
-async def brought(point: Point | None, events: Sequence[tuple[str, Object]] = EVENTS) -> list[tuple[str, str]]:
-    """Return what comes out of a watch: types, and versions or codes."""
-    traffic = Traffic(NAMESPACE, point)
+async def watched(traffic: Traffic, events: Sequence[tuple[str, Object]]) -> list[dict[str, Any]]:
+    """Return what comes out of a watch."""
     out: list[dict[str, Any]] = []
 
     async def lines() -> AsyncIterator[bytes]:
@@ -79,13 +143,38 @@ async def brought(point: Point | None, events: Sequence[tuple[str, Object]] = EV
     async def send(content: bytes) -> None:
         out.append(json.loads(content))
 
-    breaker = Breaker("pods", {NAMESPACE: traffic}.get, send, lambda: out.append({"type": "STALE", "object": {}}))
-    await breaker.run(lines(), lambda kind, item: None)
-    assert point is None or traffic.struck
+    def stale() -> None:
+        out.append({"type": "STALE", "object": {}})
+
+    await Breaker("pods", PODS_WATCH, {NAMESPACE: traffic}.get, send, stale).run(lines(), lambda kind, item: None)
+    return out
+
+
+async def brought(point: Point | None, events: Sequence[tuple[str, Object]] = EVENTS) -> list[tuple[str, str]]:
+    """Return what comes out of a watch: types, and versions or codes."""
+    learned = Traffic(NAMESPACE)
+    out = await watched(learned, events)
+    if point is not None:
+        traffic = Traffic(NAMESPACE, point, learned.place_of(point))
+        out = await watched(traffic, events)
+        assert traffic.struck
     return [
         (each["type"], str(each["object"].get("code") or each["object"].get("metadata", {}).get("resourceVersion")))
         for each in out
     ]
+
+
+async def test_an_event_is_told_by_what_it_says_and_by_its_watch() -> None:
+    learned = Traffic(NAMESPACE)
+    running = {**pod("a", 2), "status": {"phase": "Running"}}
+    for watch in (PODS_WATCH, Collection.of("/api/v1/pods", {"fieldSelector": "metadata.name=a"})):
+        learned.event("pods", watch, "MODIFIED", pod("a", 1))
+        learned.event("pods", watch, "MODIFIED", running)
+    places = [each.place for each in learned.events["pods"]]
+    assert len(set(places)) == len(places)
+    assert [each.occurrence for each in places] == [1, 1, 1, 1]
+    assert learned.event("pods", PODS_WATCH, "MODIFIED", {**pod("a", 9), "status": {"phase": "Running"}}) is None
+    assert learned.events["pods"][-1].place == replace(places[1], occurrence=2)
 
 
 ALL = [("ADDED", "1"), ("MODIFIED", "2"), ("MODIFIED", "3"), ("DELETED", "4")]

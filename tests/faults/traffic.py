@@ -1,13 +1,15 @@
 """What went through the proxy for one namespace, and what is to be broken there."""
 
-import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.faults.places import Place, Places
 from tests.faults.points import Fault, Point
+from tests.faults.views import Collection
+from tests.support.kube import Object
 
 REVIEWS: Final = "authorization.k8s.io"
 """API group of questions that are asked by writing."""
@@ -45,13 +47,12 @@ class Write:
     number: int
     verb: str
     path: str
-    digest: str
-    """The beginning of the SHA-256 of its body."""
+    place: Place
     code: int | None = None
     """What the API server answered; None where it did not get the write."""
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.path} ({self.digest})"
+        return f"{self.verb} {self.path} ({self.place.digest})"
 
     @property
     def target(self) -> Target:
@@ -64,6 +65,15 @@ class Write:
         return self.code is not None and self.code < 400
 
 
+@dataclass(frozen=True)
+class Event:
+    """One event that a watch brought."""
+
+    kind: str
+    item: Object
+    place: Place
+
+
 @dataclass
 class Traffic:
     """All of one namespace, from the moment when it was made."""
@@ -71,12 +81,14 @@ class Traffic:
     namespace: str
     point: Point | None = None
     """What is to be broken, once."""
+    place: Place | None = None
+    """Where: the point's number says it of the run that was learned from, and in this one another may have it."""
     witness: Callable[[Any], str | None] = lambda _status: None
     """Is asked of each task's status that is about to be written whether something speaks against it."""
     requests: Counter[str] = field(default_factory=Counter)
     """By verb and resource; watches and lists of all namespaces do not count."""
     writes: list[Write] = field(default_factory=list)
-    events: dict[str, list[str]] = field(default_factory=dict)
+    events: dict[str, list[Event]] = field(default_factory=dict)
     """What the watches brought, by resource."""
     lies: list[str] = field(default_factory=list)
     struck: str = ""
@@ -84,19 +96,27 @@ class Traffic:
     heard_at: float = field(default_factory=time.monotonic)
     """When something was last written or brought."""
 
+    def __post_init__(self) -> None:
+        self._places = Places(self.namespace)
+
     def write(self, verb: str, path: str, body: bytes) -> tuple[Write, Fault | None]:
         """Take in a write; return it, and what is to be done to it."""
         self.stir()
-        write = Write(len(self.writes) + 1, verb, path, hashlib.sha256(body).hexdigest()[:8])
+        write = Write(len(self.writes) + 1, verb, path, self._places.of_write(verb, path, body))
         self.writes.append(write)
-        return write, self._strike("", write.number, str(write))
+        return write, self._strike(write.place)
 
-    def event(self, resource: str, kind: str, name: str) -> Fault | None:
+    def event(self, resource: str, watch: Collection, kind: str, item: Object) -> Fault | None:
         """Take in an event of a watch; return what is to be done to it."""
         self.stir()
-        events = self.events.setdefault(resource, [])
-        events.append(f"{kind} {name}")
-        return self._strike(resource, len(events), f"{kind} of {resource} {name}")
+        event = Event(kind, item, self._places.of_event(watch, kind, item))
+        self.events.setdefault(resource, []).append(event)
+        return self._strike(event.place)
+
+    def place_of(self, point: Point) -> Place:
+        """Return where a point is, if this is the run without a fault that it was learned from."""
+        found: Sequence[Write | Event] = self.events[point.resource] if point.resource else self.writes
+        return found[point.number - 1].place
 
     def stir(self) -> None:
         """Take in that something is to be expected from now on."""
@@ -106,9 +126,8 @@ class Traffic:
         """Return for how many seconds nothing was written or brought."""
         return time.monotonic() - self.heard_at
 
-    def _strike(self, resource: str, number: int, what: str) -> Fault | None:
-        point = self.point
-        if point is None or self.struck or (point.resource, point.number) != (resource, number):
+    def _strike(self, place: Place) -> Fault | None:
+        if self.point is None or self.struck or place != self.place:
             return None
-        self.struck = what
-        return point.fault
+        self.struck = str(place)
+        return self.point.fault

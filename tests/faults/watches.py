@@ -10,6 +10,7 @@ import aiohttp
 
 from tests.faults.points import Fault
 from tests.faults.traffic import Traffic
+from tests.faults.views import Collection
 from tests.support.kube import Object
 
 LATE_SECONDS: Final = 1.5
@@ -66,10 +67,16 @@ class Breaker:
     """Passes the events of one watch on, but for those that are to be broken."""
 
     def __init__(
-        self, resource: str, traffic_of: Callable[[str], Traffic | None], send: Any, stale: Callable[[], None]
+        self,
+        resource: str,
+        watch: Collection,
+        traffic_of: Callable[[str], Traffic | None],
+        send: Any,
+        stale: Callable[[], None],
     ) -> None:
         """`send` is a coroutine function that takes bytes; `stale` is called where the operator is to start anew."""
         self._resource = resource
+        self._watch = watch
         self._traffic_of = traffic_of
         self._send = send
         self._stale = stale
@@ -125,7 +132,7 @@ class Breaker:
             if kind == "DELETED":
                 return True
             kind = held.kind
-        fault = traffic.event(self._resource, kind, item["metadata"]["name"])
+        fault = traffic.event(self._resource, self._watch, kind, item)
         match fault:
             case Fault.DROPPED | Fault.MERGED:
                 until = asyncio.get_running_loop().time() + LATE_SECONDS
