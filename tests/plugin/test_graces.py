@@ -70,6 +70,15 @@ def test_why_tells_the_wish_from_what_runs() -> None:
     assert "SIGTERM on its way (grace 600s; 2s came too late)" in shown
 
 
+def test_why_says_nothing_of_it_where_the_pod_was_deleted_late() -> None:
+    pods = [{"name": "p", "uid": "1", "gracePeriodSeconds": 20}, {"name": "q", "uid": "2"}]
+    late = {**WISHED, "gracePeriodSeconds": 30}
+    assert running_out([task("Stopping", stop=late)], NOW) is not None
+    stopping = task("Stopping", stop=late, workload={"kind": "Job", "name": "w", "uid": "3", "pods": pods})
+    assert running_out([stopping], NOW) is None
+    assert "were asked for" not in " ".join(answer(stopping, (), NOW).facts)
+
+
 def test_why_says_nothing_of_it_where_the_wish_came_in_time() -> None:
     said = answer(task("Stopping", stop=STOP), (), NOW)
     assert said.advice == ()

@@ -129,7 +129,7 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
     if told is not None and told.kill_at and stop.kill_at and stop.kill_at < told.kill_at - LEAST:
         note = f"Less time is left: the component on the node sends SIGKILL at {stop.kill_at:%H:%M:%S} UTC"
         notes.append(Note(Severity.NORMAL, "GracePeriodShortened", Action.STOP, note))
-    elif runs_longer(stop) and (told is None or not runs_longer(told)) and not after.phase.terminal:
+    elif _too_late(after) and not _too_late(before) and not after.phase.terminal:
         note = late_wish(stop)
         notes.append(Note(Severity.WARNING, "GracePeriodRuns", Action.STOP, f"{note[0].upper()}{note[1:]}"))
     if after.phase is Phase.STOPPED and before.phase is not Phase.STOPPED:
@@ -140,6 +140,12 @@ def _about_the_stop(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Not
             note = f"No process is left after {stop.duration_seconds} s, verdict {stop.verdict}"
             notes.append(Note(Severity.NORMAL, "StopConfirmed", Action.STOP, note))
     return notes
+
+
+def _too_late(status: AgentTaskStatus) -> bool:
+    """Whether a stop that was told of asks for less time than runs already."""
+    stop = status.stop if status.phase in {Phase.STOPPING, Phase.STOPPED} else None
+    return stop is not None and runs_longer(stop, status.workload)
 
 
 def _holds(status: AgentTaskStatus, kind: ConditionType) -> tuple[str, str] | None:

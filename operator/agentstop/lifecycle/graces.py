@@ -4,12 +4,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentstop.api.task import StopStatus
+from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 
 MIN_KUBELET_SECONDS: Final = 2
 """The least time that a kubelet leaves a container, however little was asked for.
 
 Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
 """
+
+USUAL_SECONDS: Final = 30
+"""The grace period of a pod whose evidence names none: Kubernetes' own default."""
 
 WHOLE_SECOND: Final = timedelta(seconds=1)
 """Kubernetes writes moments to the second: one that differs by less from ours is the same."""
@@ -26,10 +30,21 @@ def asked_kill(record: StopStatus) -> datetime | None:
     return min(record.kill_at, record.signaled_at + timedelta(seconds=record.grace_period_seconds))
 
 
-def runs_longer(record: StopStatus) -> bool:
-    """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later."""
-    asked = asked_kill(record)
-    return asked is not None and record.kill_at is not None and record.kill_at - asked > LEAST
+def runs_longer(record: StopStatus, workload: WorkloadStatus | None) -> bool:
+    """Whether a grace period runs that is longer than what is asked for by now, so that SIGKILL comes later.
+
+    Where no pod of the workload may have so long, SIGKILL comes later because SIGTERM does: a controller that is busy
+    deletes a pod some time after it was told to.
+    """
+    asked, grace = asked_kill(record), record.grace_period_seconds
+    if asked is None or grace is None or record.kill_at is None or record.kill_at - asked <= LEAST:
+        return False
+    pods = workload.pods if workload is not None else ()
+    return not pods or any(_grace_of(pod) > grace for pod in pods)
+
+
+def _grace_of(pod: PodEvidence) -> int:
+    return USUAL_SECONDS if pod.grace_period_seconds is None else pod.grace_period_seconds
 
 
 def running_seconds(record: StopStatus) -> int | None:

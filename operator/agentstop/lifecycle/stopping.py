@@ -38,7 +38,8 @@ def stopping(case: DecisionInput) -> Decision | None:
     proof = seen.proof or (Proof.NEVER_STARTED if seen.presence is Presence.ABSENT else None)
     word = _word(case.task, record)
     asked = record.grace_period_seconds if case.asked_grace is not None else None
-    logs_gone = lost_logs(case, asked, too_late=runs_longer(record))
+    too_late = runs_longer(record, seen.workload)
+    logs_gone = lost_logs(case, asked, too_late=too_late)
     verdict = None
     if proof is not None:
         pods = seen.workload.pods if seen.workload else ()
@@ -56,7 +57,7 @@ def stopping(case: DecisionInput) -> Decision | None:
     else:
         stalled = seen.blocked or ((seen.late or NOT_CONFIRMED) if overdue else None)
     waits = seen.busy if verdict is None and record.signaled_at is not None else None
-    if runs_longer(record) and stalled is None and not case.limits.ask_nodes:
+    if too_late and stalled is None and not case.limits.ask_nodes:
         word = Reason(word.reason, f"{word.message}; {late_wish(record)}")
     asks_at = asked_at(case, latest_kill(case, record))
     moments = (record.kill_at, asks_at, overdue_at, seen.look_again_at)

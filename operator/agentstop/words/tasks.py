@@ -16,6 +16,9 @@ TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
 SHORTEST_SECONDS: Final = 2
 """The least grace period that a kubelet leaves."""
 
+USUAL_SECONDS: Final = 30
+"""The grace period of a pod of which a status names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -195,12 +198,15 @@ def who(task: Object) -> str | None:
 
 
 def longer_kill(task: Object) -> datetime | None:
-    """Return when SIGKILL comes, or came, where that is later than was asked for by then."""
+    """Return when SIGKILL comes, or came, where a longer grace period runs than was asked for by then."""
     stop = stop_of(task)
     signaled, kill = moment(stop.get("signaledAt")), moment(stop.get("killAt"))
     asked = stop.get("gracePeriodSeconds")
     if signaled is None or kill is None or asked is None:
         return None
+    pods = (status_of(task).get("workload") or {}).get("pods") or ()
+    if pods and all(int(pod.get("gracePeriodSeconds", USUAL_SECONDS)) <= int(asked) for pod in pods):
+        return None  # SIGTERM came later: whoever controls the pods took its time
     return kill if (kill - signaled).total_seconds() > int(asked) + SHORTEST_SECONDS + 1 else None
 
 

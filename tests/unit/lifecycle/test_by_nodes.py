@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agentstop.api.task import StopStatus
+from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.decide import decide
 from agentstop.lifecycle.decision import LIMITS, Decision, Limits
 from agentstop.lifecycle.effects import Terminate
@@ -89,6 +90,15 @@ def test_without_the_components_no_kubelet_shortens_what_runs() -> None:
     assert record(decision).kill_at == at(LONG)
     assert not asks(decision)
     assert [each.reason for each in decision.notes] == ["GracePeriodRuns"]
+
+
+def test_a_controller_that_takes_its_time_is_no_wish_that_came_too_late() -> None:
+    pod = PodEvidence(name="p", uid="1", grace_period_seconds=int(LONG))
+    workload = WorkloadStatus(api_version="v1", kind="Sandbox", name="w", uid="2", pods=(pod,))
+    decision = decided(10, limits=LIMITS, what=seen(killed_by=at(LONG + 8), workload=workload))
+    assert record(decision).kill_at == at(LONG + 8)
+    assert decision.status.message == "Task was stopped by user"
+    assert decision.notes == ()
 
 
 def test_one_that_was_told_more_than_the_stop_gives_is_not_waited_for() -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from agentstop.api.task import AgentTaskStatus, Phase, StopSource, StopStatus, Verdict
+from agentstop.api.workload_status import PodEvidence, WorkloadStatus
 from agentstop.lifecycle.conditions import conditions
 from agentstop.lifecycle.events import Severity, notes_between
 from agentstop.lifecycle.observation import Reason
@@ -80,6 +81,21 @@ def test_a_wish_for_less_time_that_comes_too_late_is_told_once() -> None:
     assert "GracePeriodRuns" not in [
         each.reason for each in notes_between(before, status(Phase.STOPPED, CONFIRMED.but(grace_period_seconds=2)))
     ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "reasons"),
+    [(20, []), (30, []), (None, []), (31, ["GracePeriodRuns"])],
+    ids=["less", "as much", "Kubernetes' own", "more"],
+)
+def test_of_a_controller_that_deletes_its_pod_late_nothing_is_told_that_nobody_asked_for(
+    runs: int | None, reasons: list[str]
+) -> None:
+    pod = PodEvidence(name="p", uid="1", grace_period_seconds=runs)
+    workload = WorkloadStatus(api_version="batch/v1", kind="Job", name="w", uid="2", pods=(pod,))
+    before = status(Phase.STOPPING, SIGNALED).but(workload=workload)
+    after = before.but(stop=SIGNALED.but(kill_at=at(40)))
+    assert [each.reason for each in notes_between(before, after)] == reasons
 
 
 def test_the_time_until_sigkill_is_the_one_that_runs() -> None:
