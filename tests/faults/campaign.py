@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.lane import Lane, Run
-from tests.faults.points import KILLING, WATCH_ENDING, Kind, Point, points
+from tests.faults.points import ALONE, WATCH_ENDING, Kind, Point, points
 
 BESIDE: Final = 6
 """So many points are played at once behind one operator, where that disturbs none of them."""
@@ -133,8 +133,8 @@ class Campaign:
 
 def batches(wanted: Sequence[Point]) -> Iterator[Sequence[Point]]:
     """Yield what is played at once: what others would notice is played with its like, or alone."""
-    yield from ((point,) for point in wanted if point.fault in KILLING)
+    yield from ((point,) for point in wanted if point.fault in ALONE)
     ending = [point for point in wanted if point.fault in WATCH_ENDING]
-    others = [point for point in wanted if point.fault not in KILLING | WATCH_ENDING]
+    others = [point for point in wanted if point.fault not in ALONE | WATCH_ENDING]
     for each in (ending, others):
         yield from (each[first : first + BESIDE] for first in range(0, len(each), BESIDE))

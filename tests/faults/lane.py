@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.faults.oracle import problems, witness
 from tests.faults.outcome import Outcome, outcome
-from tests.faults.points import Point
+from tests.faults.points import Fault, Point
 from tests.faults.scenarios import PATIENCE, SCENARIOS, Stage
 from tests.faults.seat import LEASE_NAMESPACE, Seat
 from tests.faults.traffic import Traffic
@@ -28,6 +28,12 @@ LAST_SECONDS: Final = 10.0
 
 AT_WORK_SECONDS: Final = 1.0
 """How long an operator with a stale view is left to act on it, once it is ready."""
+
+LEADS_ON_SECONDS: Final = 0.5
+"""How long a leader goes on after the event that the operator will not have been brought that takes over from it."""
+
+FROZEN_SECONDS: Final = 60.0
+"""How long an operator is frozen that is the only one: for it, requests and watches have lasted too long meanwhile."""
 
 TOLD_CHARACTERS: Final = 1500
 """So much of a traceback is told."""
@@ -119,8 +125,9 @@ class Lane:
         namespace = self._free.pop() if self._namespaces else f"t-{secrets.token_hex(4)}"
         stage = Stage.of(self._cluster, namespace)
         traffic = Traffic(namespace, point, place, witness(stage.ns))
-        self._acting.proxy.follow(traffic)
-        self._other.proxy.follow(traffic, events=False)
+        watching = self._other if point is not None and point.fault is Fault.LEADER_STALE else self._acting
+        for seat in (self._acting, self._other):
+            seat.proxy.follow(traffic, events=seat is watching)
         self._playing.append(traffic)
         found: Outcome | None = None
         wrong: list[str] = []
@@ -174,24 +181,37 @@ class Lane:
         """See to it that an operator acts wherever one was harmed."""
         while True:
             await self._disturbed.wait()
+            if self._other.overtakes:
+                await asyncio.sleep(LEADS_ON_SECONDS)
+                self._acting.kill()
+                self._other.overtakes = False
             # On a busy machine the lease may have gone over before anything was done to its holder.
             harmed = next(seat for seat in (self._acting, self._other) if seat.killed or seat.frozen)
             if self._stands_by:
                 await self._hand_over(harmed)
-            if harmed.frozen:
-                await asyncio.sleep(AT_WORK_SECONDS)
-                harmed.relieved.set()
-                await harmed.thawed.wait()
-                await harmed.operator.ready(PATIENCE)
-            else:
+            if harmed.killed:
                 await harmed.operator.program.ended()
                 await harmed.start(elects=self._stands_by)
-            if harmed.proxy.holds_back:
-                await asyncio.sleep(AT_WORK_SECONDS)
-                harmed.proxy.flow()
+            else:
+                await self._thaw(harmed)
+            for seat in (self._acting, self._other):
+                if seat.proxy.holds_back:
+                    await asyncio.sleep(AT_WORK_SECONDS)
+                    seat.proxy.flow()
             for traffic in self._playing:
                 traffic.stir()
             self._disturbed.clear()
+
+    async def _thaw(self, frozen: Seat) -> None:
+        """Have an operator go on that is frozen, once another one is at work or after a minute."""
+        if self._stands_by:
+            await asyncio.sleep(AT_WORK_SECONDS)
+            frozen.relieved.set()
+            await frozen.thawed.wait()
+        else:
+            await asyncio.sleep(FROZEN_SECONDS)
+            frozen.thaw()
+        await frozen.operator.ready(PATIENCE)
 
     async def _hand_over(self, harmed: Seat) -> None:
         """Wait until the other operator acts, and go by what it is told from now on."""

@@ -39,8 +39,17 @@ class Fault(enum.StrEnum):
     """Of two replicas the leader is killed before the API server gets the write; the other one takes over."""
     LEADER_KILLED_AFTER = "la"
     """It is killed after the API server has carried the write out, and before it hears of that."""
-    LEADER_FROZEN = "frozen"
+    LEADER_FROZEN = "lfrozen"
     """It is frozen, and the write is under way until the other one is at work; then it is told all of it at once."""
+    LEADER_STALE = "lstale"
+    """The leader is killed soon after an event that the other one has not been brought; that takes over, and is told
+    once it is at work."""
+    LATE = "late"
+    """An event is brought after those of other objects that follow it, but before the next one of its own."""
+    LAGGING = "lagging"
+    """An event comes late, and so does all that follows it in its watch; other watches go on."""
+    FROZEN = "frozen"
+    """The operator is frozen for a minute while its write is carried out, and told at once what happened meanwhile."""
 
 
 class Kind(enum.StrEnum):
@@ -49,7 +58,9 @@ class Kind(enum.StrEnum):
     INTERMEDIATE = "intermediate"
     ERRORS = "errors"
     UNOBSERVED = "unobserved"
+    REORDERED = "reordered"
     STALE = "stale"
+    FROZEN = "frozen"
     FAILOVER = "failover"
 
 
@@ -65,12 +76,21 @@ FAULTS: Final[Mapping[Kind, Sequence[Fault]]] = {
         Fault.GARBAGE,
     ),
     Kind.UNOBSERVED: (Fault.DROPPED, Fault.MERGED, Fault.REPEATED, Fault.GONE),
+    Kind.REORDERED: (Fault.LATE, Fault.LAGGING),
     Kind.STALE: (Fault.STALE,),
-    Kind.FAILOVER: (Fault.LEADER_KILLED_BEFORE, Fault.LEADER_KILLED_AFTER, Fault.LEADER_FROZEN),
+    Kind.FROZEN: (Fault.FROZEN,),
+    Kind.FAILOVER: (
+        Fault.LEADER_KILLED_BEFORE,
+        Fault.LEADER_KILLED_AFTER,
+        Fault.LEADER_FROZEN,
+        Fault.LEADER_STALE,
+    ),
 }
 
-KILLING: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.STALE], *FAULTS[Kind.FAILOVER]})
-"""Faults after which another operator goes on, so that nothing else is played behind it."""
+ALONE: Final = frozenset(
+    {*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.STALE], *FAULTS[Kind.FROZEN], *FAULTS[Kind.FAILOVER]}
+)
+"""Faults that take the operator away, so that nothing else is played behind it."""
 
 WATCH_ENDING: Final = frozenset({Fault.DROPPED, Fault.GONE})
 """Faults with which a watch may end, which is that of others as well."""
@@ -78,7 +98,10 @@ WATCH_ENDING: Final = frozenset({Fault.DROPPED, Fault.GONE})
 BLINDING: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.STALE], *WATCH_ENDING})
 """Faults after which nobody may have seen how a pod went. A replica that stands by has seen it."""
 
-AT_WRITES: Final = frozenset({*FAULTS[Kind.INTERMEDIATE], *FAULTS[Kind.ERRORS], *FAULTS[Kind.FAILOVER]})
+AT_EVENTS: Final = frozenset(
+    {*FAULTS[Kind.UNOBSERVED], *FAULTS[Kind.REORDERED], *FAULTS[Kind.STALE], Fault.LEADER_STALE}
+)
+"""All others are at writes."""
 
 _LABEL: Final = re.compile(r"(?:(?P<resource>[a-z]+)\.)?(?P<number>\d+)-?(?P<fault>[a-z]+|\d{3})")
 
@@ -110,7 +133,7 @@ class Point:
             point = cls(int(found["number"]), Fault(found["fault"]), found["resource"] or "") if found else None
         except ValueError:
             point = None
-        if point is None or (point.fault in AT_WRITES) is bool(point.resource):
+        if point is None or (point.fault in AT_EVENTS) is not bool(point.resource):
             raise ValueError(f"{text!r} is no point: write 3b or 3-409 for the third write, pods.2-gone for an event")
         return point
 
@@ -118,8 +141,8 @@ class Point:
 def points(kind: Kind, writes: int, events: Mapping[str, int]) -> Iterable[Point]:
     """Yield all points of a kind, for so many writes and, by resource, events."""
     for fault in FAULTS[kind]:
-        if fault in AT_WRITES:
-            yield from (Point(number, fault) for number in range(1, writes + 1))
-        else:
+        if fault in AT_EVENTS:
             for resource, count in sorted(events.items()):
                 yield from (Point(number, fault, resource) for number in range(1, count + 1))
+        else:
+            yield from (Point(number, fault) for number in range(1, writes + 1))

@@ -52,6 +52,12 @@ class Victim(Protocol):
     def thaw(self) -> None:
         """Have it go on."""
 
+    def halt(self) -> None:
+        """Freeze the operator, which is the only one; it goes on by and by."""
+
+    def overtake(self) -> None:
+        """Have the operator take over from the one that leads, which is killed soon."""
+
 
 class Proxy:
     """The proxy. What is not about a namespace that it was told of goes through as it is."""
@@ -123,8 +129,14 @@ class Proxy:
     def _kill(self, *, stale: bool = False) -> None:
         self._victim.kill()
         self._views.begin(stale=stale)
-        if stale:
-            self._flowing.clear()
+
+    def _hold_back(self, fault: Fault) -> None:
+        """Have watches bring nothing more to an operator that is to act on what it knows by now."""
+        self._flowing.clear()
+        if fault is Fault.STALE:
+            self._kill(stale=True)
+        else:
+            self._victim.overtake()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -176,6 +188,8 @@ class Proxy:
                 return _status(500, "InternalError", "etcdserver: leader changed")
             case Fault.LEADER_FROZEN:
                 await self._victim.freeze()
+            case Fault.FROZEN:
+                self._victim.halt()
         self._testify(target, traffic, body)
         answer = await self._carry_out(request, write)
         match fault:
@@ -227,14 +241,15 @@ class Proxy:
                 return _response(Answer(answer.status, await answer.read(), {}))
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             await response.prepare(request)
-            await self._flowing.wait()
+
+            async def send(content: bytes) -> None:
+                await self._flowing.wait()
+                await response.write(content)
 
             def passed(kind: str, item: Object) -> None:
                 self._views.brought(collection, kind, item)
 
-            breaker = Breaker(
-                target.resource, collection, self._watched.get, response.write, lambda: self._kill(stale=True)
-            )
+            breaker = Breaker(target.resource, collection, self._watched.get, send, self._hold_back)
             with suppress(ConnectionError, aiohttp.ClientError):
                 await breaker.run(read(answer.content), passed)
             return response

@@ -33,6 +33,8 @@ class Seat:
         self._disturbed = disturbed
         self.killed = False
         self.frozen = False
+        self.overtakes = False
+        """Whether its operator is to take over from the one that leads."""
         self.relieved = asyncio.Event()
         """Set once another operator is at work in the place of one that is frozen."""
         self.thawed = asyncio.Event()
@@ -94,3 +96,14 @@ class Seat:
         self.operator.program.signal(signal.SIGCONT)
         self.frozen = False
         self.thawed.set()
+
+    def halt(self) -> None:
+        """Freeze the operator; it goes on by and by."""
+        self.frozen = True
+        self.operator.program.signal(signal.SIGSTOP)
+        self._disturbed.set()
+
+    def overtake(self) -> None:
+        """Have the operator take over from the one that leads."""
+        self.overtakes = True
+        self._disturbed.set()

@@ -1,5 +1,6 @@
 """The parts of the proxy: what a point is called, what it strikes, and what becomes of a watch's lines."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults import watches
 from tests.faults.campaign import batches
 from tests.faults.oracle import problems
 from tests.faults.outcome import Mask, Outcome
@@ -19,12 +21,14 @@ from tests.support.kube import Object
 NAMESPACE = "t-0"
 
 
-@pytest.mark.parametrize("text", ["3b", "12a", "3-409", "1-garbage", "4-lb", "pods.2-gone", "agenttasks.10-stale"])
+@pytest.mark.parametrize(
+    "text", ["3b", "12a", "3-409", "1-garbage", "4-lb", "4-frozen", "pods.2-gone", "agenttasks.10-lstale"]
+)
 def test_a_point_is_read_as_it_is_called(text: str) -> None:
     assert str(Point.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "b", "3", "3-410", "3-gone", "pods.3b", "pods.2-409"])
+@pytest.mark.parametrize("text", ["", "b", "3", "3-410", "3-gone", "3-lstale", "pods.3b", "pods.2-409"])
 def test_what_is_no_point_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no point"):
         Point.parse(text)
@@ -143,7 +147,7 @@ async def watched(traffic: Traffic, events: Sequence[tuple[str, Object]]) -> lis
     async def send(content: bytes) -> None:
         out.append(json.loads(content))
 
-    def stale() -> None:
+    def stale(fault: Fault) -> None:
         out.append({"type": "STALE", "object": {}})
 
     await Breaker("pods", PODS_WATCH, {NAMESPACE: traffic}.get, send, stale).run(lines(), lambda kind, item: None)
@@ -195,10 +199,38 @@ async def test_what_is_not_broken_goes_through() -> None:
         (2, Fault.REPEATED, [*ALL[:2], *ALL[1:]]),
         (3, Fault.GONE, [*ALL[:2], ("ERROR", "410")]),
         (3, Fault.STALE, [*ALL[:2], ("STALE", "None")]),
+        (1, Fault.LATE, [ALL[1], ALL[0], *ALL[2:]]),
+        (2, Fault.LATE, [ALL[0], *ALL[2:], ALL[1]]),
+        (3, Fault.LATE, ALL),
+        (3, Fault.LEADER_STALE, [*ALL[:2], ("STALE", "None"), *ALL[2:]]),
     ],
 )
 async def test_one_event_is_broken(number: int, fault: Fault, expected: list[tuple[str, str]]) -> None:
     assert await brought(Point(number, fault, "pods")) == expected
+
+
+async def test_other_watches_go_on_while_one_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "LATE_SECONDS", 0.05)
+    learned = Traffic(NAMESPACE)
+    await watched(learned, EVENTS)
+    point = Point(2, Fault.LAGGING, "pods")
+    traffic = Traffic(NAMESPACE, point, learned.place_of(point))
+    out: list[str] = []
+
+    async def watch(resource: str, events: Sequence[tuple[str, Object]]) -> None:
+        async def lines() -> AsyncIterator[bytes]:
+            for kind, item in events:
+                yield watches.line(kind, item)
+
+        async def send(content: bytes) -> None:
+            out.append(f"{resource} {json.loads(content)['object']['metadata']['resourceVersion']}")
+
+        breaker = Breaker(resource, PODS_WATCH, {NAMESPACE: traffic}.get, send, lambda fault: None)
+        await breaker.run(lines(), lambda kind, item: None)
+
+    await asyncio.gather(watch("pods", EVENTS), watch("jobs", [("ADDED", pod("w", 8)), ("DELETED", pod("w", 9))]))
+    assert sorted(out[:3]) == ["jobs 8", "jobs 9", "pods 1"]
+    assert out[3:] == ["pods 2", "pods 3", "pods 4"]
 
 
 def test_an_operator_with_a_stale_view_is_listed_what_the_one_before_it_was_told() -> None:

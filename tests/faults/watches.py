@@ -14,7 +14,7 @@ from tests.faults.views import Collection
 from tests.support.kube import Object
 
 LATE_SECONDS: Final = 1.5
-"""How long an event is withheld at most where no other one of its object follows."""
+"""How long an event is withheld at most where no other one of its object follows, and how long a watch lags."""
 
 GONE: Final = {
     "kind": "Status",
@@ -57,8 +57,8 @@ class Held:
 
     kind: str
     item: Object
-    lost: bool
-    """Whether it is not to be brought at all."""
+    fault: Fault
+    """Why: DROPPED ones are not brought at all."""
     until: float
     """When it is brought late, or the watch ends for its sake; by the loop's clock."""
 
@@ -72,9 +72,12 @@ class Breaker:
         watch: Collection,
         traffic_of: Callable[[str], Traffic | None],
         send: Any,
-        stale: Callable[[], None],
+        stale: Callable[[Fault], None],
     ) -> None:
-        """`send` is a coroutine function that takes bytes; `stale` is called where the operator is to start anew."""
+        """`send` is a coroutine function that takes bytes.
+
+        `stale` is called where an operator is to start, or to take over, without having been brought an event.
+        """
         self._resource = resource
         self._watch = watch
         self._traffic_of = traffic_of
@@ -128,22 +131,28 @@ class Breaker:
                 return True  # who goes on from there would never hear of what is withheld
             return await self._pass_on(kind, item, passed)
         held = self._held.pop(item["metadata"]["uid"], None)
-        if held is not None and not held.lost and held.kind == "ADDED":
+        if held is not None and held.fault is Fault.LATE:
+            await self._pass_on(held.kind, held.item, passed)
+        if held is not None and held.fault is Fault.MERGED and held.kind == "ADDED":
             if kind == "DELETED":
                 return True
             kind = held.kind
         fault = traffic.event(self._resource, self._watch, kind, item)
         match fault:
-            case Fault.DROPPED | Fault.MERGED:
+            case Fault.DROPPED | Fault.MERGED | Fault.LATE:
                 until = asyncio.get_running_loop().time() + LATE_SECONDS
-                self._held[item["metadata"]["uid"]] = Held(kind, item, fault is Fault.DROPPED, until)
+                self._held[item["metadata"]["uid"]] = Held(kind, item, fault, until)
                 return True
+            case Fault.LAGGING:
+                await asyncio.sleep(LATE_SECONDS)
             case Fault.GONE:
                 await self._send(line("ERROR", GONE))
                 return False
             case Fault.STALE:
-                self._stale()
+                self._stale(fault)
                 return False
+            case Fault.LEADER_STALE:
+                self._stale(fault)
             case Fault.REPEATED:
                 await self._pass_on(kind, item, passed)
         return await self._pass_on(kind, item, passed)
@@ -151,7 +160,7 @@ class Breaker:
     async def _release(self, held: Held, passed: Passed) -> bool:
         """Bring what is withheld, or say that something is missing; return whether the watch goes on."""
         del self._held[held.item["metadata"]["uid"]]
-        if held.lost:
+        if held.fault is Fault.DROPPED:
             await self._send(line("ERROR", GONE))
             return False
         return await self._pass_on(held.kind, held.item, passed)
