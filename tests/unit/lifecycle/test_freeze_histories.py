@@ -9,6 +9,7 @@ GROUPS = 10
 
 FOUND = [78, 102, 189, 194, 205, 311, 790, 2331, 2463]
 FOUND_WITH_A_JOB = [170, 1257]
+FOUND_WITH_A_JOB_UNDER_ORDERS = [1036, 1509]
 """Seeds that once broke a rule; what each of them found is tested by itself."""
 
 
@@ -40,3 +41,8 @@ def test_walks_under_orders(group: int) -> None:
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_walks_with_a_job_under_orders(group: int) -> None:
     walks(OrderingJobActors, group, GROUPS, most=100)
+
+
+@pytest.mark.parametrize("seed", FOUND_WITH_A_JOB_UNDER_ORDERS)
+def test_what_was_found_with_a_job_under_orders_stays_mended(seed: int) -> None:
+    walk(OrderingJobActors, seed)

@@ -223,9 +223,7 @@ class Rules:
         if verdict is Verdict.GRACEFUL:
             assert not self._killed_meanwhile(truth, status) or truth.ended_by_own_deadline, "Graceful, but killed"
         if verdict is Verdict.KILLED:
-            # The kernel of its node says that nothing is left, and not how it ended.
-            emptied = status.workload is not None and any(each.empty_at for each in status.workload.pods)
-            known = killed or lost(truth) or out_of_memory_late(truth, status.stop) or emptied
+            known = killed or lost(truth) or out_of_memory_late(truth, status.stop) or emptied(status)
             assert known, "Killed, but not by the end of the grace period"
         if verdict is Verdict.NOT_STARTED:
             assert not truth.ever_ran, "NotStarted, but it ran"
@@ -253,6 +251,11 @@ def out_of_memory_late(truth: Sandbox, stop: StopStatus | None) -> bool:
     due = stop.kill_at.replace(microsecond=0)
     ends = [each.finished_at for each in truth.processes if each.reason == OUT_OF_MEMORY]
     return any(each is not None and each >= due for each in ends)
+
+
+def emptied(status: AgentTaskStatus) -> bool:
+    """Whether the kernel of a node says that nothing of a pod is left, which does not say how it ended."""
+    return status.workload is not None and any(each.empty_at for each in status.workload.pods)
 
 
 def lost(truth: Sandbox) -> bool:

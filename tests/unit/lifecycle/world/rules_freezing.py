@@ -86,7 +86,7 @@ class FreezeRules:
         if thawed and not self._component.was_faulty:
             for uid in self._memory.pods_of(written.task, after):
                 truth = self._there(uid)
-                assert truth is None or not truth.frozen, "Running, but frozen"
+                assert truth is None or truth.finished or not truth.frozen, "Running, but frozen"
 
     def check_truth(self, tasks: list[Raw]) -> None:
         for raw in tasks:

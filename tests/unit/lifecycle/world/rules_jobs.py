@@ -10,7 +10,7 @@ from agentstop.workloads.requests import Meaning, Patch, Request
 from .jobs import JobController
 from .memory import Memory, Written, read
 from .process import Process
-from .rules import lost, out_of_memory_late
+from .rules import emptied, lost, out_of_memory_late
 from .server import Raw, Server
 
 QUICK = 1
@@ -76,6 +76,7 @@ class JobRules:
         ]
         if stop.verdict is Verdict.KILLED:
             unclear = any(lost(truth) or out_of_memory_late(truth, stop) for truth in truths)
+            unclear |= emptied(written.after)
             assert unclear or any(each.killed for each in processes), "Killed, but nothing was"
         if stop.verdict is Verdict.NOT_STARTED:
             missed = not written.after.workload.pod_count and all(self._left_nothing(each, written) for each in uids)
