@@ -36,7 +36,7 @@ def deadline_at(case: DecisionInput) -> datetime | None:
     started_at = status.started_at or case.seen.started_at
     if started_at is None or seconds is None or case.phase is Phase.PAUSED:
         return None
-    return min(started_at, case.now) + timedelta(seconds=seconds + status.paused_seconds)
+    return min(started_at, case.now) + timedelta(seconds=seconds + case.paused_seconds)
 
 
 def _by_deadline(case: DecisionInput) -> AutomaticStop | None:

@@ -79,6 +79,18 @@ class DecisionInput:
         return self.task.status.phase
 
     @property
+    def paused_seconds(self) -> float:
+        """For how long it was paused since its first start, in pauses that are over, as far as is known.
+
+        What is frozen may have been started without anybody's having heard of that. Once it is known when, no pause
+        counts that was before.
+        """
+        status, started_at = self.task.status, self.seen.started_at
+        if status.started_at is not None or started_at is None:
+            return status.paused_seconds
+        return min(status.paused_seconds, round(max((self.now - started_at).total_seconds(), 0.0), 3))
+
+    @property
     def to_be_frozen(self) -> bool:
         """Whether what runs of the task is to be held where it is; not for a task that is gone."""
         return (self.task.to_be_frozen or self.order_effect.freeze is not None) and not self.task.gone
@@ -198,7 +210,7 @@ def next_status(
         message=word.message,
         started_at=before.started_at or seen.started_at,
         paused_at=before.paused_at,
-        paused_seconds=before.paused_seconds,
+        paused_seconds=case.paused_seconds,
         pause_policy=before.pause_policy if phase in {Phase.PAUSING, Phase.PAUSED} else None,
         frozen_by=before.frozen_by if phase in {Phase.PAUSING, Phase.PAUSED} else None,
         finished_at=finished_at,

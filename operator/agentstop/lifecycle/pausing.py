@@ -132,12 +132,18 @@ def resumed(case: DecisionInput, status: AgentTaskStatus) -> AgentTaskStatus:
 
 
 def paused_seconds(case: DecisionInput) -> float:
-    """Return for how long the task was paused in all, if the pause ends with what is seen."""
+    """Return for how long the task was paused in all, if the pause ends with what is seen.
+
+    What was frozen may run though nobody has heard of its start: its start hook is frozen, too, and its kubelet is
+    silent until that is through. So that pause counts until its start is known.
+    """
     before, started_at = case.task.status, case.seen.started_at
-    if before.paused_at is None or before.started_at is None:
-        return before.paused_seconds
-    back_at = case.now
     frozen = before.pause_policy is PausePolicy.FREEZE
-    if not frozen and started_at is not None and started_at > before.paused_at:
+    if before.paused_at is None or (before.started_at is None and not frozen):
+        return case.paused_seconds
+    since, back_at = before.paused_at, case.now
+    if frozen:
+        since = max(since, before.started_at or started_at or since)
+    elif started_at is not None and started_at > since:
         back_at = min(case.now, started_at + timedelta(seconds=1))  # nodes cut off fractions
-    return round(before.paused_seconds + max((back_at - before.paused_at).total_seconds(), 0.0), 3)
+    return round(case.paused_seconds + max((back_at - since).total_seconds(), 0.0), 3)

@@ -1,6 +1,7 @@
 """Tasks whose pause freezes what they run: the nodes' kernels hold it, and let it go on where it was."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -174,6 +175,34 @@ def test_a_pod_that_came_meanwhile_shortens_no_pause() -> None:
     status = decided(RUNS_SPEC, FROZEN, seen(started_at=at(15)), 30).status
 
     assert (status.attempts, status.paused_seconds) == (1, 20)
+
+
+UNHEARD: Raw = {name: value for name, value in FROZEN.items() if name != "startedAt"}
+"""Frozen in its start hook: its kubelet has not said that it was started."""
+
+
+@pytest.mark.parametrize(("started", "paused"), [(None, 20), (at(5), 20), (at(22), 8)])
+def test_a_pause_counts_though_nobody_has_heard_of_the_start_before_it(started: datetime | None, paused: int) -> None:
+    status = decided(RUNS_SPEC, UNHEARD, seen(started_at=started, active=started is not None), 30).status
+
+    assert (status.started_at, status.paused_seconds) == (started, paused)
+
+
+def test_it_puts_the_deadline_off_once_the_start_is_known() -> None:
+    before = {name: value for name, value in RUNNING.items() if name != "startedAt"} | {"pausedSeconds": 20}
+    spec = RUNS_SPEC | {"activeDeadlineSeconds": 30}
+
+    decision = decided(spec, before, seen(started_at=at(8)), 45)
+    assert (decision.status.started_at, decision.status.paused_seconds, decision.status.stop) == (at(8), 20, None)
+    assert decision.wake_at == at(58)
+
+
+def test_no_pause_before_the_start_puts_it_off() -> None:
+    before = {name: value for name, value in RUNNING.items() if name != "startedAt"} | {"pausedSeconds": 3600}
+    spec = RUNS_SPEC | {"activeDeadlineSeconds": 30}
+
+    decision = decided(spec, before, seen(started_at=at(8)), 9)
+    assert (decision.status.paused_seconds, decision.wake_at) == (1, at(39))
 
 
 @pytest.mark.parametrize("phase", ["Running", "Pending", "Pausing"])

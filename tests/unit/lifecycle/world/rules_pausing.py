@@ -50,7 +50,8 @@ class PauseRules:
             self._check_paused(written)
         if after.phase is Phase.RUNNING:
             assert after.paused_at is None
-        assert after.paused_seconds >= before.paused_seconds
+        if before.started_at is not None:
+            assert after.paused_seconds >= before.paused_seconds
         if after.stop is not None and after.stop.source is StopSource.DEADLINE and before.stop is None:
             self._check_deadline(written)
 
