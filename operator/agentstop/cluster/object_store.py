@@ -161,10 +161,10 @@ class ObjectStore:
     def list_pods(self, pods: PodsOf, items: Iterable[PodRecord], now: datetime) -> None:
         """Take in all pods that a selector finds. Those that it found before may only have lost their labels."""
         group = self._groups.setdefault(pods, PodGroup())
-        found = {self._put_member(pods, item, now) for item in items}
+        found = {self._put_member(pods, item, now, shown=True) for item in items}
         for uid, entry in group.pods.items():
             if uid not in found and not entry.absent:
-                group.pods[uid] = replace(entry, stale=True)
+                group.pods[uid] = replace(entry, stale=True, unlisted=True)
         group.listed_at = now
 
     def see_member(self, pods: PodsOf, raw: Mapping[str, Any], now: datetime, *, deleted: bool = False) -> None:
@@ -173,16 +173,23 @@ class ObjectStore:
         A watch by labels says so of a pod that only lost one, too; what is really deleted has no grace period left.
         """
         gone = deleted and raw["metadata"].get("deletionGracePeriodSeconds") == 0
-        uid = self._put_member(pods, pod_of(raw), now, last=gone)
+        uid = self._put_member(pods, pod_of(raw), now, last=gone, shown=True)
         group = self._groups[pods]
         if gone:
             group.pods[uid] = replace(group.pods[uid], absent=True, departure=Departure.SEEN, at=now, stale=False)
         elif deleted:
-            group.pods[uid] = replace(group.pods[uid], stale=True)
+            group.pods[uid] = replace(group.pods[uid], stale=True, unlisted=True)
 
     def find_member(self, pods: PodsOf, seen: PodRecord, now: datetime) -> None:
-        """Take in one of the pods that was found though its labels do not lead to it any more."""
+        """Take in one of the pods that was read by itself: its labels may not lead to it any more."""
         self._put_member(pods, seen, now)
+
+    def doubt_member(self, uid: str) -> None:
+        """Have one of the pods looked at live, if it is there by all that is known."""
+        pods = self._members.get(uid)
+        entry = self._groups[pods].pods.get(uid) if pods is not None else None
+        if pods is not None and entry is not None and not entry.absent:
+            self._groups[pods].pods[uid] = replace(entry, stale=True)
 
     def mark_deleted(self, ref: ObjectRef, uid: str, now: datetime) -> None:
         """Note that there is no object of this name with this UID."""
@@ -224,8 +231,13 @@ class ObjectStore:
         seen = self._entries[ref].seen
         return seen is None or seen.uid in uids
 
-    def _put_member(self, pods: PodsOf, seen: PodRecord, now: datetime, *, last: bool = False) -> str:
-        """Take in one of the pods; what is gone does not come back, but for the `last` state that it was in."""
+    def _put_member(
+        self, pods: PodsOf, seen: PodRecord, now: datetime, *, last: bool = False, shown: bool = False
+    ) -> str:
+        """Take in one of the pods; what is gone does not come back, but for the `last` state that it was in.
+
+        `shown` is whether its labels lead to it.
+        """
         group = self._groups.setdefault(pods, PodGroup())
         known = group.pods.get(seen.uid)
         before = known.seen if known is not None else None
@@ -240,7 +252,8 @@ class ObjectStore:
                 seen = replace(seen.following(before), controller=controller, let_go=let_go)
             else:
                 seen = before
-        group.pods[seen.uid] = CacheEntry(seen=seen, at=now)
+        unlisted = not shown and (known is None or known.unlisted)
+        group.pods[seen.uid] = CacheEntry(seen=seen, at=now, unlisted=unlisted)
         self._members[seen.uid] = pods
         if len(group.pods) > MAX_GONE:
             self._drop_gone(group)

@@ -19,8 +19,16 @@ class ControlHandler:
     Without the kind, or without the right to it, no node can be asked, and all goes on as without the components.
     """
 
-    def __init__(self, store: ControlStore, enqueue: Callable[[TaskKey], None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: ControlStore,
+        doubt_pod: Callable[[str], None],
+        enqueue: Callable[[TaskKey], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`doubt_pod` has the pod with a UID looked at live: a PodControl goes with its pod."""
         self._store = store
+        self._doubt_pod = doubt_pod
         self._enqueue = enqueue
         self._clock = clock
 
@@ -29,13 +37,13 @@ class ControlHandler:
         metadata = raw["metadata"]
         namespace = metadata["namespace"]
         if event == "DELETED":
-            self._matters(namespace, self._store.drop(namespace, metadata["name"], metadata["uid"]))
+            self._is_gone(namespace, metadata["name"], metadata["uid"])
         else:
             self._matters(namespace, self._store.put(raw, self._clock()))
 
     def missing(self, _kind: str, name: NamespacedName, uid: str) -> None:
         """Take in that a PodControl went while its watch was blind."""
-        self._matters(name.namespace, self._store.drop(name.namespace, name.name, uid))
+        self._is_gone(name.namespace, name.name, uid)
 
     def heard(self, _kind: str, _namespace: str) -> None:
         """Take in a sign of life of a watch."""
@@ -45,6 +53,12 @@ class ControlHandler:
 
     def skipped(self, _kind: str, _number: int = 1) -> None:
         """Take in that there is what cannot be read; the log has it already."""
+
+    def _is_gone(self, namespace: str, name: str, uid: str) -> None:
+        record = self._store.drop(namespace, name, uid)
+        if record is not None:
+            self._doubt_pod(name)
+        self._matters(namespace, record)
 
     def _matters(self, namespace: str, record: ControlRecord | None) -> None:
         if record is not None:

@@ -13,6 +13,7 @@ from agentstop.cluster.errors import ApiError
 from agentstop.cluster.family_index import TaskKey
 from agentstop.cluster.gateway import Gateway
 from agentstop.cluster.queue import Enqueuer
+from agentstop.cluster.resources import pod_of
 from agentstop.controller.event_handler import priority_of
 from agentstop.controller.retry import BUSY, RetryError
 from agentstop.workloads.controlled.rejections import NO_SCALE, NOT_SERVED
@@ -177,7 +178,7 @@ class Executor:
                 self._cache.objects.recalled(target, uids, answer["items"], now)
             case GetPod(ref, uid, pods):
                 if answer["metadata"]["uid"] == uid:
-                    self._cache.objects.see_member(pods, answer, now)
+                    self._cache.objects.find_member(pods, pod_of(answer), now)
                 else:
                     self._cache.objects.mark_pod_deleted(pods, uid, now)
             case GetTemplate(ref, uid):

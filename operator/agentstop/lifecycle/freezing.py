@@ -65,6 +65,7 @@ def _frozen(case: DecisionInput) -> Decision:
             frozen_by=_by(case),
         ),
         effects=(Freeze(),),
+        wake_at=case.seen.look_again_at,
     )
 
 

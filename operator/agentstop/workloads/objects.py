@@ -90,6 +90,8 @@ class CacheEntry:
     """When the API server accepted a change of ours that ends the object's processes."""
     stale: bool = False
     """Whether something speaks against it, so that it must be looked at live before anything is decided."""
+    unlisted: bool = False
+    """Of a pod of a workload: whether no watch shows it, since it has lost the labels by which it is found."""
     boots: tuple["Boot", ...] = ()
     """Of a node: its latest boots that were seen, oldest first; they are kept when its object goes."""
 

@@ -140,6 +140,40 @@ def test_a_doubt_lasts_until_somebody_looked(entries: ObjectStore) -> None:
     assert (entry.absent, entry.stale) == (True, False)
 
 
+def test_what_lost_its_labels_stays_unlisted_until_they_lead_to_it_again(entries: ObjectStore) -> None:
+    def unlisted() -> bool:
+        return group(entries).pods["a-uid"].unlisted
+
+    entries.see_member(JOB_PODS, job_pod("a"), at(1))
+    entries.find_member(JOB_PODS, read_pod(job_pod("a")), at(2))
+    assert not unlisted(), "it was only read in between"
+    entries.see_member(JOB_PODS, job_pod("a", version=2), at(3), deleted=True)
+    entries.find_member(JOB_PODS, read_pod(job_pod("a", version=3)), at(4))
+    entries.see(ObjectRef("Pod", NAMESPACE, "a"), job_pod("a", version=4), at(5), signal=True)
+    assert unlisted()
+    entries.list_pods(JOB_PODS, [read_pod(job_pod("a", version=5))], at(6))
+    assert not unlisted()
+    entries.list_pods(JOB_PODS, [], at(7))
+    assert unlisted()
+
+
+def test_what_no_list_shows_from_the_beginning_is_unlisted(entries: ObjectStore) -> None:
+    entries.find_member(JOB_PODS, read_pod(job_pod("a")), at(1))
+
+    assert group(entries).pods["a-uid"].unlisted
+
+
+def test_a_pod_is_doubted_as_long_as_it_may_be_there(entries: ObjectStore) -> None:
+    entries.doubt_member("a-uid")
+    entries.see_member(JOB_PODS, job_pod("a"), at(1))
+    entries.doubt_member("a-uid")
+    assert group(entries).pods["a-uid"].stale
+
+    entries.mark_deleted(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
+    entries.doubt_member("a-uid")
+    assert not group(entries).pods["a-uid"].stale
+
+
 def test_the_newest_state_of_a_pod_wins(entries: ObjectStore) -> None:
     entries.see_member(JOB_PODS, job_pod("a", status=OVER, version=3), at(1))
     entries.see_member(JOB_PODS, job_pod("a", version=2), at(2))

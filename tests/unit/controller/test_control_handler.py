@@ -19,7 +19,8 @@ class Place:
     def __init__(self) -> None:
         self.store = ControlStore()
         self.queued: list[TaskKey] = []
-        self.handler = ControlHandler(self.store, self.queued.append, lambda: NOW)
+        self.doubted: list[str] = []
+        self.handler = ControlHandler(self.store, self.doubted.append, self.queued.append, lambda: NOW)
 
     def told(self, event: str | None, version: int = 1, uid: str = "control") -> list[TaskKey]:
         metadata = {"namespace": "ns", "name": UID, "uid": uid, "resourceVersion": str(version)}
@@ -49,6 +50,16 @@ def test_one_that_is_gone_is_asked_for_again_if_it_is_needed(place: Place) -> No
     place.queued.clear()
     place.handler.missing(CONTROL_KIND, NamespacedName("ns", UID), "control")
     assert place.queued == [KEY]
+
+
+def test_its_pod_is_looked_at_before_since_it_goes_with_that(place: Place) -> None:
+    place.told("ADDED")
+    place.told("DELETED", uid="another")
+    assert place.doubted == []
+    place.told("DELETED")
+    assert place.doubted == [UID]
+    place.handler.missing(CONTROL_KIND, NamespacedName("ns", UID), "control")
+    assert place.doubted == [UID], "it was known to be gone"
 
 
 def test_a_cluster_without_the_kind_is_no_trouble(place: Place) -> None:

@@ -99,13 +99,10 @@ class Controlled:
         to_be_halted = asked and not task.to_be_frozen and not all(part.halted for part in parts)
         if wanted or task.status.phase is Phase.STOPPED or to_be_halted:
             return tuple(Get(ref) for ref in wanted)  # what ends the pods comes before all that is known of them
-        resuming = task.status.phase is Phase.PAUSED and not asked
         required_reads: list[LiveRead] = []
         for part in parts:
             required_reads += [Get(ref, link=True) for ref in part.members.strangers if _unknown(ref, lister, now)]
-            # A pod on its way back from a pause may start unseen as well, and the task would never be said to run.
-            told_at = part.entry.at if resuming else signaled_at(part)
-            suspects = stale(part.group, now, suspect=asked or resuming, told_at=told_at)
+            suspects = stale(part.group, now, suspect=asked)
             if part.pods is not None:
                 required_reads += [
                     GetPod(ObjectRef("Pod", pod.namespace, pod.name), uid, part.pods) for uid, pod in suspects

@@ -10,7 +10,7 @@ from agentstop.api.workload_status import MAX_LISTED_PODS, PodEvidence
 from agentstop.lifecycle.observation import Proof, Reason, Task
 from agentstop.workloads.controlled.owned_pod import OwnedPod
 from agentstop.workloads.controlled.roster import LeftPod
-from agentstop.workloads.objects import Lister, ObjectRef, PodGroup, PodOnNode, version_order
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef, PodGroup, PodOnNode, version_order
 from agentstop.workloads.pods.controls import KILLED, ask_node
 from agentstop.workloads.pods.departures import (
     being_started,
@@ -32,8 +32,8 @@ STRENGTH: Final = (Proof.NODE_FENCED, Proof.GONE, Proof.EMPTIED, Proof.ENDED, Pr
 """Which proof speaks for all pods together: the first that holds for any of them."""
 
 
-LEFT_ALONE: Final = timedelta(seconds=30)
-"""How often a pod is read live that its controller does not end."""
+UNWATCHED: Final = timedelta(seconds=30)
+"""How often a pod is read live that no watch shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class OwnedPods:
         moments = [next_look(due, now) for _, due in self._went_unseen(group)]
         moments += [look_again_at(each.pod, each.entry, lister, now) for each in self.seen]
         moments += [report_due(each.pod.on_node, lister, now) for each in self.seen if not each.pod.ended]
+        moments += [_read_due(each.pod, each.entry, suspect=False) for each in self.live]
         return min(filter(None, moments), default=None)
 
     def _went_unseen(self, group: PodGroup) -> Iterator[tuple[PodEvidence, datetime]]:
@@ -228,25 +229,28 @@ class OwnedPods:
                 yield LeftPod(vanished.node, may_be_starting(vanished) is None, vanished.uid)
 
 
-def stale(
-    group: PodGroup, now: datetime, *, suspect: bool, told_at: datetime | None = None
-) -> Iterator[tuple[str, PodRecord]]:
+def stale(group: PodGroup, now: datetime, *, suspect: bool) -> Iterator[tuple[str, PodRecord]]:
     """Yield the pods that have to be read live by their names: their labels may have been taken off.
 
-    `suspect` asks for those, too, whose end is overdue by their own state, and from time to time for those that nobody
-    ends though their controller was told so at `told_at`: such a one may end by itself, and no watch shows it. So it is
-    with those that start after they were told to at that time.
+    Those that have lost them are read from time to time: they start, end and go, and no watch shows it. `suspect` asks
+    for all others, too, whose end is overdue by their own state.
     """
     for uid, entry in group.pods.items():
         pod = entry.seen
         if not isinstance(pod, PodRecord) or entry.absent:
             continue
-        if pod.killed_by is not None:
-            late = suspect and pod.killed_by <= now and entry.at + STALE <= now
-        else:
-            late = suspect and told_at is not None and max(told_at, entry.at) + LEFT_ALONE <= now
-        if entry.stale or (late and not pod.ended):
+        due = _read_due(pod, entry, suspect=suspect)
+        if entry.stale or (due is not None and due <= now):
             yield uid, pod
+
+
+def _read_due(pod: PodRecord, entry: CacheEntry, *, suspect: bool) -> datetime | None:
+    """Return when a pod has to be read though nothing is heard of it; None where its watch is trusted."""
+    if pod.ended or not (suspect or entry.unlisted):
+        return None
+    if pod.killed_by is not None:
+        return max(pod.killed_by, entry.at + STALE)
+    return entry.at + UNWATCHED if entry.unlisted else None
 
 
 def _rank(member: OwnedPod) -> tuple[bool, bool, datetime]:

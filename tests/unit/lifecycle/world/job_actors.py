@@ -2,7 +2,7 @@
 
 from .actors import TERMINAL
 from .jobs import JOB
-from .pausers import PausingActors
+from .pausers import PausingActors, stalled
 from .server import Raw
 from .world import World
 
@@ -103,7 +103,11 @@ class JobActors(PausingActors):
         check_stays_ended(self.world)
 
     def _check_place(self, spec: Raw, status: Raw) -> None:
-        if JOB in self.world.server.objects or status.get("phase") in TERMINAL:
+        job = self.world.server.objects.get(JOB)
+        if job is not None and (status.get("workload") or {}).get("uid") == job["metadata"]["uid"]:
+            over = _is_over(job) and not any(self.world.memory.runs(uid) for uid in self.world.node.sandboxes)
+            assert not over or status.get("phase") != "Running" or stalled(status), "its Job is over, and it is Running"
+        if job is not None or status.get("phase") in TERMINAL:
             super()._check_place(spec, status)
 
 
@@ -115,10 +119,14 @@ def check_stays_ended(world: World) -> None:
         if raw["status"].get("phase") != "Stopped" or workload is None or job is None:
             continue
         if workload["uid"] == job["metadata"]["uid"]:
-            conditions = {each["type"] for each in job["status"].get("conditions") or () if each["status"] == "True"}
-            over = conditions & {"Complete", "Failed"}
-            assert over or job["spec"].get("suspend"), "rule 4: what was stopped runs again, and stays so"
+            assert _is_over(job) or job["spec"].get("suspend"), "rule 4: what was stopped runs again, and stays so"
             for pod in world.server.pods():
                 sandbox = world.node.truth(pod["metadata"]["uid"])
                 owners = world.memory.owner(pod["metadata"]["uid"])
                 assert owners.get("uid") != workload["uid"] or sandbox is None or not sandbox.running
+
+
+def _is_over(job: Raw) -> bool:
+    """Whether its controller says that it is complete or has failed."""
+    conditions = {each["type"] for each in job["status"].get("conditions") or () if each["status"] == "True"}
+    return bool(conditions & {"Complete", "Failed"})

@@ -168,7 +168,8 @@ class Process:
             clock,
             limits=limits,
         )
-        self.controls = ControlHandler(self.cache.controls, self.event_handler.enqueue, clock)
+        doubt = self.cache.objects.doubt_member
+        self.controls = ControlHandler(self.cache.controls, doubt, self.event_handler.enqueue, clock)
         self.reconciler.process = self
         FamilyHandler(self.cache, queue, clock)
         self.orphans = Orphans(

@@ -1,5 +1,6 @@
 """The pods of a workload that makes its own: whose they are, and what they prove together."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ REPLICA_SET = ObjectRef("ReplicaSet", NAMESPACE, "x-5d", "apps/v1")
 NODE = ObjectRef("Node", "", "n")
 OVER: Raw = {"phase": "Succeeded", "containerStatuses": [ended()]}
 GOING: Raw = {"deletionTimestamp": when(30), "deletionGracePeriodSeconds": 30}
+GOING_SOON: Raw = {"deletionTimestamp": when(2), "deletionGracePeriodSeconds": 2}
 STOP = StopStatus(source=StopSource.USER, accepted_at=at(100), signaled_at=at(100), kill_at=at(130))
 
 
@@ -311,13 +313,21 @@ def test_pods_whose_end_is_overdue_are_read_live(
     assert bool(list(stale(group, at(now), suspect=suspect))) is expected
 
 
-@pytest.mark.parametrize(("told", "now", "expected"), [(0, 29, False), (0, 30, True), (20, 49, False), (20, 50, True)])
-def test_a_pod_that_is_left_alone_is_read_live_from_time_to_time(told: float, now: float, expected: bool) -> None:
-    """It may have lost its labels, so that no watch shows its end; long before the halt nobody asks."""
-    group = group_of(job_pod("a"))
+@pytest.mark.parametrize(
+    ("metadata", "status", "due"), [({}, {}, 30), (GOING, {}, 30), (GOING_SOON, {}, 5), ({}, OVER, None)]
+)
+@pytest.mark.parametrize("suspect", [False, True])
+def test_a_pod_that_no_watch_shows_is_read_live_from_time_to_time(
+    metadata: Raw, status: Raw, due: float | None, suspect: bool
+) -> None:
+    """It has lost its labels: that it starts, ends or goes shows nowhere else, whatever its task is asked for."""
+    group = group_of(job_pod("a", metadata=metadata, status=status))
+    group.pods["a-uid"] = replace(group.pods["a-uid"], unlisted=True)
+    found = owned_pods_of("job-uid", NAMESPACE, group, [], Lister())
 
-    assert bool(list(stale(group, at(now), suspect=True, told_at=at(told)))) is expected
-    assert not list(stale(group, at(now), suspect=False, told_at=at(told)))
+    assert found.look_again_at(group, Lister(), NOW) == (at(due) if due is not None else None)
+    for now in (4, 29, 30, 900):
+        assert bool(list(stale(group, at(now), suspect=suspect))) is (due is not None and due <= now)
 
 
 def test_doubted_pods_are_read_live() -> None:

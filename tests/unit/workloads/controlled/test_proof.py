@@ -276,13 +276,17 @@ def test_a_shorter_grace_period_waits_until_nobody_counts_the_pods_but_not_for_l
     assert sent(seen, halt, untracked, 10.5) == (suspend, Delete(untracking("a").ref, "a-uid", 5))
 
 
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Paused"])
 @pytest.mark.parametrize(("now", "wanted"), [(39, False), (40, True)])
-def test_a_pod_that_comes_back_from_a_pause_is_read_live_from_time_to_time(now: float, wanted: bool) -> None:
-    """It may start after its labels were taken off, so that no watch shows it."""
-    resuming = task(SPEC, {"phase": "Paused", "pausedAt": when(1), "workload": WORKLOAD})
+def test_a_pod_without_its_labels_is_read_live_from_time_to_time(phase: str, now: float, wanted: bool) -> None:
+    """It starts, ends or goes, and no watch shows it."""
+    seen = task(SPEC, {"phase": phase, "workload": WORKLOAD})
     look = GetPod(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", JOB_PODS)
+    store = ObjectStore()
+    store.see(JOB_REF, raw_owner("job"), NOW)
+    store.find_member(JOB_PODS, read_pod(job_pod("a")), at(10))
 
-    assert (look in required_reads(resuming, lister(raw_owner("job"), job_pod("a")), now)) is wanted
+    assert (look in required_reads(seen, store.lister, now)) is wanted
 
 
 def test_a_pause_leaves_the_pods_to_their_controller_however_late_it_is() -> None:
