@@ -6,7 +6,7 @@ from .world.freezers import FreezingActors, FreezingJobActors
 from .world.mutations import Mutation
 from .world.walks import walks
 
-FREEZING, FREEZES, POD = "lifecycle.freezing", "workloads.pods.node_freezes", "workloads.kinds.pod"
+FREEZING, FREEZES, ENDS = "lifecycle.freezing", "workloads.pods.node_freezes", "workloads.pods.termination"
 WORKS, LEFT = "it works though its task is Paused and frozen", "left frozen|Running, but frozen|asked to run"
 
 BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
@@ -24,11 +24,11 @@ BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
         "nobody wants to be",
         Mutation(f"{FREEZING}:freezing", "if not case.to_be_frozen", "if seen.freeze_state.held"),
     ),
-    (FreezingActors, "until it was killed", Mutation(f"{FREEZES}:thaw_to_end", "due is not None", "False")),
+    (FreezingActors, "until it was killed", Mutation(f"{ENDS}:thaw_to_end", "due is not None", "False")),
     (
         FreezingActors,
         "before its end",
-        Mutation(f"{FREEZES}:_thaw_due", "return pod.asked_to_go_at", "return entry.at"),
+        Mutation(f"{ENDS}:_thaw_due", "return pod.asked_to_go_at", "return entry.at"),
     ),
     (
         FreezingJobActors,

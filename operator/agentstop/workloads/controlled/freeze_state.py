@@ -12,11 +12,10 @@ from agentstop.workloads.pods.node_freezes import (
     freeze_state_of_gone,
     freeze_state_of_pod,
     thaw,
-    thaw_look_at,
-    thaw_to_end,
     together,
 )
 from agentstop.workloads.pods.proof import proof_of
+from agentstop.workloads.pods.termination import thaw_look_at, thaw_to_end
 from agentstop.workloads.requests import AskNode, Delete
 
 

@@ -37,8 +37,6 @@ from agentstop.workloads.pods.node_freezes import (
     freeze_state_of_pod,
     frozen_at,
     thaw,
-    thaw_look_at,
-    thaw_to_end,
 )
 from agentstop.workloads.pods.node_kills import emptied_at, report_due, unanswered
 from agentstop.workloads.pods.node_looks import STALE, awaits_boot, boot_id_of, look_at_node, node_in_question
@@ -47,7 +45,13 @@ from agentstop.workloads.pods.proof import proof_of, proof_on_record
 from agentstop.workloads.pods.reading import read_pod
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.recorded import end_on_record, grace_on_record, has_ended, may_be_starting
-from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS, terminate_pod, too_large
+from agentstop.workloads.pods.termination import (
+    MIN_GRACE_SECONDS,
+    terminate_pod,
+    thaw_look_at,
+    thaw_to_end,
+    too_large,
+)
 from agentstop.workloads.requests import AskNode, Create, Delete, Get, GetTemplate, LiveRead, Recall, Request
 
 RETRY: Final = timedelta(seconds=25)

@@ -1,12 +1,11 @@
 """Pods that are frozen by the components on their nodes: their processes stay where they are, with their memory."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.observation import NOT_FROZEN, FreezeState, Reason, Task
-from agentstop.workloads.objects import CacheEntry, Lister, PodOnNode
+from agentstop.workloads.objects import Lister, PodOnNode
 from agentstop.workloads.pods.controls import (
     ANSWER_AFTER,
     FROZEN,
@@ -20,13 +19,6 @@ from agentstop.workloads.pods.controls import (
 )
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import AskNode, Delete
-
-IN_PLACE_AFTER: Final = timedelta(seconds=1)
-"""When a kubelet has begun for certain with a pod that was stopped in place: it looks for such work once a second.
-
-What is frozen is thawed only then, so that SIGTERM is there before it runs a single instruction.
-Source: syncCh in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kubelet.go
-"""
 
 
 def frozen_at(pod: PodOnNode, known: PodEvidence | None, lister: Lister) -> datetime | None:
@@ -147,31 +139,6 @@ def thaw(
         yield Delete(ref_of(pod.on_node), control.uid, ends_processes=False)
     else:
         yield from ask_node(task, pod.on_node, pod.name, RUNNING, lister, now)
-
-
-def thaw_to_end(
-    task: Task, pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
-) -> Iterator[AskNode | Delete]:
-    """Yield the same for a pod that is being ended, once its kubelet has begun with that."""
-    due = _thaw_due(pod, entry)
-    if due is not None and due <= now:
-        yield from thaw(task, pod, known, lister, now)
-
-
-def thaw_look_at(
-    pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
-) -> datetime | None:
-    """Return when a frozen pod that is being ended is to be looked at again, to be thawed."""
-    due = _thaw_due(pod, entry)
-    wanted = due is not None and due > now and may_be_frozen(pod.on_node, known, lister, now)
-    return due if wanted else None
-
-
-def _thaw_due(pod: PodRecord, entry: CacheEntry) -> datetime | None:
-    """Return when a pod that is being ended is to go on, if it is frozen; None where nobody ends it."""
-    if pod.ends_in_place and pod.stopped_in_place_at is not None:
-        return (entry.signaled_at or pod.stopped_in_place_at) + IN_PLACE_AFTER
-    return pod.asked_to_go_at
 
 
 def _late(pod: PodOnNode, name: str, lister: Lister, now: datetime) -> tuple[Reason | None, datetime | None]:

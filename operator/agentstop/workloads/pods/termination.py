@@ -1,23 +1,32 @@
-"""How a pod is ended: in place by the kubelet's own deadline, or by deletion; never by force."""
+"""How a pod is ended: in place by the kubelet's own deadline, or by deletion; never by force, and never frozen."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
 from agentstop.api.task import PodPolicy
+from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.effects import Terminate
-from agentstop.lifecycle.observation import Reason
+from agentstop.lifecycle.observation import Reason, Task
 from agentstop.workloads.lightening import TOO_LARGE
-from agentstop.workloads.objects import Lister, ObjectRef
-from agentstop.workloads.pods.node_freezes import is_frozen
+from agentstop.workloads.objects import CacheEntry, Lister, ObjectRef
+from agentstop.workloads.pods.node_freezes import is_frozen, may_be_frozen, thaw
 from agentstop.workloads.pods.node_kills import may_answer
 from agentstop.workloads.pods.record import STOP_DEADLINE_SECONDS, PodRecord
-from agentstop.workloads.requests import Delete, Lighten, Meaning, Patch
+from agentstop.workloads.requests import AskNode, Delete, Lighten, Meaning, Patch
 
 MIN_GRACE_SECONDS: Final = 1
 """Grace 0 would remove the object without waiting for the kubelet, and with it the proof.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced
+"""
+
+IN_PLACE_AFTER: Final = timedelta(seconds=1)
+"""When a kubelet has begun for certain with a pod that was stopped in place: it looks for such work once a second.
+
+What is frozen is thawed only then, so that SIGTERM is there before it runs a single instruction.
+Source: syncCh in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kubelet.go
 """
 
 
@@ -118,3 +127,28 @@ def _sooner(ref: ObjectRef, pod: PodRecord, halt: Terminate, now: datetime) -> D
     if left >= pod.deletion_grace_seconds or kill_at + timedelta(seconds=1) >= pod.deletion_at:
         return None
     return Delete(ref, pod.uid, left)
+
+
+def thaw_to_end(
+    task: Task, pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
+) -> Iterator[AskNode | Delete]:
+    """Yield the request that has a frozen pod go on which is being ended, once its kubelet has begun with that."""
+    due = _thaw_due(pod, entry)
+    if due is not None and due <= now:
+        yield from thaw(task, pod, known, lister, now)
+
+
+def thaw_look_at(
+    pod: PodRecord, entry: CacheEntry, known: PodEvidence | None, lister: Lister, now: datetime
+) -> datetime | None:
+    """Return when a frozen pod that is being ended is to be looked at again, to be thawed."""
+    due = _thaw_due(pod, entry)
+    wanted = due is not None and due > now and may_be_frozen(pod.on_node, known, lister, now)
+    return due if wanted else None
+
+
+def _thaw_due(pod: PodRecord, entry: CacheEntry) -> datetime | None:
+    """Return when a pod that is being ended is to go on, if it is frozen; None where nobody ends it."""
+    if pod.ends_in_place and pod.stopped_in_place_at is not None:
+        return (entry.signaled_at or pod.stopped_in_place_at) + IN_PLACE_AFTER
+    return pod.asked_to_go_at

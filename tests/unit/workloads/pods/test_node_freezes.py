@@ -12,7 +12,7 @@ from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
 from agentstop.workloads.pods.controls import ANSWER_AFTER
-from agentstop.workloads.pods.node_freezes import IN_PLACE_AFTER
+from agentstop.workloads.pods.termination import IN_PLACE_AFTER
 from agentstop.workloads.requests import AskNode, Delete, Request
 from tests.unit.objects import ADOPTS, NAMESPACE, POD_REF, POD_UID, Raw, at, ended, raw_pod, task, waiting, when
 
