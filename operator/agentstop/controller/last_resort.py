@@ -21,7 +21,7 @@ from agentstop.lifecycle.orders import OrderEffect
 from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.timings import Timings
-from agentstop.workloads.blindly import end_blindly, target_of
+from agentstop.workloads.blindly import end_blindly, frozen_pods, target_of, thaw_blindly
 from agentstop.workloads.requests import Delete, Get, Patch
 from agentstop.workloads.unreadable import told
 
@@ -62,7 +62,10 @@ class LastResort:
         stop, manually = task.status.stop, task.status.manually_stopped
         if stop is None:
             stop, manually = self._accepted(key, task, order_effect, now)
-        ended = await self._end(key, task) if stop is not None or task.stop_seen_at is not None else None
+        ended = None
+        if stop is not None or task.stop_seen_at is not None:
+            ended = await self._end(key, task)
+            await self._thaw(key, task)
         status = _status(task, stop, error, now).but(manually_stopped=manually)
         asked = (stop.pod_policy if stop is not None else None) or (task.spec.stop or StopRequest()).pod_policy
         if isinstance(ended, Delete) and asked is PodPolicy.KEEP and status.workload is not None:
@@ -106,6 +109,19 @@ class LastResort:
         except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
             log.error("%s: its workload could not be ended: %s", key, told(error))
         return None
+
+    async def _thaw(self, key: TaskKey, task: Task) -> None:
+        """Have go on what is frozen and was told to end: until then it takes no SIGTERM."""
+        for ref, pod in list(frozen_pods(task, self._cache.lister)):
+            try:
+                raw = await self._gateway.send(Get(ref))
+                for request in thaw_blindly(task, pod, raw, self._cache.lister, self._clock()):
+                    await self._gateway.send(request)
+            except ApiError as error:
+                if not error.absent:
+                    log.warning("%s: %s could not be thawed for its end: %s", key, ref, error)
+            except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
+                log.error("%s: %s could not be thawed for its end: %s", key, ref, told(error))
 
 
 def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime) -> AgentTaskStatus:

@@ -1,17 +1,20 @@
 """The end of a workload of which nothing could be made out: by its name, its UID, and as little else as possible."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads.controlled.kind import Controlled
-from agentstop.workloads.objects import ObjectRef
+from agentstop.workloads.objects import Lister, ObjectRef, PodOnNode
+from agentstop.workloads.pods.controls import FROZEN
+from agentstop.workloads.pods.node_freezes import thaw_on_node
 from agentstop.workloads.pods.reading import read_controller
-from agentstop.workloads.pods.record import ENDED_PHASES
+from agentstop.workloads.pods.record import ENDED_PHASES, STOP_DEADLINE_SECONDS, PodRecord
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.registry import kind_of
-from agentstop.workloads.requests import Delete, Patch
+from agentstop.workloads.requests import AskNode, Delete, Patch
 
 GRACE_SECONDS: Final = 30
 """Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""
@@ -37,6 +40,35 @@ def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | 
         return None  # to ask again would take the evidence away
     asked = (task.spec.stop or StopRequest()).grace_period_seconds or GRACE_SECONDS
     return Delete(ref, uid, max(asked, MIN_GRACE_SECONDS))
+
+
+def frozen_pods(task: Task, lister: Lister) -> Iterator[tuple[ObjectRef, PodOnNode]]:
+    """Yield the pods that are frozen for a task, as their nodes were asked, where their names are known."""
+    own = target_of(task)
+    for (namespace, uid), control in lister.controls.items():
+        if (namespace, control.task, control.state) != (task.namespace, task.name, FROZEN):
+            continue
+        name = own.name if own.kind == "Pod" else _name_of(uid, lister)
+        if name is not None:
+            yield ObjectRef("Pod", namespace, name), PodOnNode(namespace, uid, control.node)
+
+
+def _name_of(uid: str, lister: Lister) -> str | None:
+    pods = (group.pods[uid].seen for group in lister.groups.values() if uid in group.pods)
+    return next((each.name for each in pods if isinstance(each, PodRecord)), None)
+
+
+def thaw_blindly(
+    task: Task, pod: PodOnNode, raw: Mapping[str, Any], lister: Lister, now: datetime
+) -> Iterator[AskNode | Delete]:
+    """Yield the request that has a frozen pod go on, as it was just read, once its kubelet was told to end it.
+
+    What is frozen takes no SIGTERM: it would be held until SIGKILL. It does not go on before its end was asked for.
+    """
+    metadata, spec = raw["metadata"], raw.get("spec") or {}
+    going = "deletionTimestamp" in metadata or spec.get("activeDeadlineSeconds") == STOP_DEADLINE_SECONDS
+    if metadata["uid"] == pod.uid and going:
+        yield from thaw_on_node(task, pod, metadata["name"], None, lister, now)
 
 
 def _is_the_tasks(task: Task, ref: ObjectRef, metadata: Mapping[str, Any]) -> bool:

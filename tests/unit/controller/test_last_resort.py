@@ -78,6 +78,62 @@ def test_a_task_that_cannot_be_decided_on_is_stopped_all_the_same(world: World, 
     assert status(world)["phase"] == "Stopped"
 
 
+FREEZES: Raw = {"pausePolicy": "Freeze", "paused": True}
+
+
+def frozen(world: World, spec: Raw) -> None:
+    """Start a task that is frozen from now on, before it can be decided on no more."""
+    world.component.installed = world.gateway.has_component = True
+    world.crash_operator()
+    world.start_operator()
+    started(world, spec)
+    world.patch_spec("task", **FREEZES)
+    goes_well(world, 3)
+    assert (status(world)["phase"], status(world)["reason"]) == ("Paused", "Frozen")
+    assert world.operator is not None
+    world.operator.mistaken(FOR_EVER)
+
+
+@pytest.mark.parametrize("adopts", [False, True], ids=["pod", "job"])
+def test_what_is_frozen_is_thawed_into_sigterm_by_a_stop_that_cannot_be_decided_on(world: World, adopts: bool) -> None:
+    if adopts:
+        world.create_job(A_JOB)
+    frozen(world, ADOPTS_JOB if adopts else {"podTemplate": {"spec": POD}})
+    world.patch_spec("task", stopRequested=True)
+    goes_well(world, 10)
+
+    (sandbox,) = [*world.node.sandboxes.values(), *world.node.done.values()]
+    (process,) = sandbox.processes
+    assert not process.running
+    assert (process.killed, process.exit_code) == (False, 0)
+
+
+def test_nothing_goes_on_before_its_end_was_asked_for(world: World) -> None:
+    frozen(world, {"podTemplate": {"spec": POD}})
+    world.gateway.forbidden.add("delete Pod")
+    world.patch_spec("task", stopRequested=True)
+    goes_well(world, 10)
+    (sandbox,) = world.node.sandboxes.values()
+    assert sandbox.running
+    assert sandbox.frozen
+
+    world.gateway.forbidden.clear()
+    goes_well(world, 10)
+    assert not running(world)
+    assert not sandbox.processes[0].killed
+
+
+def test_so_it_goes_with_a_task_that_is_gone_meanwhile(world: World) -> None:
+    frozen(world, {"podTemplate": {"spec": POD}})
+    world.patch_spec("task", stopRequested=True)
+    assert world.operator is not None
+    world.operator.watch(KIND)
+    world.delete_task("task", orphan=True)
+    goes_well(world, 10)
+    (sandbox,) = [*world.node.sandboxes.values(), *world.node.done.values()]
+    assert (sandbox.running, sandbox.processes[0].killed) == (False, False)
+
+
 def test_a_task_that_nobody_stops_is_left_alone_and_says_so(world: World) -> None:
     started(world, {"podTemplate": {"spec": POD}})
     assert world.operator is not None

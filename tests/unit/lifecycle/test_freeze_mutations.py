@@ -11,7 +11,7 @@ WORKS, LEFT = "it works though its task is Paused and frozen", "left frozen|Runn
 
 BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
     (FreezingActors, WORKS, Mutation(f"{FREEZING}:freezing", "seen.freeze_state.frozen or blind", "True")),
-    (FreezingActors, LEFT, Mutation(f"{FREEZES}:thaw", "not may_be_frozen(", "True or (")),
+    (FreezingActors, LEFT, Mutation(f"{FREEZES}:thaw_on_node", "not may_be_frozen(", "True or (")),
     (FreezingActors, LEFT, Mutation(f"{FREEZING}:_back", "seen.freeze_state.held or unknown", "unknown")),
     (
         FreezingActors,

@@ -128,17 +128,24 @@ def freeze(task: Task, pod: PodRecord, lister: Lister, now: datetime) -> Iterato
 def thaw(
     task: Task, pod: PodRecord, known: PodEvidence | None, lister: Lister, now: datetime
 ) -> Iterator[AskNode | Delete]:
-    """Yield the request that has a pod go on, if it was asked to be frozen, or is on record as frozen.
+    """Yield the request that has a pod go on, if it was asked to be frozen, or is on record as frozen."""
+    yield from thaw_on_node(task, pod.on_node, pod.name, known, lister, now)
+
+
+def thaw_on_node(
+    task: Task, pod: PodOnNode, name: str, known: PodEvidence | None, lister: Lister, now: datetime
+) -> Iterator[AskNode | Delete]:
+    """Yield the same for a pod of which no more is known than its name, and its node.
 
     Of a task that is gone the component may not know any more that it had the pod: without its PodControl any goes on.
     """
-    if not may_be_frozen(pod.on_node, known, lister, now):
+    if not may_be_frozen(pod, known, lister, now):
         return
-    control = control_of(pod.on_node, lister)
+    control = control_of(pod, lister)
     if task.gone and control is not None:
-        yield Delete(ref_of(pod.on_node), control.uid, ends_processes=False)
+        yield Delete(ref_of(pod), control.uid, ends_processes=False)
     else:
-        yield from ask_node(task, pod.on_node, pod.name, RUNNING, lister, now)
+        yield from ask_node(task, pod, name, RUNNING, lister, now)
 
 
 def _late(pod: PodOnNode, name: str, lister: Lister, now: datetime) -> tuple[Reason | None, datetime | None]:
