@@ -28,7 +28,7 @@ BREAKS: list[tuple[type[FreezingActors], str, Mutation]] = [
     (
         FreezingActors,
         "before its end",
-        Mutation(f"{ENDS}:_thaw_due", "return pod.asked_to_go_at", "return entry.at"),
+        Mutation(f"{ENDS}:_thaw_due", "return pod.asked_to_go_at or entry.signaled_at", "return entry.at"),
     ),
     (
         FreezingJobActors,

@@ -148,7 +148,10 @@ def thaw_look_at(
 
 
 def _thaw_due(pod: PodRecord, entry: CacheEntry) -> datetime | None:
-    """Return when a pod that is being ended is to go on, if it is frozen; None where nobody ends it."""
+    """Return when a pod that is being ended is to go on, if it is frozen; None where nobody ends it.
+
+    What is unreadable does not say that it is to go: there only the API server's answer tells.
+    """
     if pod.ends_in_place and pod.stopped_in_place_at is not None:
         return (entry.signaled_at or pod.stopped_in_place_at) + IN_PLACE_AFTER
-    return pod.asked_to_go_at
+    return pod.asked_to_go_at or entry.signaled_at

@@ -12,6 +12,7 @@ from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
 from agentstop.workloads.pods.controls import ANSWER_AFTER
+from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.termination import IN_PLACE_AFTER
 from agentstop.workloads.requests import AskNode, Delete, Request
 from tests.unit.objects import ADOPTS, NAMESPACE, POD_REF, POD_UID, Raw, at, ended, raw_pod, task, waiting, when
@@ -304,6 +305,18 @@ def test_one_that_is_stopped_in_place_is_thawed_once_its_kubelet_has_begun() -> 
     assert POD.observe(whose(), cache.lister, at(due - 0.1)).look_again_at == at(due)
     assert asked(cache, STOP, due) == [("Running", "control")]
     assert POD.observe(whose(), cache.lister, at(due)).look_again_at is None
+
+
+def test_one_of_which_nothing_can_be_made_is_thawed_once_its_deletion_was_taken() -> None:
+    odd: Raw = {"status": {"phase": "Running", "containerStatuses": 5}}
+    cache = cluster(control(status=answered("Frozen")), pod=raw_pod() | odd)
+    assert asked(cache, STOP) == []
+
+    cache.objects.see(POD_REF, raw_pod(metadata=GOING, version=2) | odd, at(24), signal=True)
+    seen = cache.lister.entries[POD_REF].seen
+    assert isinstance(seen, PodRecord)
+    assert seen.unreadable is not None
+    assert asked(cache, STOP) == [("Running", "control")]
 
 
 def test_a_kill_needs_no_thaw() -> None:
