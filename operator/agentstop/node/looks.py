@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+RUNNING: Final = "Running"
+"""The state in which nothing is asked of a pod but that it is not frozen."""
+
 
 class Outcome(StrEnum):
     """What came of a look; a reason of the condition Ready, too."""
@@ -32,6 +35,9 @@ class Outcome(StrEnum):
 
 UNDER_WAY: Final = frozenset({Outcome.FREEZING, Outcome.THAWING, Outcome.KILLING})
 """The kernel was told, and has not done it yet."""
+
+AT_REST: Final = frozenset({Outcome.RUNNING, Outcome.NO_CGROUP})
+"""What nothing has to be done about where a pod is to go on."""
 
 DONE: Final = frozenset({Outcome.FROZEN, Outcome.RUNNING, Outcome.EMPTY})
 """What was asked for is so."""

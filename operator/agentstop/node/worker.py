@@ -15,7 +15,7 @@ from agentstop.client.client import Api
 from agentstop.client.errors import ApiError, ConfigError, UnreachableError
 from agentstop.node.keeper import Keeper
 from agentstop.node.layouts import is_pod_uid
-from agentstop.node.looks import UNDER_WAY, Look
+from agentstop.node.looks import AT_REST, RUNNING, UNDER_WAY, Look
 from agentstop.node.metrics import REFUSALS, Metrics
 from agentstop.node.records import Control, is_on_record
 from agentstop.node.status import SEEN, Refusal, is_done, status_of
@@ -38,8 +38,8 @@ TELL_SECONDS: Final = 0.1
 """From such a pause on it is written down that the kernel takes its time: most do what they are told before that."""
 
 HOLD_SECONDS: Final = 0.5
-"""Between two looks at a pod that is as it was asked for, or that has no cgroup: what changes is set right within a
-second."""
+"""Between two looks at a pod that is held as it was asked for, or that has no cgroup: what changes is set right within
+a second."""
 
 RETRY_SECONDS: Final = 1.0
 MOST_RETRY_SECONDS: Final = 30.0
@@ -47,10 +47,10 @@ MOST_RETRY_SECONDS: Final = 30.0
 objects for pods that are no task's has them looked at seldom."""
 
 
-async def pause(seconds: float, news: asyncio.Event | None = None) -> None:
-    """Wait, but not on once there is news."""
+async def pause(seconds: float | None, news: asyncio.Event | None = None) -> None:
+    """Wait, but not on once there is news; without an end where `seconds` is None."""
     if news is None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds or 0.0)
         return
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -77,7 +77,7 @@ class Means:
     boot_id: str
     metrics: Metrics
     clock: Callable[[], datetime]
-    pause: Callable[[float, asyncio.Event | None], Awaitable[None]] = field(default=pause)
+    pause: Callable[[float | None, asyncio.Event | None], Awaitable[None]] = field(default=pause)
 
     async def ask(self, call: Callable[..., T], *arguments: Any, **more: Any) -> T:
         """Make a call in a thread."""
@@ -134,7 +134,7 @@ class Worker:
                 continue
             retry = RETRY_SECONDS
             soon = soon if _is_under_way(found) else SOON_SECONDS
-            await self._means.pause(soon if _is_under_way(found) else HOLD_SECONDS, self._news)
+            await self._means.pause(soon if _is_under_way(found) else self._until(found), self._news)
             soon = min(1.5 * soon, HOLD_SECONDS)
 
     async def _look(self) -> Look | Refusal:
@@ -149,6 +149,14 @@ class Worker:
         if not done:
             self._done_at = now
         return found
+
+    def _until(self, found: Look) -> float | None:
+        """Return after how long the pod is looked at again; None where nobody asks for anything but what it does.
+
+        What was frozen goes on by itself once it was thawed, and what has no cgroup has nothing that is frozen.
+        """
+        at_rest = self.control.state == RUNNING and found.outcome in AT_REST
+        return None if at_rest and self._status == self._written else HOLD_SECONDS
 
     def _wrong(self) -> Refusal | None:
         """Say what is wrong with the object, if anything. What admission lets nobody write is checked all the same."""

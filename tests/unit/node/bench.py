@@ -73,16 +73,19 @@ class Bench:
         self._news: asyncio.Event | None = None
         self.passed = 0.0
         self.pauses: list[float] = []
+        self.rests = False
+        """Whether the worker waits for news alone."""
         self._root = root
 
     async def run(self, raw: Raw, pauses: int, meanwhile: Any = None) -> None:
         """Have a worker see to an object for so many pauses; in each, `meanwhile` is called with its number."""
 
-        async def pause(seconds: float, news: asyncio.Event | None) -> None:
+        async def pause(seconds: float | None, news: asyncio.Event | None) -> None:
             await asyncio.sleep(0)
             self._news = news
-            self.pauses.append(seconds)
-            self.passed += seconds
+            self.rests = seconds is None
+            self.pauses.append(seconds or 0.0)
+            self.passed += seconds or 0.0
             if meanwhile is not None:
                 meanwhile(len(self.pauses))
             if len(self.pauses) >= pauses:

@@ -1,5 +1,6 @@
 """What a component does for a PodControl that has its pod frozen, has it go on, and changes its mind."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.node.keeper import Keeper
-from agentstop.node.worker import HOLD_SECONDS, RETRY_SECONDS
+from agentstop.node.worker import HOLD_SECONDS, RETRY_SECONDS, pause
 from tests.support.cgroups import Folder, fake_root, pod_path
 
 from .bench import NOW, UID, Bench, Raw, Server, control, task
@@ -128,6 +129,53 @@ async def test_what_the_object_asks_for_is_made_true_by_the_next_process(root: P
     await bench.run(control({"state": "Running"}, FROZEN, generation=2), 4, lambda _: pod.obey())
     assert states(bench) == [(2, "Running")]
     assert datetime.fromisoformat(bench.last["since"]) == NOW + timedelta(seconds=bench.pauses[0])
+
+
+async def test_one_that_goes_on_is_not_looked_at_until_something_is_asked_again(root: Path, pod: Folder) -> None:
+    bench = Bench(root, Server(task()))
+    resting: list[bool] = []
+
+    def meanwhile(pauses: int) -> None:
+        pod.obey()
+        resting.append(bench.rests)
+        if pauses in {3, 9}:
+            bench.ask("Running" if pauses == 3 else "Frozen", pauses)
+
+    await bench.run(control(FREEZE), 12, meanwhile)
+    assert [generation for generation, _ in states(bench)] == [1, 3, 9]
+    assert resting == [False] * 4 + [True] * 5 + [False] * 3
+
+
+async def test_one_without_a_cgroup_is_not_looked_at_where_it_may_go_on(root: Path) -> None:
+    bench = Bench(root, Server(task()))
+    await bench.run(control({"state": "Running"}), 2)
+    assert (bench.ready, bench.rests) == (("False", "CgroupNotFound"), True)
+
+    held = Bench(root, Server(task()))
+    await held.run(control(FREEZE), 2)
+    assert (held.ready, held.rests) == (("False", "CgroupNotFound"), False)
+
+
+async def test_what_is_not_written_yet_is_said_again_before_it_rests(root: Path, pod: Folder) -> None:
+    server = Server(task())
+    server.failures = [UnreachableError("away")]
+    bench = Bench(root, server)
+
+    def meanwhile(_: int) -> None:
+        pod.obey()
+        assert bench.rests is bool(server.written)
+
+    await bench.run(control({"state": "Running"}), 8, meanwhile)
+    assert bench.rests
+
+
+async def test_a_pause_ends_with_news_however_long_it_is() -> None:
+    news = asyncio.Event()
+    resting = asyncio.ensure_future(pause(None, news))
+    await asyncio.sleep(0)
+    assert not resting.done()
+    news.set()
+    await resting
 
 
 async def test_a_pod_that_ends_while_it_is_frozen_is_not_called_anything(root: Path, pod: Folder) -> None:
