@@ -68,7 +68,7 @@ class Component:
         reason = state
         if state != "Running" and not self._is_on_record(raw["spec"]["taskName"], ref.name):
             reason = "NotTheTasks"
-        elif sandbox is None:
+        elif sandbox is None or sandbox.tidied:
             reason = "Empty" if before.get("empty") else "CgroupNotFound"
             said |= {"state": "Killed", "empty": True} if before.get("empty") else {}
         else:

@@ -36,6 +36,8 @@ class Sandbox:
     """Since when its cgroup is frozen: whatever runs in it does nothing."""
     closed: bool = False
     """Whether nothing can be started in its cgroup any more."""
+    tidied: bool = False
+    """Whether its kubelet has removed its cgroup: it has ended."""
 
     @property
     def frozen(self) -> bool:

@@ -154,6 +154,7 @@ class Node:
             if bound_raw is not None:
                 if not sandbox.busy(now):
                     self._report(uid, sandbox)
+                    sandbox.tidied |= sandbox.finished
                 sandbox.work(now)
             elif not sandbox.running and not sandbox.busy(now):
                 self.done[uid] = self.sandboxes.pop(uid)
