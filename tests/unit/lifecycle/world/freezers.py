@@ -12,6 +12,8 @@ from .job_actors import JobActors
 from .pausers import PausingActors, stalled
 from .server import NAMESPACE, Raw
 
+MINUTE: Final = 60
+
 
 class FreezingActors(PausingActors):
     """As those who pause, and a pause may be a freeze."""
@@ -65,7 +67,14 @@ class FreezingActors(PausingActors):
         for raw in self.world.tasks():
             self.world.patch_spec(raw["metadata"]["name"], paused=True, pausePolicy="Freeze")
         self.world.settle()
+        self._check_rests()
         self.world.freeze_rules.from_here_on_all_is_well()
+
+    def _check_rests(self) -> None:
+        """While everything is frozen, or to be, nothing is asked for again and again."""
+        writes = self.world.gateway.writes
+        self.world.pass_time(MINUTE, attentive=True)
+        assert self.world.gateway.writes - writes < MINUTE / 2, "something is asked for again and again"
 
     def _check_place(self, spec: Raw, status: Raw) -> None:
         phase = status.get("phase")
