@@ -1,6 +1,5 @@
 """Changing tasks one by one, many at a time: pause, resume, freeze and thaw."""
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from agentstop.cli.plugin.graces import longest, warning
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
 from agentstop.cli.plugin.options import (
     Function,
+    Options,
     connection_options,
     output_option,
     selection_options,
@@ -65,7 +65,7 @@ class Change:
     """Whether processes are ended, in the time that is theirs."""
 
 
-def options(function: Function) -> Function:
+def change_options(function: Function) -> Function:
     """Add what these verbs take."""
     function = connection_options(function)
     function = output_option("json", "yaml", "name")(function)
@@ -74,47 +74,29 @@ def options(function: Function) -> Function:
     return selection_options(waiting_options(function))
 
 
-def selection_of(given: dict[str, Any]) -> Selection:
-    """Take the selection out of what was given. Raises click.UsageError unless it is clear."""
-    selection = Selection(
-        tuple(dict.fromkeys(given.pop("names"))),
-        given.pop("labels"),
-        given.pop("agents"),
-        given.pop("everything"),
-        given.pop("all_namespaces"),
-    )
-    selection.check()
-    return selection
-
-
 def carry_out(
     session: Session,
     change: Change,
     selection: Selection,
-    *,
-    wait: bool | None,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
+    options: Options,
 ) -> int:
     """Change the tasks that are meant, and follow them. Raises PluginError."""
-    if not dry_run:
-        confirm(session, selection, change.verb, yes=yes, patient=change.ends)
+    if not options.dry_run:
+        confirm(session, selection, change.verb, yes=options.yes, patient=change.ends)
     tasks = found(session, selection, change)
     if not tasks:
         say(f"there is nothing to {change.verb}: no {selection.words(session.namespace)}")
         return Exit.OK
     ended = [task for task in tasks if spec_of(task).get("pausePolicy") != "Freeze"]
-    seconds = longest(ended) if change.ends and not dry_run and selection.single else None
+    seconds = longest(ended) if change.ends and not options.dry_run and selection.single else None
     if seconds is not None:
         note(warning(name_of(tasks[0]), seconds, change.verb))
-    changed, problems = patch(session, tasks, change, dry_run)
+    changed, problems = patch(session, tasks, change, options.dry_run)
     for problem in problems[1:]:
         note(f"agentstop: {problem}")
     code = int(Exit.OK)
     if changed:
-        code = tell(session, changed, change, selection, wait, timeout, dry_run, output)
+        code = tell(session, changed, change, selection, options)
     if problems:
         raise problems[0]
     return code
@@ -168,14 +150,11 @@ def tell(
     changed: list[Object],
     change: Change,
     selection: Selection,
-    wait: bool | None,
-    timeout: float | None,
-    dry_run: bool,
-    output: str | None,
+    options: Options,
 ) -> int:
     """Follow the tasks that were changed, or print them. Raises PluginError."""
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
-    if follows and not dry_run:
+    timeout, output = options.timeout, options.output
+    if options.follows and not options.dry_run:
         narrow = None if selection.single is not None else selection
         aim = TaskAim(change.doing, keys_of(changed), change.there, change.missed, now())
         return follow_tasks(session, changed, aim, timeout, output, "what was asked for goes on", narrow)
@@ -183,7 +162,7 @@ def tell(
         print_objects(changed, output, single=selection.single is not None)
         return Exit.OK
     for task in changed:
-        would = f"would be {change.done}; nothing was done" if dry_run else f"is to be {change.done}"
+        would = f"would be {change.done}; nothing was done" if options.dry_run else f"is to be {change.done}"
         say(f"{name_of(task)} {would}")
     return Exit.OK
 

@@ -2,6 +2,7 @@
 
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import CLUSTER_ORDER
+from agentstop.cli.plugin.options import Options
 from agentstop.cli.plugin.ordering import drill_lines, follow_order, kind_of
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.results import order_words, tell_order
@@ -9,12 +10,10 @@ from agentstop.cli.plugin.session import Session
 from agentstop.words.tasks import Object, name_of, spec_of
 
 
-def finish(
-    session: Session, order: Object, follows: bool, timeout: float | None, output: str | None, *, made: bool = True
-) -> int:
+def finish(session: Session, order: Object, options: Options, *, made: bool = True) -> int:
     """Follow an order, that was just made or before, if that is wanted, and print it. Raises PluginError."""
-    drill = bool(spec_of(order).get("drill"))
-    if not follows:
+    drill, output = bool(spec_of(order).get("drill")), options.output
+    if not options.follows:
         if output is not None:
             print_objects([order], output, single=True)
         else:
@@ -24,7 +23,7 @@ def finish(
         return Exit.OK
     if output is None and made:
         note(f"{order_words(order)} created")
-    order = follow_order(session, order, timeout)
+    order = follow_order(session, order, options.timeout)
     if output is not None:
         print_objects([order], output, single=True)
     elif drill:

@@ -1,6 +1,8 @@
 """Options that several verbs share."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
@@ -9,6 +11,32 @@ from agentstop.cli.plugin.session import Session
 from agentstop.words.durations import parse_duration
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the verbs share that change something: how it is asked for, followed and printed."""
+
+    wait: bool | None = None
+    """Whether to wait for the end of it; None where nobody said."""
+    timeout: float | None = None
+    """Seconds after which the waiting is given up; None for no limit."""
+    dry_run: bool = False
+    """Whether nothing is to be changed."""
+    yes: bool = False
+    """Whether the user is not to be asked."""
+    output: str | None = None
+    """Print what came of it in this format; None for words."""
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "Options":
+        """Take them out of what a verb was given; what it does not know of stays as it is here."""
+        return cls(**{each.name: given.pop(each.name) for each in fields(cls) if each.name in given})
+
+    @property
+    def follows(self) -> bool:
+        """Whether to wait: as it was said, and else on a terminal, or where the waiting has a limit."""
+        return self.wait if self.wait is not None else sys.stdout.isatty() or self.timeout is not None
 
 
 class Duration(click.ParamType[float]):

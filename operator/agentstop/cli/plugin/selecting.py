@@ -19,6 +19,19 @@ class Selection:
     everything: bool = False
     all_namespaces: bool = False
 
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "Selection":
+        """Take it out of what a verb was given. Raises click.UsageError unless it says clearly what is meant."""
+        selection = cls(
+            tuple(dict.fromkeys(given.pop("names"))),
+            given.pop("labels"),
+            given.pop("agents"),
+            given.pop("everything"),
+            given.pop("all_namespaces"),
+        )
+        selection.check()
+        return selection
+
     def check(self) -> None:
         """Raise click.UsageError unless it says clearly what is meant."""
         narrowed = self.labels is not None or bool(self.agents)

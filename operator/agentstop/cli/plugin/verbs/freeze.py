@@ -1,16 +1,16 @@
 """`agentstop freeze` and `agentstop thaw`: what is named is patched, all else goes by an order."""
 
-import sys
 from dataclasses import replace
 from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.changing import Change, carry_out, found, frozen_by_itself, options, patch, selection_of, tell
+from agentstop.cli.plugin.changing import Change, carry_out, change_options, found, frozen_by_itself, patch, tell
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.confirm import confirm
 from agentstop.cli.plugin.exit_codes import Exit
 from agentstop.cli.plugin.names import CLUSTER_ORDER, FIELD_MANAGER, ORDER
+from agentstop.cli.plugin.options import Options
 from agentstop.cli.plugin.output import note, print_objects, say
 from agentstop.cli.plugin.results import order_words
 from agentstop.cli.plugin.selecting import Selection
@@ -33,7 +33,7 @@ THAW: Final = Change("thaw", "Thawing", "thawed", {"paused": False}, resumed, mi
 
 
 @click.command(cls=Verb, short_help="hold the processes of tasks where they are")
-@options
+@change_options
 @click.option("--reason", metavar="WORD", help="Why, as one CamelCase word; not for a NAME.")
 @click.option("--message", metavar="TEXT", help="Why, for people; not for a NAME.")
 @click.option(
@@ -53,50 +53,39 @@ def freeze(session: Session, /, reason: str | None, message: str | None, then: s
       agentstop freeze --all -A --reason SecurityIncident
       agentstop thaw --all -A
     """
-    selection = selection_of(given)
+    selection, options = Selection.taken_from(given), Options.taken_from(given)
     if selection.names:
         if reason or message or then:
             raise click.UsageError(
                 "--reason, --message and --then are for -l, --agent and --all: a NAME makes no order"
             )
-        return carry_out(session, FREEZE, selection, **given)
+        return carry_out(session, FREEZE, selection, options)
     asked = {"reason": reason, "message": message, "then": then.capitalize() if then else None}
-    return _by_order(session, selection, asked, **given)
+    return _by_order(session, selection, asked, options)
 
 
-def _by_order(
-    session: Session,
-    selection: Selection,
-    asked: dict[str, Any],
-    *,
-    wait: bool | None,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
-) -> int:
+def _by_order(session: Session, selection: Selection, asked: dict[str, Any], options: Options) -> int:
     from agentstop.cli.plugin.ended_orders import finish
     from agentstop.cli.plugin.ordering import KEPT_SECONDS, make_order, order_body
 
-    if dry_run:
+    if options.dry_run:
         tasks = found(session, selection, FREEZE)
-        for task in tasks if output is None else ():
+        for task in tasks if options.output is None else ():
             say(f"{name_of(task)} would be frozen; nothing was done")
-        if output is not None:
-            print_objects(tasks, output)
+        if options.output is not None:
+            print_objects(tasks, options.output)
         return Exit.OK
     verb = f"freeze and {asked['then'].lower()}" if asked["then"] else "freeze"
-    confirm(session, selection, verb, yes=yes)
+    confirm(session, selection, verb, yes=options.yes)
     try:
         body = order_body(selection, name=None, **asked, freeze=True, ttlSecondsAfterFinished=KEPT_SECONDS)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
-    return finish(session, make_order(session, body), follows, timeout, output)
+    return finish(session, make_order(session, body), options)
 
 
 @click.command(cls=Verb, short_help="let frozen tasks go on where they were")
-@options
+@change_options
 @click.pass_obj
 def thaw(session: Session, /, **given: Any) -> int:
     """Lets frozen tasks go on where they were.
@@ -104,24 +93,16 @@ def thaw(session: Session, /, **given: Any) -> int:
     A NAME changes that task. -l and --agent lift the orders that freeze by the same words, and --all every order that
     freezes; and they resume the tasks that are frozen by their own spec.
     """
-    selection = selection_of(given)
+    selection, options = Selection.taken_from(given), Options.taken_from(given)
     if selection.names:
-        return carry_out(session, THAW, selection, **given)
-    return _lift_all(session, selection, **given)
+        return carry_out(session, THAW, selection, options)
+    return _lift_all(session, selection, options)
 
 
-def _lift_all(
-    session: Session,
-    selection: Selection,
-    *,
-    wait: bool | None,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
-) -> int:
+def _lift_all(session: Session, selection: Selection, options: Options) -> int:
+    dry_run = options.dry_run
     if not dry_run:
-        confirm(session, selection, "thaw", yes=yes)
+        confirm(session, selection, "thaw", yes=options.yes)
     orders = [each for each in _orders(session, selection) if _selects_the_same(each, selection)]
     for order in orders:
         kind = ORDER if order["kind"] == ORDER.kind else CLUSTER_ORDER
@@ -140,7 +121,7 @@ def _lift_all(
     freed = changed + [task for task in tasks if not frozen_by_itself(task)]
     if freed:
         letting_go = replace(THAW, missed=missed_resume)  # the orders that have frozen them are lifted just now
-        code = tell(session, freed, letting_go, selection, wait, timeout, dry_run, output)
+        code = tell(session, freed, letting_go, selection, options)
     elif not (orders or problems):
         say(f"there is nothing to thaw: no frozen {selection.words(session.namespace)}")
     if problems:

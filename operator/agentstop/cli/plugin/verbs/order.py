@@ -1,6 +1,5 @@
 """`agentstop order`: stop orders by hand."""
 
-import sys
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from agentstop.cli.plugin.names import API_VERSION, CLUSTER_ORDER, FIELD_MANAGER
 from agentstop.cli.plugin.options import (
     Duration,
     Function,
+    Options,
     connection_options,
     grace_of,
     order_argument,
@@ -116,7 +116,6 @@ def _make(session: Session, selection: Selection, options: dict[str, Any], **mor
     from agentstop.cli.plugin.ordering import make_order, order_body
     from agentstop.words.labels import parse_selector
 
-    wait, timeout = options["wait"], options["timeout"]
     try:
         places = parse_selector(options["namespace_selector"]) if options["namespace_selector"] else None
         body = order_body(
@@ -132,8 +131,7 @@ def _make(session: Session, selection: Selection, options: dict[str, Any], **mor
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
-    return finish(session, make_order(session, body), follows, timeout, options["output"])
+    return finish(session, make_order(session, body), Options.taken_from(options))
 
 
 @order.command("list", cls=Verb, short_help="list orders of both kinds")
@@ -189,7 +187,7 @@ def get(
 
     found = find_order(session, name, all_namespaces)
     if watch:
-        return finish(session, found, True, timeout, output, made=False)
+        return finish(session, found, Options(wait=True, timeout=timeout, output=output), made=False)
     if output is not None:
         print_objects([found], output, single=True)
         return Exit.OK
@@ -238,7 +236,7 @@ def _ends(function: Function) -> Function:
 @click.pass_obj
 def stop_frozen(session: Session, /, **options: Any) -> int:
     """Stops what an order has frozen, and all else that matches: thawed into SIGTERM, with the grace period."""
-    return _then(session, "Stop", **options)
+    return _then(session, "Stop", options.pop("name"), options.pop("all_namespaces"), Options.taken_from(options))
 
 
 @order.command("kill", cls=Verb, short_help="kill what an order has frozen")
@@ -246,20 +244,10 @@ def stop_frozen(session: Session, /, **options: Any) -> int:
 @click.pass_obj
 def kill_frozen(session: Session, /, **options: Any) -> int:
     """Kills what an order has frozen, and all else that matches: it never runs again, and gets no SIGTERM."""
-    return _then(session, "Kill", **options)
+    return _then(session, "Kill", options.pop("name"), options.pop("all_namespaces"), Options.taken_from(options))
 
 
-def _then(
-    session: Session,
-    word: str,
-    *,
-    name: str,
-    all_namespaces: bool,
-    wait: bool | None,
-    timeout: float | None,
-    yes: bool,
-    output: str | None,
-) -> int:
+def _then(session: Session, word: str, name: str, all_namespaces: bool, options: Options) -> int:
     from agentstop.cli.plugin.ended_orders import finish
 
     found = find_order(session, name, all_namespaces)
@@ -267,15 +255,14 @@ def _then(
     if not freezes(found):
         said = f"was told to {spec_of(found)['then'].lower()}" if spec_of(found).get("then") else "freezes nothing"
         raise PluginError(f"{kind.kind} {name} {said}; stop what matches by another: agentstop stop --help")
-    if not yes:
+    if not options.yes:
         if not asks():
             raise click.UsageError(f"{word.lower()} is final, and there is no terminal to ask on: add -y")
         count = status_of(found).get("matched", 0)
         if not click.confirm(f"{word} the tasks that {kind.kind} {name} has frozen ({count} match)?", err=True):
             raise PluginError("nothing was done", Exit.ERROR)
     made = session.api.merge(kind.path(session.namespace, name), {"spec": {"then": word}}, manager=FIELD_MANAGER)
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
-    return finish(session, made, follows, timeout, output, made=False)
+    return finish(session, made, options, made=False)
 
 
 def find_order(session: Session, name: str, cluster: bool) -> Object:

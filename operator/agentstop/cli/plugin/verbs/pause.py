@@ -4,8 +4,10 @@ from typing import Any, Final
 
 import click
 
-from agentstop.cli.plugin.changing import Change, carry_out, options, selection_of
+from agentstop.cli.plugin.changing import Change, carry_out, change_options
 from agentstop.cli.plugin.command import Verb
+from agentstop.cli.plugin.options import Options
+from agentstop.cli.plugin.selecting import Selection
 from agentstop.cli.plugin.session import Session
 from agentstop.cli.plugin.waiting.aims import missed_pause, missed_thaw, phase_is, resumed
 from agentstop.words.tasks import spec_of
@@ -32,7 +34,7 @@ RESUME: Final = Change(
 
 
 @click.command(cls=Verb, short_help="halt tasks until they are resumed")
-@options
+@change_options
 @click.pass_obj
 def pause(session: Session, /, **given: Any) -> int:
     """Halts tasks until they are resumed, as their spec.pausePolicy says.
@@ -41,12 +43,12 @@ def pause(session: Session, /, **given: Any) -> int:
     suspended or scaled to nothing, runs again. Freeze has the nodes' kernels hold the processes where they are, and
     takes the component on each node; `agentstop freeze` sets it.
     """
-    return carry_out(session, PAUSE, selection_of(given), **given)
+    return carry_out(session, PAUSE, Selection.taken_from(given), Options.taken_from(given))
 
 
 @click.command(cls=Verb, short_help="let paused tasks run again")
-@options
+@change_options
 @click.pass_obj
 def resume(session: Session, /, **given: Any) -> int:
     """Lets paused tasks run again."""
-    return carry_out(session, RESUME, selection_of(given), **given)
+    return carry_out(session, RESUME, Selection.taken_from(given), Options.taken_from(given))

@@ -1,6 +1,6 @@
 """`agentstop stop`: one name is patched, more than one becomes an order."""
 
-import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.graces import mind, too_late
 from agentstop.cli.plugin.names import FIELD_MANAGER, TASK
 from agentstop.cli.plugin.options import (
+    Options,
     connection_options,
     grace_of,
     output_option,
@@ -40,21 +41,13 @@ from agentstop.words.tasks import has_ended, phase_of
 @click.pass_obj
 def stop(
     session: Session,
-    names: tuple[str, ...],
-    labels: str | None,
-    agents: tuple[str, ...],
-    everything: bool,
-    all_namespaces: bool,
+    /,
     reason: str | None,
     message: str | None,
     grace: float | None,
     now: bool,
     pod_policy: str | None,
-    wait: bool | None,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
+    **given: Any,
 ) -> int:
     """Stops tasks: one by its NAME, or all that match.
 
@@ -67,30 +60,19 @@ def stop(
       agentstop stop --agent researcher --now
       agentstop stop --all -A --reason SecurityIncident
     """
-    selection = Selection(tuple(dict.fromkeys(names)), labels, agents, everything, all_namespaces)
-    selection.check()
+    selection, options = Selection.taken_from(given), Options.taken_from(given)
     seconds = grace_of(grace, now)
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
     asked = {"reason": reason, "message": message, "gracePeriodSeconds": seconds, "podPolicy": pod_policy}
     if selection.single is not None:
         how = {name: value for name, value in asked.items() if value is not None}
-        return _stop_one(session, selection.single, how, follows, timeout, dry_run, yes, output)
-    return _stop_many(session, selection, asked, follows, timeout, dry_run, yes, output)
+        return _stop_one(session, selection.single, how, options)
+    return _stop_many(session, selection, asked, options)
 
 
-def _stop_one(
-    session: Session,
-    name: str,
-    how: dict[str, Any],
-    follows: bool,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
-) -> int:
-    asked = how.get("gracePeriodSeconds")
+def _stop_one(session: Session, name: str, how: dict[str, Any], options: Options) -> int:
+    asked, dry_run, output = how.get("gracePeriodSeconds"), options.dry_run, options.output
     if asked is None and not dry_run:
-        mind(session, name, yes=yes)
+        mind(session, name, yes=options.yes)
     body = {"spec": {"stopRequested": True, **({"stop": how} if how else {})}}
     try:
         task = session.api.merge(TASK.path(session.namespace, name), body, manager=FIELD_MANAGER, dry_run=dry_run)
@@ -105,7 +87,7 @@ def _stop_one(
         else:
             print_objects([task], output, single=True)
         return Exit.OK
-    if not follows or has_ended(task):
+    if not options.follows or has_ended(task):
         late = too_late(task, asked, this_moment())
         if late is not None:
             note(late)
@@ -118,32 +100,24 @@ def _stop_one(
         return Exit.OK
     from agentstop.cli.plugin.following import follow_stop
 
-    return follow_stop(session, task, timeout, output)
+    return follow_stop(session, task, options.timeout, output)
 
 
-def _stop_many(
-    session: Session,
-    selection: Selection,
-    spec: dict[str, Any],
-    follows: bool,
-    timeout: float | None,
-    dry_run: bool,
-    yes: bool,
-    output: str | None,
-) -> int:
+def _stop_many(session: Session, selection: Selection, spec: dict[str, Any], options: Options) -> int:
     from agentstop.cli.plugin.ended_orders import finish
     from agentstop.cli.plugin.ordering import DRILL_KEPT_SECONDS, KEPT_SECONDS, make_order, order_body
 
-    if not dry_run:
-        confirm(session, selection, "stop", yes=yes, patient=spec["gracePeriodSeconds"] is None)
+    if not options.dry_run:
+        confirm(session, selection, "stop", yes=options.yes, patient=spec["gracePeriodSeconds"] is None)
     missing = _missing(session, selection) if selection.names else []
-    kept = DRILL_KEPT_SECONDS if dry_run else KEPT_SECONDS
+    kept = DRILL_KEPT_SECONDS if options.dry_run else KEPT_SECONDS
     try:
-        body = order_body(selection, name=None, **spec, drill=dry_run, ttlSecondsAfterFinished=kept)
+        body = order_body(selection, name=None, **spec, drill=options.dry_run, ttlSecondsAfterFinished=kept)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     order = make_order(session, body)
-    code = finish(session, order, follows or dry_run, timeout, output)
+    # What a drill says is what was asked for.
+    code = finish(session, order, replace(options, wait=True) if options.dry_run else options)
     if missing:
         raise _none_of(session, missing)
     return code

@@ -1,6 +1,5 @@
 """`agentstop tether`: tasks live only as long as a command, or until Ctrl-C."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +9,7 @@ from agentstop.cli.plugin import child
 from agentstop.cli.plugin.command import Verb
 from agentstop.cli.plugin.exit_codes import Exit, PluginError
 from agentstop.cli.plugin.names import TASK
-from agentstop.cli.plugin.options import Duration, connection_options, namespaced_options, waiting_options
+from agentstop.cli.plugin.options import Duration, Options, connection_options, namespaced_options, waiting_options
 from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.problems import problem_of
 from agentstop.cli.plugin.results import counted
@@ -99,8 +98,7 @@ def tether(
     if command and not child.is_there(command[0]):
         raise PluginError(f"there is no program {command[0]!r} on PATH; nothing was tied", Exit.NO_COMMAND)
     code, left = _held(session, tasks, lease, duration, command)
-    follows = wait if wait is not None else sys.stdout.isatty() or timeout is not None
-    if follows and left:
+    if left and Options(wait=wait, timeout=timeout).follows:
         try:
             ended = _followed(session, left, timeout)
         except PluginError as error:
