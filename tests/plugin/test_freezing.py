@@ -8,7 +8,13 @@ from tests.support.kube import Object
 from tests.support.waiting import PATIENCE, until
 
 RUNS: Object = {"phase": "Running", "startedAt": EARLIER}
-FROZEN: Object = {"phase": "Paused", "reason": "Frozen", "pausePolicy": "Freeze", "startedAt": EARLIER}
+FROZEN: Object = {
+    "phase": "Paused",
+    "reason": "Frozen",
+    "pausePolicy": "Freeze",
+    "startedAt": EARLIER,
+    "pausedAt": EARLIER,
+}
 
 
 def by(order: Object) -> Object:
@@ -159,22 +165,29 @@ async def test_what_an_order_has_frozen_is_ended_by_it(cli: Cli, paper: Paper, v
     assert "StopOrder plain freezes nothing" in other.line
 
 
-async def test_why_names_the_order(cli: Cli, paper: Paper) -> None:
+async def test_why_and_the_tree_name_the_order_and_say_since_when(cli: Cli, paper: Paper) -> None:
     order = await paper.order(freeze=True)
+    name = order["metadata"]["name"]
     message = "The kernel holds what runs, as StopOrder o asks for"
     await paper.task("a", FROZEN | by(order) | {"message": message})
     done = await cli("why", "a", "-n", paper.namespace)
 
     assert "a is Paused (frozen), started" in done.out
     assert message in done.out
-    assert f"agentstop order lift {order['metadata']['name']}" in done.out
+    assert f"frozen by StopOrder {name} since 2026-01-02 " in done.out
+    assert f"agentstop order lift {name}" in done.out
+    tree = await cli("get", "a", "-n", paper.namespace)
+    assert f"frozen by  StopOrder {name} since 2026-01-02 " in tree.out
+    assert f"frozen: the kernel holds all processes, for StopOrder {name}" in tree.out
 
 
-async def test_why_says_how_a_task_goes_on_that_has_itself_frozen(cli: Cli, paper: Paper) -> None:
+async def test_why_and_the_tree_say_of_a_task_that_has_itself_frozen_how_it_goes_on(cli: Cli, paper: Paper) -> None:
     await paper.task("a", FROZEN, paused=True, pausePolicy="Freeze")
     done = await cli("why", "a", "-n", paper.namespace)
 
+    assert "frozen by its own spec since 2026-01-02 " in done.out
     assert f"agentstop thaw a -n {paper.namespace}" in done.out
+    assert "frozen by  its own spec since " in (await cli("get", "a", "-n", paper.namespace)).out
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,37 @@ def test_why_tells_what_was_asked_for_where_it_is_not_what_is_given(grace: int, 
 
     assert "SIGKILL is due" in facts
     assert (f"{grace}s were asked for" in facts) is wished
+
+
+FROZEN = {"phase": "Paused", "reason": "Frozen", "pausePolicy": "Freeze", "pausedAt": when(0)}
+BY = {"frozenBy": {"kind": "ClusterStopOrder", "name": "o", "uid": "u"}}
+
+
+def test_why_says_of_a_frozen_task_all_that_keeps_it_from_going_on() -> None:
+    told = answer(raw_task({"paused": True}, status=FROZEN | BY), (), at(90))
+
+    assert [each for each in told.facts if each.startswith("frozen by ClusterStopOrder o since ")]
+    assert any(each.endswith(", for 90s") for each in told.facts)
+    assert any("paused by its own spec, too" in each for each in told.facts)
+    assert told.advice == ("let all go on that the order froze: agentstop order lift o -A",)
+
+
+def test_what_is_being_thawed_is_not_to_be_thawed() -> None:
+    told = answer(raw_task(status=FROZEN | {"reason": "Thawing"}), (), at(90))
+
+    assert told.advice == ()
+
+
+def test_what_was_paused_without_a_freeze_is_frozen_by_nothing() -> None:
+    told = answer(raw_task({"paused": True}, status={"phase": "Paused", "pausedAt": when(0)}), (), at(90))
+
+    assert not [each for each in told.facts if "frozen" in each]
+
+
+@pytest.mark.parametrize(("by", "advice"), [({}, "pausePolicy to Terminate"), (BY, "agentstop stop ")])
+def test_what_an_order_cannot_freeze_is_not_helped_by_its_own_policy(by: dict[str, Any], advice: str) -> None:
+    held = {"type": "Stalled", "status": "True", "reason": "LivenessProbe", "message": "it has one"}
+    told = answer(raw_task(status={"phase": "Pausing", "conditions": [held], **by}), (), at(1))
+
+    assert advice in told.advice[0]
+    assert len(told.advice) == 1

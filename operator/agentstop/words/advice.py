@@ -81,4 +81,12 @@ ADVICE: Final = {
 }
 """One sentence a reason; the words in braces are the task's own."""
 
+NEVER_FROZEN: Final = frozenset({"NodeCannotFreeze", "NodesNotAsked", "LivenessProbe", "RuntimeClass"})
+"""Reasons for which a task cannot be frozen: of a freeze by an order its own pausePolicy changes nothing."""
+
+RUNS_ON: Final = (
+    "stop it if it must not run on: agentstop stop {name} -n {namespace}; an order ends nothing in place of a freeze"
+)
+"""What to do about one of those that an order means."""
+
 ELSEWHERE: Final = "see what the Events and conditions say: agentstop get {name} -n {namespace}"

@@ -12,6 +12,7 @@ from agentstop.words.tasks import (
     clean,
     containers_of,
     created_at,
+    freezer_of,
     is_frozen,
     kill_to_tell,
     longer_kill,
@@ -121,5 +122,6 @@ def event_time(event: Object) -> tuple[datetime | None, int]:
 def _pause(task: Object) -> str:
     """Return what it means that the task was paused; of one that is over nobody knows any more how it was."""
     if is_frozen(task):
-        return "paused: the kernel holds all processes"
+        by = freezer_of(task)
+        return "frozen: the kernel holds all processes" + (f", for {by.words}" if by is not None else "")
     return "paused: no process was left" if phase_of(task) == "Paused" else "paused"

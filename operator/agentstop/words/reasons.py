@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.words import leases
-from agentstop.words.advice import ADVICE, ELSEWHERE, GRACE_RUNS
+from agentstop.words.advice import ADVICE, ELSEWHERE, GRACE_RUNS, NEVER_FROZEN, RUNS_ON
 from agentstop.words.durations import ago, date_and_clock, moment, spell
 from agentstop.words.moments import event_time
 from agentstop.words.remains import left_behind
@@ -17,9 +17,11 @@ from agentstop.words.tasks import (
     condition,
     containers_of,
     freezer_of,
+    frozen_words,
     has_ended,
     held_up,
     is_frozen,
+    is_thawing,
     longer_kill,
     name_of,
     namespace_of,
@@ -167,22 +169,40 @@ def _alive(task: Object, now: datetime) -> Answer:
     advice = _advice(task, reason) if stalled or reason in ADVICE else ()
     if not status:
         advice = (f"see whether an operator runs: agentstop check -n {namespace_of(task)}",)
-    if is_frozen(task):
-        by = freezer_of(task)
-        advice = (
-            f"let it go on: agentstop thaw {name_of(task)} -n {namespace_of(task)}"
-            if by is None
-            else f"let all go on that the order froze: {by.lift}",
-        )
+    if is_frozen(task) and not is_thawing(task):
+        advice = (*advice, _thaw(task))
     started = moment(status.get("startedAt"))
     since = f", started {ago(started, now)} ago" if started else ""
     return Answer(
         phase,
         f"{name_of(task)} is {shown_phase(task)}{since}, and nobody has asked to stop it",
-        (message, *_elsewhere(task), *_used(task), *filter(None, (standing(task), leases.standing(task)))),
+        (
+            message,
+            *_frozen(task, now),
+            *_elsewhere(task),
+            *_used(task),
+            *filter(None, (standing(task), leases.standing(task))),
+        ),
         held_up=f"{stalled.reason}: {clean(stalled.message)}" if stalled else None,
         advice=advice,
     )
+
+
+def _frozen(task: Object, now: datetime) -> list[str]:
+    """Return by what a task is frozen, since when, and what else keeps it from going on."""
+    words = frozen_words(task, now)
+    facts = [f"frozen by {words}"] if words else []
+    if words and freezer_of(task) is not None and spec_of(task).get("paused"):
+        facts.append("it is paused by its own spec, too, and stays so when the order is lifted")
+    return facts
+
+
+def _thaw(task: Object) -> str:
+    """Return how a task that is frozen goes on."""
+    by = freezer_of(task)
+    if by is None:
+        return f"let it go on: agentstop thaw {name_of(task)} -n {namespace_of(task)}"
+    return f"let all go on that the order froze: {by.lift}"
 
 
 def _used(task: Object) -> list[str]:
@@ -310,4 +330,5 @@ def _advice(task: Object, reason: str) -> tuple[str, ...]:
         "workload": f"{workload.get('kind', 'Pod').lower()}/{workload.get('name', name_of(task))}",
         "parent": (spec_of(task).get("parentRef") or {}).get("name", ""),
     }
-    return (ADVICE.get(reason, ELSEWHERE).format(**words),)
+    ordered = reason in NEVER_FROZEN and freezer_of(task) is not None
+    return ((RUNS_ON if ordered else ADVICE.get(reason, ELSEWHERE)).format(**words),)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentstop.words.durations import ago, moment
+from agentstop.words.durations import ago, date_and_clock, moment
 
 Object = dict[str, Any]
 """An object as the API has it."""
@@ -58,6 +58,11 @@ def phase_of(item: Object) -> str:
 def is_frozen(task: Object) -> bool:
     """Whether a task is paused with its processes frozen."""
     return phase_of(task) == "Paused" and status_of(task).get("pausePolicy") == "Freeze"
+
+
+def is_thawing(task: Object) -> bool:
+    """Whether a task that was frozen is being let go on."""
+    return status_of(task).get("reason") == "Thawing" and phase_of(task) in {"Paused", "Pausing"}
 
 
 def shown_phase(task: Object) -> str:
@@ -135,6 +140,15 @@ def freezer_of(task: Object) -> Freezer | None:
     if not by:
         return None
     return Freezer(str(by.get("kind")), str(by.get("name")), str(by.get("uid")), namespace_of(task))
+
+
+def frozen_words(task: Object, now: datetime) -> str | None:
+    """Return by what a task is frozen, and since when; None where it is not."""
+    if not is_frozen(task):
+        return None
+    by, since = freezer_of(task), moment(status_of(task).get("pausedAt"))
+    words = "its own spec" if by is None else by.words
+    return words if since is None else f"{words} since {date_and_clock(since, now)}, for {ago(since, now)}"
 
 
 def created_at(item: Object) -> datetime | None:

@@ -17,6 +17,7 @@ from agentstop.words.tasks import (
     clean,
     cleaned,
     container_state,
+    frozen_words,
     held_up,
     name_of,
     namespace_of,
@@ -92,6 +93,8 @@ def _add_facts(root: Tree, task: Object, now: datetime) -> None:
             facts.append(("took", spell(float(stop["durationSeconds"]))))
     elif spec.get("stopRequested"):
         facts.append(("stop", "requested, and not taken up by an operator yet"))
+    if (frozen := frozen_words(task, now)) is not None:
+        facts.append(("frozen by", frozen))
     facts.append(("age", ago(moment(task["metadata"].get("creationTimestamp")), now)))
     facts += _usage_facts(task, now)
     for name, value in facts:
