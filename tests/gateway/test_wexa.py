@@ -58,7 +58,7 @@ async def test_a_running_task_is_stopped_and_proven(ns: Namespace, operator: Ope
     answer = await wexa.ask("POST", f"/task/{task_id(uid)}/stop")
     found, task = answer.body, await ns.task("a")
     assert (answer.code, found["status"], found["stop_requested"]) == (201, "cancelled", True)
-    assert found.keys() - {"stop_requested"} == TASK_FIELDS
+    assert found.keys() - {"stop_requested", "frozen"} == TASK_FIELDS
     assert (found["_id"], found["projectID"], found["created_by"]) == (task_id(uid), project_id(ns.name), NOBODY)
     assert (found["execution_ids"], found["execution_nodes"][0]["execution_id"]) == ([uid], uid)
     assert found["created_at"] == moment(task["metadata"]["creationTimestamp"]).timestamp()
@@ -239,7 +239,7 @@ async def test_lists_are_of_one_project(ns: Namespace, operator: Operator, wexa:
         await ns.running(name)
     every = await wexa.get(f"/tasks/{project_id(ns.name)}")
     assert {each["_id"] for each in every} == {task_id(each) for each in (parent, *children)}
-    assert all(each.keys() - {"stop_requested"} == TASK_FIELDS for each in every)
+    assert all(each.keys() - {"stop_requested", "frozen"} == TASK_FIELDS for each in every)
     assert await wexa.get(f"/tasks/{ns.name}") == every
     assert await wexa.get(f"/tasks/{ns.name}?limit=2&skip=1") == every[1:3]
     assert await wexa.get(f"/tasks/{ns.name}?created_by={NOBODY}") == every

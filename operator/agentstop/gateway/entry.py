@@ -11,6 +11,7 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.tasks import read_task
 from agentstop.lifecycle.observation import Task
+from agentstop.words.tasks import Freezer, freezer_of, is_frozen, is_thawing
 
 
 def lightened(raw: JsonObject) -> JsonObject:
@@ -124,12 +125,23 @@ class Entry:
         """Whether it is proven that nothing of it runs any more: it has ended, and not by `onUnconfirmed` alone."""
         return self.ended and self.stop_record.get("verdict") != Verdict.UNVERIFIED
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it is paused with its processes frozen: it goes on where it was."""
+        return is_frozen(self.raw)
+
+    @property
+    def kept_frozen_by(self) -> Freezer | None:
+        """The order that keeps it frozen, or is about to freeze it; None where none does, or lets it go on now."""
+        return None if is_thawing(self.raw) else freezer_of(self.raw)
+
     @cached_property
     def searchable(self) -> str:
-        """What people look for it by, in small letters: names, ids and labels, who stopped it and why."""
-        stop = self.stop_record
+        """What people look for it by, in small letters: names, ids and labels, who stopped or froze it and why."""
+        stop, order = self.stop_record, freezer_of(self.raw)
         texts = (
             *(self.name, self.namespace, self.agent, self.external_id, self.uid, self.phase),
+            *("frozen" if self.frozen else "", order.name if order is not None else ""),
             *(stop.get(name) for name in ("requestedBy", "source", "verdict", "reason", "message")),
             *(f"{key}={value}" for key, value in self.labels.items()),
         )

@@ -9,7 +9,7 @@ from functools import partial
 from operator import attrgetter, is_not
 from typing import Any, Final
 
-from agentstop.api.task import Phase
+from agentstop.api.task import PausePolicy, Phase
 from agentstop.cluster.decoding import JsonObject
 from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.resources import collection, path, task_ref
@@ -159,13 +159,25 @@ class Tasks:
         given = {"reason": reason, "message": message, "gracePeriodSeconds": grace}
         return await self._stop(await self._find(ref), given, {}, dry_run=dry_run, wait=wait)
 
-    async def pause(self, ref: TaskRef, *, dry_run: bool = False, wait: float | None = None) -> Outcome:
-        """Pause a task, and wait until it is proven that nothing of it runs; nothing where it ends or has ended."""
-        return await self._set_paused(ref, lambda e: e.phase is Phase.PAUSED, paused=True, dry_run=dry_run, wait=wait)
+    async def pause(
+        self, ref: TaskRef, *, policy: PausePolicy | None = None, dry_run: bool = False, wait: float | None = None
+    ) -> Outcome:
+        """Pause a task, and wait until it is proven that nothing of it runs; nothing where it ends or has ended.
+
+        Whether its processes are ended or frozen is said by its pausePolicy, which is set to `policy` where one is
+        given. Frozen is proven by the kernels' word.
+        """
+        change = {"paused": True} if policy is None else {"paused": True, "pausePolicy": policy.value}
+        return await self._set_paused(ref, change, lambda e: e.phase is Phase.PAUSED, dry_run=dry_run, wait=wait)
 
     async def resume(self, ref: TaskRef, *, dry_run: bool = False, wait: float | None = None) -> Outcome:
-        """Let a paused task go on, and wait until it runs; nothing where it ends or has ended."""
-        return await self._set_paused(ref, lambda e: e.phase is Phase.RUNNING, paused=False, dry_run=dry_run, wait=wait)
+        """Let a paused task go on, and wait until it runs; nothing where it ends or has ended.
+
+        Raises ConflictError where an order alone keeps it frozen: it goes on when that order is lifted.
+        """
+        return await self._set_paused(
+            ref, {"paused": False}, lambda e: e.phase is Phase.RUNNING, dry_run=dry_run, wait=wait
+        )
 
     async def delete(self, ref: TaskRef, *, wait: float | None = None) -> Outcome:
         """Stop a task and all below it, wait for the proof, and delete them, the last ones first.
@@ -231,17 +243,28 @@ class Tasks:
         return wanted is not None and (not isinstance(former, int) or wanted < former)
 
     async def _set_paused(
-        self, ref: TaskRef, reached: Callable[[Entry], bool], *, paused: bool, dry_run: bool, wait: float | None
+        self,
+        ref: TaskRef,
+        change: Mapping[str, Any],
+        reached: Callable[[Entry], bool],
+        *,
+        dry_run: bool,
+        wait: float | None,
     ) -> Outcome:
         entry = await self._find(ref)
         over = entry.ended or entry.stopping
-        asked = not over and bool(entry.spec.get("paused")) is not paused
-        answer = await self._patch(entry, {"paused": paused}, dry_run=dry_run or not asked)
+        now = {"paused": False, "pausePolicy": PausePolicy.TERMINATE, **entry.spec}
+        asked = not over and any(now[name] != value for name, value in change.items())
+        answer = await self._patch(entry, change, dry_run=dry_run or not asked)
+        resumes, order = not change["paused"], entry.kept_frozen_by
+        if resumes and not asked and not over and order is not None:
+            raise ConflictError(f"the task is frozen by {order.words}: it goes on when that order is lifted")
         if dry_run or over:
             return Outcome(entry, entry, asked)
 
         def settled(each: Entry) -> bool:
-            return reached(each) or each.ended or each.stopping
+            kept = resumes and each.kept_frozen_by is not None
+            return reached(each) or each.ended or each.stopping or kept
 
         return Outcome(entry, await self.until(answer, settled, self._seconds(wait)), asked)
 

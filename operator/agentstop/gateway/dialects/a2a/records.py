@@ -173,7 +173,7 @@ def _said(entry: Entry) -> str | None:
     if entry.ended and not entry.proven:
         return UNVERIFIED
     if entry.phase is Phase.PAUSED:
-        return "The task is paused."
+        return "The task is frozen, and goes on where it was." if entry.frozen else "The task is paused."
     message = entry.status.get("message")
     return message if entry.ended and isinstance(message, str) and message else None
 

@@ -1,4 +1,4 @@
-"""Stop orders of both kinds: list, create, drill, get, lift. The API server is asked as the caller each time."""
+"""Stop orders of both kinds: list, create, drill, get, lift, stop, kill. The API server is asked as the caller."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -33,6 +33,9 @@ from agentstop.words.orders import freezes
 
 _SETTLED: Final = frozenset({OrderPhase.COMPLETE, OrderPhase.HOLDING, OrderPhase.LIFTED, OrderPhase.DRILLED})
 """Phases of an order of which everything that was to be stopped is stopped."""
+
+_HALTED: Final = _SETTLED | {OrderPhase.FROZEN}
+"""The same, of one of which nobody has said yet what follows on its freeze."""
 
 
 class _Orders:
@@ -82,21 +85,51 @@ class _Orders:
         await requests.body(call, Empty)
         dry, seconds = _dry_run(call), requests.wait(call)
         order = await self._read(call)
-        phase = order_of(order, self._kind).status.phase
-        frozen = freezes(order)
-        if not (frozen or order["spec"].get("hold")) and phase is not OrderPhase.LIFTED:
+        shown = order_of(order, self._kind)
+        # Whoever asks twice is answered twice.
+        resumes = freezes(order) or shown.spec.then is Then.RESUME
+        if not (resumes or shown.spec.hold) and shown.status.phase is not OrderPhase.LIFTED:
             raise ConflictError("this order holds nothing; there is nothing to lift")
-        change = {"then": Then.RESUME} if frozen else {"hold": False}
-        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": change}
-        lifted = await call.core.access.call(
-            call.caller, "PATCH", self._path(call), {"fieldManager": MANAGER, **dry}, body, MERGE
-        )
+        change = {"then": Then.RESUME} if resumes else {"hold": False}
+        lifted = await self._change(call, order, change, dry)
         if not dry:
             lifted = await self._until(call, lifted, frozenset({OrderPhase.LIFTED, OrderPhase.COMPLETE}), seconds)
         shown = order_of(lifted, self._kind)
         if dry or shown.status.phase.over:
             return answer(shown, headers=applied(seconds))
         return answer(shown, 202, {"Location": location(call, "/lift", ""), **applied(seconds)})
+
+    async def stop(self, call: Call) -> web.StreamResponse:
+        """POST: stop what an order froze, and all else that matches."""
+        return await self._end(call, Then.STOP)
+
+    async def kill(self, call: Call) -> web.StreamResponse:
+        """POST: kill what an order froze, and all else that matches."""
+        return await self._end(call, Then.KILL)
+
+    async def _end(self, call: Call, then: Then) -> web.StreamResponse:
+        await requests.body(call, Empty)
+        dry, seconds = _dry_run(call), requests.wait(call)
+        order = await self._read(call)
+        said = order_of(order, self._kind).spec.then
+        if not freezes(order) and said is not then:
+            was = f"was told to {said.lower()} what it froze" if said is not None else "freezes nothing"
+            raise ConflictError(f"this order {was}; stop what matches by another one")
+        ended = await self._change(call, order, {"then": then}, dry)
+        if not dry:
+            ended = await self._until(call, ended, _SETTLED, seconds)
+        shown = order_of(ended, self._kind)
+        if dry or shown.status.phase in _SETTLED:
+            return answer(shown, headers=applied(seconds))
+        return answer(shown, 202, {"Location": location(call, f"/{then.lower()}", ""), **applied(seconds)})
+
+    async def _change(
+        self, call: Call, order: JsonObject, change: Mapping[str, Any], dry: Mapping[str, Any]
+    ) -> JsonObject:
+        """Merge into an order's spec, if it still is the same; return it as the API server answers."""
+        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": change}
+        query = {"fieldManager": MANAGER, **dry}
+        return await call.core.access.call(call.caller, "PATCH", self._path(call), query, body, MERGE)
 
     async def _create(self, call: Call, model: type[Request], more: JsonObject, *, ending: str) -> web.StreamResponse:
         namespace = requests.namespace(call)
@@ -106,17 +139,18 @@ class _Orders:
         body = {
             "apiVersion": API_VERSION,
             "kind": self._kind,
-            "metadata": {"name": name} if name else {"generateName": "drill-" if more else "stop-"},
+            "metadata": {"name": name} if name else {"generateName": _prefix(spec, more)},
             "spec": {**spec, **more},
         }
         where = ORDERS[self._kind].collection(namespace)
         made = await call.core.access.call(call.caller, "POST", where, {"fieldManager": MANAGER, **dry}, body)
         if dry:
             return answer(order_of(made, self._kind), headers=applied(seconds))
-        made = await self._until(call, made, _SETTLED, seconds)
+        done = _HALTED if freezes(made) else _SETTLED
+        made = await self._until(call, made, done, seconds)
         shown = order_of(made, self._kind)
         headers = {"Location": location(call, ending, f"/{shown.name}"), **applied(seconds)}
-        return answer(shown, 201 if shown.status.phase in _SETTLED else 202, headers)
+        return answer(shown, 201 if shown.status.phase in done else 202, headers)
 
     async def _until(
         self, call: Call, order: JsonObject, phases: frozenset[OrderPhase], seconds: float | None
@@ -147,7 +181,13 @@ class _Orders:
             else ("ClusterStopOrder", "the cluster stop orders")
         )
         posts: tuple[tuple[str, str, Handler, type[Request], str], ...] = (
-            ("create", "", self.create, self._order, f"Make a {one}, and wait until all that it selects is stopped."),
+            (
+                "create",
+                "",
+                self.create,
+                self._order,
+                f"Make a {one}, and wait until all that it selects is stopped, or frozen where it freezes.",
+            ),
             ("drill", "/drill", self.rehearse, self._drill, f"Rehearse a {one}: it says what it would stop."),
         )
         yield Operation(
@@ -181,17 +221,33 @@ class _Orders:
             query=NoQuery,
             answers={200: Order},
         )
-        yield Operation(
-            name=f"lift{one}",
-            summary=f"End the hold of a {one}, or have what it froze go on. What was stopped stays stopped.",
-            method="POST",
-            path=f"{where}/{{name}}/lift",
-            handler=self.lift,
-            query=DryRunQuery,
-            body=Empty,
-            answers={200: Order, 202: Order},
-            waits=True,
+        ends = f"what a {one} has frozen, and all else that matches"
+        changes: tuple[tuple[str, Handler, str], ...] = (
+            (
+                "lift",
+                self.lift,
+                f"End the hold of a {one}, or have what it froze go on. What was stopped stays stopped.",
+            ),
+            ("stop", self.stop, f"Stop {ends}: it goes on into SIGTERM, with its grace period."),
+            ("kill", self.kill, f"Kill {ends}, without a thaw: what is frozen never runs again."),
         )
+        for verb, handler, summary in changes:
+            yield Operation(
+                name=f"{verb}{one}",
+                summary=summary,
+                method="POST",
+                path=f"{where}/{{name}}/{verb}",
+                handler=handler,
+                query=DryRunQuery,
+                body=Empty,
+                answers={200: Order, 202: Order},
+                waits=True,
+            )
+
+
+def _prefix(spec: JsonObject, more: JsonObject) -> str:
+    """Return how the name begins of an order that was given none."""
+    return "drill-" if more else "freeze-" if spec.get("freeze") else "stop-"
 
 
 def _dry_run(call: Call) -> Mapping[str, Any]:

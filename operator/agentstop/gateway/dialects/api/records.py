@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from agentstop.api.meta import Condition, Model, Time, parse_time, stalled
 from agentstop.api.order import ClusterStopOrderSpec, Names, OrderStatus
-from agentstop.api.task import AgentTaskStatus, ChildrenStatus, Phase, StopStatus
+from agentstop.api.task import AgentTaskStatus, ChildrenStatus, OrderRef, PausePolicy, Phase, StopStatus
 from agentstop.api.workload_status import WorkloadStatus
 from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.entry import Entry
@@ -59,6 +59,12 @@ class Task(Model):
     """Whether a stop is on its way."""
     pause_requested: bool
     """Whether it is to be paused."""
+    pause_policy: PausePolicy
+    """What a pause does: Terminate ends the processes, Freeze has the nodes' kernels hold them where they are."""
+    frozen: bool
+    """Whether it is Paused with its processes frozen: they go on where they were."""
+    frozen_by: OrderRef | None = None
+    """The order by which it is frozen, or is to be, until it runs again; absent where its own pause alone says so."""
     reason: str | None = None
     """Why it is in its phase, in one CamelCase word."""
     message: str | None = None
@@ -68,7 +74,7 @@ class Task(Model):
     started_at: Time | None = None
     """When its first container started."""
     paused_at: Time | None = None
-    """Since when it is proven that nothing runs, while it is paused."""
+    """Since when it is proven that nothing runs, or that all of it is frozen, while it is paused."""
     finished_at: Time | None = None
     """When its end was proven."""
     stop: StopStatus | None = None
@@ -189,6 +195,9 @@ def task_of(entry: Entry, tasks: Tasks, *, whole: bool = False) -> Task:
         proven=entry.proven,
         stopping=entry.stopping,
         pause_requested=spec.get("paused") is True and not entry.ended,
+        pause_policy=PausePolicy.FREEZE if spec.get("pausePolicy") == PausePolicy.FREEZE else PausePolicy.TERMINATE,
+        frozen=entry.frozen,
+        frozen_by=status.frozen_by,
         reason=status.reason,
         message=status.message,
         created_at=_created(entry.raw),

@@ -10,7 +10,7 @@ from agentstop.api.meta import AGENT_NAME, MAX_SECONDS, Model, Time
 from agentstop.api.money import CURRENCY, Currency, looks_like
 from agentstop.api.order import Operator
 from agentstop.api.order import Selector as TaskSelector
-from agentstop.api.task import Phase, PodPolicy
+from agentstop.api.task import PausePolicy, Phase, PodPolicy
 from agentstop.api.usage import MAX_COUNT
 from agentstop.gateway.bodies import parse_object, read_body
 from agentstop.gateway.dialect import Call, task_id_of
@@ -107,6 +107,13 @@ class StopRequest(Request):
     """Seconds between SIGTERM and SIGKILL."""
 
 
+class PauseRequest(Request):
+    """How to pause."""
+
+    pause_policy: PausePolicy | None = None
+    """Terminate ends the processes; Freeze has the nodes' kernels hold them where they are. Without it, the task's own counts; given, it becomes the task's own."""  # noqa: E501
+
+
 COST: Final = "^[0-9]{1,9}([.][0-9]{1,18})?$"
 """What the cost of a report looks like: one call may cost less than a usage can say."""
 
@@ -185,6 +192,17 @@ class _Drill(Request):
     """Seconds after its end when the order is deleted."""
 
 
+class _Acting(Request):
+    """What an order may do besides stopping what it selects."""
+
+    hold: bool = False
+    """Whether nothing that matches may start, until the order is lifted."""
+    freeze: bool = False
+    """Whether the nodes' kernels hold the processes of all that matches where they are, and nothing is stopped before somebody says so."""  # noqa: E501
+    then: Literal["Stop", "Kill"] | None = None
+    """With freeze: what follows once all is frozen. Stop has it go on into SIGTERM; Kill ends it without a thaw."""
+
+
 class StopOrderDrill(_Drill):
     """A rehearsal in one namespace."""
 
@@ -192,11 +210,8 @@ class StopOrderDrill(_Drill):
     """Only tasks of these names."""
 
 
-class StopOrderRequest(StopOrderDrill):
+class StopOrderRequest(StopOrderDrill, _Acting):
     """An order for one namespace."""
-
-    hold: bool = False
-    """Whether nothing that matches may start, until the order is lifted."""
 
 
 class ClusterStopOrderDrill(_Drill):
@@ -206,11 +221,8 @@ class ClusterStopOrderDrill(_Drill):
     """Only in namespaces with these labels."""
 
 
-class ClusterStopOrderRequest(ClusterStopOrderDrill):
+class ClusterStopOrderRequest(ClusterStopOrderDrill, _Acting):
     """An order for all namespaces, or some."""
-
-    hold: bool = False
-    """Whether nothing that matches may start, until the order is lifted."""
 
 
 def query(call: Call, model: type[M]) -> M:

@@ -12,7 +12,14 @@ from agentstop.gateway.dialects.api import requests
 from agentstop.gateway.dialects.api.answers import answer, applied
 from agentstop.gateway.dialects.api.operation import Operation
 from agentstop.gateway.dialects.api.records import Task, TaskList, Tree, Why, task_of
-from agentstop.gateway.dialects.api.requests import DryRunQuery, Empty, NoQuery, StopRequest, TaskListQuery
+from agentstop.gateway.dialects.api.requests import (
+    DryRunQuery,
+    Empty,
+    NoQuery,
+    PauseRequest,
+    StopRequest,
+    TaskListQuery,
+)
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import ConflictError, InvalidError
 from agentstop.gateway.families import events_of, family_of
@@ -66,9 +73,9 @@ async def stop(call: Call) -> web.StreamResponse:
 
 async def pause(call: Call) -> web.StreamResponse:
     """POST /tasks/{id}/pause."""
-    await requests.body(call, Empty)
+    wanted = await requests.body(call, PauseRequest)
     dry, seconds = _dry(call), requests.wait(call)
-    outcome = await call.tasks.pause(requests.task_ref(call), dry_run=dry, wait=seconds)
+    outcome = await call.tasks.pause(requests.task_ref(call), policy=wanted.pause_policy, dry_run=dry, wait=seconds)
     _check_goes_on(outcome, "paused")
     return _outcome(call, outcome, done=dry or outcome.now.phase == "Paused", seconds=seconds)
 
@@ -196,8 +203,13 @@ OPERATIONS: Final = (
         )
         for verb, handler, model, summary in (
             ("stop", stop, StopRequest, "Stop a task, and wait for the proof. A task that has ended stays as it is."),
-            ("pause", pause, Empty, "Pause a task, and wait until it is proven that nothing of it runs."),
-            ("resume", resume, Empty, "Let a paused task go on."),
+            (
+                "pause",
+                pause,
+                PauseRequest,
+                "Pause a task, and wait until it is proven that nothing runs or all is frozen.",
+            ),
+            ("resume", resume, Empty, "Let a paused task go on: anew, or where it was frozen."),
         )
     ),
 )

@@ -30,7 +30,8 @@ async def pause(call: Call) -> web.StreamResponse:
 async def resume(call: Call) -> web.StreamResponse:
     """POST /execute_flow/{id}/resume: Wexa's word for one that may go on is `ready`."""
     now = await resumed(call, await _named(call))
-    return _state(now, status_of(now) if now.ended or now.stopping else Status.READY)
+    may_go_on = not (now.ended or now.stopping or now.kept_frozen_by)
+    return _state(now, Status.READY if may_go_on else status_of(now))
 
 
 async def show(call: Call) -> web.StreamResponse:

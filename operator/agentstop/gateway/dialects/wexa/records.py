@@ -1,6 +1,7 @@
 """Wexa's records of tasks and executions. Each task has one execution, whose id is the task's UID.
 
 Wexa has no word for a stop that is on its way: the task is `running`, and our own field `stop_requested` says the rest.
+Nor has it one for what a pause has done: our own field `frozen` says whether the task goes on where it was.
 Times are seconds since 1970, with a fraction.
 Source: https://developers.wexa.ai/get-task-by-id-16213406e0
 """
@@ -71,6 +72,7 @@ class Task(BaseModel):
     execution_nodes: tuple[ExecutionNode, ...]
     name: str
     stop_requested: bool
+    frozen: bool
 
 
 class TaskExecution(BaseModel):
@@ -108,6 +110,7 @@ class Execution(ExecutionState):
     end_time: float | None
     conclusion: None = None
     stop_requested: bool
+    frozen: bool
 
 
 def task(entry: Entry, tasks: Tasks) -> Task:
@@ -123,6 +126,7 @@ def task(entry: Entry, tasks: Tasks) -> Task:
         execution_nodes=(ExecutionNode(execution_id=entry.uid, id=node_id(entry.uid), children=children),),
         name=entry.name,
         stop_requested=_stop_requested(entry),
+        frozen=entry.frozen,
     )
 
 
@@ -148,6 +152,7 @@ def execution(entry: Entry, tasks: Tasks) -> Execution:
         created_at=_seconds(entry.created_at) or 0.0,
         end_time=_seconds(entry.ended_at),
         stop_requested=_stop_requested(entry),
+        frozen=entry.frozen,
     )
 
 

@@ -84,14 +84,20 @@ def namespace_of(call: Call) -> str:
 
 
 async def paused(call: Call, ref: str) -> Entry:
-    """Pause a task, and return it. Raises ConflictError where it has ended or is being stopped."""
+    """Pause a task as its pausePolicy says, and return it.
+
+    Raises ConflictError where it has ended or is being stopped.
+    """
     now = (await call.tasks.pause(ref)).now
     _check(now, ended=now.ended)
     return now
 
 
 async def resumed(call: Call, ref: str) -> Entry:
-    """Let a task go on, and return it: it may have come to its end since. Raises ConflictError as `paused` does."""
+    """Let a task go on, and return it: it may have come to its end since.
+
+    Raises ConflictError as `paused` does, and where an order alone keeps it frozen.
+    """
     outcome = await call.tasks.resume(ref)
     _check(outcome.now, ended=outcome.before.ended)
     return outcome.now

@@ -18,6 +18,7 @@ from agentstop.gateway.entry import Entry
 from agentstop.gateway.tasks import Tasks
 
 STOPPING: Final = "stopping"
+FROZEN: Final = "frozen"
 UNVERIFIED: Final = "unverified"
 
 
@@ -53,9 +54,11 @@ def status_of(entry: Entry) -> Status:
 
 
 def internal_status_of(entry: Entry) -> str:
-    """Return what xpander's own word does not say: the phase in small letters, `stopping` and `unverified`."""
+    """Return what xpander's own word does not say: the phase in small letters, `stopping`, `frozen`, `unverified`."""
     if entry.stopping:
         return STOPPING
+    if entry.frozen:
+        return FROZEN
     return UNVERIFIED if entry.ended and not entry.proven else entry.phase.lower()
 
 
