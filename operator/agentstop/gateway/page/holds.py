@@ -39,6 +39,13 @@ async def lift_url(order: JsonObject, rights: Rights) -> str | None:
     return f"/api/v1{order_path(order)}/lift"
 
 
+async def ends_url(order: JsonObject, rights: Rights) -> str | None:
+    """Return below what the caller can end what an order froze; None where it freezes nothing, or he may not."""
+    if not freezes(order) or not await rights.lift(order["kind"], namespace_of(order)):
+        return None
+    return f"/api/v1{order_path(order)}"
+
+
 async def holds(call: Call, rights: Rights) -> Part:
     """Return the banner of the holds and freezes that stand. Raises GatewayError.
 

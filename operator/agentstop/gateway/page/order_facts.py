@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from agentstop.api.order import ORDER_KIND
 from agentstop.cluster.decoding import JsonObject
 from agentstop.words.durations import moment
 from agentstop.words.orders import freezes, what_it_stops
-from agentstop.words.tasks import cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
+from agentstop.words.tasks import Freezer, cleaned, created_at, name_of, namespace_of, phase_of, spec_of, status_of
 
 
 def orders_path(namespace: str) -> str:
@@ -16,6 +17,11 @@ def orders_path(namespace: str) -> str:
 def order_path(order: JsonObject) -> str:
     """Return where an order is, on the page and below the prefix of the API."""
     return f"{orders_path(namespace_of(order))}/{name_of(order)}"
+
+
+def freezer_path(order: Freezer) -> str:
+    """Return where an order is on the page that has a task frozen."""
+    return f"{orders_path(order.namespace if order.kind == ORDER_KIND else '')}/{order.name}"
 
 
 def facts(order: JsonObject) -> dict[str, Any]:
@@ -31,6 +37,7 @@ def facts(order: JsonObject) -> dict[str, Any]:
         "drill": bool(spec.get("drill")),
         "hold": bool(spec.get("hold")),
         "freezes": freezes(order),
+        "then": spec.get("then") or "",
         "halts": bool(spec.get("freeze")) and not status.get("startedAt"),
         "frozen": status.get("frozen") or 0,
         "what": what_it_stops(spec),

@@ -8,7 +8,7 @@ from agentstop.cluster.decoding import JsonObject
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.order_index import uid_of
 from agentstop.gateway.orders import read_order
-from agentstop.gateway.page.holds import holds, lift_url, visible_orders
+from agentstop.gateway.page.holds import ends_url, holds, lift_url, visible_orders
 from agentstop.gateway.page.order_facts import facts
 from agentstop.gateway.page.rendering import part
 from agentstop.gateway.page.view import Shown, View
@@ -88,10 +88,11 @@ class OrderView(View):
         order = await self.find()
         now = datetime.now(UTC)
         status = cleaned(status_of(order))
+        lift, ends = await lift_url(order, self._rights), await ends_url(order, self._rights)
         return Shown(
             {
                 "holds": await holds(self._call, self._rights),
-                "head": part("orders/head.html", order={**facts(order), "lift": await lift_url(order, self._rights)}),
+                "head": part("orders/head.html", order={**facts(order), "lift": lift, "ends": ends}),
                 "progress": part("orders/progress.html", order=facts(order), told=what_became_of_it(status)),
                 "report": part("orders/report.html", report=report_of(order)),
                 "stalled": part("orders/stalled.html", tasks=stalled_of(order), count=status.get("stalledCount")),

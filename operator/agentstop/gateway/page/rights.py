@@ -49,7 +49,7 @@ class Rights:
         return await self._may("list", namespace, ORDERS[kind].plural)
 
     async def lift(self, kind: str, namespace: str) -> bool:
-        """Whether he may lift the orders of a kind and a namespace."""
+        """Whether he may lift the orders of a kind and a namespace, or have what they froze ended."""
         return await self._may("patch", namespace, ORDERS[kind].plural)
 
     async def _may(self, verb: str, namespace: str, resource: str) -> bool:

@@ -1,10 +1,12 @@
 """One task: why it is as it is, how far its stop has come, and all that belongs to it."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from agentstop.api.task import PausePolicy, Phase
 from agentstop.gateway.dialect import Call, task_id_of
 from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import ForbiddenError, InvalidIdError
@@ -31,6 +33,28 @@ LATE_SECONDS: Final = 30.0
 
 ENDED_EVENTS_SECONDS: Final = 60.0
 """After that they are read so often at most: there may be other tools that write some, and nobody waits for them."""
+
+
+_PAUSES: Final = (
+    (
+        "Freeze",
+        PausePolicy.FREEZE,
+        "The kernel of its node holds its processes where they are, with all that they have in memory; they go on there"
+        " when it is resumed. It takes the component on each node: where it cannot be frozen it runs on, and this page"
+        " says why.",
+    ),
+    (
+        "Pause",
+        PausePolicy.TERMINATE,
+        "Its processes are ended, and what they have not saved is lost. It starts anew when it is resumed.",
+    ),
+)
+"""How a task can be paused, and what that does to it. What is said is what is asked for, whatever its policy was."""
+
+_RESUMED_FROZEN: Final = "It goes on where it was."
+_RESUMED_PAUSING: Final = "What is frozen of it goes on where it was; what was ended starts anew."
+_RESUMED: Final[Mapping[Phase, str]] = {Phase.PAUSED: "It starts anew.", Phase.RUNNING: "It runs on."}
+"""What a resume does, by the phase of a task that is not frozen."""
 
 
 class TaskView(View):
@@ -63,7 +87,6 @@ class TaskView(View):
         line = [(each, moments[number - 1].at if number else None) for number, each in enumerate(moments)]
         may_stop = not entry.ended and not entry.stopping and await self._rights.stop(entry.namespace)
         pauses = not entry.ended and not entry.stopping and await self._rights.pause(entry.namespace)
-        paused = entry.spec.get("paused") is True
         family, hidden = await self._family(entry)
         return Shown(
             {
@@ -72,8 +95,7 @@ class TaskView(View):
                     "task/head.html",
                     task=facts_of(entry),
                     stop=stop_button(entry) if may_stop else None,
-                    pause=f"/api/v1/tasks/{entry.uid}/pause" if pauses and not paused else None,
-                    resume=f"/api/v1/tasks/{entry.uid}/resume" if pauses and paused else None,
+                    buttons=_pause_buttons(entry) if pauses else (),
                 ),
                 "why": part("task/why.html", why=reasons.answer(task, events, now), ended=entry.ended),
                 "budget": part("task/budget.html", **_budget(task, now)),
@@ -116,6 +138,18 @@ class TaskView(View):
             left += [(child, depth + 1) for child in reversed(children.get(each.key, []))]
         rows: list[Mapping[str, Any]] = [{**facts_of(each), "depth": min(depth, 8)} for each, depth in shown]
         return rows, max(len(family.descendants) - MAX_DESCENDANTS, 0)
+
+
+def _pause_buttons(entry: Entry) -> list[Mapping[str, Any]]:
+    """Return what the buttons say and do that halt a task, or let it go on."""
+    where = f"/api/v1/tasks/{entry.uid}"
+    if entry.spec.get("paused") is True:
+        what = _RESUMED_FROZEN if entry.frozen else _RESUMED.get(entry.phase, _RESUMED_PAUSING)
+        return [{"verb": "Resume", "url": f"{where}/resume", "body": "{}", "what": what}]
+    return [
+        {"verb": verb, "url": f"{where}/pause", "body": json.dumps({"pausePolicy": policy.value}), "what": what}
+        for verb, policy, what in _PAUSES
+    ]
 
 
 def _budget(task: dict[str, Any], now: datetime) -> Mapping[str, Any]:

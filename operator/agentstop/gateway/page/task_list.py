@@ -15,14 +15,15 @@ from agentstop.gateway.entry import Entry
 from agentstop.gateway.errors import InvalidError
 from agentstop.gateway.filters import selector_of
 from agentstop.gateway.page.holds import holds
+from agentstop.gateway.page.order_facts import freezer_path
 from agentstop.gateway.page.rendering import Part, part
 from agentstop.gateway.page.view import Shown, View
 from agentstop.lifecycle.orders import selects
 from agentstop.words.durations import moment
 from agentstop.words.tasks import (
     clean,
+    freezer_of,
     held_up,
-    is_frozen,
     namespace_of,
     ran_seconds,
     status_of,
@@ -160,7 +161,7 @@ def _row(entry: Entry, *, may_stop: bool) -> Part:
 def facts_of(entry: Entry) -> Mapping[str, Any]:
     """Return what a row and the head of a task's page say."""
     task: dict[str, Any] = dict(entry.raw)
-    status, stop, held = status_of(task), stop_of(task), held_up(task)
+    status, stop, held, by = status_of(task), stop_of(task), held_up(task), freezer_of(task)
     now = datetime.now(UTC)
     runs = status.get("startedAt") and not status.get("finishedAt") and not status.get("pausedAt")
     since = moment(status.get("startedAt")) if runs else None
@@ -172,7 +173,10 @@ def facts_of(entry: Entry) -> Mapping[str, Any]:
         "namespace": namespace_of(task),
         "agent": clean(entry.agent or ""),
         "phase": entry.phase.value,
-        "frozen": is_frozen(task),
+        "frozen": entry.frozen,
+        "frozen_since": moment(status.get("pausedAt")) if entry.frozen else None,
+        "frozen_by": by.words if by is not None else "",
+        "order": freezer_path(by) if by is not None else "",
         "stopping": entry.stopping,
         "held": held.reason if held is not None else None,
         "unproven": entry.ended and not entry.proven,

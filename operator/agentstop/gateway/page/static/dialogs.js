@@ -1,4 +1,4 @@
-// Stop, pause, resume, lift: a button opens a dialog that says what will happen, and its form does it.
+// Stop, pause, freeze, resume, lift, kill: a button opens a dialog that says what will happen, and its form does it.
 import { onSubmit, send, stopFields, tell } from "./api.js";
 
 export function startDialogs() {
@@ -12,7 +12,7 @@ export function startDialogs() {
     const form = dialog.querySelector("form");
     onSubmit(form, async (fields) => {
       const { url, name, verb } = dialog.dataset;
-      const body = dialog.id === "stop-dialog" ? stopFields(fields) : {};
+      const body = dialog.id === "stop-dialog" ? stopFields(fields) : JSON.parse(dialog.dataset.body);
       await send(url, body, { wait: 0 });
       dialog.close();
       tell(`${verb}: requested for ${name}`);
@@ -22,8 +22,8 @@ export function startDialogs() {
 
 function open(button) {
   const dialog = document.getElementById(`${button.dataset.dialog}-dialog`);
-  const { url, name, title, what, verb, below } = button.dataset;
-  Object.assign(dialog.dataset, { url, name: name ?? title, verb: verb ?? "Stop" });
+  const { url, name, title, what, verb, below, body } = button.dataset;
+  Object.assign(dialog.dataset, { url, name: name ?? title, verb: verb ?? "Stop", body: body ?? "{}" });
   const fill = (part, text) => {
     for (const each of dialog.querySelectorAll(`[data-fill="${part}"]`)) each.textContent = text;
   };

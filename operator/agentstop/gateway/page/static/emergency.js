@@ -6,6 +6,8 @@ export function startEmergency() {
   document.addEventListener("change", (event) => {
     const form = event.target.closest("#scope-form");
     if (form) showFields(form);
+    const { verb } = event.target.dataset;
+    if (verb) document.getElementById("order-verb").textContent = verb;
   });
   const begin = () => {
     prepare(document.getElementById("scope-form"), rehearse);
@@ -42,7 +44,7 @@ async function makeOrder(form, fields) {
   if (fields.get("typed").trim() !== form.dataset.typed) {
     throw new Refused(`Type exactly this to confirm: ${form.dataset.typed}`);
   }
-  const body = { ...JSON.parse(form.dataset.body), ...stopFields(fields) };
+  const body = { ...JSON.parse(form.dataset.body), ...JSON.parse(fields.get("how")), ...stopFields(fields) };
   if (fields.get("hold")) body.hold = true;
   // With a name of its own, an order that is sent twice is one order.
   form.dataset.name ||= `emergency-${crypto.getRandomValues(new Uint32Array(2)).reduce((text, each) => text + each.toString(36), "")}`;

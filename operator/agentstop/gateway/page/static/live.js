@@ -179,6 +179,7 @@ function whereFocusIs() {
     each.tagName === had.tagName &&
     each.getAttribute("href") === had.getAttribute("href") &&
     each.dataset.dialog === had.dataset.dialog &&
+    each.dataset.body === had.dataset.body &&
     each.dataset.url === had.dataset.url;
   return () => {
     if (had.isConnected) return;
