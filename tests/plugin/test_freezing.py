@@ -147,6 +147,8 @@ async def test_what_an_order_has_frozen_goes_with_the_order_alone(cli: Cli, pape
     lifted = await cli("order", "lift", name, "-n", paper.namespace)
     assert "what it froze goes on where it was" in lifted.out
     assert (await paper.orders())[0]["spec"]["then"] == "Resume"
+    again = await cli("order", "lift", name, "-n", paper.namespace)
+    assert (again.code, again.out) == (0, f"StopOrder {name} was lifted before\n")
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill"])

@@ -211,8 +211,9 @@ def lift(session: Session, name: str, all_namespaces: bool) -> int:
         session.api.merge(kind.path(session.namespace, name), {"spec": {"then": "Resume"}}, manager=FIELD_MANAGER)
         say(f"{kind.kind} {name} is lifted: what it froze goes on where it was")
         return Exit.OK
-    if not spec_of(found).get("hold"):
-        lifted = "was lifted before" if phase_of(found) == "Lifted" else "holds nothing; there is nothing to lift"
+    before = phase_of(found) == "Lifted" or spec_of(found).get("then") == "Resume"
+    if before or not spec_of(found).get("hold"):
+        lifted = "was lifted before" if before else "holds nothing; there is nothing to lift"
         say(f"{kind.kind} {name} {lifted}")
         return Exit.OK
     session.api.merge(kind.path(session.namespace, name), {"spec": {"hold": False}}, manager=FIELD_MANAGER)
