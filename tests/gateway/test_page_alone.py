@@ -216,7 +216,7 @@ async def test_whatever_a_task_says_is_text(browser: Browser) -> None:
     [
         ({"get", "list"}, [], 0),
         ({"get", "list", "patch"}, ["Stop"], 0),
-        ({"get", "list", "patch", "update", "create"}, ["Pause", "Stop"], 1),
+        ({"get", "list", "patch", "update", "create"}, ["Freeze", "Pause", "Stop"], 1),
     ],
 )
 async def test_what_somebody_has_no_right_to_is_not_offered(

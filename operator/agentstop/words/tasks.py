@@ -167,11 +167,16 @@ def containers_of(task: Object) -> list[tuple[str, dict[str, Any]]]:
     return [(clean(pod["name"]), cleaned(each)) for pod in pods for each in pod.get("containers") or ()]
 
 
-def container_state(container: dict[str, Any], now: datetime) -> tuple[str, str]:
-    """Return what a container does, and what to make of it: runs, waits, good or bad."""
+def container_state(container: dict[str, Any], now: datetime, frozen: datetime | None = None) -> tuple[str, str]:
+    """Return what a container does, and what to make of it: runs, frozen, waits, good or bad.
+
+    `frozen` is since when its pod is frozen, if it is.
+    """
     code, started = container.get("exitCode"), moment(container.get("startedAt"))
     if code is not None:
         return f"exit code {code}", "good" if code == 0 else "bad"
+    if started is not None and frozen is not None:
+        return f"frozen, for {ago(frozen, now)}", "frozen"
     if started is not None:
         return f"runs, for {ago(started, now)}", "runs"
     return str(container.get("reason") or "not started"), "waits"

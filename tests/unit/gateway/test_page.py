@@ -301,6 +301,12 @@ def test_the_steps_and_the_time_line_tell_of_a_kill_alike(seconds: float, more: 
     assert any(each.endswith("SIGKILL") or each.startswith("SIGKILL") for each in moments) is told
 
 
+def test_a_container_of_a_frozen_pod_does_not_run() -> None:
+    assert container_state({"startedAt": when(0)}, at(42), at(40)) == ("frozen, for 2.0s", "frozen")
+    assert container_state({"startedAt": when(0), "exitCode": 0}, at(42), at(40)) == ("exit code 0", "good")
+    assert container_state({"reason": "ImagePullBackOff"}, at(42), at(40)) == ("ImagePullBackOff", "waits")
+
+
 @pytest.mark.parametrize(
     ("container", "says"),
     [

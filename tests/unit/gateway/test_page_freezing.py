@@ -63,6 +63,21 @@ async def test_a_resume_says_what_it_does(status: Raw, what: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "paused", "offered"),
+    [
+        ({"reason": "Frozen"}, False, None),
+        ({"phase": "Pausing", "reason": "Freezing", "pausePolicy": None}, False, None),
+        ({"reason": "Frozen"}, True, "stays frozen until StopOrder look is lifted"),
+        ({"reason": "Thawing"}, True, "It goes on where it was."),
+    ],
+)
+async def test_what_an_order_freezes_is_not_offered_to_be_paused(more: Raw, paused: bool, offered: str | None) -> None:
+    found = buttons(await head_of(task("a", **FROZEN | {"frozenBy": ORDER} | more), paused=paused))
+    assert list(found) == (["Resume"] if offered else [])
+    assert not offered or offered in found["Resume"]["what"]
+
+
+@pytest.mark.parametrize(
     ("by", "path"),
     [(ORDER, "/namespaces/ns/stoporders/look"), (CLUSTER_ORDER, "/clusterstoporders/wide"), (None, None)],
 )

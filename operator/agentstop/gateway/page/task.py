@@ -51,10 +51,14 @@ _PAUSES: Final = (
 )
 """How a task can be paused, and what that does to it. What is said is what is asked for, whatever its policy was."""
 
-_RESUMED_FROZEN: Final = "It goes on where it was."
-_RESUMED_PAUSING: Final = "What is frozen of it goes on where it was; what was ended starts anew."
-_RESUMED: Final[Mapping[Phase, str]] = {Phase.PAUSED: "It starts anew.", Phase.RUNNING: "It runs on."}
-"""What a resume does, by the phase of a task that is not frozen."""
+_THAWED: Final = "It goes on where it was."
+_RESUMED: Final[Mapping[Phase, str]] = {
+    Phase.PENDING: "It starts.",
+    Phase.RUNNING: "It runs on.",
+    Phase.PAUSING: "What is frozen of it goes on where it was; what was ended starts anew.",
+    Phase.PAUSED: "It starts anew.",
+}
+"""What a resume does, by the phase of a task that is not frozen and not at its end."""
 
 
 class TaskView(View):
@@ -142,10 +146,14 @@ class TaskView(View):
 
 def _pause_buttons(entry: Entry) -> list[Mapping[str, Any]]:
     """Return what the buttons say and do that halt a task, or let it go on."""
-    where = f"/api/v1/tasks/{entry.uid}"
+    where, order = f"/api/v1/tasks/{entry.uid}", entry.kept_frozen_by
     if entry.spec.get("paused") is True:
-        what = _RESUMED_FROZEN if entry.frozen else _RESUMED.get(entry.phase, _RESUMED_PAUSING)
+        what = _THAWED if entry.frozen else _RESUMED[entry.phase]
+        if order is not None:
+            what = f"It is paused by itself no more, and stays frozen until {order.words} is lifted."
         return [{"verb": "Resume", "url": f"{where}/resume", "body": "{}", "what": what}]
+    if order is not None:
+        return []  # its own policy changes nothing while an order freezes it
     return [
         {"verb": verb, "url": f"{where}/pause", "body": json.dumps({"pausePolicy": policy.value}), "what": what}
         for verb, policy, what in _PAUSES
@@ -183,7 +191,7 @@ def _pods(task: dict[str, Any], now: datetime) -> list[Mapping[str, Any]]:
     for pod in map(cleaned, workload.get("pods") or ()):
         containers = []
         for each in pod.get("containers") or ():
-            says, mood = container_state(each, now)
+            says, mood = container_state(each, now, moment(pod.get("frozenAt")))
             because = each.get("reason") if each.get("exitCode") is not None else None
             containers.append(
                 {"name": each.get("name"), "says": says, "mood": mood, "signal": each.get("signal"), "because": because}

@@ -37,7 +37,7 @@ MARKS: Final = {
     "proof": ("✓", "green"),
     "warning": ("!", "red"),
 }
-_MOODS: Final = {"runs": "green", "waits": "yellow", "good": "green", "bad": "red"}
+_MOODS: Final = {"runs": "green", "frozen": "yellow", "waits": "yellow", "good": "green", "bad": "red"}
 CONDITION_COLOURS: Final = {("Ready", "True"): "green", ("Stopped", "True"): "cyan", ("Stalled", "True"): "red"}
 
 
@@ -131,17 +131,17 @@ def _add_workload(root: Tree, task: Object, now: datetime) -> None:
         else:
             place = owner.add(Text.assemble(("Pod ", "dim"), pod["name"], (f"  {node}", "dim")))
         for container in pod.get("containers") or ():
-            place.add(_container_label(container, now))
+            place.add(_container_label(container, moment(pod.get("frozenAt")), now))
     hidden = int(workload.get("podCount") or 0) - len(pods)
     if hidden > 0:
         owner.add(Text(f"... and {hidden} more pods", "dim"))
 
 
-def _container_label(container: dict[str, Any], now: datetime) -> Text:
+def _container_label(container: dict[str, Any], frozen: datetime | None, now: datetime) -> Text:
     text = Text.assemble(("container ", "dim"), container["name"], "  ")
-    says, mood = container_state(container, now)
+    says, mood = container_state(container, now, frozen)
     text.append(says, _MOODS[mood])
-    if mood in {"runs", "waits"}:
+    if mood in {"runs", "frozen", "waits"}:
         return text
     if container.get("signal"):
         text.append(f", signal {container['signal']}")

@@ -23,11 +23,11 @@ export function startDialogs() {
 function open(button) {
   const dialog = document.getElementById(`${button.dataset.dialog}-dialog`);
   const { url, name, title, what, verb, below, body } = button.dataset;
-  Object.assign(dialog.dataset, { url, name: name ?? title, verb: verb ?? "Stop", body: body ?? "{}" });
+  Object.assign(dialog.dataset, { url, name, verb: verb ?? "Stop", body: body ?? "{}" });
   const fill = (part, text) => {
     for (const each of dialog.querySelectorAll(`[data-fill="${part}"]`)) each.textContent = text;
   };
-  fill("name", name ?? "");
+  fill("name", name);
   fill("title", title ?? "");
   fill("what", what ?? "");
   fill("verb", verb ?? "");
