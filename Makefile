@@ -31,7 +31,7 @@ help: ## Show what there is to make.
 
 setup: $(READY) ## Install everything into .venv.
 
-demo: $(READY) ## Play nine stops on real processes; KUBECONFIG=FILE plays them on that cluster.
+demo: $(READY) ## Play ten stops and two freezes on real processes; KUBECONFIG=FILE plays them on that cluster.
 	@$(BIN)/agentstop demo $(CLUSTER)
 	@echo
 	@echo "To press Stop yourself, in the browser:"

@@ -34,6 +34,24 @@ def check_ending(output: str) -> None:
     assert re.search(r"\$ kill -9 \d+\n", output)
     assert re.search("    Task was .*Lease starter was not renewed by .* for 5 seconds\n", output)
     assert '{"active":0,"total":2}' in output
+    for number in (1, 2, 3):
+        assert table[f"crawler-{number}"][:5] == ["Stopped", "StopOrder", "true", "Graceful", "0"]
+    assert '"graceful":3' in output
+
+
+def check_freezes(output: str) -> None:
+    """Of an agent that was frozen the next step is told, and of all of them that an order froze them."""
+    alone, together = output.partition("(j)")[2].partition("(k)")[::2]
+    (last,) = re.findall(r"step (\d+) was its last, and for 1 second nothing has followed", alone)
+    assert f"it went on with step {int(last) + 1}, where it was" in alone
+    assert len(re.findall("crawler-1 .*Paused (?:→|->) Running", alone)) == 1
+    assert set(re.findall(r"(crawler-\d) .*(?:→|->) Paused ", together)) == {"crawler-1", "crawler-2", "crawler-3"}
+    assert "    3\n" in together
+
+
+def check_no_freezes(output: str) -> None:
+    assert output.count("this operator asks none (--ask-nodes, node.enabled in the chart)") >= 2
+    assert "skipped: A freeze takes the component on each node" in output
 
 
 def check_sandbox_and_budget(output: str) -> None:
@@ -48,6 +66,7 @@ def test_it_plays(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     check_ending(ended.stdout)
+    check_freezes(ended.stdout)
     check_sandbox_and_budget(ended.stdout)
     # Neither the path of the kubeconfig, which is this test's, nor the API server's words in (e) are of our making.
     ours = ended.stdout.partition("begin to work")[2].partition("(e)")[0]
@@ -72,6 +91,7 @@ def test_it_plays_without_kubectl(tmp_path: Path) -> None:
     ended = run(tmp_path, "demo", "--namespace", "elsewhere", PATH=str(tools))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
+    check_freezes(ended.stdout)
     check_sandbox_and_budget(ended.stdout)
     assert "kubectl is not on PATH" in ended.stdout
     assert "$ kubectl -n elsewhere logs researcher --tail=3" in ended.stdout
@@ -89,6 +109,7 @@ def test_what_a_cluster_does_not_serve_is_skipped(tmp_path: Path) -> None:
         ended = run(tmp_path, "demo", "--kubeconfig", str(kubeconfig))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
+    check_no_freezes(ended.stdout)
     assert "coder" not in ended.stdout
     assert "talker.yaml" not in ended.stdout
     assert "the operator runs here, for this namespace alone" in ended.stdout
@@ -104,9 +125,11 @@ def test_an_operator_that_is_there_plays_the_stops(tmp_path: Path) -> None:
         orders = ask(kubeconfig, "/apis/agentstop.dev/v1alpha1/stoporders")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     check_ending(ended.stdout)
+    check_no_freezes(ended.stdout)
     assert "an operator serves this namespace already" in ended.stdout
     assert "agentstop run" not in ended.stdout
-    assert orders["items"] == []
+    # That which asked whether an operator is there has gone; the story's own goes with its namespace.
+    assert {order["metadata"]["name"] for order in orders["items"]} <= {"look-first"}
 
 
 def test_it_plays_on_a_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -20,6 +20,7 @@ AGENTS = {path.name: path.read_text() for path in (ROOT / "examples" / "agents")
 
 PATHS = {
     "AgentTask": "/apis/agentstop.dev/v1alpha1/namespaces/default/agenttasks",
+    "StopOrder": "/apis/agentstop.dev/v1alpha1/namespaces/default/stoporders",
     "TaskUsage": "/apis/agentstop.dev/v1alpha1/namespaces/default/taskusages",
     "Pod": "/api/v1/namespaces/default/pods",
     "Job": "/apis/batch/v1/namespaces/default/jobs",

@@ -24,6 +24,11 @@ TALKER: Final = "talker"
 IN_SANDBOX: Final = "coder"
 PARENT: Final = "planner"
 CHILDREN: Final = ("reader", "writer")
+CRAWLERS: Final = ("crawler-1", "crawler-2", "crawler-3")
+
+ORDER: Final = "look-first"
+ORDER_FILE: Final = "look-first.yaml"
+"""The order that freezes the crawlers, and the file that describes it."""
 
 NEEDED: Final[Mapping[str, tuple[str, str]]] = {IN_SANDBOX: SANDBOX_KIND, TALKER: (API_VERSION, USAGE_KIND)}
 """API version and kind of what a cluster must serve for a task to take part."""
@@ -32,6 +37,7 @@ MANIFESTS: Final[Mapping[str, str]] = {
     **{name: f"{name}.yaml" for name in ("researcher", "deaf", "quick", HELPER, TALKER)},
     IN_SANDBOX: "sandbox.yaml",
     PARENT: "family.yaml",
+    CRAWLERS[0]: "crawlers.yaml",
 }
 """The file that describes a task, and those that come with it."""
 
@@ -52,6 +58,7 @@ EXPECTED: Final[Mapping[str, Expectation]] = {
     PARENT: replace(STOPPED, children=len(CHILDREN)),
     **{name: replace(STOPPED, source=StopSource.PARENT, origin=PARENT) for name in CHILDREN},
     TALKER: replace(STOPPED, reason="CostExceeded", source=StopSource.BUDGET),
+    **{name: replace(STOPPED, reason="OddTraffic", source=StopSource.STOP_ORDER) for name in CRAWLERS},
 }
 """How each task must end, by name."""
 

@@ -20,6 +20,8 @@ COMMAND_WIDTH: Final = 72
 PHASE_STYLES: Final = {
     "Pending": "dim",
     "Running": "cyan",
+    "Pausing": "yellow",
+    "Paused": "bold blue",
     "Stopping": "yellow",
     "Stopped": "bold green",
     "Completed": "bold green",

@@ -20,7 +20,7 @@ async def play(display: Display, kubeconfig: Path | None, namespace: str | None)
     examples = find_examples()
     if examples is None:
         raise UserError("the demo plays the manifests of examples/, which are not here: run it from a checkout")
-    display.say("Real agents are stopped in nine ways; it takes about 15 seconds.")
+    display.say("Real agents are stopped in ten ways, and frozen in two; it takes about 20 seconds.")
     wings = Wings()
     problems: list[str] = []
     try:

@@ -100,15 +100,17 @@ async def set_stage(
         if kubeconfig is not None and await requests.answers_drill(place.namespace, INSTALLED_SECONDS):
             display.say("an operator serves this namespace already: it plays the stops, with the rights that it has")
         else:
-            operator = await _operator(stack, display, wings, place.namespace)
+            # Only the node of a playground of our own is known to answer.
+            operator = await _operator(stack, display, wings, place.namespace, ask_nodes=kubeconfig is None)
         start_seconds = PLAYGROUND_START_SECONDS if kubeconfig is None else CLUSTER_START_SECONDS
         yield Stage(requests, hands, place, operator, start_seconds, wings.starter_log)
 
 
 async def _playground(stack: AsyncExitStack, display: Display, wings: Wings) -> Path:
     kubeconfig = wings.folder / "kubeconfig"
-    arguments = ["playground", "--kubeconfig", str(kubeconfig), "--data-dir", str(wings.folder)]
-    display.command(["agentstop", "playground", "--kubeconfig", str(kubeconfig)])
+    words = ["playground", "--node-component", "--kubeconfig", str(kubeconfig)]
+    arguments = [*words, "--data-dir", str(wings.folder)]
+    display.command(["agentstop", *words])
     child = await Child.start("the playground", arguments, environment={}, log=wings.playground_log)
     stack.push_async_callback(child.stop)
 
@@ -120,10 +122,11 @@ async def _playground(stack: AsyncExitStack, display: Display, wings: Wings) -> 
     return kubeconfig
 
 
-async def _operator(stack: AsyncExitStack, display: Display, wings: Wings, namespace: str) -> Child:
+async def _operator(stack: AsyncExitStack, display: Display, wings: Wings, namespace: str, *, ask_nodes: bool) -> Child:
     port = _free_port()
-    display.command(["agentstop", "run", "-n", namespace])
-    arguments = ["run", "-n", namespace, "--health-port", str(port), "-v"]
+    words = ["run", "-n", namespace, *(["--ask-nodes"] if ask_nodes else [])]
+    display.command(["agentstop", *words])
+    arguments = [*words, "--health-port", str(port), "-v"]
     child = await Child.start("the operator", arguments, environment={}, log=wings.operator_log)
     stack.push_async_callback(child.stop)
     async with aiohttp.ClientSession() as session:

@@ -17,6 +17,7 @@ from agentstop.workloads.objects import ObjectRef
 
 SHORT_NAME: Final = "atask"
 USAGE_SHORT_NAME: Final = "tusage"
+ORDER_SHORT_NAME: Final = "sorder"
 
 
 @dataclass(frozen=True)

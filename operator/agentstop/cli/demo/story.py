@@ -1,14 +1,17 @@
-"""The story: nine agents, nine stops, and what must come of them."""
+"""The story: twelve agents, ten stops, two freezes, and what must come of them."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any, Final
 
-from agentstop.api.meta import ConditionType, find_condition
+from agentstop.api.meta import API_VERSION, ConditionType, find_condition, stalled
+from agentstop.api.order import ORDER_KIND, OrderPhase
 from agentstop.api.task import AgentTask, Phase
 from agentstop.cli.child import Child, last_line
 from agentstop.cli.demo.cast import (
     CHILDREN,
+    CRAWLERS,
     DEAF_GRACE_SECONDS,
     EXPECTED,
     HELPER,
@@ -16,6 +19,8 @@ from agentstop.cli.demo.cast import (
     LEASE,
     LEASE_SECONDS,
     NEEDED,
+    ORDER,
+    ORDER_FILE,
     PARENT,
     SANDBOX_KIND,
     TALKER,
@@ -27,7 +32,7 @@ from agentstop.cli.demo.expectations import mismatches
 from agentstop.cli.demo.following import Following, NotInTimeError, exit_codes, stop_seconds
 from agentstop.cli.demo.kubectl import Answer
 from agentstop.cli.demo.stage import Stage
-from agentstop.cli.demo.steps import SHORT_NAME, USAGE_SHORT_NAME, Apply, Logs, Patch, Show
+from agentstop.cli.demo.steps import ORDER_SHORT_NAME, SHORT_NAME, USAGE_SHORT_NAME, Apply, Logs, Patch, Show
 from agentstop.cluster.errors import ApiError
 from agentstop.cluster.resources import task_ref
 from agentstop.workloads.objects import ObjectRef
@@ -35,6 +40,15 @@ from agentstop.workloads.objects import ObjectRef
 STOP_SECONDS: Final = 60.0
 """How long anything but a pod's start may take before the demo gives up; far more than it needs."""
 LOG_POLL_SECONDS: Final = 0.2
+ORDER_POLL_SECONDS: Final = 0.1
+
+ON_THE_WAY_SECONDS: Final = 0.5
+"""So long what an agent printed before it was frozen may be on its way to its log."""
+SILENT_SECONDS: Final = 1.0
+"""For so long it is shown that a frozen agent does nothing; it makes three steps in this time."""
+
+LOGGED: Final = 1000
+"""More lines than an agent prints here."""
 
 TOO_MUCH: Final = "5.02"
 """What the talker has cost in the end: more than its budget."""
@@ -77,6 +91,8 @@ class Story:
             await self._stop_the_sandbox()
             await self._stop_the_family()
             await self._spend_too_much()
+            await self._freeze_one()
+            await self._freeze_all()
             await self._wait_for_the_deaf()
             await self._wait_for_the_helper()
         finally:
@@ -214,6 +230,46 @@ class Story:
         await self._until(TALKER, Phase.STOPPED)
         await self._show(TALKER, "message")
 
+    async def _freeze_one(self) -> None:
+        name = CRAWLERS[0]
+        self._display.heading(f"(j) The {name} is frozen, and goes on where it was")
+        await self._patch(name, {"spec": {"paused": True, "pausePolicy": "Freeze"}}, "the pause")
+        task = await self._following.until(name, _is_settled, "was not frozen", STOP_SECONDS)
+        held, last = stalled(task.status.conditions), 0
+        if held is not None:
+            self._display.say(f"skipped: {held.message}")
+        else:
+            last = await self._is_silent(name)
+            self._display.say(f"step {last} was its last, and for {SILENT_SECONDS:.0f} second nothing has followed")
+        await self._patch(name, {"spec": {"paused": False}}, "the thaw")
+        task = await self._until(name, Phase.RUNNING)
+        if held is None:
+            await self._until_further(name, last)
+            self._display.say(f"it went on with step {last + 1}, where it was")
+            if task.status.attempts != 1:
+                self.problems.append(f"{name}: it was started again")
+
+    async def _freeze_all(self) -> None:
+        self._display.heading("(k) One order freezes all crawlers, and stops them once somebody says so")
+        order = ObjectRef(ORDER_KIND, self._place.namespace, ORDER, API_VERSION)
+        made = await self._stage.hands.carry_out(Apply(self._place, (self._examples / ORDER_FILE,)))
+        self._expect_done(made, "the order was refused")
+        tasks = [await self._following.until(name, _is_settled, "was not frozen", STOP_SECONDS) for name in CRAWLERS]
+        held = next(filter(None, (stalled(task.status.conditions) for task in tasks)), None)
+        if held is not None:
+            self._display.say(f"what cannot be frozen runs on: {held.message}")
+        else:
+            await self._until_order(order, OrderPhase.FROZEN)
+            answer = await self._stage.hands.carry_out(Show(self._place, order, ORDER_SHORT_NAME, ("status", "frozen")))
+            if answer.text.strip() != str(len(CRAWLERS)):
+                self.problems.append(f"{ORDER}: it has not frozen all crawlers")
+        then = Patch(self._place, order, ORDER_SHORT_NAME, {"spec": {"then": "Stop"}})
+        self._expect_done(await self._stage.hands.carry_out(then), f"{ORDER}: the stop was refused")
+        for name in CRAWLERS:
+            await self._until(name, Phase.STOPPED)
+        await self._until_order(order, OrderPhase.COMPLETE)
+        await self._stage.hands.carry_out(Show(self._place, order, ORDER_SHORT_NAME, ("status", "stopped")))
+
     async def _compare(self) -> None:
         """Compare what the API server has now with what is expected, and show it."""
         self._display.heading("How they ended")
@@ -230,9 +286,9 @@ class Story:
             )
         self._display.table(("Task", "Phase", "Source", "Manual", "Verdict", "Exit codes", "Stop took"), rows)
 
-    async def _patch(self, name: str, body: dict[str, Any]) -> None:
+    async def _patch(self, name: str, body: dict[str, Any], what: str = "the stop") -> None:
         answer = await self._stage.hands.carry_out(self._patching(name, body))
-        self._expect_done(answer, f"{name}: the stop was refused")
+        self._expect_done(answer, f"{name}: {what} was refused")
 
     def _patching(self, name: str, body: dict[str, Any]) -> Patch:
         return Patch(self._place, task_ref(self._place.namespace, name), SHORT_NAME, body)
@@ -255,6 +311,16 @@ class Story:
 
         return await self._following.until(name, met, f"did not become {phase}", seconds)
 
+    async def _until_order(self, order: ObjectRef, phase: OrderPhase) -> None:
+        found: Any = None
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                while found != phase:
+                    await asyncio.sleep(ORDER_POLL_SECONDS)
+                    found = (await self._stage.requests.read(order)).get("status", {}).get("phase")
+        except TimeoutError:
+            raise NotInTimeError(f"{order.name} was not {phase} within {STOP_SECONDS:.0f} s") from None
+
     async def _until_printed(self, name: str) -> None:
         said = ""
         try:
@@ -265,9 +331,36 @@ class Story:
         except TimeoutError:
             raise NotInTimeError(f"{name} printed nothing within {STOP_SECONDS:.0f} s") from None
 
-    async def _log(self, name: str) -> str:
+    async def _until_further(self, name: str, step: int) -> None:
+        """Wait until a worker is further than this step, and see that it went on where it was."""
+        steps: list[int] = []
         try:
-            return await self._stage.requests.log(self._place.namespace, name, 3)
+            async with asyncio.timeout(STOP_SECONDS):
+                while max(steps, default=0) <= step:
+                    await asyncio.sleep(LOG_POLL_SECONDS)
+                    steps = await self._steps(name)
+        except TimeoutError:
+            raise NotInTimeError(f"{name} did not go on within {STOP_SECONDS:.0f} s") from None
+        if steps != list(range(1, steps[-1] + 1)):
+            self.problems.append(f"{name}: it did not go on where it was")
+
+    async def _is_silent(self, name: str) -> int:
+        """See that a worker that is frozen prints nothing; return its last step."""
+        await asyncio.sleep(ON_THE_WAY_SECONDS)
+        before = await self._steps(name)
+        await asyncio.sleep(SILENT_SECONDS)
+        if await self._steps(name) != before:
+            self.problems.append(f"{name}: it worked on while it was frozen")
+        return max(before, default=0)
+
+    async def _steps(self, name: str) -> list[int]:
+        """Return the numbers of the steps that a worker has printed."""
+        said = await self._log(name, LOGGED)
+        return [int(number) for number in re.findall(r"[(]step (\d+)[)]", said)]
+
+    async def _log(self, name: str, lines: int = 3) -> str:
+        try:
+            return await self._stage.requests.log(self._place.namespace, name, lines)
         except ApiError as error:
             if error.code in {400, 404}:  # not started yet
                 return ""
@@ -277,6 +370,12 @@ class Story:
 def _is_held(task: AgentTask) -> bool:
     found = find_condition(task.status.conditions, ConditionType.TETHERED)
     return found is not None and found.status == "True"
+
+
+def _is_settled(task: AgentTask) -> bool:
+    """Whether a task that is to be frozen is, or something keeps it from that."""
+    status = task.status
+    return status.phase is Phase.PAUSED or (status.phase is Phase.PAUSING and stalled(status.conditions) is not None)
 
 
 def _ended_before(child: AgentTask, parent: AgentTask) -> bool:

@@ -15,10 +15,10 @@ def add_parser(verbs: Any, about: str) -> None:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "demo",
         help=about,
-        description="Stops agents in nine ways, shows the kubectl commands, and checks how each ended. Without a"
-        " kubeconfig it plays on a playground of its own; with one, on that cluster in a namespace of its own, which it"
-        " removes at the end. An operator that serves this namespace already plays the stops; where there is none, one"
-        " runs here for as long as the demo takes.",
+        description="Stops agents in ten ways, freezes some, shows the kubectl commands, and checks how each ended."
+        " Without a kubeconfig it plays on a playground of its own; with one, on that cluster in a namespace of its"
+        " own, which it removes at the end. An operator that serves this namespace already plays the stops; where there"
+        " is none, one runs here for as long as the demo takes.",
     )
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="play on this cluster")
     parser.add_argument("--namespace", metavar="NAME", help="make and use this namespace")
