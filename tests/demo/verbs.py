@@ -86,15 +86,28 @@ def until(check: Callable[[], Any], what: str) -> Any:
 
 def ask(kubeconfig: Path, path: str, body: Any = None, method: str | None = None) -> Any:
     """Make one request to a playground and return its answer; None where it says that there is no such object."""
+    found = read(kubeconfig, path, body, method)
+    return None if found is None else json.loads(found)
+
+
+def read(
+    kubeconfig: Path,
+    path: str,
+    body: Any = None,
+    method: str | None = None,
+    *,
+    content_type: str = "application/json",
+) -> str | None:
+    """Make one request to a playground and return the text of its answer; None where there is no such object."""
     content: Mapping[str, Any] = yaml.safe_load(kubeconfig.read_text())
     url = f"{content['clusters'][0]['cluster']['server']}{path}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310  (a URL on loopback)
-        url, data, {"Content-Type": "application/json"}, method=method
+        url, data, {"Content-Type": content_type}, method=method
     )
     try:
         with urllib.request.urlopen(request) as answer:  # noqa: S310
-            return json.load(answer)
+            return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None

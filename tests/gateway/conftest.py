@@ -41,6 +41,9 @@ ON_BOTH = (
 --all they run on the playground as well. What the others try is the gateway's own: what it takes a request for, and how
 it words the answer."""
 
+FREEZING = "freezing playground"
+"""A playground whose node freezes what it is asked to, for the tests that are marked so."""
+
 SECOND = ("test_a2a", "test_wexa", "test_wexa_sdk", "test_xpander", "test_xpander_sdk")
 """Files whose tests share another cluster and gateway than the rest: two parts with about as much to do each."""
 
@@ -81,7 +84,9 @@ async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp(f"gateway-{request.param}")
     if request.param == "apiserver" and (reason := apiserver.missing()):
         pytest.skip(reason)
-    context = clusters.playground(folder) if request.param == "playground" else guarded(folder, USERS)
+    component = request.param == FREEZING
+    playground = component or request.param == "playground"
+    context = clusters.playground(folder, component=component) if playground else guarded(folder, USERS)
     async with context as cluster:
         if Feature.RBAC in cluster.features:
             await _give_rights(cluster)

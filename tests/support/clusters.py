@@ -66,6 +66,8 @@ class Cluster:
     """What looks after Jobs, Deployments, ReplicaSets and StatefulSets, where it is a process of the tests."""
     node: Program | None = None
     """The playground's node, where that is the one."""
+    component: bool = False
+    """Whether that node answers PodControls, by signals."""
     operator_token: str | None = None
     """Token of `OPERATOR_USER`."""
     operator_kubeconfig: Path | None = None
@@ -109,6 +111,7 @@ class Cluster:
     async def start_node(self) -> None:
         """Start the playground's node; returns once it is ready."""
         arguments = ["--name", NODE, "--kubeconfig", str(self.kubeconfig), "--data-dir", str(self.folder / "node")]
+        arguments += ["--component"] if self.component else []
         node = self.node = await Program.fork("agentstop_playground.node", arguments, self.folder / "node.log")
 
         async def ready() -> bool:
@@ -132,15 +135,15 @@ class Cluster:
 
 
 @asynccontextmanager
-async def playground(folder: Path, *, crds: bool = True) -> AsyncIterator[Cluster]:
-    """The playground: its API server, its controllers, its node."""
+async def playground(folder: Path, *, crds: bool = True, component: bool = False) -> AsyncIterator[Cluster]:
+    """The playground: its API server, its controllers, its node; with the `component` of that, if wanted."""
     async with AsyncExitStack() as stack:
         server, kubeconfig = await stack.enter_async_context(apiserver.playground_server(folder, crds=crds))
         kube = await Kube.open(kubeconfig)
         stack.push_async_callback(kube.close)
         await definitions.install(kube, definitions.custom())
         features = {Feature.OWN_SERVER, Feature.GARBAGE_COLLECTION, Feature.POD_LOGS, *STANDING_IN}
-        cluster = Cluster("playground", kubeconfig, kube, frozenset(features), folder, server)
+        cluster = Cluster("playground", kubeconfig, kube, frozenset(features), folder, server, component=component)
         ours = controllers.playground(kubeconfig, folder, job_controller=False)
         cluster.controllers = await stack.enter_async_context(ours)
         cluster.features |= {Feature.OWN_CONTROLLERS}
