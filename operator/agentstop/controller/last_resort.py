@@ -22,6 +22,7 @@ from agentstop.lifecycle.record import accepted
 from agentstop.lifecycle.stopping import ACCEPTED
 from agentstop.timings import Timings
 from agentstop.workloads.blindly import end_blindly, frozen_pods, target_of, thaw_blindly
+from agentstop.workloads.objects import ObjectRef, PodOnNode
 from agentstop.workloads.requests import Delete, Get, Patch
 from agentstop.workloads.unreadable import told
 
@@ -112,16 +113,24 @@ class LastResort:
 
     async def _thaw(self, key: TaskKey, task: Task) -> None:
         """Have go on what is frozen and was told to end: until then it takes no SIGTERM."""
-        for ref, pod in list(frozen_pods(task, self._cache.lister)):
-            try:
-                raw = await self._gateway.send(Get(ref))
-                for request in thaw_blindly(task, pod, raw, self._cache.lister, self._clock()):
-                    await self._gateway.send(request)
-            except ApiError as error:
-                if not error.absent:
-                    log.warning("%s: %s could not be thawed for its end: %s", key, ref, error)
-            except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
-                log.error("%s: %s could not be thawed for its end: %s", key, ref, told(error))
+        try:
+            frozen = list(frozen_pods(task, self._cache.lister))
+        except Exception as error:  # noqa: BLE001  (that the stop is told of must not fail, too)
+            log.error("%s: what is frozen of it cannot be told: %s", key, told(error))
+            return
+        for ref, pod in frozen:
+            await self._thaw_one(key, task, ref, pod)
+
+    async def _thaw_one(self, key: TaskKey, task: Task, ref: ObjectRef, pod: PodOnNode) -> None:
+        try:
+            raw = await self._gateway.send(Get(ref))
+            for request in thaw_blindly(task, pod, raw, self._cache.lister, self._clock()):
+                await self._gateway.send(request)
+        except ApiError as error:
+            if not error.absent:
+                log.warning("%s: %s could not be thawed for its end: %s", key, ref, error)
+        except Exception as error:  # noqa: BLE001  (no other pod is to stay frozen for it)
+            log.error("%s: %s could not be thawed for its end: %s", key, ref, told(error))
 
 
 def _status(task: Task, stop: StopStatus | None, error: Exception, now: datetime) -> AgentTaskStatus:
