@@ -82,7 +82,7 @@ async def test_what_an_order_freezes_is_not_offered_to_be_paused(more: Raw, paus
     [(ORDER, "/namespaces/ns/stoporders/look"), (CLUSTER_ORDER, "/clusterstoporders/wide"), (None, None)],
 )
 async def test_a_task_says_since_when_it_is_frozen_and_leads_to_the_order(by: Raw | None, path: str | None) -> None:
-    head = await head_of(task("a", **FROZEN, **({"frozenBy": by} if by else {})), paused=by is None)
+    head = await head_of(task("a", **FROZEN | ({"frozenBy": by} if by else {})), paused=by is None)
     assert '<span class="badge frozen">frozen</span>' in head
     assert re.search(r'frozen for <time data-since="\d+"', head)
     assert re.findall(r' by <a href="([^"]+)"', head) == ([path] if path else [])
@@ -98,17 +98,17 @@ async def test_the_list_tells_what_is_frozen_and_finds_it() -> None:
         assert len(rows) == (1 if query else 3)
 
 
-async def test_what_an_order_froze_may_be_ended_by_whoever_may_lift_it() -> None:
-    for may in (True, False):
-        stand = Stand(rights=lambda asked, may=may: may or asked["verb"] != "patch")
-        made = order("o", freeze=True)
-        made["status"] = {"observedGeneration": 1, "phase": "Frozen", "matched": 7, "frozen": 7}
-        stand.objects[f"{WHERE}/o"] = made
-        view = OrderView(stand.page("/namespaces/ns/stoporders/o", namespace="ns", name="o"))
-        found = buttons((await view.show()).parts["head"].html)
-        urls = {verb: each["url"].rpartition("/")[2] for verb, each in found.items()}
-        assert urls == ({"Lift": "lift", "Stop": "stop", "Kill": "kill"} if may else {})
-        assert not may or "7 tasks" in found["Kill"]["what"]
+@pytest.mark.parametrize("may", [True, False])
+async def test_what_an_order_froze_may_be_ended_by_whoever_may_lift_it(may: bool) -> None:
+    stand = Stand(rights=lambda asked: may or asked["verb"] != "patch")
+    made = order("o", freeze=True)
+    made["status"] = {"observedGeneration": 1, "phase": "Frozen", "matched": 7, "frozen": 7}
+    stand.objects[f"{WHERE}/o"] = made
+    view = OrderView(stand.page("/namespaces/ns/stoporders/o", namespace="ns", name="o"))
+    found = buttons((await view.show()).parts["head"].html)
+    urls = {verb: each["url"].rpartition("/")[2] for verb, each in found.items()}
+    assert urls == ({"Lift": "lift", "Stop": "stop", "Kill": "kill"} if may else {})
+    assert not may or "7 tasks" in found["Kill"]["what"]
 
 
 @pytest.mark.parametrize("spec", [{"freeze": True, "then": "Stop"}, {"freeze": True, "then": "Resume"}, {}])
