@@ -26,6 +26,12 @@ async def fill_pool(workloads: Workloads, script: str, replicas: int = 0) -> Obj
     pool = await workloads.create(manifests.warm_pool("pool", "template", replicas=replicas))
     if replicas:
         await workloads.running(pool, replicas)
+
+        # A sandbox is handed out only once its controller knows of its pod; until then a claim has one made for it.
+        async def ready() -> bool:
+            return bool(status(await workloads.get(pool)).get("readyReplicas") == replicas)
+
+        await until(ready, PATIENCE, "the sandboxes of the pool ready")
     return pool
 
 
