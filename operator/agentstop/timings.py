@@ -100,6 +100,9 @@ class Timings:
     kubelet_kill: timedelta = timedelta(seconds=2)
     """How long after the end of the grace period a node is asked to kill what is left: a kubelet that does its work has
     done so by then, and reported it."""
+    freeze_record: timedelta = timedelta(seconds=1)
+    """How long it is left unsaid that nodes are asked to freeze a task that runs: most have done so by then, and each
+    request that says so keeps others waiting that freeze."""
     order_reread: timedelta = timedelta(seconds=60)
     """How often an order in force is read again: a watch that was blind does not tell that it was lifted or deleted."""
     order_freeze: timedelta = timedelta(seconds=3)

@@ -4,10 +4,11 @@ The judge is what the agent writes. On the playground's node the test puts the p
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.support import agents, cgroups, manifests
+from tests.support import agents, cgroups, disks, manifests
 from tests.support.clusters import Cluster, Feature
 from tests.support.components import NodeComponent, controls
 from tests.support.kube import PODS, KubeError, Object
@@ -146,6 +147,26 @@ async def test_without_an_answer_it_says_so_and_runs_on(ns: Namespace, asking: O
     await ns.patch("a", pausePolicy="Terminate")
     task = await ns.phase("a", "Paused")
     assert (status(task)["reason"], exit_codes(task)) == ("Paused", [0])
+
+
+async def test_what_waits_in_the_kernel_is_said_to_and_frozen_when_it_comes_back(
+    ns: Namespace, asking: Operator, node: NodeComponent, cluster: Cluster, tmp_path: Path
+) -> None:
+    if Feature.OWN_NODE not in cluster.features:
+        pytest.skip("the agent has to see a folder of the test's")
+    with disks.disk(tmp_path) as disk:
+        await beating(ns, node, BEATING.replace("echo beat $n", f"echo $n > {disk.folder}/work; echo beat $n"))
+        await goes_on(ns)
+        disk.hold()
+        await ns.patch("a", paused=True)
+        task = await ns.stalled("a", "KernelDoesNotFreeze")
+        assert status(task)["phase"] == "Pausing", "it is not said to be frozen"
+        last = await is_silent(ns)
+        disk.let_go()
+        await ns.until("a", lambda task: status(task).get("reason") == "Frozen", what="frozen")
+        assert await is_silent(ns) == last, "it did nothing more when it came back"
+        await runs(ns)
+        await goes_on(ns, last)
 
 
 @pytest.mark.parametrize(

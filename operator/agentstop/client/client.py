@@ -155,9 +155,12 @@ class Api:
 
     # What objects need
 
-    def get(self, path: str) -> Object:
-        """Return an object."""
-        return self.request("GET", path)
+    def get(self, path: str, *, cached: bool = False) -> Object:
+        """Return an object; `cached` is for one that may be behind, which an API server has at hand.
+
+        Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
+        """
+        return self.request("GET", path, {"resourceVersion": "0"} if cached else None)
 
     def page(self, path: str, query: Mapping[str, str]) -> Object:
         """Return one page of a collection."""

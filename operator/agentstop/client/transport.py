@@ -23,6 +23,8 @@ class Transport:
         if self._server.scheme not in {"http", "https"} or not self._server.hostname:
             raise ConfigError(f"the kubeconfig's server {target.server!r} is no URL such as https://HOST:PORT")
         self.prefix = self._server.path.rstrip("/")
+        self._made: tuple[tuple[str | None, bytes | None, bytes | None], ssl.SSLContext] | None = None
+        """What was made of these certificates: that takes longer than to connect."""
         self._proxy = proxy_for(self._server, target.cluster.get("proxy-url"))
 
     def connect(self, credentials: Credentials, seconds: float) -> http.client.HTTPConnection:
@@ -50,19 +52,26 @@ class Transport:
         return connection
 
     def _context(self, credentials: Credentials) -> ssl.SSLContext:
+        of = (authority_of(self._target), credentials.certificate, credentials.key)
+        made = self._made
+        if made is None or made[0] != of:
+            self._made = made = of, self._new_context(*of)
+        return made[1]
+
+    def _new_context(self, authority: str | None, certificate: bytes | None, key: bytes | None) -> ssl.SSLContext:
         if self._target.cluster.get("insecure-skip-tls-verify"):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         else:
             try:
-                context = ssl.create_default_context(cadata=authority_of(self._target))
+                context = ssl.create_default_context(cadata=authority)
             except ssl.SSLError as error:
                 raise ConfigError(f"the kubeconfig's certificate-authority is none: {error.reason}") from error
             # Kubernetes' own authorities leave out extensions that newer Pythons insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if credentials.certificate is not None and credentials.key is not None:
-            _show(context, credentials.certificate, credentials.key)
+        if certificate is not None and key is not None:
+            _show(context, certificate, key)
         return context
 
 

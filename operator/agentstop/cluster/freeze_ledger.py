@@ -6,7 +6,7 @@ from heapq import nsmallest
 
 from agentstop.api.order import MAX_LISTED, ListedTask
 from agentstop.lifecycle.observation import Task
-from agentstop.lifecycle.order_freeze import FreezeCounts, Halt, counts, halt_of
+from agentstop.lifecycle.order_freeze import FreezeCounts, Halt, counts, frozen_since, halt_of
 from agentstop.lifecycle.orders import Order, problem_of
 
 
@@ -30,7 +30,7 @@ class FreezeLedger:
         halt, problem = halt_of(task), problem_of(task)
         if halt is not Halt.LEFT:
             problem = None
-        since = task.status.paused_at if halt is Halt.FROZEN else None
+        since = frozen_since(task) if halt is Halt.FROZEN else None
         later = since is not None and (self.frozen_at is None or since > self.frozen_at)
         if later:
             self.frozen_at = since

@@ -24,7 +24,7 @@ from agentstop.cluster.resources import (
     task_ref,
 )
 from agentstop.cluster.suspending import suspend
-from agentstop.cluster.transport import Transport
+from agentstop.cluster.transport import WARM, Transport
 from agentstop.cluster.watching import Watches, all_of, by_label
 from agentstop.timings import TIMINGS, Timings
 from agentstop.workloads.objects import ObjectRef, WatchTarget
@@ -48,6 +48,9 @@ from agentstop.workloads.requests import (
     Request,
     Suspend,
 )
+
+MAX_ASKED_AT_ONCE: Final = WARM
+"""So many nodes are asked for something at once, by as many connections as are kept: more is not faster."""
 
 MAX_AT_ONCE: Final = 16
 """So many requests of one task are under way at once."""
@@ -83,6 +86,7 @@ class Gateway:
     def __init__(self, transport: Transport, timings: Timings = TIMINGS) -> None:
         self._transport = transport
         self._timings = timings
+        self._asking = asyncio.Semaphore(MAX_ASKED_AT_ONCE)
         self._discovery = Discovery(lambda where: self.call("GET", where))
         self._lightener = Lightener(transport, self._discovery)
         self._watches = Watches(transport, timings, self._discovery, self._look)
@@ -109,7 +113,8 @@ class Gateway:
                 except ApiError as error:
                     raise error.withholding(private_texts(body)) from None
             case AskNode():
-                return await self._ask_node(request)
+                async with self._asking:
+                    return await self._ask_node(request)
             case Patch():
                 return await self._patch(request)
             case Suspend():

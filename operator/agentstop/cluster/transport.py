@@ -23,6 +23,10 @@ from agentstop.workloads.lightening import HEAVY, IS_HEAVY
 KEEP_ALIVE_SECONDS: Final = 75.0
 """How long an idle connection is kept: API servers close theirs after 90 idle seconds."""
 
+WARM: Final = 12
+"""So many connections are kept for when many agents are to be stopped or frozen at once: a new one costs the API server
+as much as the request that it is made for."""
+
 API_PATH: Final = re.compile("(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 """A path in which nothing stands that a server could take for a way to somewhere else."""
 
@@ -85,10 +89,14 @@ class Transport:
         await self._client.close()
 
     async def keep_warm(self) -> None:
-        """Use a connection from time to time, so that neither side closes it for being idle; until cancelled."""
-        while True:
+        """Use some connections from time to time, so that neither side closes them for being idle; until cancelled."""
+
+        async def use() -> None:
             with suppress(ApiError):
                 await self.call("GET", "/version")
+
+        while True:
+            await asyncio.gather(*(use() for _ in range(WARM)))
             await asyncio.sleep(self._timings.warm_seconds)
 
     async def call(

@@ -104,7 +104,8 @@ class Reconciler:
         if this.failures and this.failures[0].code == 0:
             self._writer.remember(key, decision)
             this.check()
-        if decision.effects and not task.gone and self._queue.has_urgent:
+        news = decision.status != task.status
+        if decision.effects and news and not task.gone and self._queue.has_urgent:
             # Other agents wait to be stopped: that goes before the writing down of what was done for this one.
             self._writer.remember(key, decision)
             self._queue.add(key)

@@ -3,13 +3,16 @@
 A stop goes before: it ends the workload, and has it thawed for that.
 """
 
+from datetime import datetime
 from typing import Final
 
 from agentstop.api.task import AgentTaskStatus, OrderRef, PausePolicy, Phase
+from agentstop.api.workload_status import WorkloadStatus
 from agentstop.lifecycle import conditions
 from agentstop.lifecycle.decision import Decision, DecisionInput, next_status
 from agentstop.lifecycle.effects import Freeze, Thaw
 from agentstop.lifecycle.observation import Presence, Reason
+from agentstop.lifecycle.orders import OrderedFreeze
 from agentstop.lifecycle.pausing import RUNNING, paused_seconds, shows_nothing
 
 FREEZING: Final = Reason(conditions.FREEZING, "The nodes are asked to freeze what runs until paused is false again")
@@ -75,6 +78,8 @@ def _freezing(case: DecisionInput) -> Decision:
     never = NODES_NOT_ASKED if not case.limits.ask_nodes else freeze_state.refused
     stalled = (_advised(case, never) if never is not None else None) or freeze_state.late or case.seen.blocked
     looks = (freeze_state.due_at, case.seen.look_again_at, now + case.timings.overdue_recheck)
+    if stalled is None and (said_at := _said_at(case)) is not None and now < said_at:
+        return Decision(status=case.task.status, effects=(Freeze(),), wake_at=said_at)
     return Decision(
         status=next_status(
             case,
@@ -89,6 +94,26 @@ def _freezing(case: DecisionInput) -> Decision:
         effects=(Freeze(),) if case.limits.ask_nodes and freeze_state.refused is None else (),
         wake_at=min(at for at in looks if at is not None and at > now),
     )
+
+
+def _said_at(case: DecisionInput) -> datetime | None:
+    """Return from when on it is said that a task that runs is being frozen; None where at once.
+
+    Its nodes were asked, which leaves its mark, and are about to answer. They freeze no pod that is not on record.
+    """
+    asked_at, before = case.seen.freeze_state.asked_at, case.task.status
+    if asked_at is None or case.phase not in {Phase.PENDING, Phase.RUNNING} or case.task.unwritable is not None:
+        return None
+    if _uids(case.seen.workload) != _uids(before.workload):
+        return None
+    return asked_at + case.timings.freeze_record
+
+
+def _uids(workload: WorkloadStatus | None) -> tuple[object, ...]:
+    """Return which pods a status has on record."""
+    if workload is None:
+        return ()
+    return ({each.uid for each in workload.pods}, {uid for each in workload.other_pods or () for uid in each.uids})
 
 
 def _back(case: DecisionInput) -> Decision | None:
@@ -125,8 +150,11 @@ def _thawing(case: DecisionInput) -> Decision:
     stalled = problem or blind or case.seen.freeze_state.late or case.seen.blocked
     looks = (case.seen.freeze_state.due_at, now + case.timings.overdue_recheck)
     again = min(at for at in looks if at is not None and at > now)
+    # What was asked of its nodes only just now may not have come onto its record before the order let go.
+    unsaid = case.phase in {Phase.PENDING, Phase.RUNNING}
+    by = _ref(case.order_effect.let_go) if unsaid else case.task.status.frozen_by
     return Decision(
-        status=next_status(case, phase, problem or THAWING, stalled=stalled, busy=True),
+        status=next_status(case, phase, problem or THAWING, stalled=stalled, busy=True, frozen_by=by),
         effects=(Thaw(),) if recorded and free else (),
         wake_at=again if recorded else now,
     )
@@ -142,7 +170,10 @@ def _advised(case: DecisionInput, never: Reason) -> Reason:
 
 def _by(case: DecisionInput) -> OrderRef | None:
     """Return the order that asks for the freeze, if one does."""
-    order = case.order_effect.freeze
+    return _ref(case.order_effect.freeze)
+
+
+def _ref(order: OrderedFreeze | None) -> OrderRef | None:
     return OrderRef(kind=order.kind, name=order.name, uid=order.uid) if order is not None else None
 
 

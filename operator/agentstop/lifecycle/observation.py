@@ -151,6 +151,8 @@ class FreezeState:
     """What keeps a node from doing what it was asked for, or from saying so."""
     due_at: datetime | None = None
     """Until when the answer of a node is waited for, if any is yet to come."""
+    asked_at: datetime | None = None
+    """Since when the nodes are asked to freeze what is not frozen; None where one of them is not."""
 
 
 NOT_FROZEN: Final = FreezeState()

@@ -47,6 +47,18 @@ def halt_of(task: Task) -> Halt:
     return Halt.LEFT
 
 
+def frozen_since(task: Task) -> datetime | None:
+    """Return when the last of a task that is frozen was, by the kernels' word; by ours where pods are not shown.
+
+    A node's clock may be ahead of ours: it was frozen by the time that we knew.
+    """
+    status, workload = task.status, task.status.workload
+    if status.paused_at is None or workload is None or workload.other_pods:
+        return status.paused_at
+    moments = [each.frozen_at for each in workload.pods if each.frozen_at is not None]
+    return min(max(moments, default=status.paused_at), status.paused_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeCounts:
     """How the tasks stand that an order freezes, at one moment."""

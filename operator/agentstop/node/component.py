@@ -18,6 +18,7 @@ from agentstop.node.cgroups import governs, is_unified
 from agentstop.node.leftovers import thaw_leftovers
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
+from agentstop.node.rush import Rush
 from agentstop.node.watch import Watch
 from agentstop.node.worker import Means, Worker
 
@@ -25,8 +26,9 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-THREADS: Final = 8
-"""So many requests are under way at once."""
+THREADS: Final = 4
+WRITERS: Final = 2
+"""So many requests are under way at once: those that a freeze or a kill waits for, and those that say what came of it."""
 
 REQUEST_SECONDS: Final = 10.0
 """How long one may take."""
@@ -83,16 +85,18 @@ class Component:
                 " --cgroup-root, such as /sys/fs/cgroup/unified beside version 1",
                 root,
             )
-        with ThreadPoolExecutor(THREADS, "requests") as threads:
+        with ThreadPoolExecutor(THREADS, "requests") as threads, ThreadPoolExecutor(WRITERS, "writers") as writers:
             api = Api.open(Settings(), interactive=False, seconds=REQUEST_SECONDS)
             means = Means(
                 api=api,
                 threads=threads,
+                writers=writers,
                 node=options.node,
                 root=root,
                 alone=is_unified(root) and governs(root),
                 boot_id=BOOT_ID.read_text(encoding="ascii").strip(),
                 metrics=self._metrics,
+                rush=Rush(),
                 clock=lambda: datetime.now(UTC),
             )
             probes = Probes(lambda: None, lambda: self._unready(root), self._metrics.registry)

@@ -18,6 +18,7 @@ from agentstop.node.layouts import is_pod_uid
 from agentstop.node.looks import AT_REST, RUNNING, UNDER_WAY, Look
 from agentstop.node.metrics import REFUSALS, Metrics
 from agentstop.node.records import Control, is_on_record
+from agentstop.node.rush import Rush
 from agentstop.node.status import SEEN, Refusal, is_done, status_of
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,12 @@ MANAGER: Final = "agentstop-node"
 SOON_SECONDS: Final = 0.01
 """Between two looks at a pod whose kernel was just told something; each further pause is half as long again."""
 
-TELL_SECONDS: Final = 0.1
-"""From such a pause on it is written down that the kernel takes its time: most do what they are told before that."""
+LATER_SECONDS: Final = 0.1
+"""The longest of these pauses: what the kernel has done is not to be heard of much later."""
+
+TELL_AFTER: Final = timedelta(seconds=1)
+"""So long after it was told, it is written down that the kernel takes its time; most have done it by then, and whoever
+writes does not look meanwhile."""
 
 HOLD_SECONDS: Final = 0.5
 """Between two looks at a pod that is held as it was asked for, or that has no cgroup: what changes is set right within
@@ -70,18 +75,26 @@ class Means:
     api: Api
     threads: Executor
     """For requests: the client waits for each."""
+    writers: Executor
+    """For those that write down what was done: nobody's freeze waits for these."""
     node: str
     root: Path
     alone: bool
     """Whether no container of the node is started outside of these cgroups."""
     boot_id: str
     metrics: Metrics
+    rush: Rush
     clock: Callable[[], datetime]
     pause: Callable[[float | None, asyncio.Event | None], Awaitable[None]] = field(default=pause)
 
     async def ask(self, call: Callable[..., T], *arguments: Any, **more: Any) -> T:
-        """Make a call in a thread."""
+        """Ask the API server in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *arguments, **more))
+
+    async def write(self, where: str, status: dict[str, Any]) -> None:
+        """Merge a status into an object in a thread."""
+        call = partial(self.api.merge, where, status, manager=MANAGER)
+        await asyncio.get_running_loop().run_in_executor(self.writers, call)
 
 
 class Worker:
@@ -94,14 +107,18 @@ class Worker:
         self._write_after = self._asked_at = self._done_at = means.clock()
         self._write_retry = RETRY_SECONDS
         self._ours = False
+        self._asked_before = False
+        """Whether the API server was asked for the task before."""
         self._news = asyncio.Event()
         self._keeper = Keeper(means.root, control.pod_uid, control.namespace, alone=means.alone)
         self.control = control
+        means.rush.note(control.uid, self._asked_at)
 
     def take(self, control: Control) -> None:
         """Take in a newer state of the object."""
         if control.generation != self.control.generation:
             self._asked_at = self._means.clock()
+            self._means.rush.note(control.uid, self._asked_at)
             self._news.set()
         self.control = control
 
@@ -113,13 +130,18 @@ class Worker:
     async def run(self) -> None:
         """Go on until cancelled."""
         retry, soon = RETRY_SECONDS, SOON_SECONDS
+        told_at: datetime | None = None
+        """When the kernel was told what it has not done yet."""
         while True:
             if self._news.is_set():
                 self._news.clear()
-                retry, soon = RETRY_SECONDS, SOON_SECONDS
+                retry, soon, told_at = RETRY_SECONDS, SOON_SECONDS, None
             try:
                 found = await self._look()
-                if not _is_under_way(found) or soon >= TELL_SECONDS:
+                rest, now = self._rest(found), self._means.clock()
+                told_at = (told_at or now) if _is_under_way(found) else None
+                slow = told_at is not None and now >= told_at + TELL_AFTER
+                if not rest and (slow or told_at is None):
                     await self._write()
             except Exception:
                 # One object that we stumble over must not end its worker.
@@ -133,17 +155,27 @@ class Worker:
                 retry = min(2 * retry, MOST_RETRY_SECONDS)
                 continue
             retry = RETRY_SECONDS
-            soon = soon if _is_under_way(found) else SOON_SECONDS
-            await self._means.pause(soon if _is_under_way(found) else self._until(found), self._news)
-            soon = min(1.5 * soon, HOLD_SECONDS)
+            if told_at is None:
+                soon = SOON_SECONDS
+                await self._means.pause(rest or self._until(found), self._news)
+            else:
+                await self._means.pause(HOLD_SECONDS if slow else soon, self._news)
+                soon = min(1.5 * soon, LATER_SECONDS)
+
+    def _rest(self, found: Look | Refusal) -> float:
+        """Return for how many seconds the word on a pod waits for others that are being asked for."""
+        if isinstance(found, Refusal) or self._status == self._written:
+            return 0.0
+        return self._means.rush.left(self.control.uid, self._asked_at, self._means.clock())
 
     async def _look(self) -> Look | Refusal:
         refusal = None
         if not self._ours and self._wrong() is None:
             refusal = await self._check_task()
         # From here on nothing waits: what is looked at, done and said is of one generation.
-        generation, now = self.control.generation, self._means.clock()
+        generation = self.control.generation
         found = self._wrong() or refusal or self._keeper.look(self.control.state)
+        now = self._means.clock()  # after the look: what was at work until just before it was not frozen yet
         done = is_done(self._status, generation)
         self._status = status_of(self._status, generation, found, self._means.boot_id, now)
         if not done:
@@ -172,6 +204,9 @@ class Worker:
     async def _check_task(self) -> Refusal | None:
         """Say why the pod is not known to be the task's, if so."""
         control = self.control
+        if await self._is_known_to_be_the_tasks():
+            self._ours = True
+            return None
         try:
             task = await self._means.ask(self._means.api.get, path_of(TASKS, control.namespace, control.task))
         except ApiError as error:
@@ -185,6 +220,21 @@ class Worker:
         self._ours = True
         return None
 
+    async def _is_known_to_be_the_tasks(self) -> bool:
+        """Whether the API server's cache has the pod on the task's record, which is asked once: that costs it little.
+
+        A cache may be behind. But a pod that a task had is not another's later, and where it has none etcd is asked.
+        """
+        if self._asked_before:
+            return False
+        self._asked_before = True
+        where = path_of(TASKS, self.control.namespace, self.control.task)
+        try:
+            task = await self._means.ask(self._means.api.get, where, cached=True)
+        except (ApiError, UnreachableError, ConfigError):
+            return False
+        return is_on_record(task, self.control.pod_uid)
+
     async def _write(self) -> None:
         """Write down what was found, where that is news."""
         control, before, status, now = self.control, self._written, self._status, self._means.clock()
@@ -193,7 +243,7 @@ class Worker:
         body = {"metadata": {"uid": control.uid}, "status": {**dict.fromkeys(SEEN), **status}}
         where = f"{path_of(CONTROLS, control.namespace, control.name)}/status"
         try:
-            await self._means.ask(self._means.api.merge, where, body, manager=MANAGER)
+            await self._means.write(where, body)
         except (ApiError, UnreachableError, ConfigError) as error:
             log.warning("what became of PodControl %s cannot be written: %s", control, error)
             self._write_after = now + timedelta(seconds=self._write_retry)

@@ -25,6 +25,13 @@ ADVICE: Final = {
     "NodeCannotFreeze": "see what keeps agentstop node on node {node} from it, or set spec.pausePolicy to Terminate to"
     " have the processes ended instead",
     "NodeCannotThaw": "see what keeps agentstop node on node {node} from it; a stop ends the task all the same",
+    "KernelDoesNotFreeze": "see on node {node} what a process of the pod waits for (state D in ps), such as a disk or a"
+    " network file system: it is frozen when that comes back, and runs no instruction of its own before. Stop the task"
+    " if it must not go on",
+    "KernelDoesNotThaw": "see on node {node} whether a cgroup above the pod's is frozen (cgroup.freeze), and by whom; a"
+    " stop ends the task all the same",
+    "KernelDoesNotKill": "see on node {node} what a process of the pod waits for (state D in ps), such as a disk or a"
+    " network file system: it ends when that comes back, and at a reboot of the node at the latest",
     "NodesNotAsked": "have the operator ask the nodes (node.enabled in the chart), or set spec.pausePolicy to Terminate"
     " to have the processes ended instead",
     "LivenessProbe": "set spec.pausePolicy to Terminate to have the processes ended, or make the pod anew without the"

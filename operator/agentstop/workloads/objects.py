@@ -169,6 +169,8 @@ class ControlRecord:
     """When we first heard of that, by our clock."""
     problem: str | None = None
     """What keeps the node from it, in its words; None where nothing does."""
+    slow: str | None = None
+    """What is to be said of a kernel that was told and has not done it yet, in the node's words."""
 
 
 class PodOnNode(NamedTuple):

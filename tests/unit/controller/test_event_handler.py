@@ -179,6 +179,23 @@ def test_a_task_that_may_have_frozen_something_is_looked_at_once_more(
         cache.tasks.drop(KEY)
 
 
+def test_a_task_whose_node_was_only_just_asked_to_freeze_it_is_looked_at_once_more(
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
+) -> None:
+    """That is not on its record yet, and nobody else would have it go on."""
+    status: Raw = {"phase": "Running", "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+    status["workload"] |= {"uid": "u", "pods": [{"name": "x-1", "uid": "pod-uid"}]}
+    for version, state in enumerate(("Running", "Frozen"), start=1):
+        metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": str(version)}
+        spec = {"nodeName": "n", "podUID": "pod-uid", "taskName": "x", "state": state}
+        cache.controls.put({"metadata": metadata, "spec": spec}, NOW)
+        event_handler.task("ADDED", raw_task(ADOPTS, status, uid=state))
+        drained(queue)
+        event_handler.task("DELETED", raw_task(ADOPTS, status, version=2, uid=state))
+        assert (cache.tasks.get(KEY) is not None, bool(drained(queue))) == (state == "Frozen", state == "Frozen")
+        cache.tasks.drop(KEY)
+
+
 WITH_POD: Raw = {"phase": "Running", "workload": {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}}
 
 

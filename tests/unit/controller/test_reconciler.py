@@ -26,6 +26,7 @@ from agentstop.controller.reporter import Reporter
 from agentstop.controller.retry import RetryError
 from agentstop.controller.task_pass import ROUNDS
 from agentstop.controller.usage_handler import UsageHandler
+from agentstop.lifecycle.decision import LIMITS, Limits
 from agentstop.lifecycle.observation import Task
 from agentstop.workloads import registry
 from agentstop.workloads.objects import Lister, ObjectRef
@@ -45,7 +46,7 @@ CONFLICT = ApiError(409, "Conflict", "changed meanwhile")
 class Bench:
     """A reconciler beside an API server of one pod and its task; stands for the gateway and for all that listens."""
 
-    def __init__(self, spec: Raw | None = None, status: Raw | None = None) -> None:
+    def __init__(self, spec: Raw | None = None, status: Raw | None = None, limits: Limits = LIMITS) -> None:
         self.version = 10
         self.task = raw_task(spec, status)
         self.pod: Raw | None = raw_pod()
@@ -72,6 +73,7 @@ class Bench:
             UsageHandler(self.cache, self.queue, self.clock),
             TetherIndex(),
             self.clock,
+            limits=limits,
         )
 
     def clock(self) -> datetime:
@@ -132,6 +134,9 @@ class Bench:
             case Create(_, body):
                 self.pod = raw_pod(uid="made", status={"phase": "Pending", "containerStatuses": []})
                 return self.pod
+            case AskNode(ref, body) if "metadata" in body:
+                metadata = {"namespace": ref.namespace, "name": ref.name, "uid": "control", "resourceVersion": "20"}
+                return {"metadata": metadata, "spec": body["spec"]}
             case Get() | AskNode() if self.pod is not None:
                 return self.pod
         raise ApiError(404, "NotFound", "no such pod")
@@ -379,6 +384,23 @@ async def test_where_others_wait_to_be_stopped_the_record_comes_later(bench: Ben
     bench.queue = bench.reconciler._queue = WorkQueue()
     await bench.reconcile()
     assert bench.calls == ["patch", "status"]
+
+
+FREEZE: Raw = {"podTemplate": {"spec": {}}, "paused": True, "pausePolicy": "Freeze"}
+FREEZES: Raw = RUNNING | {"observedGeneration": 1, "startedAt": when(-9)}
+FREEZES["workload"] = RUNNING["workload"] | {"pods": [{"name": "x", "uid": "pod-uid", "node": "n"}]}
+
+
+async def test_a_freeze_that_the_node_is_about_to_do_is_not_written_down_and_makes_no_work() -> None:
+    bench = Bench(FREEZE, FREEZES, limits=Limits(ask_nodes=True))
+    bench.tell()
+    bench.queue.add(TaskKey("ns", "other"), priority=Priority.MASS)
+    await bench.reconcile()
+
+    assert bench.calls == [AskNode.verb]
+    assert bench.known.status.phase is Phase.RUNNING
+    assert KEY not in bench.queue._waiting
+    assert KEY in bench.queue._due, "if nothing is heard of the node"
 
 
 # One pass

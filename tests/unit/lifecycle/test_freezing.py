@@ -14,6 +14,7 @@ from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw
 from agentstop.lifecycle.events import notes_between
 from agentstop.lifecycle.family import ALONE, Family
 from agentstop.lifecycle.observation import Ending, FreezeState, Observation, Presence, Proof, Reason
+from agentstop.timings import TIMINGS
 from tests.unit.objects import ADOPTS, Raw, at, task, when
 
 WORKLOAD = WorkloadStatus(
@@ -136,6 +137,39 @@ def test_an_answer_that_is_yet_to_come_is_waited_for() -> None:
     decision = decided(FREEZE_SPEC, PAUSING, seen(FreezeState(held=True, due_at=at(21))))
 
     assert (stalled(decision), decision.wake_at) == ([], at(21))
+
+
+ASKED = FreezeState(held=True, asked_at=at(20), due_at=at(23))
+OTHER_POD: Raw = {"workload": WORKLOAD.wire() | {"pods": [{"name": "x", "uid": "another"}]}}
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_nothing_is_written_of_a_freeze_that_its_nodes_are_about_to_do(phase: str) -> None:
+    before, record = WAS | {"phase": phase}, TIMINGS.freeze_record.total_seconds()
+    now = decided(FREEZE_SPEC, before, seen(ASKED), 20.1)
+    then = decided(FREEZE_SPEC, before, seen(ASKED), 20 + record)
+
+    assert (now.status, now.effects) == (task(FREEZE_SPEC, before).status, (Freeze(),))
+    assert (now.notes, now.wake_at) == ((), at(20 + record))
+    assert (then.status.phase, then.status.reason, then.effects) == (Phase.PAUSING, "Freezing", (Freeze(),))
+    assert decided(FREEZE_SPEC, before, seen(COLD), 20.1).status.phase is Phase.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("status", "freeze_state"),
+    [
+        (RUNNING, HELD),
+        (RUNNING, replace(ASKED, late=Reason("NodeCannotFreeze", "v1"))),
+        (RUNNING, replace(ASKED, refused=Reason("LivenessProbe", "it has one"))),
+        (RUNNING | {"workload": None}, ASKED),
+        (RUNNING | OTHER_POD, ASKED),
+        (FROZEN, ASKED),
+    ],
+    ids=["one is not asked", "it cannot", "it may not", "no pod on record", "another pod", "called Paused"],
+)
+def test_it_is_written_where_it_is_news_or_needed(status: Raw, freeze_state: FreezeState) -> None:
+    """A component does nothing to a pod that is not on record, and what is not frozen must not be called Paused."""
+    assert decided(FREEZE_SPEC, status, seen(freeze_state), 20.1).status.phase is Phase.PAUSING
 
 
 def test_what_cannot_be_looked_at_stays_as_it_was() -> None:

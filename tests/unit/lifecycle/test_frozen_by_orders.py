@@ -140,6 +140,19 @@ def test_it_goes_on_once_it_is_on_record_that_the_order_lets_go() -> None:
     assert third.status.attempts == 1
 
 
+def test_what_was_not_on_record_yet_is_the_orders_until_it_goes_on() -> None:
+    """Whoever lifts an order is not told that all goes on before it does."""
+    lets_go = OrderEffect(let_go=OrderedFreeze("StopOrder", "o", "order-uid", "Incident"))
+    first = decided(RUNS, RUNNING, seen(HELD), lets_go)
+    second = decided(RUNS, first.status.wire(), seen(HELD), lets_go)
+
+    assert (first.effects, first.status.phase, first.status.reason) == ((), Phase.PAUSING, THAWING)
+    assert first.status.frozen_by == OrderRef(kind="StopOrder", name="o", uid="order-uid")
+    assert second.effects == (Thaw(),)
+    assert decided(RUNS, second.status.wire(), seen(), lets_go).status.frozen_by is None
+    assert decided(RUNS, PAUSING, seen(COLD), FREE).status.frozen_by == first.status.frozen_by
+
+
 def test_another_order_that_freezes_it_takes_it_over() -> None:
     other = OrderEffect(hold=HOLD, freeze=OrderedFreeze("ClusterStopOrder", "other", "u2", None))
     status = decided(RUNS, FROZEN, seen(COLD), other).status

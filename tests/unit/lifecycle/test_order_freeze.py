@@ -14,7 +14,7 @@ from agentstop.lifecycle.observation import Task
 from agentstop.lifecycle.order_decision import OrderDecision, OrderInput, OrderRead, decide_order, required_read
 from agentstop.lifecycle.order_effects import bound, effect_of, membership
 from agentstop.lifecycle.order_freeze import FreezeCounts, Halt, halt_of
-from agentstop.lifecycle.orders import FREE, Order, OrderedFreeze
+from agentstop.lifecycle.orders import FREE, Order, OrderedFreeze, OrderEffect
 from tests.unit.objects import Raw, at, raw_order, task, when
 
 FREEZE: Raw = {"freeze": True}
@@ -59,27 +59,39 @@ def test_what_matches_is_frozen_and_does_not_start() -> None:
     "other",
     [
         order(FREEZE | TEAM),
-        order(RESUME),
-        order(RESUME | {"hold": True}),
+        order(RESUME | TEAM),
         order(RESUME | {"hold": True}, {"phase": "Lifted", "liftedAt": when(0)}),
         order(FREEZE, {"phase": "Lifted", "liftedAt": when(0)}),
         order(STOP, {"phase": "Stopping", "startedAt": when(0)}),
-        order(FREEZE, deletionTimestamp=when(0), finalizers=["x/y"]),
         order({}),
     ],
     ids=[
         "of another team",
-        "lets go",
-        "lets go of what it holds",
-        "has let go of that",
+        "lets go of another team",
+        "has let go of what it holds",
         "has let go",
         "stops by now",
-        "is being deleted",
         "freezes nothing",
     ],
 )
 def test_others_are_left_alone(other: Order) -> None:
     assert effect_of(task(), None, [other], {}) is FREE
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        order(RESUME),
+        order(RESUME | {"hold": True}),
+        order(FREEZE, deletionTimestamp=when(0), finalizers=["x/y"]),
+    ],
+    ids=["lets go", "lets go of what it holds", "is being deleted"],
+)
+def test_one_that_lets_go_is_known_and_holds_nothing(other: Order) -> None:
+    effect = effect_of(task(), None, [other, other], {})
+
+    assert effect == OrderEffect(let_go=OrderedFreeze("StopOrder", "o", "order-uid", None))
+    assert effect_of(task(), None, [other, order()], {}) == effect_of(task(), None, [order()], {})
 
 
 def test_a_stop_goes_before_a_freeze() -> None:
@@ -168,6 +180,20 @@ def test_each_task_that_matches_is_counted_once() -> None:
 
     assert (found.matched, found.frozen, found.left, found.frozen_at) == (4, 2, 2, at(7))
     assert [(each.name, each.reason) for each in found.stalled] == [("t4", "LivenessProbe")]
+
+
+@pytest.mark.parametrize(
+    ("moments", "others", "since"),
+    [((3, 4), None, 4), ((4, None), None, 4), ((3, 9), None, 5), ((None,), None, 5), ((3,), [{"uids": ["x"]}], 5)],
+    ids=["the last", "one has ended", "its clock is ahead", "on no record", "not all are shown"],
+)
+def test_the_last_was_frozen_when_its_kernel_said_so(
+    moments: tuple[float | None, ...], others: Any, since: float
+) -> None:
+    pods = [{"name": "p", "uid": f"p{n}", "frozenAt": moment and when(moment)} for n, moment in enumerate(moments)]
+    workload = {"apiVersion": "v1", "kind": "Pod", "name": "t1", "uid": "p0", "pods": pods, "otherPods": others}
+
+    assert counted(order(), frozen(1, 5, workload=workload)).frozen_at == at(since)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from agentstop.client.client import Api
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
+from agentstop.node.rush import Rush
 from agentstop.node.worker import Means, Worker
 
 Raw = dict[str, Any]
@@ -37,13 +38,17 @@ class Server:
 
     def __init__(self, found: Raw | Exception) -> None:
         self.found = found
+        self.cached: Raw | None = None
+        """What its cache has, where that is behind."""
         self.reads = 0
         self.failures: list[Exception] = []
         self.written: list[Raw] = []
 
-    def get(self, path: str) -> Raw:
+    def get(self, path: str, *, cached: bool = False) -> Raw:
         assert path == "/apis/agentstop.dev/v1alpha1/namespaces/ns/agenttasks/x"
         self.reads += 1
+        if cached and self.cached is not None:
+            return self.cached
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
@@ -76,6 +81,7 @@ class Bench:
         self.rests = False
         """Whether the worker waits for news alone."""
         self._root = root
+        self.rush = Rush()
 
     async def run(self, raw: Raw, pauses: int, meanwhile: Any = None) -> None:
         """Have a worker see to an object for so many pauses; in each, `meanwhile` is called with its number."""
@@ -95,11 +101,13 @@ class Bench:
             means = Means(
                 api=cast("Api", self.server),
                 threads=threads,
+                writers=threads,
                 node=NODE,
                 root=self._root,
                 alone=self._alone,
                 boot_id="boot",
                 metrics=self.metrics,
+                rush=self.rush,
                 clock=lambda: NOW + timedelta(seconds=self.passed),
                 pause=pause,
             )

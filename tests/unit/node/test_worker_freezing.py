@@ -8,7 +8,7 @@ import pytest
 
 from agentstop.client.errors import ApiError, UnreachableError
 from agentstop.node.keeper import Keeper
-from agentstop.node.worker import HOLD_SECONDS, RETRY_SECONDS, pause
+from agentstop.node.worker import HOLD_SECONDS, LATER_SECONDS, RETRY_SECONDS, TELL_AFTER, pause
 from tests.support.cgroups import Folder, fake_root, pod_path
 
 from .bench import NOW, UID, Bench, Raw, Server, control, task
@@ -52,10 +52,15 @@ async def test_frozen_is_said_once_the_kernel_says_it_and_then_no_more(root: Pat
 
 async def test_a_pod_that_waits_for_a_disk_is_told_of_and_not_called_frozen(root: Path, pod: Folder) -> None:
     bench = Bench(root, Server(task()))
-    await bench.run(control(FREEZE), 12)
+    until_told: list[float] = []
+    await bench.run(control(FREEZE), 20, lambda _: bench.server.written or until_told.append(bench.passed))
     (last,) = bench.server.written
     assert (last["state"], bench.ready) == ("Running", ("False", "Freezing"))
     assert max(bench.pauses) == HOLD_SECONDS
+    assert until_told[-1] + LATER_SECONDS > TELL_AFTER.total_seconds(), "most kernels have done it by then"
+    assert all(each <= LATER_SECONDS for each in bench.pauses[: len(until_told) - 1]), (
+        "it is looked at often until then"
+    )
 
 
 async def test_a_change_is_seen_to_at_once(root: Path, pod: Folder) -> None:
@@ -205,6 +210,62 @@ async def test_a_word_that_does_not_get_through_keeps_nobody_frozen(root: Path, 
 
     await bench.run(control(FREEZE), 30, meanwhile)
     assert states(bench) == [(2, "Running")]
+
+
+async def test_many_are_frozen_before_anything_is_written_down(root: Path, pod: Folder) -> None:
+    bench = Bench(root, Server(task()))
+
+    def meanwhile(pauses: int) -> None:
+        assert pod.to_be_frozen, "at once, whatever others are asked for"
+        pod.obey()
+        if bench.passed < 0.2:
+            assert bench.server.written == []
+            bench.rush.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
+
+    await bench.run(control(FREEZE), 20, meanwhile)
+    (last,) = bench.server.written
+    assert last["state"] == "Frozen"
+    assert datetime.fromisoformat(last["since"]) == NOW + timedelta(seconds=bench.pauses[0]), "when it was so"
+    assert bench.counted("freeze_seconds_sum") == pytest.approx(bench.pauses[0])
+
+
+async def test_a_change_waits_for_no_others(root: Path, pod: Folder) -> None:
+    bench = Bench(root, Server(task()))
+
+    def meanwhile(pauses: int) -> None:
+        pod.obey()
+        bench.rush.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
+        if pauses == 2:
+            bench.ask("Running", 2)
+            assert bench.heard()
+        if pauses == 3:
+            assert not pod.to_be_frozen
+
+    await bench.run(control(FREEZE), 30, meanwhile)
+    assert bench.last["state"] == "Running"
+
+
+async def test_what_is_refused_is_said_whoever_else_is_asked_for(root: Path, pod: Folder) -> None:
+    bench = Bench(root, Server(task(pods=[])))
+    await bench.run(control(FREEZE), 1, lambda _: bench.rush.note("other", NOW))
+    assert bench.ready == ("False", "NotTheTasks")
+
+
+async def test_a_cache_that_has_the_pod_is_enough(root: Path, pod: Folder) -> None:
+    server = Server(UnreachableError("etcd is away"))
+    server.cached = task()
+    bench = Bench(root, server)
+    await bench.run(control(FREEZE), 5, lambda _: pod.obey())
+    assert (states(bench), server.reads) == ([(1, "Frozen")], 1)
+
+
+@pytest.mark.parametrize("behind", [task(pods=[]), {}])
+async def test_a_cache_that_is_behind_counts_for_nothing(root: Path, pod: Folder, behind: Raw) -> None:
+    server = Server(task())
+    server.cached = behind
+    bench = Bench(root, server)
+    await bench.run(control(FREEZE), 5, lambda _: pod.obey())
+    assert (states(bench), server.reads) == ([(1, "Frozen")], 2)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ KILLED: Final = "Killed"
 ANSWER_AFTER: Final = timedelta(seconds=3)
 """How long the component has to answer, before it counts as silent."""
 
+DONE_AFTER: Final = timedelta(seconds=3)
+"""How long a kernel has to do what it was told, before that counts as held up: it takes milliseconds, but where a
+process waits in it for something else."""
+
+KERNELS_TURN: Final = frozenset({"Freezing", "Thawing", "Killing"})
+"""Reasons of a component whose kernel was told, and has not done it."""
+
 AT_WORK: Final[Mapping[str, frozenset[str]]] = {
     RUNNING: frozenset({"Thawing"}),
     FROZEN: frozenset({"Freezing"}),
@@ -44,6 +51,7 @@ def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | N
         (each for each in status.get("conditions") or () if each.get("type") == ConditionType.READY), {}
     )
     unready = answered and ready.get("status") == "False"
+    slow = unready and ready.get("reason") in AT_WORK.get(state, frozenset()) & KERNELS_TURN
     held_up = unready and ready.get("reason") not in AT_WORK.get(state, ())
     heard_at = (known.heard_at if known is not None else None) or now
     return ControlRecord(
@@ -57,6 +65,7 @@ def read_control(raw: Mapping[str, Any], now: datetime, known: ControlRecord | N
         empty_at=empty_at,
         heard_at=heard_at if empty_at is not None else None,
         problem=str(ready.get("message")) if held_up else None,
+        slow=str(ready.get("message")) if slow else None,
         answered=answered,
         heard=bool(observed),
         is_in=status.get("state"),
@@ -120,3 +129,8 @@ def silent(node: str | None, what: str) -> Reason:
     """Say that the component on a node has not answered to what it was asked for."""
     message = f"The component on node {node} was asked to {what}, and has not answered; see agentstop node"
     return Reason("NodeComponentSilent", message)
+
+
+def slow_kernel(control: ControlRecord, name: str, verb: str, reason: str) -> Reason:
+    """Say that the kernel of a node was told to do something to a pod, and has not done it."""
+    return Reason(reason, f"The kernel of node {control.node} does not {verb} pod {name}: {control.slow}")

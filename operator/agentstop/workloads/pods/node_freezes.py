@@ -8,6 +8,7 @@ from agentstop.lifecycle.observation import NOT_FROZEN, FreezeState, Reason, Tas
 from agentstop.workloads.objects import Lister, PodOnNode
 from agentstop.workloads.pods.controls import (
     ANSWER_AFTER,
+    DONE_AFTER,
     FROZEN,
     KILLED,
     RUNNING,
@@ -16,6 +17,7 @@ from agentstop.workloads.pods.controls import (
     forged,
     ref_of,
     silent,
+    slow_kernel,
 )
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.requests import AskNode, Delete
@@ -92,6 +94,7 @@ def freeze_state_of_pod(pod: PodRecord, known: PodEvidence | None, lister: Liste
         waits=waits,
         late=late,
         due_at=due_at,
+        asked_at=_asked_at(where, lister),
     )
 
 
@@ -117,7 +120,19 @@ def together(all_of_them: Iterable[FreezeState]) -> FreezeState:
         waits=next(filter(None, (each.waits for each in found)), None),
         late=next(filter(None, (each.late for each in found)), None),
         due_at=min(filter(None, (each.due_at for each in found)), default=None),
+        asked_at=_first_asked(each for each in found if not each.frozen),
     )
+
+
+def _first_asked(not_frozen: Iterable[FreezeState]) -> datetime | None:
+    """Return since when the first of some pods is to be frozen; None where the node of one was not asked."""
+    asked = [each.asked_at for each in not_frozen]
+    return None if None in asked else min(filter(None, asked), default=None)
+
+
+def _asked_at(pod: PodOnNode, lister: Lister) -> datetime | None:
+    control = control_of(pod, lister)
+    return control.asked_at if control is not None and control.state == FROZEN else None
 
 
 def freeze(task: Task, pod: PodRecord, lister: Lister, now: datetime) -> Iterator[AskNode]:
@@ -163,6 +178,10 @@ def _late(pod: PodOnNode, name: str, lister: Lister, now: datetime) -> tuple[Rea
     if not control.answered:
         due = control.asked_at + ANSWER_AFTER
         return (None, due) if now < due else (silent(pod.node, f"{verb} pod {name}"), None)
+    if control.slow is not None:
+        due = control.asked_at + DONE_AFTER
+        said = slow_kernel(control, name, verb, "KernelDoesNotFreeze" if verb == "freeze" else "KernelDoesNotThaw")
+        return (None, due) if now < due else (said, None)
     if control.problem is None:
         return None, None
     return Reason(reason, f"Node {pod.node} was asked to {verb} pod {name}: {control.problem}"), None

@@ -10,7 +10,7 @@ from typing import Final
 from agentstop.api.workload_status import PodEvidence
 from agentstop.lifecycle.observation import Reason
 from agentstop.workloads.objects import Lister, PodOnNode
-from agentstop.workloads.pods.controls import ANSWER_AFTER, KILLED, control_of, forged, silent
+from agentstop.workloads.pods.controls import ANSWER_AFTER, KILLED, control_of, forged, silent, slow_kernel
 
 REPORT_AFTER: Final = timedelta(seconds=2)
 """How long a kubelet takes at most to report the end of what was killed: it has the exit codes, which the kernel has
@@ -54,6 +54,8 @@ def unanswered(pod: PodOnNode, name: str, lister: Lister) -> Reason | None:
         return None
     if not control.answered:
         return silent(pod.node, f"kill pod {name}")
+    if control.slow is not None:
+        return slow_kernel(control, name, "kill", "KernelDoesNotKill")
     if control.problem is None:
         return None
     return Reason("NodeCannotKill", f"Node {pod.node} was asked to kill pod {name}: {control.problem}")

@@ -11,7 +11,8 @@ from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, Workload
 from agentstop.lifecycle.observation import FreezeState, Task
 from agentstop.workloads.kinds.pod import POD
 from agentstop.workloads.objects import ObjectRef, Rejection
-from agentstop.workloads.pods.controls import ANSWER_AFTER
+from agentstop.workloads.pods.controls import ANSWER_AFTER, DONE_AFTER
+from agentstop.workloads.pods.node_freezes import together
 from agentstop.workloads.pods.record import PodRecord
 from agentstop.workloads.pods.termination import IN_PLACE_AFTER
 from agentstop.workloads.requests import AskNode, Delete, Request
@@ -253,15 +254,43 @@ def test_a_node_is_given_its_time_before_it_counts_as_silent() -> None:
     [
         ("Frozen", "NoCgroupV2", "NodeCannotFreeze"),
         ("Frozen", "HybridLayout", "NodeCannotFreeze"),
-        ("Frozen", "Freezing", None),
+        ("Frozen", "Freezing", "KernelDoesNotFreeze"),
         ("Running", "CgroupRefused", "NodeCannotThaw"),
-        ("Running", "Thawing", None),
+        ("Running", "Thawing", "KernelDoesNotThaw"),
     ],
 )
 def test_what_a_node_says_is_passed_on(state: str, reason: str, said: str | None) -> None:
     late = freeze_state(cluster(control(state, cannot(reason))), 60).late
 
     assert (late.reason if late is not None else None) == said
+
+
+@pytest.mark.parametrize(("state", "reason"), [("Frozen", "Freezing"), ("Running", "Thawing")])
+def test_a_kernel_is_given_its_time_before_it_counts_as_held_up(state: str, reason: str) -> None:
+    was = {"state": "Running" if state == "Frozen" else "Frozen", "since": when(21)}
+    cache, due = cluster(control(state, cannot(reason) | was)), ASKED + DONE_AFTER.total_seconds()
+    early, then = freeze_state(cache, due - 1), freeze_state(cache, due)
+
+    assert (early.late, early.due_at) == (None, at(due))
+    assert then.late is not None
+    assert "it cannot" in then.late.message
+    assert then.held, "it may be frozen at any moment"
+    assert not then.frozen
+
+
+def test_it_is_known_since_when_a_node_is_asked_to_freeze() -> None:
+    assert freeze_state(cluster()).asked_at is None
+    assert freeze_state(cluster(control())).asked_at == at(ASKED)
+    assert freeze_state(cluster(control(nodeName="another"))).asked_at is None
+    assert freeze_state(cluster(control("Running"))).asked_at is None
+
+
+def test_several_pods_are_asked_once_all_are_that_are_not_frozen() -> None:
+    cold = FreezeState(frozen=True, asked_at=at(1))
+    first, second, other = FreezeState(asked_at=at(5)), FreezeState(asked_at=at(6)), FreezeState()
+
+    assert together([cold, second, first]).asked_at == at(5)
+    assert together([cold, second, other]).asked_at is None
 
 
 def test_a_podcontrol_of_another_node_is_said_to_be_forged() -> None:

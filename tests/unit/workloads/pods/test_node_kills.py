@@ -46,6 +46,12 @@ CANNOT: Raw = {
 }
 
 
+SLOW: Raw = {
+    "observedGeneration": 1,
+    "conditions": [{"type": "Ready", "status": "False", "reason": "Killing", "message": "1 processes are left"}],
+}
+
+
 def cluster(pod: Raw | None = None, answer: Raw | None = None, *, absent: bool = False, heard: float = 33) -> Cache:
     cache = Cache()
     if pod is not None:
@@ -203,7 +209,11 @@ def test_of_what_runs_in_a_machine_of_its_own_the_nodes_kernel_says_nothing() ->
 
 @pytest.mark.parametrize(
     ("answer", "reason", "words"),
-    [(control(), "NodeComponentSilent", "has not answered"), (control(CANNOT), "NodeCannotKill", "this node has none")],
+    [
+        (control(), "NodeComponentSilent", "has not answered"),
+        (control(CANNOT), "NodeCannotKill", "this node has none"),
+        (control(SLOW), "KernelDoesNotKill", "1 processes are left"),
+    ],
 )
 def test_what_keeps_the_node_from_it_is_said(answer: Raw, reason: str, words: str) -> None:
     late = POD.observe(stopping(), cluster(raw_pod(metadata=GOING), answer).lister, at(60)).late
