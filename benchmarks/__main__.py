@@ -18,12 +18,14 @@ from benchmarks.api import connect
 from benchmarks.contenders import ADOPTED, BARE, JOB, OURS, SHIPPED_JOB, UNADOPTED, run_by_kubelet
 from benchmarks.crowd import crowd
 from benchmarks.family import family
+from benchmarks.freeze import freeze
 from benchmarks.gateway import gateway
 from benchmarks.idle import idle
 from benchmarks.jobs import job_path
 from benchmarks.marks import TooSlowError
 from benchmarks.mass import mass_stop
 from benchmarks.meter import meter
+from benchmarks.nodes import with_nodes
 from benchmarks.operator_process import OperatorFailedError
 from benchmarks.orders import NAMESPACES, WrongError, orders
 from benchmarks.report import missed, show, write_json, write_plot
@@ -40,6 +42,8 @@ PARTS: Final = (
     "jobs",
     "family",
     "orders",
+    "freeze",
+    "nodes",
     "startup",
     "gateway",
     "meter",
@@ -98,6 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--crowd", type=_count, default=5000, metavar="N", help="tasks stopped during single stops (%(default)s)"
+    )
+    parser.add_argument(
+        "--frozen", type=_count, default=100, metavar="N", help="agents that an order freezes (%(default)s)"
+    )
+    parser.add_argument(
+        "--freezes", type=_count, default=10, metavar="N", help="rounds of freezing them each way (%(default)s)"
     )
     parser.add_argument(
         "--reporting", type=_count, default=1000, metavar="N", help="tasks that report what they spend (%(default)s)"
@@ -198,6 +208,12 @@ async def _measure(
                 results.orders = await orders(place, options.ordered, options.rounds, log, say)
             async with part() as place:
                 results.crowd = await crowd(place, options.crowd, options.idle, log, say)
+        if "freeze" in parts:
+            async with part() as place:
+                results.freeze = await freeze(place, options.frozen, options.freezes, log, say)
+        if "nodes" in parts:
+            async with part(2) as place:
+                results.nodes = await with_nodes(place, options.idle, options.tasks, options.rounds, log, say)
         if "startup" in parts:
             with machine.noted(results):
                 results.startup = await startup(folder, say)

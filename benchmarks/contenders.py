@@ -23,6 +23,7 @@ RAW: Final = "raw API call"
 ONE_PATCH: Final = "one patch on the root"
 BY_HAND: Final = "a patch on every task"
 BY_ORDER: Final = "one order"
+ASKS_NODES: Final = "agentstop, with node.enabled"
 BY_LIMIT: Final = "a report that passes a limit"
 
 MAX_TURNS: Final = 1_000_000
@@ -183,6 +184,11 @@ SHIPPED_JOB: Final = replace(JOB, name=JOBS_SHIPPED, letter="k")
 BARE: Final = Contender(RAW, "r", pods_path, pod_manifest, {"spec": {"activeDeadlineSeconds": 1}})
 
 
+ASKING: Final = replace(OURS, name=ASKS_NODES, letter="p")
+"""Tasks of an operator that may ask the nodes."""
+FROZEN: Final = replace(OURS, name=BY_ORDER, letter="z")
+"""Tasks that are frozen."""
+
 FAMILY: Final = replace(OURS, name=ONE_PATCH, letter="f")
 SINGLY: Final = replace(OURS, name=BY_HAND, letter="h")
 ORDERED: Final = replace(OURS, name=BY_ORDER, letter="o", manifest=partial(task_manifest, agent=ORDERED_AGENT))
@@ -208,7 +214,21 @@ ADOPTED: Final = replace(
 UNADOPTED: Final = replace(JOB, letter="u", manifest=partial(job_manifest, pods=PODS_OF_JOB), pods=PODS_OF_JOB)
 """The Job path: a Job that is stopped through its task, and an equal one that is suspended."""
 
-_ALL: Final = (OURS, JOB, SHIPPED_JOB, BARE, FAMILY, SINGLY, ORDERED, ARRIVING, SPENDING, TETHERED, ADOPTED, UNADOPTED)
+_STOPPED: Final = (
+    OURS,
+    JOB,
+    SHIPPED_JOB,
+    BARE,
+    FAMILY,
+    SINGLY,
+    ORDERED,
+    ARRIVING,
+    SPENDING,
+    TETHERED,
+    ADOPTED,
+    UNADOPTED,
+)
+_ALL: Final = (*_STOPPED, ASKING, FROZEN)
 _BY_LETTER: Final = {each.letter: each for each in _ALL}
 
 

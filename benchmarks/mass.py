@@ -37,14 +37,15 @@ async def mass_stop(
                 say(f"mass stop, round {number + 1}: starting {count} workloads for {contender.name}")
                 names = (await prepare(place, [contender], f"m{number}x", count))[contender.name]
                 await asyncio.sleep(SETTLE_SECONDS)
-                result = await _stop_all(place, contender, names)
+                result = await stop_all(place, contender, names)
                 say(f"mass stop, round {number + 1}: {result.per_second:.0f} per second with {contender.name}")
                 results[contender.name].append(result)
                 await asyncio.sleep(SETTLE_SECONDS)
     return {name: sorted(each, key=lambda one: one.per_second)[len(each) // 2] for name, each in results.items()}
 
 
-async def _stop_all(place: Stage, contender: Contender, names: list[str]) -> MassStop:
+async def stop_all(place: Stage, contender: Contender, names: list[str]) -> MassStop:
+    """Stop all of them at once, and return how long that took."""
     sent: dict[str, float] = {}
 
     async def stop(name: str) -> None:

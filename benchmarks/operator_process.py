@@ -51,10 +51,19 @@ class OperatorProcess:
 
 
 @asynccontextmanager
-async def operator(namespace: str | None, log: Path) -> AsyncIterator[OperatorProcess]:
+async def operator(namespace: str | None, log: Path, *options: str) -> AsyncIterator[OperatorProcess]:
     """Start the operator for one namespace or for all, wait until it is ready, and end it afterwards."""
     port = free_port()
-    arguments = ["run", "--health-port", str(port), *(["-n", namespace] if namespace is not None else [])]
+    arguments = ["run", "--health-port", str(port), *(["-n", namespace] if namespace is not None else []), *options]
+    async with started(arguments, port, log) as process:
+        yield process
+
+
+@asynccontextmanager
+async def component(node: str, root: Path, namespace: str, log: Path) -> AsyncIterator[OperatorProcess]:
+    """Start the component of a node for one namespace in the same way; `root` is where its pods' cgroups are."""
+    port = free_port()
+    arguments = ["node", "--node-name", node, "--cgroup-root", str(root), "-n", namespace, "--health-port", str(port)]
     async with started(arguments, port, log) as process:
         yield process
 

@@ -11,9 +11,20 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import BY_HAND, JOBS, RAW
+from benchmarks.contenders import AGENTSTOP, BY_HAND, JOBS, RAW
 from benchmarks.gateway import PATCH
-from benchmarks.results import BARE_PYTHON, ByContender, Gateway, Latencies, Meter, Reporting, Results, Taking, Tethers
+from benchmarks.results import (
+    BARE_PYTHON,
+    ByContender,
+    Gateway,
+    Latencies,
+    Meter,
+    Nodes,
+    Reporting,
+    Results,
+    Taking,
+    Tethers,
+)
 from benchmarks.targets import Target, targets
 
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: "-"}
@@ -48,6 +59,14 @@ def show(results: Results, console: Console) -> None:
         console.print(_table(results.crowd.quiet, f"{what}, with nothing else going on", {"raw": RAW}))
         during = f"during an order over {results.crowd.count} tasks"
         console.print(_table(results.crowd.busy, f"{what}, {during}", {"raw": RAW}))
+    if results.freeze is not None:
+        what = f"Freeze of {results.freeze.count} agents: until the last one is frozen"
+        console.print(_table(results.freeze.last, what, {"raw": RAW}))
+    if results.nodes is not None:
+        what, beside = "Idle stop by an operator that may ask the nodes", {"without": AGENTSTOP}
+        console.print(_table(results.nodes.effect, f"{what}: until the effect is accepted", beside))
+        console.print(_table(results.nodes.end, f"{what}: until it is said to be over", beside))
+        console.print(_nodes_table(results.nodes))
     if results.startup is not None:
         console.print(_table(results.startup.seconds, "Start: until the program ends", {"bare": BARE_PYTHON}))
     if results.gateway is not None:
@@ -90,6 +109,8 @@ def write_json(results: Results, path: Path) -> None:
         "jobs": None,
         "family": None,
         "orders": None,
+        "freeze": None,
+        "nodes": None,
         "crowd": None,
         "startup": None,
         "gateway": None,
@@ -145,6 +166,23 @@ def write_json(results: Results, path: Path) -> None:
                 name: round(each.p99_ms / results.crowd.quiet[name].p99_ms, 2)
                 for name, each in results.crowd.busy.items()
             },
+        }
+    if results.freeze is not None:
+        document["freeze"] = {
+            "agents": results.freeze.count,
+            "lastMs": _wire(results.freeze.last),
+            "saidMs": results.freeze.said.wire(),
+        }
+    if results.nodes is not None:
+        document["nodes"] = {
+            "effectMs": _wire(results.nodes.effect),
+            "endMs": _wire(results.nodes.end),
+            "massPerSecond": {
+                name: [round(each.per_second, 1) for each in rounds] for name, rounds in results.nodes.mass.items()
+            },
+            "readySeconds": {name: round(each, 2) for name, each in results.nodes.ready_seconds.items()},
+            "residentMiB": {name: round(each, 1) for name, each in results.nodes.resident_mib.items()},
+            "nodesAsked": results.nodes.controls,
         }
     if results.startup is not None:
         document["startup"] = {
@@ -276,6 +314,22 @@ def _meter_table(found: Meter) -> Table:
             f"{each.gateway_share:.2f}",
             f"{each.before_mib:.0f}",
             f"{each.peak_mib:.0f}",
+        )
+    return table
+
+
+def _nodes_table(found: Nodes) -> Table:
+    title = f"The same operators; nodes were asked {found.controls} times"
+    table = Table("", title=title, title_justify="left")
+    for column in ("mass stop, per second by rounds", "all over, s", "ready s", "resident MiB"):
+        table.add_column(column, justify="right")
+    for name, rounds in sorted(found.mass.items()):
+        table.add_row(
+            name,
+            ", ".join(f"{each.per_second:.0f}" for each in rounds),
+            ", ".join(f"{each.end_seconds:.1f}" for each in rounds),
+            f"{found.ready_seconds[name]:.1f}",
+            f"{found.resident_mib[name]:.0f}",
         )
     return table
 

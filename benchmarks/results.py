@@ -269,6 +269,34 @@ class Meter:
     """Sent without a pause."""
 
 
+@dataclass(frozen=True)
+class Freeze:
+    """Agents on one node that are frozen, by one order and by as many raw calls; one for every round."""
+
+    count: int
+    last: ByContender
+    """Until the kernel said of the last that it is frozen."""
+    said: Latencies
+    """By the orders' own word, until it was known of all."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Stops by an operator that may ask the nodes, and by one that does not."""
+
+    effect: ByContender
+    """Single stops, until the effect is accepted."""
+    end: ByContender
+    """Single stops, until it is said to be over."""
+    mass: dict[str, list[MassStop]]
+    """Mass stops; one for every round."""
+    ready_seconds: dict[str, float]
+    resident_mib: dict[str, float]
+    """Of the operators, after all of that."""
+    controls: int
+    """How many times a node was asked for anything."""
+
+
 @dataclass
 class Results:
     """All of one run."""
@@ -291,4 +319,6 @@ class Results:
     meter: Meter | None = None
     reporting: Reporting | None = None
     tethers: Tethers | None = None
+    freeze: Freeze | None = None
+    nodes: Nodes | None = None
     scale: list[Scale] = field(default_factory=list)

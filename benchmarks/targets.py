@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.contenders import AGENTSTOP, BY_HAND, BY_LIMIT, BY_ORDER, JOBS, JOBS_SHIPPED, ONE_PATCH, RAW
+from benchmarks.contenders import (
+    AGENTSTOP,
+    ASKS_NODES,
+    BY_HAND,
+    BY_LIMIT,
+    BY_ORDER,
+    JOBS,
+    JOBS_SHIPPED,
+    ONE_PATCH,
+    RAW,
+)
 from benchmarks.gateway import PATCH, THROUGH
 from benchmarks.results import COMPLETE_NAME, COMPLETE_VERB, STOP_NAME, ByContender, Results, percentile, ratio_range
 
@@ -14,6 +24,11 @@ MAX_FAMILY: Final = 1.0
 MAX_ORDER: Final = 1.5
 MAX_BUSY: Final = 3.0
 """A single stop takes two requests and two watches, where a raw call takes one of each."""
+MAX_FREEZE_SECONDS: Final = 0.5
+MAX_FREEZE: Final = 1.5
+MAX_ASKING: Final = 1.1
+MIN_ASKING: Final = 0.9
+"""An operator that may ask the nodes, and asks none, costs the same but for what one run differs from the next."""
 MAX_START_SECONDS: Final = 0.3
 MAX_COMPLETION_SECONDS: Final = 0.15
 MIN_THROUGHPUT: Final = 2.0
@@ -51,6 +66,8 @@ def targets(results: Results) -> list[Target]:
         *_jobs(results),
         *_family(results),
         *_orders(results),
+        *_freeze(results),
+        *_nodes(results),
         *_startup(results),
         *_gateway(results),
         *_meter(results),
@@ -90,6 +107,37 @@ def _orders(results: Results) -> list[Target]:
     return [
         _ratio("order, until the last signal", signal, 0.50, MAX_ORDER, (BY_ORDER, RAW)),
         _ratio("single stop during a mass stop, p99 to effect", busy, 0.99, MAX_BUSY, (AGENTSTOP, RAW)),
+    ]
+
+
+def _freeze(results: Results) -> list[Target]:
+    what, wanted = "freeze by one order, p99 to the last one frozen", f"<= {MAX_FREEZE_SECONDS} s"
+    last = results.freeze.last if results.freeze is not None else {}
+    ratio = _ratio("freeze by one order, p50", last, 0.50, MAX_FREEZE, (BY_ORDER, RAW))
+    if results.freeze is None:
+        return [_unmeasured(what, wanted), ratio]
+    p99 = last[BY_ORDER].percentile(0.99)
+    return [Target(f"{what} ({results.freeze.count})", wanted, f"{p99:.2f} s", p99 <= MAX_FREEZE_SECONDS), ratio]
+
+
+def _nodes(results: Results) -> list[Target]:
+    effect = results.nodes.effect if results.nodes is not None else {}
+    found = [
+        _ratio("idle stop with node.enabled, p50 to effect", effect, 0.50, MAX_ASKING, (ASKS_NODES, AGENTSTOP)),
+        _ratio("idle stop with node.enabled, p99 to effect", effect, 0.99, MAX_ASKING, (ASKS_NODES, AGENTSTOP)),
+    ]
+    what, wanted = "mass stop with node.enabled, throughput", f">= {MIN_ASKING} x that without it"
+    asked = ("stops with node.enabled, nodes asked", "0")
+    if results.nodes is None:
+        return [*found, _unmeasured(what, wanted), _unmeasured(*asked)]
+    with_it, without = (
+        percentile([each.per_second for each in results.nodes.mass[name]], 0.5) for name in (ASKS_NODES, AGENTSTOP)
+    )
+    ratio, controls = with_it / without, results.nodes.controls
+    return [
+        *found,
+        Target(what, wanted, f"{ratio:.2f} x", ratio >= MIN_ASKING),
+        Target(*asked, str(controls), controls == 0),
     ]
 
 
@@ -167,7 +215,12 @@ def _tethers(results: Results) -> list[Target]:
 
 def _ratio(what: str, latencies: ByContender, share: float, most: float, pair: tuple[str, str]) -> Target:
     """Hold the ratio of the percentiles of two contenders against a target."""
-    whose = {JOBS: "the Job controller's", BY_HAND: "with a patch on each", RAW: "raw calls"}[pair[1]]
+    whose = {
+        JOBS: "the Job controller's",
+        BY_HAND: "with a patch on each",
+        RAW: "raw calls",
+        AGENTSTOP: "that without it",
+    }[pair[1]]
     wanted = f"<= {most} x {whose}"
     if not all(name in latencies for name in pair):
         return _unmeasured(what, wanted)
