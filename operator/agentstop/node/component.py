@@ -28,7 +28,8 @@ Object = dict[str, Any]
 
 THREADS: Final = 4
 WRITERS: Final = 2
-"""So many requests are under way at once: those that a freeze or a kill waits for, and those that say what came of it."""
+"""So many requests are under way at once: those that a freeze or a kill waits for, and those that say what came of
+it."""
 
 REQUEST_SECONDS: Final = 10.0
 """How long one may take."""
