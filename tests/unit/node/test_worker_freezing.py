@@ -53,7 +53,12 @@ async def test_frozen_is_said_once_the_kernel_says_it_and_then_no_more(root: Pat
 async def test_a_pod_that_waits_for_a_disk_is_told_of_and_not_called_frozen(root: Path, pod: Folder) -> None:
     bench = Bench(root, Server(task()))
     until_told: list[float] = []
-    await bench.run(control(FREEZE), 20, lambda _: bench.server.written or until_told.append(bench.passed))
+
+    def note(_: int) -> None:
+        if not bench.server.written:
+            until_told.append(bench.passed)
+
+    await bench.run(control(FREEZE), 20, note)
     (last,) = bench.server.written
     assert (last["state"], bench.ready) == ("Running", ("False", "Freezing"))
     assert max(bench.pauses) == HOLD_SECONDS
