@@ -92,7 +92,7 @@ async def test_somebody_logs_in_stops_a_task_by_keys_alone_and_sees_the_proof(
 async def test_a_tasks_page_tells_how_a_stop_goes_in_the_words_of_why(
     ns: Namespace, shown: Window, gateway: Gateway, jane: str
 ) -> None:
-    uid = await made(ns, "deaf", agents.DEAF, grace=2, agent="stubborn")
+    uid = await made(ns, "deaf", agents.DEAF, grace=10, agent="stubborn")
     await made(ns, "child", agents.IDLE, parentRef={"name": "deaf"})
     page = shown.page
     await shown.open(f"/tasks/{uid}")

@@ -191,7 +191,7 @@ async def test_the_token_of_a_stopped_agent_writes_nothing_more(
             return not await may_write(stopped, ns.name)
 
         await until(refused_by_now, 20, "the token writes nothing more")
-        assert (await ns.task("a"))["status"]["phase"] == "Stopping"
+        await ns.phase("a", "Stopping")
         maps, body = CONFIG_MAPS.path(ns.name, "m"), {"data": {"a": "b"}}
         token = {"spec": {"expirationSeconds": 600}}
         for request in (

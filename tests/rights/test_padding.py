@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -54,9 +55,11 @@ async def test_an_adopted_pod_that_is_too_large_is_stopped(ns: Namespace) -> Non
     assert (status(last)["phase"], stop_of(last)["verdict"], exit_code(last)) == ("Stopped", "Graceful", 0)
 
 
-async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Namespace) -> None:
+async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Namespace, tmp_path: Path) -> None:
     """Else what its node reports in the end would not fit."""
-    await ns.create_task("a", agents.template(agents.graceful(5), grace=30))
+    may_end = tmp_path / "may-end"
+    script = f"trap 'until [ -e {may_end} ]; do sleep 0.1; done; exit 0' TERM; echo ready; sleep 1000 & wait"
+    await ns.create_task("a", agents.template(script, grace=300))
     await ns.running("a")
     await ns.stop("a")
     await ns.until("a", lambda each: "signaledAt" in stop_of(each), what="signaled")
@@ -66,6 +69,7 @@ async def test_a_pod_that_becomes_large_while_it_ends_is_made_small_again(ns: Na
         return bool((await ns.kube.get(PODS, ns.name, "a"))["metadata"]["labels"] == {LABEL: "a"})
 
     await until(is_small, PATIENCE, "the pod is small again")
+    may_end.touch()
     last = await ns.ended("a")
     assert (status(last)["phase"], exit_code(last)) == ("Stopped", 0)
 
