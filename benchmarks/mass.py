@@ -1,6 +1,7 @@
 """Many stops at once."""
 
 import asyncio
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -29,19 +30,27 @@ async def mass_stop(
     The contenders take turns, `rounds` times over; of each the round with the median throughput is returned.
     """
     await place.watch()
+    async with operator(place.namespace, log):
+        results = await mass_rounds(place, contenders, count, rounds, say)
+    return {name: sorted(each, key=lambda one: one.per_second)[len(each) // 2] for name, each in results.items()}
+
+
+async def mass_rounds(
+    place: Stage, contenders: Sequence[Contender], count: int, rounds: int, say: Callable[[str], None]
+) -> dict[str, list[MassStop]]:
+    """Stop `count` workloads of each contender at once, so many times over, in turns."""
     place.kubelet.termination_seconds = TERMINATION_SECONDS
     results: defaultdict[str, list[MassStop]] = defaultdict(list)
-    async with operator(place.namespace, log):
-        for number in range(rounds):
-            for contender in contenders:
-                say(f"mass stop, round {number + 1}: starting {count} workloads for {contender.name}")
-                names = (await prepare(place, [contender], f"m{number}x", count))[contender.name]
-                await asyncio.sleep(SETTLE_SECONDS)
-                result = await stop_all(place, contender, names)
-                say(f"mass stop, round {number + 1}: {result.per_second:.0f} per second with {contender.name}")
-                results[contender.name].append(result)
-                await asyncio.sleep(SETTLE_SECONDS)
-    return {name: sorted(each, key=lambda one: one.per_second)[len(each) // 2] for name, each in results.items()}
+    for number in range(rounds):
+        for contender in random.sample(contenders, len(contenders)):
+            say(f"mass stop, round {number + 1}: starting {count} workloads for {contender.name}")
+            names = (await prepare(place, [contender], f"m{number}x", count))[contender.name]
+            await asyncio.sleep(SETTLE_SECONDS)
+            result = await stop_all(place, contender, names)
+            say(f"mass stop, round {number + 1}: {result.per_second:.0f} per second with {contender.name}")
+            results[contender.name].append(result)
+            await asyncio.sleep(SETTLE_SECONDS)
+    return {each.name: results[each.name] for each in contenders}
 
 
 async def stop_all(place: Stage, contender: Contender, names: list[str]) -> MassStop:

@@ -1,7 +1,6 @@
 """What stops cost where the operator may ask the nodes, beside one that asks none: the same, and no node is asked."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from tests.support.kube import POD_CONTROLS, Kube
 from benchmarks.contenders import ASKING, OURS, Contender
 from benchmarks.idle import WARM_UP, prepare, take_turns
 from benchmarks.kubelet import NODE
-from benchmarks.mass import SETTLE_SECONDS, TERMINATION_SECONDS, stop_all
+from benchmarks.mass import SETTLE_SECONDS, mass_rounds
 from benchmarks.operator_process import component, operator
-from benchmarks.results import MassStop, Nodes
+from benchmarks.results import Nodes
 from benchmarks.stage import Stage
 
 
@@ -38,7 +37,6 @@ async def with_nodes(place: Stage, idle: int, count: int, rounds: int, log: Path
     """Measure `idle` single stops and mass stops of `count` tasks of both, in turns; the place has two namespaces."""
     plain, asking = place.namespaces
     pair = [_in(OURS, plain), _in(ASKING, asking)]
-    mass: defaultdict[str, list[MassStop]] = defaultdict(list)
     await place.watch()
     async with AsyncExitStack() as stack:
         programs = {
@@ -58,19 +56,11 @@ async def with_nodes(place: Stage, idle: int, count: int, rounds: int, log: Path
         await take_turns(place, pair, {name: each[:WARM_UP] for name, each in names.items()})
         say(f"nodes: stopping them one by one, taking turns ({idle * len(pair)} stops)")
         effect, end = await take_turns(place, pair, {name: each[WARM_UP:] for name, each in names.items()})
-        place.kubelet.termination_seconds = TERMINATION_SECONDS
-        for number in range(rounds):
-            for each in pair if number % 2 else reversed(pair):
-                some = (await prepare(place, [each], f"m{number}x", count))[each.name]
-                await asyncio.sleep(SETTLE_SECONDS)
-                result = await stop_all(place, each, some)
-                say(f"nodes, mass stop, round {number + 1}: {result.per_second:.0f} per second with {each.name}")
-                mass[each.name].append(result)
-                await asyncio.sleep(SETTLE_SECONDS)
+        mass = await mass_rounds(place, pair, count, rounds, say)
         ready = {name: program.ready_seconds for name, program in programs.items()}
         memory = {name: program.memory_mib() for name, program in programs.items()}
         asked = len((await place.api.call("GET", POD_CONTROLS.path(asking)))["items"])
-    return Nodes(effect, end, dict(mass), ready, memory, asked)
+    return Nodes(effect, end, mass, ready, memory, asked)
 
 
 def _in(contender: Contender, namespace: str) -> _There:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.words.graces import MIN_KUBELET_SECONDS
 from tests.support import agents
 from tests.support.clusters import Feature
 from tests.support.kube import Object

@@ -184,7 +184,7 @@ class ObjectStore:
         """Take in one of the pods that was read by itself: its labels may not lead to it any more."""
         self._put_member(pods, seen, now)
 
-    def doubt_member(self, uid: str) -> None:
+    def mark_member_stale(self, uid: str) -> None:
         """Have one of the pods looked at live, if it is there by all that is known."""
         pods = self._members.get(uid)
         entry = self._groups[pods].pods.get(uid) if pods is not None else None

@@ -22,13 +22,13 @@ class ControlHandler:
     def __init__(
         self,
         store: ControlStore,
-        doubt_pod: Callable[[str], None],
+        mark_pod_stale: Callable[[str], None],
         enqueue: Callable[[TaskKey], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """`doubt_pod` has the pod with a UID looked at live: a PodControl goes with its pod."""
+        """`mark_pod_stale` has the pod with a UID looked at live: a PodControl goes with its pod."""
         self._store = store
-        self._doubt_pod = doubt_pod
+        self._mark_pod_stale = mark_pod_stale
         self._enqueue = enqueue
         self._clock = clock
 
@@ -57,7 +57,7 @@ class ControlHandler:
     def _is_gone(self, namespace: str, name: str, uid: str) -> None:
         record = self._store.drop(namespace, name, uid)
         if record is not None:
-            self._doubt_pod(name)
+            self._mark_pod_stale(name)
         self._matters(namespace, record)
 
     def _matters(self, namespace: str, record: ControlRecord | None) -> None:

@@ -16,8 +16,8 @@ from agentstop.cluster.watching import LISTED
 from agentstop.controller.metrics import Metrics
 from agentstop.lifecycle.conditions import FREEZING
 from agentstop.lifecycle.observation import Task
+from agentstop.workloads.asked_freezes import is_asked_to_freeze
 from agentstop.workloads.objects import ObjectRef, WatchTarget
-from agentstop.workloads.pods.controls import FROZEN
 
 log = logging.getLogger(__name__)
 
@@ -90,19 +90,12 @@ class EventHandler:
         task = self._cache.tasks.get(key)
         if task is None:
             return
-        may_be_frozen = task.may_have_frozen or self._is_asked_to_freeze(task)
+        may_be_frozen = task.may_have_frozen or is_asked_to_freeze(task, self._cache.lister)
         if not task.status.phase.terminal and (task.stop_seen_at is not None or may_be_frozen):
             self._cache.tasks.mark_gone(key)
             self.enqueue(key)
         else:
             self._forget(key)
-
-    def _is_asked_to_freeze(self, task: Task) -> bool:
-        """Whether the node of a pod of a task was asked to freeze it, which may not be on the task's record yet."""
-        workload, controls = task.status.workload, self._cache.controls.records
-        pods = workload.pods if workload is not None else ()
-        asked = (controls.get((task.namespace, each.uid)) for each in pods)
-        return any(each is not None and each.state == FROZEN for each in asked)
 
     def followed(self, target: WatchTarget, kind: str, raw: dict[str, Any]) -> None:
         """Take in what the watch of one object, or of the pods of a workload, brought."""

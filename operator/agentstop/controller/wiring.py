@@ -162,7 +162,9 @@ class Wiring:
             Reflector(gateway, each, self.usages, self.usages, self.usages.reached, patient) for each in counted
         ]
         if options.limits.ask_nodes:
-            controls = ControlHandler(self.cache.controls, self.cache.objects.doubt_member, event_handler.enqueue, now)
+            controls = ControlHandler(
+                self.cache.controls, self.cache.objects.mark_member_stale, event_handler.enqueue, now
+            )
             self.optional_reflectors += [
                 Reflector(gateway, Source(CONTROL_KIND, namespace), controls, controls, timings=patient)
                 for namespace in options.namespaces or ("",)

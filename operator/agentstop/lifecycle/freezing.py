@@ -152,7 +152,7 @@ def _thawing(case: DecisionInput) -> Decision:
     again = min(at for at in looks if at is not None and at > now)
     # What was asked of its nodes only just now may not have come onto its record before the order let go.
     unsaid = case.phase in {Phase.PENDING, Phase.RUNNING}
-    by = _ref(case.order_effect.let_go) if unsaid else case.task.status.frozen_by
+    by = _ref(case.order_effect.thaw) if unsaid else case.task.status.frozen_by
     return Decision(
         status=next_status(case, phase, problem or THAWING, stalled=stalled, busy=True, frozen_by=by),
         effects=(Thaw(),) if recorded and free else (),

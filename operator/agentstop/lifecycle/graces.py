@@ -5,19 +5,10 @@ from typing import Final
 
 from agentstop.api.task import StopStatus
 from agentstop.api.workload_status import PodEvidence, WorkloadStatus
-
-MIN_KUBELET_SECONDS: Final = 2
-"""The least time that a kubelet leaves a container, however little was asked for.
-
-Source: minimumGracePeriodInSeconds in https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/kuberuntime/kuberuntime_container.go
-"""
-
-USUAL_SECONDS: Final = 30
-"""The grace period of a pod whose evidence names none: Kubernetes' own default."""
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS, MIN_KUBELET_SECONDS
 
 WHOLE_SECOND: Final = timedelta(seconds=1)
 """Kubernetes writes moments to the second: one that differs by less from ours is the same."""
-
 
 LEAST: Final = timedelta(seconds=MIN_KUBELET_SECONDS) + WHOLE_SECOND
 """A kubelet whose SIGKILL is no later than this keeps to what is asked for."""
@@ -44,7 +35,7 @@ def runs_longer(record: StopStatus, workload: WorkloadStatus | None) -> bool:
 
 
 def _grace_of(pod: PodEvidence) -> int:
-    return USUAL_SECONDS if pod.grace_period_seconds is None else pod.grace_period_seconds
+    return DEFAULT_GRACE_SECONDS if pod.grace_period_seconds is None else pod.grace_period_seconds
 
 
 def running_seconds(record: StopStatus) -> int | None:

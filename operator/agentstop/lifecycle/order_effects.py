@@ -77,16 +77,16 @@ def effect_of(
     if stop is not None:
         return OrderEffect(stop=stop)
     hold: Reason | None = None
-    let_go: OrderedFreeze | None = None
+    thaw: OrderedFreeze | None = None
     for order in orders:
         if order.freezes and matches(order, task, namespaces):
             return OrderEffect(hold=hold_reason(order), freeze=ordered_freeze(order))
-        if let_go is None and order.halts_first and not order.freezes and matches(order, task, namespaces):
-            let_go = ordered_freeze(order)
+        if thaw is None and order.halts_first and not order.freezes and matches(order, task, namespaces):
+            thaw = ordered_freeze(order)
         if hold is not None or not (order.holds or order.freezes):
             continue
         if matches(order, task, namespaces):
             hold = hold_reason(order)
         elif in_doubt(order, task, namespaces):
             hold = doubt_reason(order, task.namespace)
-    return OrderEffect(hold=hold, let_go=let_go) if hold is not None or let_go is not None else FREE
+    return OrderEffect(hold=hold, thaw=thaw) if hold is not None or thaw is not None else FREE

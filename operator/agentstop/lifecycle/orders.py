@@ -126,7 +126,7 @@ class OrderEffect:
     """Why it may not be started or resumed, if so."""
     freeze: OrderedFreeze | None = None
     """The first order that has it frozen, if one does; then it may not be started or resumed either."""
-    let_go: OrderedFreeze | None = None
+    thaw: OrderedFreeze | None = None
     """The first order that lets it go on if it has it frozen, where none has it frozen now."""
 
 

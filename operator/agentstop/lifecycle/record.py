@@ -7,7 +7,8 @@ from agentstop.api.task import OrderRef, Phase, StopSource, StopStatus, Verdict
 from agentstop.lifecycle.automatic import automatic_stop
 from agentstop.lifecycle.by_nodes import shortened
 from agentstop.lifecycle.decision import DecisionInput
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS, WHOLE_SECOND
+from agentstop.lifecycle.graces import WHOLE_SECOND
+from agentstop.words.graces import MIN_KUBELET_SECONDS
 
 ASKED_FOR: Final = frozenset({StopSource.USER, StopSource.DELETION, StopSource.STOP_ORDER, StopSource.PARENT})
 """Sources of stops that were seen to be asked for; all others follow from the facts at the moment of the decision.

@@ -15,10 +15,10 @@ from agentstop.client.client import Api
 from agentstop.client.config import Settings
 from agentstop.controller.probes import Probes
 from agentstop.node.cgroups import governs, is_unified
+from agentstop.node.debounce import Debounce
 from agentstop.node.leftovers import thaw_leftovers
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
-from agentstop.node.rush import Rush
 from agentstop.node.watch import Watch
 from agentstop.node.worker import Means, Worker
 
@@ -97,7 +97,7 @@ class Component:
                 alone=is_unified(root) and governs(root),
                 boot_id=BOOT_ID.read_text(encoding="ascii").strip(),
                 metrics=self._metrics,
-                rush=Rush(),
+                debounce=Debounce(),
                 clock=lambda: datetime.now(UTC),
             )
             probes = Probes(lambda: None, lambda: self._unready(root), self._metrics.registry)

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 
 from agentstop.client.client import Api
 from agentstop.client.errors import ApiError, ConfigError, UnreachableError
+from agentstop.node.debounce import Debounce
 from agentstop.node.keeper import Keeper
 from agentstop.node.layouts import is_pod_uid
 from agentstop.node.looks import AT_REST, RUNNING, UNDER_WAY, Look
 from agentstop.node.metrics import REFUSALS, Metrics
 from agentstop.node.records import Control, is_on_record
-from agentstop.node.rush import Rush
 from agentstop.node.status import SEEN, Refusal, is_done, status_of
 
 log = logging.getLogger(__name__)
@@ -76,14 +76,14 @@ class Means:
     threads: Executor
     """For requests: the client waits for each."""
     writers: Executor
-    """For those that write down what was done: nobody's freeze waits for these."""
+    """For status writes: no freeze waits for these."""
     node: str
     root: Path
     alone: bool
     """Whether no container of the node is started outside of these cgroups."""
     boot_id: str
     metrics: Metrics
-    rush: Rush
+    debounce: Debounce
     clock: Callable[[], datetime]
     pause: Callable[[float | None, asyncio.Event | None], Awaitable[None]] = field(default=pause)
 
@@ -112,13 +112,13 @@ class Worker:
         self._news = asyncio.Event()
         self._keeper = Keeper(means.root, control.pod_uid, control.namespace, alone=means.alone)
         self.control = control
-        means.rush.note(control.uid, self._asked_at)
+        means.debounce.note(control.uid, self._asked_at)
 
     def take(self, control: Control) -> None:
         """Take in a newer state of the object."""
         if control.generation != self.control.generation:
             self._asked_at = self._means.clock()
-            self._means.rush.note(control.uid, self._asked_at)
+            self._means.debounce.note(control.uid, self._asked_at)
             self._news.set()
         self.control = control
 
@@ -138,10 +138,10 @@ class Worker:
                 retry, soon, told_at = RETRY_SECONDS, SOON_SECONDS, None
             try:
                 found = await self._look()
-                rest, now = self._rest(found), self._means.clock()
+                delay, now = self._write_delay(found), self._means.clock()
                 told_at = (told_at or now) if _is_under_way(found) else None
                 slow = told_at is not None and now >= told_at + TELL_AFTER
-                if not rest and (slow or told_at is None):
+                if not delay and (slow or told_at is None):
                     await self._write()
             except Exception:
                 # One object that we stumble over must not end its worker.
@@ -157,16 +157,16 @@ class Worker:
             retry = RETRY_SECONDS
             if told_at is None:
                 soon = SOON_SECONDS
-                await self._means.pause(rest or self._until(found), self._news)
+                await self._means.pause(delay or self._until(found), self._news)
             else:
                 await self._means.pause(HOLD_SECONDS if slow else soon, self._news)
                 soon = min(1.5 * soon, LATER_SECONDS)
 
-    def _rest(self, found: Look | Refusal) -> float:
-        """Return for how many seconds the word on a pod waits for others that are being asked for."""
+    def _write_delay(self, found: Look | Refusal) -> float:
+        """Return for how many seconds a status write is held back while other pods are asked for."""
         if isinstance(found, Refusal) or self._status == self._written:
             return 0.0
-        return self._means.rush.left(self.control.uid, self._asked_at, self._means.clock())
+        return self._means.debounce.delay(self.control.uid, self._asked_at, self._means.clock())
 
     async def _look(self) -> Look | Refusal:
         refusal = None

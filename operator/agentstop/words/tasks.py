@@ -6,18 +6,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentstop.words.durations import ago, date_and_clock, moment
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS, MIN_KUBELET_SECONDS
 
 Object = dict[str, Any]
 """An object as the API has it."""
 
 TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
 """Phases of a task that has ended."""
-
-SHORTEST_SECONDS: Final = 2
-"""The least grace period that a kubelet leaves."""
-
-USUAL_SECONDS: Final = 30
-"""The grace period of a pod of which a status names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +219,9 @@ def longer_kill(task: Object) -> datetime | None:
     if signaled is None or kill is None or asked is None:
         return None
     pods = (status_of(task).get("workload") or {}).get("pods") or ()
-    if pods and all(int(pod.get("gracePeriodSeconds", USUAL_SECONDS)) <= int(asked) for pod in pods):
+    if pods and all(int(pod.get("gracePeriodSeconds", DEFAULT_GRACE_SECONDS)) <= int(asked) for pod in pods):
         return None  # SIGTERM came later: whoever controls the pods took its time
-    return kill if (kill - signaled).total_seconds() > int(asked) + SHORTEST_SECONDS + 1 else None
+    return kill if (kill - signaled).total_seconds() > int(asked) + MIN_KUBELET_SECONDS + 1 else None
 
 
 def kill_to_tell(task: Object, now: datetime) -> datetime | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from agentstop.api.task import StopRequest
 from agentstop.lifecycle.observation import Task
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.controlled.kind import Controlled
 from agentstop.workloads.objects import Lister, ObjectRef, PodOnNode
 from agentstop.workloads.pods.controls import FROZEN
@@ -15,9 +16,6 @@ from agentstop.workloads.pods.record import ENDED_PHASES, STOP_DEADLINE_SECONDS,
 from agentstop.workloads.pods.termination import MIN_GRACE_SECONDS
 from agentstop.workloads.registry import kind_of
 from agentstop.workloads.requests import AskNode, Delete, Patch
-
-GRACE_SECONDS: Final = 30
-"""Grace period where the stop does not ask for one: Kubernetes' default, whatever the pod says of itself."""
 
 
 def target_of(task: Task) -> ObjectRef:
@@ -38,7 +36,8 @@ def end_blindly(task: Task, ref: ObjectRef, raw: Mapping[str, Any]) -> Delete | 
         return kind.end(ref, uid)
     if "deletionTimestamp" in metadata or (raw.get("status") or {}).get("phase") in ENDED_PHASES:
         return None  # to ask again would take the evidence away
-    asked = (task.spec.stop or StopRequest()).grace_period_seconds or GRACE_SECONDS
+    # What the pod says of itself cannot be read.
+    asked = (task.spec.stop or StopRequest()).grace_period_seconds or DEFAULT_GRACE_SECONDS
     return Delete(ref, uid, max(asked, MIN_GRACE_SECONDS))
 
 

@@ -164,13 +164,13 @@ def test_what_no_list_shows_from_the_beginning_is_unlisted(entries: ObjectStore)
 
 
 def test_a_pod_is_doubted_as_long_as_it_may_be_there(entries: ObjectStore) -> None:
-    entries.doubt_member("a-uid")
+    entries.mark_member_stale("a-uid")
     entries.see_member(JOB_PODS, job_pod("a"), at(1))
-    entries.doubt_member("a-uid")
+    entries.mark_member_stale("a-uid")
     assert group(entries).pods["a-uid"].stale
 
     entries.mark_deleted(ObjectRef("Pod", NAMESPACE, "a"), "a-uid", at(2))
-    entries.doubt_member("a-uid")
+    entries.mark_member_stale("a-uid")
     assert not group(entries).pods["a-uid"].stale
 
 

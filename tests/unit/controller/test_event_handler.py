@@ -12,6 +12,7 @@ from agentstop.cluster.large_objects import NamespacedName
 from agentstop.cluster.queue import Priority, WorkQueue
 from agentstop.controller.event_handler import EventHandler, priority_of
 from agentstop.controller.metrics import Metrics
+from agentstop.workloads.controlled.roster import shortened
 from agentstop.workloads.objects import ObjectRef
 from tests.unit.objects import ADOPTS, NOW, POD_REF, Raw, raw_pod, raw_task, when
 
@@ -179,12 +180,20 @@ def test_a_task_that_may_have_frozen_something_is_looked_at_once_more(
         cache.tasks.drop(KEY)
 
 
+@pytest.mark.parametrize(
+    "pods",
+    [
+        {"pods": [{"name": "x-1", "uid": "pod-uid"}]},
+        {"otherPods": [{"node": "n", "started": True, "uids": [shortened("pod-uid")]}]},
+    ],
+    ids=["shown", "not shown"],
+)
 def test_a_task_whose_node_was_only_just_asked_to_freeze_it_is_looked_at_once_more(
-    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey]
+    event_handler: EventHandler, cache: Cache, queue: WorkQueue[TaskKey], pods: Raw
 ) -> None:
     """That is not on its record yet, and nobody else would have it go on."""
     status: Raw = {"phase": "Running", "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
-    status["workload"] |= {"uid": "u", "pods": [{"name": "x-1", "uid": "pod-uid"}]}
+    status["workload"] |= {"uid": "u", **pods}
     for version, state in enumerate(("Running", "Frozen"), start=1):
         metadata = {"namespace": "ns", "name": "pod-uid", "uid": "control", "resourceVersion": str(version)}
         spec = {"nodeName": "n", "podUID": "pod-uid", "taskName": "x", "state": state}

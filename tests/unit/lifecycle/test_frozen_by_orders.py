@@ -142,7 +142,7 @@ def test_it_goes_on_once_it_is_on_record_that_the_order_lets_go() -> None:
 
 def test_what_was_not_on_record_yet_is_the_orders_until_it_goes_on() -> None:
     """Whoever lifts an order is not told that all goes on before it does."""
-    lets_go = OrderEffect(let_go=OrderedFreeze("StopOrder", "o", "order-uid", "Incident"))
+    lets_go = OrderEffect(thaw=OrderedFreeze("StopOrder", "o", "order-uid", "Incident"))
     first = decided(RUNS, RUNNING, seen(HELD), lets_go)
     second = decided(RUNS, first.status.wire(), seen(HELD), lets_go)
 

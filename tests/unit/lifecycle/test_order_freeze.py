@@ -90,7 +90,7 @@ def test_others_are_left_alone(other: Order) -> None:
 def test_one_that_lets_go_is_known_and_holds_nothing(other: Order) -> None:
     effect = effect_of(task(), None, [other, other], {})
 
-    assert effect == OrderEffect(let_go=OrderedFreeze("StopOrder", "o", "order-uid", None))
+    assert effect == OrderEffect(thaw=OrderedFreeze("StopOrder", "o", "order-uid", None))
     assert effect_of(task(), None, [other, order()], {}) == effect_of(task(), None, [order()], {})
 
 

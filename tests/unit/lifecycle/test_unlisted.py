@@ -24,22 +24,20 @@ def job(spec: Raw | None = None, *, bound: bool = True) -> World:
     world.create_job(
         {"parallelism": 1, "completions": 1, "backoffLimit": 0, "suspend": False, "template": {"spec": pod}}
     )
-    world.create_task("task", {"workloadRef": REF, **(spec or {})})
-    world.start_operator()
-    world.pass_time(1, attentive=True)
-    if bound:
-        world.schedule()
-    world.pass_time(3, attentive=True)
-    return world
+    return operated(world, {"workloadRef": REF, **(spec or {})}, bound=bound)
 
 
 def own_pod(*, bound: bool) -> World:
     """A task with a pod of its own, which runs or is not even bound."""
     world = World()
     container = {"name": "main", "behaviour": {"dies_in": 3, "lives": None, "code": 0}}
-    world.create_task(
-        "task", {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 5, "containers": [container]}}}
-    )
+    template = {"spec": {"terminationGracePeriodSeconds": 5, "containers": [container]}}
+    return operated(world, {"podTemplate": template}, bound=bound)
+
+
+def operated(world: World, spec: Raw, *, bound: bool) -> World:
+    """Have a task made and an operator at work, and the pod bound where that is wanted."""
+    world.create_task("task", spec)
     world.start_operator()
     world.pass_time(1, attentive=True)
     if bound:

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from agentstop.client.client import Api
+from agentstop.node.debounce import Debounce
 from agentstop.node.metrics import Metrics
 from agentstop.node.records import read_control
-from agentstop.node.rush import Rush
 from agentstop.node.worker import Means, Worker
 
 Raw = dict[str, Any]
@@ -81,7 +81,7 @@ class Bench:
         self.rests = False
         """Whether the worker waits for news alone."""
         self._root = root
-        self.rush = Rush()
+        self.debounce = Debounce()
 
     async def run(self, raw: Raw, pauses: int, meanwhile: Any = None) -> None:
         """Have a worker see to an object for so many pauses; in each, `meanwhile` is called with its number."""
@@ -107,7 +107,7 @@ class Bench:
                 alone=self._alone,
                 boot_id="boot",
                 metrics=self.metrics,
-                rush=self.rush,
+                debounce=self.debounce,
                 clock=lambda: NOW + timedelta(seconds=self.passed),
                 pause=pause,
             )

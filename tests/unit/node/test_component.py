@@ -11,9 +11,9 @@ import pytest
 
 from agentstop.node import component
 from agentstop.node.component import BLIND_SECONDS, Component, Options
+from agentstop.node.debounce import Debounce
 from agentstop.node.keeper import Keeper
 from agentstop.node.looks import Outcome
-from agentstop.node.rush import Rush
 from agentstop.node.watch import Watch
 from agentstop.node.worker import Means
 from tests.support import cgroups
@@ -43,7 +43,8 @@ class Bench(Component):
             raise AssertionError("not begun")
 
         self.means = cast(
-            "Means", SimpleNamespace(node="n", root=Path(), alone=True, clock=clock, ask=ask, pause=pause, rush=Rush())
+            "Means",
+            SimpleNamespace(node="n", root=Path(), alone=True, clock=clock, ask=ask, pause=pause, debounce=Debounce()),
         )
 
     @property

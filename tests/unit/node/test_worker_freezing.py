@@ -225,7 +225,7 @@ async def test_many_are_frozen_before_anything_is_written_down(root: Path, pod: 
         pod.obey()
         if bench.passed < 0.2:
             assert bench.server.written == []
-            bench.rush.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
+            bench.debounce.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
 
     await bench.run(control(FREEZE), 20, meanwhile)
     (last,) = bench.server.written
@@ -239,7 +239,7 @@ async def test_a_change_waits_for_no_others(root: Path, pod: Folder) -> None:
 
     def meanwhile(pauses: int) -> None:
         pod.obey()
-        bench.rush.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
+        bench.debounce.note(f"other-{pauses}", NOW + timedelta(seconds=bench.passed))
         if pauses == 2:
             bench.ask("Running", 2)
             assert bench.heard()
@@ -252,7 +252,7 @@ async def test_a_change_waits_for_no_others(root: Path, pod: Folder) -> None:
 
 async def test_what_is_refused_is_said_whoever_else_is_asked_for(root: Path, pod: Folder) -> None:
     bench = Bench(root, Server(task(pods=[])))
-    await bench.run(control(FREEZE), 1, lambda _: bench.rush.note("other", NOW))
+    await bench.run(control(FREEZE), 1, lambda _: bench.debounce.note("other", NOW))
     assert bench.ready == ("False", "NotTheTasks")
 
 

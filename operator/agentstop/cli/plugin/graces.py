@@ -12,8 +12,8 @@ from agentstop.cli.plugin.output import note
 from agentstop.cli.plugin.session import Session, asks
 from agentstop.client.errors import ApiError
 from agentstop.words.durations import date_and_clock, moment, spell
+from agentstop.words.graces import MIN_KUBELET_SECONDS
 from agentstop.words.tasks import (
-    SHORTEST_SECONDS,
     Object,
     has_ended,
     longer_kill,
@@ -69,7 +69,7 @@ def too_late(task: Object, asked_seconds: int | None, now: datetime) -> str | No
     if asked_seconds is None or kill is None or has_ended(task):
         return None
     left = (kill - now).total_seconds()
-    if left <= max(asked_seconds, SHORTEST_SECONDS) + 1:
+    if left <= max(asked_seconds, MIN_KUBELET_SECONDS) + 1:
         return None
     return (
         f"{name_of(task)} is ending already, and no kubelet shortens the grace period that runs: SIGKILL comes at"

@@ -10,6 +10,7 @@ from agentstop.lifecycle.conditions import was_unreachable
 from agentstop.lifecycle.decision import MARGIN
 from agentstop.lifecycle.effects import Freeze, Start, Terminate, Thaw, WorkloadEffect
 from agentstop.lifecycle.observation import NOT_FROZEN, Observation, Presence, Reason, Task
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.controlled.assisted_termination import (
     UNTRACK_FIRST,
     before_its_controller,
@@ -55,8 +56,6 @@ from agentstop.workloads.requests import (
     Recall,
     Request,
 )
-
-DEFAULT_GRACE_SECONDS: Final = 30
 
 ASK_AGAIN: Final = timedelta(minutes=5)
 ASK_AGAIN_SOON: Final = timedelta(seconds=25)

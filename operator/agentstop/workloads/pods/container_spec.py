@@ -7,9 +7,6 @@ from typing import Any, Final
 from agentstop.api.meta import parse_seconds, parse_time
 from agentstop.workloads.pods.restarting import Role
 
-DEFAULT_GRACE_SECONDS: Final = 30
-"""Grace period of a pod that does not say one."""
-
 _ENDING_PROBES: Final = ("livenessProbe", "startupProbe")
 
 

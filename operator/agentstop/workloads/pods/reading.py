@@ -7,11 +7,10 @@ from sys import intern
 from typing import Any
 
 from agentstop.api.meta import LATEST, MAX_DURATION_SECONDS, TASK_LABEL, parse_number, parse_seconds, parse_time
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS, MIN_KUBELET_SECONDS
 from agentstop.workloads.lightening import IS_HEAVY
 from agentstop.workloads.pods.container import ContainerRecord, State
 from agentstop.workloads.pods.container_spec import (
-    DEFAULT_GRACE_SECONDS,
     ends_late,
     is_probed,
     probe_grace_seconds,

@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agentstop.api.workload_status import PodEvidence
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.lifecycle.verdict import SIGKILL_EXIT_CODE
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS, MIN_KUBELET_SECONDS
 from agentstop.workloads.objects import PodOnNode
 from agentstop.workloads.pods.container import ContainerRecord, State
-from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
 from agentstop.workloads.pods.restarting import Role
 
 STOP_MANAGER: Final = "agentstop-stop"

@@ -3,9 +3,8 @@
 from datetime import timedelta
 
 from agentstop.api.workload_status import PodEvidence
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
 from agentstop.lifecycle.observation import Proof
-from agentstop.workloads.pods.container_spec import DEFAULT_GRACE_SECONDS
+from agentstop.words.graces import DEFAULT_GRACE_SECONDS, MIN_KUBELET_SECONDS
 from agentstop.workloads.pods.record import ENDED_PHASES, RUNNING_PHASE
 
 

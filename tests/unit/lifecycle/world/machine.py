@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.words.graces import MIN_KUBELET_SECONDS
 
 from .clock import whole
 from .process import KILLED, Process, process_of

@@ -168,7 +168,7 @@ class Process:
             clock,
             limits=limits,
         )
-        doubt = self.cache.objects.doubt_member
+        doubt = self.cache.objects.mark_member_stale
         self.controls = ControlHandler(self.cache.controls, doubt, self.event_handler.enqueue, clock)
         self.reconciler.process = self
         FamilyHandler(self.cache, queue, clock)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentstop.lifecycle.graces import MIN_KUBELET_SECONDS
+from agentstop.words.graces import MIN_KUBELET_SECONDS
 
 from .clock import whole
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from agentstop.gateway.dialect import Handler, Route
+from agentstop.gateway.dialects.api.requests import DryRunQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +35,29 @@ class Operation:
     def route(self) -> Route:
         """Its route."""
         return Route(self.method, self.path, self.handler)
+
+
+def posted(
+    name: str,
+    path: str,
+    handler: Handler,
+    body: type[BaseModel],
+    answer: type[BaseModel],
+    summary: str,
+    *,
+    makes: bool = False,
+) -> Operation:
+    """Return an operation that changes something and waits for the proof; `makes` is whether it makes an object."""
+    codes = (200, 201, 202) if makes else (200, 202)
+    return Operation(
+        name=name,
+        summary=summary,
+        method="POST",
+        path=path,
+        handler=handler,
+        query=DryRunQuery,
+        body=body,
+        body_required=makes,
+        answers=dict.fromkeys(codes, answer),
+        waits=True,
+    )

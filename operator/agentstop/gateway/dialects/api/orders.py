@@ -1,6 +1,6 @@
 """Stop orders of both kinds: list, create, drill, get, lift, stop, kill. The API server is asked as the caller."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from agentstop.gateway.access import MERGE
 from agentstop.gateway.dialect import Call, Handler
 from agentstop.gateway.dialects.api import requests
 from agentstop.gateway.dialects.api.answers import answer, applied, location
-from agentstop.gateway.dialects.api.operation import Operation
+from agentstop.gateway.dialects.api.operation import Operation, posted
 from agentstop.gateway.dialects.api.records import Order, OrderList, order_of
 from agentstop.gateway.dialects.api.requests import (
     ClusterStopOrderDrill,
@@ -33,6 +33,9 @@ from agentstop.words.orders import freezes
 
 _SETTLED: Final = frozenset({OrderPhase.COMPLETE, OrderPhase.HOLDING, OrderPhase.LIFTED, OrderPhase.DRILLED})
 """Phases of an order of which everything that was to be stopped is stopped."""
+
+_LET_GO: Final = frozenset(each for each in OrderPhase if each.over)
+"""Phases of an order that holds and freezes nothing any more."""
 
 _HALTED: Final = _SETTLED | {OrderPhase.FROZEN}
 """The same, of one of which nobody has said yet what follows on its freeze."""
@@ -82,22 +85,16 @@ class _Orders:
 
     async def lift(self, call: Call) -> web.StreamResponse:
         """POST: end the hold of an order, or have what it froze go on. What was stopped stays stopped."""
-        await requests.body(call, Empty)
-        dry, seconds = _dry_run(call), requests.wait(call)
-        order = await self._read(call)
-        shown = order_of(order, self._kind)
-        # Whoever asks twice is answered twice.
-        resumes = freezes(order) or shown.spec.then is Then.RESUME
-        if not (resumes or shown.spec.hold) and shown.status.phase is not OrderPhase.LIFTED:
-            raise ConflictError("this order holds nothing; there is nothing to lift")
-        change = {"then": Then.RESUME} if resumes else {"hold": False}
-        lifted = await self._change(call, order, change, dry)
-        if not dry:
-            lifted = await self._until(call, lifted, frozenset({OrderPhase.LIFTED, OrderPhase.COMPLETE}), seconds)
-        shown = order_of(lifted, self._kind)
-        if dry or shown.status.phase.over:
-            return answer(shown, headers=applied(seconds))
-        return answer(shown, 202, {"Location": location(call, "/lift", ""), **applied(seconds)})
+
+        def change(order: JsonObject) -> Mapping[str, Any]:
+            shown = order_of(order, self._kind)
+            if freezes(order) or shown.spec.then is Then.RESUME:  # whoever asks twice is answered twice
+                return {"then": Then.RESUME}
+            if not shown.spec.hold and shown.status.phase is not OrderPhase.LIFTED:
+                raise ConflictError("this order holds nothing; there is nothing to lift")
+            return {"hold": False}
+
+        return await self._change(call, change, _LET_GO, "/lift")
 
     async def stop(self, call: Call) -> web.StreamResponse:
         """POST: stop what an order froze, and all else that matches."""
@@ -108,28 +105,35 @@ class _Orders:
         return await self._end(call, Then.KILL)
 
     async def _end(self, call: Call, then: Then) -> web.StreamResponse:
+        def change(order: JsonObject) -> Mapping[str, Any]:
+            said = order_of(order, self._kind).spec.then
+            if not freezes(order) and said is not then:
+                was = f"was told to {said.lower()} what it froze" if said is not None else "freezes nothing"
+                raise ConflictError(f"this order {was}; stop what matches by another one")
+            return {"then": then}
+
+        return await self._change(call, change, _SETTLED, f"/{then.lower()}")
+
+    async def _change(
+        self,
+        call: Call,
+        change: Callable[[JsonObject], Mapping[str, Any]],
+        done: frozenset[OrderPhase],
+        ending: str,
+    ) -> web.StreamResponse:
+        """Merge into an order's spec what `change` makes of the order, and answer once it is in one of these phases."""
         await requests.body(call, Empty)
         dry, seconds = _dry_run(call), requests.wait(call)
         order = await self._read(call)
-        said = order_of(order, self._kind).spec.then
-        if not freezes(order) and said is not then:
-            was = f"was told to {said.lower()} what it froze" if said is not None else "freezes nothing"
-            raise ConflictError(f"this order {was}; stop what matches by another one")
-        ended = await self._change(call, order, {"then": then}, dry)
-        if not dry:
-            ended = await self._until(call, ended, _SETTLED, seconds)
-        shown = order_of(ended, self._kind)
-        if dry or shown.status.phase in _SETTLED:
-            return answer(shown, headers=applied(seconds))
-        return answer(shown, 202, {"Location": location(call, f"/{then.lower()}", ""), **applied(seconds)})
-
-    async def _change(
-        self, call: Call, order: JsonObject, change: Mapping[str, Any], dry: Mapping[str, Any]
-    ) -> JsonObject:
-        """Merge into an order's spec, if it still is the same; return it as the API server answers."""
-        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": change}
+        body = {"metadata": {"uid": order["metadata"]["uid"]}, "spec": change(order)}
         query = {"fieldManager": MANAGER, **dry}
-        return await call.core.access.call(call.caller, "PATCH", self._path(call), query, body, MERGE)
+        order = await call.core.access.call(call.caller, "PATCH", self._path(call), query, body, MERGE)
+        if not dry:
+            order = await self._until(call, order, done, seconds)
+        shown = order_of(order, self._kind)
+        if dry or shown.status.phase in done:
+            return answer(shown, headers=applied(seconds))
+        return answer(shown, 202, {"Location": location(call, ending, ""), **applied(seconds)})
 
     async def _create(self, call: Call, model: type[Request], more: JsonObject, *, ending: str) -> web.StreamResponse:
         namespace = requests.namespace(call)
@@ -180,16 +184,6 @@ class _Orders:
             if self._kind == ORDER_KIND
             else ("ClusterStopOrder", "the cluster stop orders")
         )
-        posts: tuple[tuple[str, str, Handler, type[Request], str], ...] = (
-            (
-                "create",
-                "",
-                self.create,
-                self._order,
-                f"Make a {one}, and wait until all that it selects is stopped, or frozen where it freezes.",
-            ),
-            ("drill", "/drill", self.rehearse, self._drill, f"Rehearse a {one}: it says what it would stop."),
-        )
         yield Operation(
             name=f"list{one}s",
             summary=f"List {all_of_them}.",
@@ -199,19 +193,24 @@ class _Orders:
             query=OrderListQuery,
             answers={200: OrderList},
         )
-        for verb, below, handler, model, summary in posts:
-            yield Operation(
-                name=f"{verb}{one}",
-                summary=summary,
-                method="POST",
-                path=f"{where}{below}",
-                handler=handler,
-                query=DryRunQuery,
-                body=model,
-                body_required=True,
-                answers={200: Order, 201: Order, 202: Order},
-                waits=True,
-            )
+        yield posted(
+            f"create{one}",
+            where,
+            self.create,
+            self._order,
+            Order,
+            f"Make a {one}, and wait until all that it selects is stopped, or frozen where it freezes.",
+            makes=True,
+        )
+        yield posted(
+            f"drill{one}",
+            f"{where}/drill",
+            self.rehearse,
+            self._drill,
+            Order,
+            f"Rehearse a {one}: it says what it would stop.",
+            makes=True,
+        )
         yield Operation(
             name=f"get{one}",
             summary=f"Show a {one}.",
@@ -232,17 +231,7 @@ class _Orders:
             ("kill", self.kill, f"Kill {ends}, without a thaw: what is frozen never runs again."),
         )
         for verb, handler, summary in changes:
-            yield Operation(
-                name=f"{verb}{one}",
-                summary=summary,
-                method="POST",
-                path=f"{where}/{{name}}/{verb}",
-                handler=handler,
-                query=DryRunQuery,
-                body=Empty,
-                answers={200: Order, 202: Order},
-                waits=True,
-            )
+            yield posted(f"{verb}{one}", f"{where}/{{name}}/{verb}", handler, Empty, Order, summary)
 
 
 def _prefix(spec: JsonObject, more: JsonObject) -> str:

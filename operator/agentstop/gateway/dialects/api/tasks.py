@@ -10,7 +10,7 @@ from aiohttp import web
 from agentstop.gateway.dialect import Call
 from agentstop.gateway.dialects.api import requests
 from agentstop.gateway.dialects.api.answers import answer, applied
-from agentstop.gateway.dialects.api.operation import Operation
+from agentstop.gateway.dialects.api.operation import Operation, posted
 from agentstop.gateway.dialects.api.records import Task, TaskList, Tree, Why, task_of
 from agentstop.gateway.dialects.api.requests import (
     DryRunQuery,
@@ -189,27 +189,28 @@ OPERATIONS: Final = (
         query=NoQuery,
         answers={200: Why},
     ),
-    *(
-        Operation(
-            name=f"{verb}Task",
-            summary=summary,
-            method="POST",
-            path=f"/tasks/{{id}}/{verb}",
-            handler=handler,
-            query=DryRunQuery,
-            body=model,
-            answers={200: Task, 202: Task},
-            waits=True,
-        )
-        for verb, handler, model, summary in (
-            ("stop", stop, StopRequest, "Stop a task, and wait for the proof. A task that has ended stays as it is."),
-            (
-                "pause",
-                pause,
-                PauseRequest,
-                "Pause a task, and wait until it is proven that nothing runs or all is frozen.",
-            ),
-            ("resume", resume, Empty, "Let a paused task go on: anew, or where it was frozen."),
-        )
+    posted(
+        "stopTask",
+        "/tasks/{id}/stop",
+        stop,
+        StopRequest,
+        Task,
+        "Stop a task, and wait for the proof. A task that has ended stays as it is.",
+    ),
+    posted(
+        "pauseTask",
+        "/tasks/{id}/pause",
+        pause,
+        PauseRequest,
+        Task,
+        "Pause a task, and wait until it is proven that nothing runs or all is frozen.",
+    ),
+    posted(
+        "resumeTask",
+        "/tasks/{id}/resume",
+        resume,
+        Empty,
+        Task,
+        "Let a paused task go on: anew, or where it was frozen.",
     ),
 )

@@ -1,21 +1,21 @@
-"""Many pods that are asked for at once: what is done for them goes before the writing down of what was done.
+"""Status writes that are held back while more pods are asked for: all of them are frozen or killed first.
 
-Each word that is written costs the API server as much as asking for a pod does, and those that are yet to be asked for
-run until then.
+A status write costs the API server as much as the request for another pod, and that pod runs until its request is
+through.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
 QUIET: Final = timedelta(seconds=0.05)
-"""So long nothing else has been asked for, and it counts as over."""
+"""So long no other pod has been asked for, and no more are expected."""
 
 LONGEST: Final = timedelta(seconds=1)
-"""So long a word waits at most from when it was asked for: an operator waits 3 seconds for an answer."""
+"""So long a write is held back at most after its pod was asked for: an operator waits 3 seconds for an answer."""
 
 
-class Rush:
-    """Knows when something was asked for last."""
+class Debounce:
+    """Knows when a pod was last asked for, and how long the status of another one can wait."""
 
     def __init__(self) -> None:
         self._last: tuple[str, datetime] | None = None
@@ -28,8 +28,8 @@ class Rush:
             self._before = self._last
         self._last = uid, at
 
-    def left(self, uid: str, asked_at: datetime, now: datetime) -> float:
-        """Return for how many seconds a word on an object has to wait for others; 0 where it is the only one."""
+    def delay(self, uid: str, asked_at: datetime, now: datetime) -> float:
+        """Return for how many seconds the status of an object is held back; 0 where no other was asked for lately."""
         other = self._before if self._last is not None and self._last[0] == uid else self._last
         if other is None:
             return 0.0
